@@ -1,0 +1,197 @@
+"""Points between the points of a schedule: `at` a fractional timestep, and `refine`.
+
+Between two neighbours the timestep and the log-SNR run on a straight line. Where the network is
+told the noise level itself (schedules made of sigmas, and flows), that level decides, and the point
+at a timestep is exact rather than interpolated.
+"""
+
+from bisect import bisect_right
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from array_api_compat import device
+
+from schedalg import path, twofold
+from schedalg.arrays import Array, namespace, positive_integer, real_number, to_host
+from schedalg.labels import Labels
+from schedalg.path import Kind
+from schedalg.twofold import Twofold
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Point, Schedule
+
+
+def at(schedule: "Schedule", t: float) -> "Point":
+    """Return the point at a timestep, which may lie between those of the schedule.
+
+    Its log-SNR is linear in t between the neighbouring points; exact where the timestep is the
+    noise level itself.
+
+    Args:
+        schedule: A schedule whose timesteps rise strictly.
+        t: From the first to the last timestep.
+
+    Raises:
+        TypeError: `t` is no number.
+        ValueError: `t` is out of range, the timesteps do not rise, or `t` lies between a point and
+            pure noise, where no log-SNR can be interpolated.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000)
+        >>> low, middle, high = s.at(10), s.at(10.5), s.at(11)
+        >>> abs(middle.log_snr - (low.log_snr + high.log_snr) / 2) < 1e-14
+        True
+    """
+    t = real_number("t", t)
+    timesteps = _rising_timesteps(schedule)
+    if not timesteps or not timesteps[0] <= t <= timesteps[-1]:
+        allowed = f"in [{timesteps[0]}, {timesteps[-1]}]" if timesteps else "none: it has no points"
+        raise ValueError(f"t is {t!r}: timesteps of this schedule are {allowed}")
+    k = bisect_right(timesteps, t) - 1
+    if timesteps[k] == t:
+        return schedule[k]
+    fraction = (t - timesteps[k]) / (timesteps[k + 1] - timesteps[k])
+    return insert(schedule, np.array([k]), np.array([fraction]))[0]
+
+
+def refine(schedule: "Schedule", k: int) -> "Schedule":
+    """Return the schedule with k - 1 more points between neighbours: `s.refine(k)[::k] == s`.
+
+    The points lie at evenly spaced timesteps, each where `at` finds it.
+
+    Args:
+        schedule: A schedule whose timesteps do not fall.
+        k: Steps in place of each step but the first; `refine(1)` is the identity.
+
+    Raises:
+        TypeError: `k` is no integer.
+        ValueError: `k` < 1, the timesteps fall somewhere, or the last point is pure noise and the
+            timesteps are no noise levels.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.linear(3).refine(2).timesteps
+        array([0. , 0.5, 1. , 1.5, 2. ])
+    """
+    k = positive_integer("k", k)
+    if k == 1 or len(schedule) < 2:
+        return schedule
+    if isinstance(schedule.labels, np.ndarray) and (np.diff(schedule.labels) < 0).any():
+        raise ValueError("refine needs timesteps that do not fall; these do")
+    position = np.arange((len(schedule) - 1) * k + 1)
+    return insert(schedule, position // k, (position % k) / k)
+
+
+def insert(schedule: "Schedule", index: np.ndarray, fraction: np.ndarray) -> "Schedule":
+    """Return the points a fraction of the way, in timesteps, from point `index` to the next.
+
+    Args:
+        schedule: Where they lie.
+        index: (M,), which point to start from.
+        fraction: (M,), in [0, 1); 0 is that point itself, exactly.
+    """
+    xp = namespace(schedule.levels.high)
+    told = schedule.labels
+    if isinstance(told, np.ndarray):
+        weight = _like(schedule, fraction)
+        change = weight * _gather(schedule, _log_snr_change(schedule, index[fraction > 0]), index)
+        follow = np.minimum(index + 1, len(schedule) - 1)
+        told = told[index] + fraction * (told[follow] - told[index])
+        return _moved(schedule, index, change, told)
+    # The noise level is what runs on a straight line, and the ratio of the SNRs follows.
+    kind: Kind = "ve" if told == "sigma" else "flow"
+    alpha, sigma = path.alpha_sigma(xp, path.inner(schedule.levels), kind)
+    rise = xp.concat([sigma[1:] - sigma[:-1], xp.zeros_like(sigma[:1])])
+    rise = _like(schedule, fraction) * _gather(schedule, rise, index)
+    change = -2 * xp.log1p(rise / _gather(schedule, sigma, index))
+    if kind == "flow":
+        # Pure noise has no signal to lose, and is only ever taken whole.
+        signal = xp.where(alpha > 0, alpha, 1.0)
+        change = change + 2 * xp.log1p(-rise / _gather(schedule, signal, index))
+    return _moved(schedule, index, change, told)
+
+
+def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Schedule":
+    """Return the points at given log-SNRs, which fall and lie within the schedule's.
+
+    Args:
+        schedule: Where they lie; its last point is not pure noise.
+        log_snr: (M,), the first and last of them the schedule's own if M > 1.
+        rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
+    """
+    xp = namespace(schedule.levels.high)
+    own = path.log_snr(xp, path.inner(schedule.levels))
+    host = to_host(own)
+    index = np.searchsorted(-host, -to_host(log_snr), side="right") - 1
+    index = np.clip(index, 0, len(schedule) - 1)
+    change = log_snr - _gather(schedule, own, index)
+    # A point of the schedule is taken as it is; rounding may put one barely outside.
+    change = xp.where(change < 0, change, 0.0)
+    told = schedule.labels
+    if isinstance(told, np.ndarray):
+        follow = np.minimum(index + 1, len(schedule) - 1)
+        gap = np.where(follow > index, host[follow] - host[index], -1.0)
+        fraction = to_host(change) / gap
+        if rounded:
+            told = np.where(fraction < 0.5, told[index], told[follow])
+        else:
+            told = told[index] + fraction * (told[follow] - told[index])
+    return _moved(schedule, index, change, told)
+
+
+def _moved(schedule: "Schedule", index: np.ndarray, change: Array, told: Labels) -> "Schedule":
+    """Return the points whose log-SNR differs from that of point `index` by `change` <= 0."""
+    xp = namespace(schedule.levels.high)
+    inner = path.inner(schedule.levels)
+    start = twofold.gather(xp, inner, index)
+    variance = path.sigmas_squared(xp, start)
+    shrink = path.alphas_cumprod(xp, start) * xp.exp(change) + variance
+    # β = (1 - ᾱ_t)(1 - SNR_t/SNR_s) of the step from the point; ᾱ_t/ᾱ_s where that is long.
+    beta = variance / shrink * -xp.expm1(change)
+    short = beta < 0.5
+    step = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), change - xp.log(shrink))
+    levels = twofold.add(xp, Twofold(step, xp.zeros_like(step)), start)
+    origin = twofold.take(schedule.levels, slice(0, 1))
+    return replace(schedule, levels=twofold.concat(xp, origin, levels), labels=told)
+
+
+def _log_snr_change(schedule: "Schedule", used: np.ndarray) -> Array:
+    """Return the change of log-SNR from each point to the next, 0 for the last.
+
+    Raises:
+        ValueError: It is infinite for one of the points in `used`.
+    """
+    xp = namespace(schedule.levels.high)
+    change = path.log_snr_change(xp, schedule.levels)
+    change = xp.concat([change, xp.zeros_like(schedule.levels.high[:1])])
+    finite = xp.isfinite(change)
+    if not to_host(finite)[used].all():
+        raise ValueError(
+            f"no point lies between timesteps {schedule.timesteps[-2]} and "
+            f"{schedule.timesteps[-1]}: the latter has zero signal, a log-SNR of -inf"
+        )
+    return xp.where(finite, change, 0.0)
+
+
+def _rising_timesteps(schedule: "Schedule") -> list[float]:
+    timesteps = schedule.timesteps
+    if (np.diff(timesteps) <= 0).any():
+        k = int(np.argmax(np.diff(timesteps) <= 0))
+        raise ValueError(
+            f"at(t) needs timesteps that rise strictly; timesteps[{k}:{k + 2}] are "
+            f"{timesteps[k]}, {timesteps[k + 1]}"
+        )
+    return list(timesteps.tolist())
+
+
+def _like(schedule: "Schedule", values: np.ndarray) -> Array:
+    """Return host values as an array beside the schedule's own."""
+    high = schedule.levels.high
+    return namespace(high).asarray(values, dtype=high.dtype, device=device(high))
+
+
+def _gather(schedule: "Schedule", values: Array, index: np.ndarray) -> Array:
+    xp = namespace(values)
+    return xp.take(values, xp.asarray(index, device=device(schedule.levels.high)))

@@ -1,0 +1,53 @@
+"""What the network is told at each point: a list of numbers, or the noise level itself.
+
+A network trained on 1000 discrete steps is told a number from that list, which a point keeps
+whatever happens to the schedule. A network trained on continuous noise is told the noise level, in
+the scale it was trained in: then the timestep follows from the point, and moves with it when a
+transform changes the noise.
+"""
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from schedalg import path
+from schedalg.arrays import Array, Namespace, is_array, to_host
+from schedalg.twofold import Twofold
+
+#: A number for each point, or the rule that gives it: sigma / alpha, or sigma / (alpha + sigma).
+Labels: TypeAlias = np.ndarray | Literal["sigma", "flow_time"]
+
+
+def checked(timesteps: object, n: int) -> np.ndarray:
+    """Return timesteps that a user gave as n finite int64 or float64 numbers on the host.
+
+    Raises:
+        TypeError: They are no real numbers.
+        ValueError: Their number or shape is wrong, or one is NaN or infinite.
+    """
+    array = to_host(timesteps) if is_array(timesteps) else np.asarray(timesteps)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"timesteps must hold real numbers, got dtype {array.dtype}")
+    if array.shape != (n,):
+        raise ValueError(f"timesteps must have shape ({n},), one a point; got shape {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        index = int(np.argmin(np.isfinite(array)))
+        raise ValueError(f"timesteps[{index}] is {array[index]!r}: timesteps must be finite")
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+
+
+def read(xp: Namespace, levels: Twofold, labels: Labels) -> np.ndarray:
+    """Return the timestep of every point (the levels without their origin)."""
+    if isinstance(labels, np.ndarray):
+        return labels
+    return to_host(_noise_level(xp, path.inner(levels), labels))
+
+
+def _noise_level(xp: Namespace, points: Twofold, rule: Literal["sigma", "flow_time"]) -> Array:
+    _, sigma = path.alpha_sigma(xp, points, "ve" if rule == "sigma" else "flow")
+    return sigma
+
+
+def take(labels: Labels, index: slice | np.ndarray) -> Labels:
+    """Return the labels of the points chosen."""
+    return labels[index] if isinstance(labels, np.ndarray) else labels

@@ -1,0 +1,391 @@
+"""`Schedule`, the path that the noise takes, as an immutable value; `Point`, one level of it."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+
+from schedalg import (
+    families,
+    interpolation,
+    labels,
+    path,
+    posterior,
+    spacing,
+    training,
+    transforms,
+    twofold,
+)
+from schedalg.arrays import Array, Namespace, integer, is_array, namespace, to_host
+from schedalg.labels import Labels
+from schedalg.path import Kind
+from schedalg.twofold import Twofold
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One noise level: `x = alpha * x0 + sigma * eps`.
+
+    Attributes:
+        alpha: Signal scale. A float, or a 0-d array where the schedule was made of another
+        library's
+            arrays.
+        sigma: Noise scale, likewise.
+        timestep: The number that the network is told here; None for clean data.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> point = Schedule.linear(1000)[999]
+        >>> round(point.alpha, 6), round(point.sigma, 6), point.timestep
+        (0.006353, 0.99998, 999)
+    """
+
+    alpha: Any
+    sigma: Any
+    timestep: int | float | None
+
+    @property
+    def log_snr(self) -> Any:
+        """log(alpha² / sigma²): `inf` for clean data, `-inf` for pure noise."""
+        if not isinstance(self.alpha, float):
+            xp = namespace(self.alpha)
+            return 2 * (xp.log(self.alpha) - xp.log(self.sigma))
+        if self.sigma == 0:
+            return math.inf
+        return 2 * (math.log(self.alpha) - math.log(self.sigma)) if self.alpha else -math.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Schedule:
+    """A path of N noise levels, least noisy first, from an origin that is clean unless sliced.
+
+    Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
+    never changed: every operation returns another schedule. Two schedules are equal when their
+    points are, to float64.
+
+    Attributes:
+        levels: log ᾱ of the origin and of the N points, in twofold precision: the one column that
+            everything else is computed from (see `schedalg.path`).
+        labels: The N timesteps, or the rule by which they follow from the noise.
+        kind: How x is scaled along the path: `"vp"` (alpha² + sigma² = 1), `"ve"` (alpha = 1) or
+            `"flow"` (alpha + sigma = 1).
+        network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
+            change `kind` alone, so that samplers scale the network's input back.
+        origin_timestep: The origin's timestep, None where it is clean.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> base = Schedule.linear(1000)
+        >>> fast = base.subsample(every=10)
+        >>> len(fast), fast.timesteps[:4]
+        (100, array([ 0, 10, 20, 30]))
+        >>> bool(abs((1 - fast.to_betas()).prod() / base.to_alphas_cumprod()[990] - 1) < 1e-13)
+        True
+    """
+
+    levels: Twofold
+    labels: Labels
+    kind: Kind
+    network_kind: Kind
+    origin_timestep: int | float | None = None
+
+    def __post_init__(self) -> None:
+        for array in (*self.levels, self.labels):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+
+    # Constructors: each is a function of families.py, with its documentation.
+    linear = classmethod(families.linear)
+    scaled_linear = classmethod(families.scaled_linear)
+    cosine = classmethod(families.cosine)
+    sigmoid = classmethod(families.sigmoid)
+    laplace = classmethod(families.laplace)
+    exp = classmethod(families.exp)
+    karras = classmethod(families.karras)
+    exponential = classmethod(families.exponential)
+    polyexponential = classmethod(families.polyexponential)
+    flow = classmethod(families.flow)
+    from_betas = classmethod(families.from_betas)
+    from_alphas_cumprod = classmethod(families.from_alphas_cumprod)
+    from_alpha_bar = classmethod(families.from_alpha_bar)
+    from_sigmas = classmethod(families.from_sigmas)
+    from_log_snr = classmethod(families.from_log_snr)
+
+    # Operations: each is a plain function of a schedule, and a method here.
+    subsample = spacing.subsample
+    compose = transforms.compose
+    shift = transforms.shift
+    rescale_zero_terminal_snr = transforms.rescale_zero_terminal_snr
+    as_vp = transforms.as_vp
+    as_ve = transforms.as_ve
+    as_flow = transforms.as_flow
+    at = interpolation.at
+    refine = interpolation.refine
+    add_noise = training.add_noise
+    target = training.target
+    posterior_variance = property(posterior.variance)
+    posterior_log_variance_clipped = property(posterior.log_variance_clipped)
+    posterior_mean_coef1 = property(posterior.mean_coef1)
+    posterior_mean_coef2 = property(posterior.mean_coef2)
+
+    def __len__(self) -> int:
+        return int(self.levels.high.shape[0]) - 1
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self._points()[1:])
+
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | np.ndarray) -> "Schedule": ...
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Point: ...
+    def __getitem__(self, key: Any) -> "Point | Schedule":
+        """Return a point, a stretch of the path, or a selection of points.
+
+        `s[k]` is a `Point`; `s[-1]` is the noisiest. A slice `s[a:b]` is the stretch that starts
+        where point a - 1 lies, so that `s[:k].compose(s[k:]) == s`; `s[a:b:step]` is
+        `s[a:b][::step]`. A list or array of indices, or a boolean mask, selects points and keeps
+        the origin: `s[[0, 3, 7]]` is `s.subsample(indices=[0, 3, 7])`.
+
+        Raises:
+            IndexError: A single index is out of range.
+            ValueError: A list or mask does not fit (see `subsample`), or a slice steps backwards.
+        """
+        if isinstance(key, slice):
+            return self._cut(key)
+        if isinstance(key, Sequence | np.ndarray) or (is_array(key) and key.ndim > 0):
+            return self._select(spacing.checked_indices("index", key, len(self)))
+        n, index = len(self), integer("index", key)
+        if not -n <= index < n:
+            raise IndexError(f"index {index} is out of range for a schedule of {n} points")
+        k = index % n
+        return self._cut(slice(k, k + 1))._points()[1]
+
+    def _cut(self, key: slice) -> "Schedule":
+        start, stop, step = key.indices(len(self))
+        if step < 1:
+            raise ValueError(
+                f"slice step is {step}: a schedule runs from least to most noisy, use a step >= 1"
+            )
+        stop = max(start, stop)
+        if step == 1:
+            levels = twofold.take(self.levels, slice(start, stop + 1))
+        else:
+            origin = twofold.take(self.levels, slice(start, start + 1))
+            points = twofold.take(self.levels, slice(start + 1, stop + 1, step))
+            levels = twofold.concat(self._xp, origin, points)
+        return replace(
+            self,
+            levels=levels,
+            labels=labels.take(self.labels, slice(start, stop, step)),
+            origin_timestep=self.timesteps[start - 1].item() if start else self.origin_timestep,
+        )
+
+    def _select(self, index: np.ndarray) -> "Schedule":
+        """Return the points at strictly increasing indices, with the same origin."""
+        return replace(
+            self,
+            levels=twofold.gather(self._xp, self.levels, np.concatenate([[0], index + 1])),
+            labels=labels.take(self.labels, index),
+        )
+
+    def _points(self) -> list[Point]:
+        """Return the origin and every point."""
+        alpha, sigma = path.alpha_sigma(self._xp, self.levels, self.kind)
+        timesteps = [self.origin_timestep, *self.timesteps.tolist()]
+        if isinstance(alpha, np.ndarray):
+            return list(map(Point, alpha.tolist(), sigma.tolist(), timesteps))
+        return [Point(alpha[k], sigma[k], timestep) for k, timestep in enumerate(timesteps)]
+
+    def _key(self) -> tuple[object, ...]:
+        told = self.labels
+        if isinstance(told, np.ndarray):
+            told = (told.dtype.str, told.tobytes())  # type: ignore[assignment]
+        high = to_host(self.levels.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        return self.kind, self.network_kind, told, self.origin_timestep, high.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return self is other or self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        if len(self) == 0:
+            return f"<Schedule {self.kind}: no points>"
+        first, last = self.timesteps[0], self.timesteps[-1]
+        least, most = (point.log_snr for point in (self[0], self[-1]))
+        return (
+            f"<Schedule {self.kind}: {len(self)} points, timesteps {first:.6g} … {last:.6g}, "
+            f"log SNR {float(least):.3f} … {float(most):.3f}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies go through the constructor, so that their arrays are read-only as well.
+        values = (self.levels, self.labels, self.kind, self.network_kind, self.origin_timestep)
+        return _restore, values
+
+    @property
+    def _xp(self) -> Namespace:
+        return namespace(self.levels.high)
+
+    @property
+    def timesteps(self) -> np.ndarray:
+        """What the network is told at each point: a read-only NumPy array, (N,)."""
+        timesteps = labels.read(self._xp, self.levels, self.labels)
+        timesteps.flags.writeable = False
+        return timesteps
+
+    @property
+    def origin(self) -> Point:
+        """Where the last sampling step arrives: clean data, or the point before a slice."""
+        return self._cut(slice(0, 0))._points()[0]
+
+    @property
+    def alpha(self) -> Array:
+        """Signal scale at each point, (N,)."""
+        return self._scales()[0]
+
+    @property
+    def sigma(self) -> Array:
+        """Noise scale at each point, (N,)."""
+        return self._scales()[1]
+
+    def _scales(self) -> tuple[Array, Array]:
+        scales = path.alpha_sigma(self._xp, path.inner(self.levels), self.kind)
+        for array in scales:
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+        return scales
+
+    @property
+    def prior_std(self) -> float:
+        """Standard deviation of the Gaussian that sampling starts from.
+
+        1 on a variance-preserving schedule, sigma at the noisiest point on the others.
+        """
+        if len(self) == 0:
+            raise ValueError("an empty schedule has no noisiest point, and so no prior")
+        return 1.0 if self.kind == "vp" else float(to_host(self.sigma)[-1])
+
+    def to_betas(self) -> Array:
+        """Return β_k = 1 - ᾱ_k / ᾱ_{k-1}, with ᾱ_{-1} that of the origin: (N,).
+
+        Raises:
+            ValueError: The schedule is not variance preserving.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.linear(1000).subsample(steps=3).to_betas().round(4)
+            array([1.000e-04, 6.813e-01, 9.655e-01])
+
+        Source: Nichol and Dhariwal, arXiv 2102.09672, section 4; OpenAI's `SpacedDiffusion`.
+        """
+        self._require_vp("to_betas")
+        return path.betas(self._xp, self.levels)
+
+    def to_alphas(self) -> Array:
+        """Return 1 - β_k = ᾱ_k / ᾱ_{k-1}, exact also where β_k rounds to 1: (N,).
+
+        Raises:
+            ValueError: The schedule is not variance preserving.
+        """
+        self._require_vp("to_alphas")
+        return self._xp.exp(path.log_alphas(self._xp, self.levels))
+
+    def to_alphas_cumprod(self) -> Array:
+        """Return ᾱ_k = alpha_k²: (N,).
+
+        Raises:
+            ValueError: The schedule is not variance preserving.
+        """
+        self._require_vp("to_alphas_cumprod")
+        return path.alphas_cumprod(self._xp, path.inner(self.levels))
+
+    def to_sigmas(self) -> Array:
+        """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR."""
+        return path.noise_to_signal(self._xp, path.inner(self.levels))
+
+    def to_log_snr(self) -> Array:
+        """Return log(alpha_k² / sigma_k²): (N,), `-inf` at zero SNR."""
+        return path.log_snr(self._xp, path.inner(self.levels))
+
+    def _require_vp(self, operation: str) -> None:
+        if self.kind != "vp":
+            raise ValueError(
+                f"{operation} needs a variance-preserving schedule, and this one is of kind "
+                f"{self.kind!r}: call as_vp() first"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the schedule as numbers, strings and lists that JSON holds without loss.
+
+        Example:
+            >>> import json
+            >>> from schedalg import Schedule
+            >>> s = Schedule.flow(8, shift=3.0)
+            >>> Schedule.from_dict(json.loads(json.dumps(s.to_dict()))) == s
+            True
+        """
+        high, low = (to_host(part).astype(np.float64).tolist() for part in self.levels)
+        return {
+            "type": "schedalg.Schedule",
+            "version": 1,
+            "kind": self.kind,
+            "network_kind": self.network_kind,
+            "origin_timestep": self.origin_timestep,
+            "timesteps": self.labels if isinstance(self.labels, str) else self.labels.tolist(),
+            # JSON has no infinity.
+            "log_alphas_cumprod": [[*high[:-1], high[-1] if high[-1] > -math.inf else "-inf"], low],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Schedule":
+        """Return the schedule that `to_dict` wrote, on NumPy arrays.
+
+        Raises:
+            ValueError: The mapping is not what `to_dict` writes.
+        """
+        if data.get("type") != "schedalg.Schedule" or data.get("version") != 1:
+            raise ValueError(
+                "data must be what Schedule.to_dict() returns, version 1; got type "
+                f"{data.get('type')!r}, version {data.get('version')!r}"
+            )
+        missing = {"kind", "network_kind", "origin_timestep", "timesteps", "log_alphas_cumprod"}
+        if missing := missing - data.keys():
+            raise ValueError(f"data lacks {sorted(missing)}")
+        high, low = (np.array([float(v) for v in part]) for part in data["log_alphas_cumprod"])
+        if len(high) == 0 or high.shape != low.shape or not (np.diff(high) < 0).all():
+            raise ValueError(
+                "log_alphas_cumprod must be two lists of one length, the first falling"
+            )
+        told = data["timesteps"]
+        if told not in ("sigma", "flow_time"):
+            told = labels.checked(np.asarray(told) if told else np.arange(0), len(high) - 1)
+        kinds = [path.checked_kind(name, data[name]) for name in ("kind", "network_kind")]
+        return cls(
+            levels=Twofold(high, low),
+            labels=told,
+            kind=kinds[0],
+            network_kind=kinds[1],
+            origin_timestep=data["origin_timestep"],
+        )
+
+
+def _restore(
+    levels: Twofold,
+    labels: Labels,
+    kind: Kind,
+    network_kind: Kind,
+    origin_timestep: int | float | None,
+) -> Schedule:
+    return Schedule(
+        levels=levels,
+        labels=labels,
+        kind=kind,
+        network_kind=network_kind,
+        origin_timestep=origin_timestep,
+    )

@@ -1,0 +1,212 @@
+"""Functions from schedules to schedules: `compose`, `shift`, zero terminal SNR, change of scale.
+
+Each is a method of `Schedule` too, so that a pipeline is a chain of calls or a composition of
+functions, as you like.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schedalg import path, twofold
+from schedalg.arrays import namespace, positive_number, to_host
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Schedule
+
+
+def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
+    """Return this path, then the other's.
+
+    If the other starts where this one ends (a slice of the same path), its points follow as they
+    are. If it starts clean and both preserve variance, its betas follow: ᾱ = ᾱ_last · ᾱ_other.
+    Associative; a schedule without points is the identity.
+
+    Args:
+        schedule: The less noisy part.
+        other: The part that follows.
+
+    Raises:
+        TypeError: `other` is no schedule.
+        ValueError: They do not fit: another kind or network, a start that is neither clean nor this
+            one's end, a clean start on a path that does not preserve variance, or nothing left to
+            destroy (zero signal).
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000)
+        >>> s[:400].compose(s[400:]) == s
+        True
+        >>> a, b = Schedule.from_betas([0.1]), Schedule.from_betas([0.2, 0.3])
+        >>> a.compose(b).to_betas()
+        array([0.1, 0.2, 0.3])
+    """
+    if not isinstance(other, type(schedule)):
+        raise TypeError(f"other must be a Schedule, got {type(other).__name__}")
+    for name in ("kind", "network_kind"):
+        mine, theirs = getattr(schedule, name), getattr(other, name)
+        if mine != theirs:
+            raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
+    if len(other) == 0:
+        return schedule
+    xp = namespace(schedule.levels.high, other.levels.high)
+    end = twofold.take(schedule.levels, slice(-1, None))
+    levels = path.inner(other.levels)
+    ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(other.levels.high)[0])
+    if starts_at != ends_at:
+        _require_joinable(schedule, starts_at, ends_at)
+        levels = twofold.add(xp, end, levels)
+    labels = schedule.labels if len(schedule) else other.labels
+    if isinstance(labels, np.ndarray) or labels != other.labels:
+        labels = np.concatenate([schedule.timesteps, other.timesteps])
+    return replace(schedule, levels=twofold.concat(xp, schedule.levels, levels), labels=labels)
+
+
+def _require_joinable(schedule: "Schedule", start: float, end: float) -> None:
+    if start != 0:
+        raise ValueError(
+            "other starts neither clean nor where this schedule ends: its origin has "
+            f"log alpha_cumprod {start!r}, the last point here {end!r}"
+        )
+    if schedule.kind != "vp":
+        raise ValueError(
+            f"a schedule of kind {schedule.kind!r} can be continued only by one whose origin is "
+            "its last point (a slice of the same path); call as_vp() on both to join betas"
+        )
+    if end == -np.inf:
+        raise ValueError("this schedule ends in pure noise (zero signal): no step can follow it")
+
+
+def shift(schedule: "Schedule", factor: float) -> "Schedule":
+    """Return the schedule with its SNR divided by factor² everywhere; above 1 means noisier.
+
+    On a flow: sigma' = factor sigma / (1 + (factor - 1) sigma). In log-SNR: minus 2 log(factor).
+    The two are one operation. Timesteps stay, but where the network is told the noise level.
+
+    β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), from SNR_t/SNR_s, which stays the same.
+
+    Args:
+        schedule: One whose origin is clean or a slice of a path; the origin is shifted as well.
+        factor: Above 0; `shift(a)` then `shift(b)` is `shift(a * b)`.
+
+    Raises:
+        TypeError: `factor` is no number.
+        ValueError: It is not above 0, or not finite.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.flow(4).shift(3.0).sigma
+        array([0.5 , 0.75, 0.9 , 1.  ])
+
+    Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
+    """
+    square = positive_number("factor", factor) ** 2
+    xp, levels = namespace(schedule.levels.high), schedule.levels
+    # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)); short steps through β' instead, to keep all digits.
+    excess = xp.log1p((square - 1) * path.sigmas_squared(xp, levels))
+    beta = path.betas(xp, levels) * (square * xp.exp(-excess[1:]))
+    short = beta < 0.5
+    long_step = path.log_alphas(xp, levels) - (excess[1:] - excess[:-1])
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
+    origin = levels.high[:1] - excess[:1]
+    shifted = twofold.cumulative_sum(xp, xp.concat([origin, steps]))
+    return replace(schedule, levels=path.inner(shifted))
+
+
+def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
+    """Return the schedule with alpha shifted and scaled so that it ends at 0, and starts as it did.
+
+    alpha' = (alpha - alpha_T) alpha_0 / (alpha_0 - alpha_T).
+
+    Args:
+        schedule: A variance-preserving one, with at least two points.
+
+    Raises:
+        ValueError: It does not preserve variance, or has fewer than two points.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> float(Schedule.linear(1000).rescale_zero_terminal_snr().alpha[-1])
+        0.0
+
+    Source: Lin et al., arXiv 2305.08891, algorithm 1.
+    """
+    if schedule.kind != "vp":
+        raise ValueError(
+            "rescale_zero_terminal_snr needs a variance-preserving schedule, and this one is of "
+            f"kind {schedule.kind!r}: call as_vp() first"
+        )
+    if len(schedule) < 2:
+        raise ValueError(
+            f"rescale_zero_terminal_snr needs at least 2 points, and there are {len(schedule)}"
+        )
+    xp, levels = namespace(schedule.levels.high), schedule.levels
+    if float(to_host(levels.high)[-1]) == -np.inf:
+        return schedule
+    points = path.inner(levels)
+    last = twofold.Twofold(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
+    step = path.log_alphas(xp, levels)[1:] / 2
+    # log(alpha_T / alpha_k), and with it (alpha_k - alpha_T) / alpha_k.
+    rest = -xp.expm1(twofold.subtract(xp, last, points) / 2)
+    # 1 - alpha'_t/alpha'_s = (alpha_s - alpha_t) / (alpha_s - alpha_T): 1 for the last step.
+    fall = -xp.expm1(step) / rest[:-1]
+    beta = fall * (2 - fall)
+    short = beta < 0.5
+    ratio = xp.where(short | (rest[1:] == 0), 1.0, rest[1:]) / rest[:-1]
+    long_step = xp.where(rest[1:] > 0, 2 * (step + xp.log(ratio)), -xp.inf)
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
+    rescaled = xp.concat([levels.high[:1], path.log_alphas(xp, levels)[:1], steps])
+    return replace(schedule, levels=path.inner(twofold.cumulative_sum(xp, rescaled)))
+
+
+def as_vp(schedule: "Schedule") -> "Schedule":
+    """Return the same signal-to-noise ratios on a path with alpha² + sigma² = 1.
+
+    The network goes on seeing x in the scale that it was trained in.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.karras(10).as_vp()
+        >>> bool((abs(s.alpha**2 + s.sigma**2 - 1) < 1e-15).all())
+        True
+    """
+    return replace(schedule, kind="vp")
+
+
+def as_ve(schedule: "Schedule") -> "Schedule":
+    """Return the same signal-to-noise ratios on a path with alpha = 1.
+
+    The network goes on seeing x in the scale that it was trained in.
+
+    Raises:
+        ValueError: The schedule ends in pure noise, where sigma would be infinite.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000)
+        >>> bool((s.as_ve().sigma == s.to_sigmas()).all())
+        True
+    """
+    sigmas = to_host(path.noise_to_signal(namespace(schedule.levels.high), schedule.levels))
+    if not np.isfinite(sigmas).all():
+        k = int(np.argmax(~np.isfinite(sigmas))) - 1
+        raise ValueError(
+            f"as_ve needs a finite sigma everywhere, and point {k} (timestep "
+            f"{schedule.timesteps[k]}) has zero signal: leave it out, as in schedule[:{k}]"
+        )
+    return replace(schedule, kind="ve")
+
+
+def as_flow(schedule: "Schedule") -> "Schedule":
+    """Return the same signal-to-noise ratios on a path with alpha + sigma = 1.
+
+    The network goes on seeing x in the scale that it was trained in.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000).as_flow()
+        >>> bool((abs(s.alpha + s.sigma - 1) < 1e-15).all())
+        True
+    """
+    return replace(schedule, kind="flow")
