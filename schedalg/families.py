@@ -27,6 +27,9 @@ from schedalg.twofold import Twofold
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
+#: A power multiplies the rounding error of its base: where the platform has more digits than
+#: float64, grids of sigmas are computed with them, and rounded once.
+_WIDE = np.longdouble
 #: Numbers, one a point, least noisy first.
 Values: TypeAlias = Sequence[float] | Array
 
@@ -145,7 +148,7 @@ def from_sigmas(
     """Return the variance-exploding schedule (alpha = 1) with the given noise levels.
 
     Args:
-        sigmas: (N,), rising strictly, each in (1e-150, 1e150). The clean end is the origin, not a
+        sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
             point: leave out a final 0, and reverse a list that runs from noisy to clean.
         timesteps: (N,), what the network is told; sigma itself if not given.
 
@@ -161,14 +164,12 @@ def from_sigmas(
     Source: Karras et al., arXiv 2206.00364.
     """
     xp, sigma = table("sigmas", sigmas)
-    limit = 1e150 if sigma.dtype == xp.float64 else 1e18
+    limit = 1e153 if sigma.dtype == xp.float64 else 1e18
     inside = (sigma > 1 / limit) & (sigma < limit)
     require("sigmas", sigma, inside, f"sigmas must be between {1 / limit:g} and {limit:g}")
     before = xp.concat([xp.zeros_like(sigma[:1]), sigma[:-1]])
     require("sigmas", sigma, sigma > before, "sigmas must rise strictly, from least to most noisy")
-    fall = (sigma - before) / sigma
-    variance = 1 / (1 + (1 / sigma) ** 2)
-    levels = path.from_snr(xp, variance, fall * (2 - fall), -xp.log1p(sigma**2))
+    levels = path.from_sigmas(xp, sigma, (sigma - before) / sigma)
     return _make(cls, levels, "ve", timesteps, default="sigma")
 
 
@@ -331,21 +332,27 @@ def laplace(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule
     i = np.arange(n + 1)
     t = i / n
     depth = 2 * np.minimum(i, n - i) / n + 1e-6  # 1 - 2|½ - t| + 1e-6
-    half_log = -0.5 * np.log(depth)
-    log_snr = np.where(t <= 0.5, half_log, -half_log)
-    change = np.diff(log_snr)
+    snr = np.where(t <= 0.5, depth**-0.5, depth**0.5)
+    off_centre = np.abs(n - 2 * i) / n
+    # Near the middle depth is near 1, and has lost digits that its logarithm needs.
+    half_log = -0.5 * np.where(depth > 0.5, np.log1p(1e-6 - off_centre), np.log(depth))
+    change = np.diff(np.where(t <= 0.5, half_log, -half_log))
     # Within one half, the change is that of one logarithm: no difference of two rounded ones.
     rising, falling = t[1:] <= 0.5, t[:-1] > 0.5
     change = np.where(rising, -0.5 * np.log1p(2 / n / depth[:-1]), change)
-    change = np.where(falling, 0.5 * np.log1p(np.where(falling, -2 / n / depth[:-1], 0)), change)
-    # SNR/(1+SNR) falls by β = (1 - ᾱ_t)(1 - SNR_t/SNR_s); its square root by 1 - sqrt(1 - β).
-    squared = -np.expm1(change) / (1 + np.exp(log_snr[1:]))
-    beta = -np.expm1(0.5 * np.log1p(-squared))
-    return from_betas(cls, np.minimum(beta, _in_unit("max_beta", max_beta)))
+    late = np.log1p(np.where(falling, -2 / n / depth[:-1], 0))
+    change = np.where(falling & (i[1:] < n), 0.5 * late, change)
+    # SNR/(1+SNR) falls by the share below; where that is long, its logarithm is exact as it is.
+    fall = -np.expm1(change) / (1 + snr[1:])
+    share = snr / (1 + snr)
+    steps = np.where(fall < 0.5, np.log1p(-fall), np.log(share[1:] / share[:-1])) / 2
+    max_beta = _in_unit("max_beta", max_beta)
+    longest = math.log1p(-max_beta) if max_beta < 1 else -math.inf
+    return _make(cls, path.from_log_alphas(np, np.maximum(steps, longest)), "vp", None)
 
 
 def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
-    """Return the schedule of one β for all steps, 1 - exp(-12 / n): ᾱ(t) decays as exp(-12 t).
+    """Return the schedule of equal betas, with ᾱ(t) = e^(-12 t).
 
     Raises:
         TypeError: `n` is no integer.
@@ -389,9 +396,15 @@ def karras(
     Source: Karras et al., arXiv 2206.00364, equation 5.
     """
     low, high = _sigma_range(sigma_min, sigma_max)
-    power = 1 / positive_number("rho", rho)
-    sigma = (low**power + _ramp(n) * (high**power - low**power)) ** (1 / power)
-    return from_sigmas(cls, _with_ends(sigma, low, high))
+    rho = positive_number("rho", rho)
+    if positive_integer("n", n) == 1:
+        return from_sigmas(cls, [high])
+    power = 1 / _WIDE(rho)
+    start, end = _WIDE(low) ** power, _WIDE(high) ** power
+    root = start + np.arange(n, dtype=_WIDE) / (n - 1) * (end - start)
+    # From the constant step between the roots: neighbouring sigmas would cancel.
+    log_ratio = rho * np.log1p((start - end) / (n - 1) / root[1:])
+    return _from_log_ratio(cls, root**rho, log_ratio, low, high)
 
 
 def exponential(
@@ -434,9 +447,15 @@ def polyexponential(
     Source: `get_sigmas_polyexponential` of k-diffusion.
     """
     low, high = _sigma_range(sigma_min, sigma_max)
-    ramp = _ramp(n) ** positive_number("rho", rho)
-    sigma = np.exp(math.log(low) + ramp * (math.log(high) - math.log(low)))
-    return from_sigmas(cls, _with_ends(sigma, low, high))
+    rho = positive_number("rho", rho)
+    if positive_integer("n", n) == 1:
+        return from_sigmas(cls, [high])
+    span = np.log(_WIDE(high) / _WIDE(low))
+    i = np.arange(n, dtype=_WIDE)
+    ramp = (i / (n - 1)) ** rho
+    # ramp_s - ramp_t for s = t - 1, as a share of ramp_t: neighbouring sigmas would cancel.
+    share = np.concatenate([[-1.0], np.expm1(rho * np.log1p(-1 / i[2:]))])
+    return _from_log_ratio(cls, low * np.exp(ramp * span), span * ramp[1:] * share, low, high)
 
 
 def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
@@ -470,7 +489,7 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
         log_alpha_bar = -np.log1p((noise / signal) ** 2)
     levels = path.from_snr(np, variance, fall * (2 - fall), log_alpha_bar)
     schedule = _make(cls, levels, "flow", None, default="flow_time")
-    return schedule if shift == 1 else schedule.shift(shift)
+    return schedule.shift(shift)
 
 
 def _make(
@@ -506,15 +525,19 @@ def _sigma_range(sigma_min: float, sigma_max: float) -> tuple[float, float]:
     return low, high
 
 
-def _ramp(n: int) -> np.ndarray:
-    """Return n evenly spaced numbers from 0 to 1; 1 alone if n is 1."""
-    n = positive_integer("n", n)
-    return np.linspace(0, 1, n) if n > 1 else np.ones(1)
+def _from_log_ratio(
+    cls: "type[Schedule]", sigma: np.ndarray, log_ratio: np.ndarray, low: float, high: float
+) -> "Schedule":
+    """Return the schedule of rising sigmas, given log(sigma_s / sigma_t) of each step but the first.
 
-
-def _with_ends(sigma: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return the grid with its ends exactly as asked for."""
-    if len(sigma) > 1:
-        sigma[0] = low
-    sigma[-1] = high
-    return sigma
+    Args:
+        cls: `Schedule`.
+        sigma: (N,), the sigmas.
+        log_ratio: (N-1,), exact where the sigmas' own rounding would show in their differences.
+        low: The first sigma, exactly.
+        high: The last, exactly.
+    """
+    sigma, log_ratio = sigma.astype(np.float64), log_ratio.astype(np.float64)
+    sigma[0], sigma[-1] = low, high
+    fall = np.concatenate([[1.0], -np.expm1(log_ratio)])
+    return _make(cls, path.from_sigmas(np, sigma, fall), "ve", None, default="sigma")

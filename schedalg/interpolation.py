@@ -96,14 +96,16 @@ def insert(schedule: "Schedule", index: np.ndarray, fraction: np.ndarray) -> "Sc
     told = schedule.labels
     if isinstance(told, np.ndarray):
         weight = _like(schedule, fraction)
-        change = weight * _gather(schedule, _log_snr_change(schedule, index[fraction > 0]), index)
+        change = path.log_snr_change(xp, schedule.levels)
+        change = _between(schedule, change, index[fraction > 0])
+        change = weight * _gather(schedule, change, index)
         follow = np.minimum(index + 1, len(schedule) - 1)
         told = told[index] + fraction * (told[follow] - told[index])
         return _moved(schedule, index, change, told)
     # The noise level is what runs on a straight line, and the ratio of the SNRs follows.
     kind: Kind = "ve" if told == "sigma" else "flow"
     alpha, sigma = path.alpha_sigma(xp, path.inner(schedule.levels), kind)
-    rise = xp.concat([sigma[1:] - sigma[:-1], xp.zeros_like(sigma[:1])])
+    rise = _between(schedule, sigma[1:] - sigma[:-1], index[fraction > 0])
     rise = _like(schedule, fraction) * _gather(schedule, rise, index)
     change = -2 * xp.log1p(rise / _gather(schedule, sigma, index))
     if kind == "flow":
@@ -132,7 +134,8 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
     told = schedule.labels
     if isinstance(told, np.ndarray):
         follow = np.minimum(index + 1, len(schedule) - 1)
-        gap = np.where(follow > index, host[follow] - host[index], -1.0)
+        gap = host[follow] - host[index]
+        gap = np.where(gap < 0, gap, -1.0)  # no gap: at the last point, or below float64's reach
         fraction = to_host(change) / gap
         if rounded:
             told = np.where(fraction < 0.5, told[index], told[follow])
@@ -157,20 +160,19 @@ def _moved(schedule: "Schedule", index: np.ndarray, change: Array, told: Labels)
     return replace(schedule, levels=twofold.concat(xp, origin, levels), labels=told)
 
 
-def _log_snr_change(schedule: "Schedule", used: np.ndarray) -> Array:
-    """Return the change of log-SNR from each point to the next, 0 for the last.
+def _between(schedule: "Schedule", change: Array, used: np.ndarray) -> Array:
+    """Return the change of a quantity from each point to the next, 0 for the last.
 
     Raises:
         ValueError: It is infinite for one of the points in `used`.
     """
-    xp = namespace(schedule.levels.high)
-    change = path.log_snr_change(xp, schedule.levels)
+    xp = namespace(change)
     change = xp.concat([change, xp.zeros_like(schedule.levels.high[:1])])
     finite = xp.isfinite(change)
     if not to_host(finite)[used].all():
         raise ValueError(
             f"no point lies between timesteps {schedule.timesteps[-2]} and "
-            f"{schedule.timesteps[-1]}: the latter has zero signal, a log-SNR of -inf"
+            f"{schedule.timesteps[-1]}: the latter has zero signal, which is infinitely far"
         )
     return xp.where(finite, change, 0.0)
 

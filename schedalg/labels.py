@@ -19,7 +19,7 @@ Labels: TypeAlias = np.ndarray | Literal["sigma", "flow_time"]
 
 
 def checked(timesteps: object, n: int) -> np.ndarray:
-    """Return timesteps that a user gave as n finite int64 or float64 numbers on the host.
+    """Return timesteps that a user gave as n finite numbers on the host.
 
     Raises:
         TypeError: They are no real numbers.
@@ -34,6 +34,15 @@ def checked(timesteps: object, n: int) -> np.ndarray:
         index = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"timesteps[{index}] is {array[index]!r}: timesteps must be finite")
     return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+
+
+def canonical(labels: Labels) -> Labels:
+    """Return labels as int64 where all are whole, so that equal timesteps are told alike."""
+    if isinstance(labels, str) or labels.dtype.kind != "f":
+        return labels
+    if ((labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all():
+        return labels.astype(np.int64)
+    return labels
 
 
 def read(xp: Namespace, levels: Twofold, labels: Labels) -> np.ndarray:

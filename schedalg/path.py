@@ -119,6 +119,18 @@ def from_log_alphas(xp: Namespace, log_alphas: Array) -> Twofold:
     return twofold.cumulative_sum(xp, log_alphas)
 
 
+def from_sigmas(xp: Namespace, sigma: Array, fall: Array) -> Twofold:
+    """Return the levels of a path from a clean origin, given by its noise-to-signal ratios.
+
+    Args:
+        xp: The arrays' namespace.
+        sigma: Noise-to-signal ratio at each point.
+        fall: 1 - sigma_s / sigma_t for each step; 1 for the first.
+    """
+    variance = 1 / (1 + (1 / sigma) ** 2)
+    return from_snr(xp, variance, fall * (2 - fall), -xp.log1p(sigma**2))
+
+
 def from_snr(xp: Namespace, variance: Array, drop: Array, log_alphas_cumprod: Array) -> Twofold:
     """Return the levels of a path from a clean origin, given by its signal-to-noise ratios.
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, SupportsIndex, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -92,6 +92,7 @@ class Schedule:
     origin_timestep: int | float | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", labels.canonical(self.labels))
         for array in (*self.levels, self.labels):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
@@ -137,9 +138,9 @@ class Schedule:
         return iter(self._points()[1:])
 
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | np.ndarray) -> "Schedule": ...
+    def __getitem__(self, key: int | np.integer[Any]) -> Point: ...
     @overload
-    def __getitem__(self, key: SupportsIndex) -> Point: ...
+    def __getitem__(self, key: slice | Sequence[int] | np.ndarray) -> "Schedule": ...
     def __getitem__(self, key: Any) -> "Point | Schedule":
         """Return a point, a stretch of the path, or a selection of points.
 
@@ -358,10 +359,10 @@ class Schedule:
         if missing := missing - data.keys():
             raise ValueError(f"data lacks {sorted(missing)}")
         high, low = (np.array([float(v) for v in part]) for part in data["log_alphas_cumprod"])
-        if len(high) == 0 or high.shape != low.shape or not (np.diff(high) < 0).all():
-            raise ValueError(
-                "log_alphas_cumprod must be two lists of one length, the first falling"
-            )
+        if len(high) == 0 or high.shape != low.shape:
+            raise ValueError("log_alphas_cumprod must be two lists of one length, at least 1")
+        if not (high[0] <= 0 and (np.diff(high) + np.diff(low) < 0).all()):
+            raise ValueError("log_alphas_cumprod must be at most 0 and fall strictly")
         told = data["timesteps"]
         if told not in ("sigma", "flow_time"):
             told = labels.checked(np.asarray(told) if told else np.arange(0), len(high) - 1)

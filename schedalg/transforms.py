@@ -102,6 +102,8 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
     Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
     """
     square = positive_number("factor", factor) ** 2
+    if square == 1:
+        return schedule
     xp, levels = namespace(schedule.levels.high), schedule.levels
     # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)); short steps through β' instead, to keep all digits.
     excess = xp.log1p((square - 1) * path.sigmas_squared(xp, levels))

@@ -1,0 +1,42 @@
+"""Random schedules and subsets, for Hypothesis."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from schedalg import Schedule
+from tests.registry import FAMILIES, TRANSFORMS
+
+
+@st.composite
+def random_betas(draw: st.DrawFn) -> Schedule:
+    """Draw a schedule of betas from 1e-12 to nearly 1, perhaps ending in zero signal."""
+    exponents = draw(st.lists(st.floats(-12, -1e-6), min_size=1, max_size=40))
+    betas = [10.0**exponent for exponent in exponents]
+    if draw(st.booleans()):
+        betas[-1] = 1.0
+    return Schedule.from_betas(betas)
+
+
+@st.composite
+def registered(draw: st.DrawFn) -> Schedule:
+    """Draw a registered family under a registered transform."""
+    base = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))].make(draw(st.integers(1, 40)))
+    apply, suits = TRANSFORMS[draw(st.sampled_from(sorted(TRANSFORMS)))]
+    return apply(base) if suits(base) else base
+
+
+def schedules() -> st.SearchStrategy[Schedule]:
+    """Draw any schedule."""
+    return st.one_of(random_betas(), registered())
+
+
+def vp_schedules() -> st.SearchStrategy[Schedule]:
+    """Draw a schedule that preserves variance."""
+    return schedules().map(lambda s: s.as_vp())
+
+
+@st.composite
+def subsets(draw: st.DrawFn, n: int, min_size: int = 1) -> np.ndarray:
+    """Draw a rising array of indices into n points."""
+    chosen = draw(st.sets(st.integers(0, n - 1), min_size=min(min_size, n)))
+    return np.array(sorted(chosen), dtype=np.int64)
