@@ -57,12 +57,16 @@ def is_real_floating(array: Array) -> bool:
 
 
 def to_host(array: Array) -> np.ndarray:
-    """Return a NumPy copy of an array of any library, detached from any gradient."""
-    if isinstance(array, np.ndarray):
-        return array
-    if hasattr(array, "detach"):
-        array = array.detach()
-    return np.asarray(array_api_compat.to_device(array, "cpu"))
+    """Return the values of an array of any library, without its gradient, as a NumPy array."""
+    if array_api_compat.is_torch_array(array):
+        return array.detach().cpu().numpy()  # type: ignore[no-any-return]
+    if array_api_compat.is_cupy_array(array):
+        return array.get()  # type: ignore[no-any-return]
+    if array_api_compat.is_jax_array(array):
+        from jax.lax import stop_gradient
+
+        array = stop_gradient(array)
+    return np.asarray(array)
 
 
 def table(name: str, values: object) -> tuple[Namespace, Array]:
@@ -75,7 +79,10 @@ def table(name: str, values: object) -> tuple[Namespace, Array]:
     if is_array(values):
         array: Array = values
     elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError:
+            raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
     else:
         raise TypeError(
             f"{name} must be a 1-D array or sequence of numbers, got {type(values).__name__}"

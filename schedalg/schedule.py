@@ -155,7 +155,8 @@ class Schedule:
         """
         if isinstance(key, slice):
             return self._cut(key)
-        if isinstance(key, Sequence | np.ndarray) or (is_array(key) and key.ndim > 0):
+        listed = isinstance(key, Sequence) and not isinstance(key, str | bytes)
+        if listed or (is_array(key) and key.ndim > 0):
             return self._select(spacing.checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:

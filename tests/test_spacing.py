@@ -1,0 +1,190 @@
+"""Which points are kept: counts, ends, and the indices of other people's code."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schedalg import Schedule
+from schedalg.spacing import sections_of
+from tests.registry import cases, has_signal
+
+INDEX_SPACINGS = ["leading", "trailing", "linspace", "quadratic"]
+NOISE_SPACINGS = ["log_snr", "exponential", "karras"]
+if importlib.util.find_spec("scipy"):
+    NOISE_SPACINGS.append("beta")
+BASE = Schedule.linear(1000)
+
+
+@pytest.mark.parametrize("spacing", INDEX_SPACINGS)
+def test_n_requested_is_n_returned(spacing: str) -> None:
+    for n in (1, 2, 3, 10, 97, 100):
+        base = Schedule.linear(n)
+        for steps in range(1, n + 1):
+            kept = base.subsample(steps=steps, spacing=spacing).timesteps
+            assert len(kept) == steps
+            assert (np.diff(kept) > 0).all()
+            assert 0 <= kept[0] <= kept[-1] < n
+
+
+def test_every_count_of_1000() -> None:
+    for steps in range(1, 1001):
+        trailing = BASE.subsample(steps=steps, spacing="trailing").timesteps
+        assert len(trailing) == steps
+        assert trailing[-1] == 999
+        published = np.round(np.arange(1000, 0, -1000 / steps)).astype(int) - 1
+        if len(published) == steps:
+            np.testing.assert_array_equal(trailing, published[::-1])
+        leading = BASE.subsample(steps=steps).timesteps
+        assert leading.tolist() == [i * (1000 // steps) for i in range(steps)]
+        linspace = BASE.subsample(steps=steps, spacing="linspace").timesteps
+        np.testing.assert_array_equal(linspace, np.round(np.linspace(0, 999, steps)))
+
+
+def test_spacings_by_hand() -> None:
+    def kept(spacing: str, **options: int) -> list[int]:
+        return list(BASE.subsample(steps=5, spacing=spacing, **options).timesteps.tolist())
+
+    assert kept("leading") == [0, 200, 400, 600, 800]
+    assert kept("leading", offset=1) == [1, 201, 401, 601, 801]
+    assert kept("leading", offset=199) == [199, 399, 599, 799, 999]
+    assert kept("trailing") == [199, 399, 599, 799, 999]
+    assert kept("linspace") == [0, 250, 500, 749, 999]
+    assert kept("quadratic") == [0, 62, 249, 561, 999]
+    assert Schedule.linear(10).subsample(steps=4, spacing="trailing").timesteps.tolist() == (
+        [1, 4, 7, 9]  # 2.5 and 7.5 round half to even, to 2 and 8
+    )
+    assert Schedule.linear(6).subsample(steps=5, spacing="quadratic").timesteps.tolist() == (
+        [0, 1, 2, 3, 5]  # floor(5 i²/16) is 0, 0, 1, 2, 5
+    )
+
+
+def test_every_and_strides() -> None:
+    assert BASE.subsample(every=10) == BASE[::10] == BASE.subsample(steps=100)
+    assert BASE.subsample(every=1000).timesteps.tolist() == [0]
+    assert BASE.subsample(every=333).timesteps.tolist() == [0, 333, 666, 999]
+
+
+def test_timesteps_are_looked_up() -> None:
+    fast = BASE.subsample(timesteps=[3, 500, 999])
+    assert fast == BASE[[3, 500, 999]]
+    assert fast.subsample(timesteps=[500]) == BASE[[500]]
+    assert BASE.subsample(timesteps=np.array([3.0, 500.0])) == BASE[[3, 500]]
+    karras = Schedule.karras(5)
+    assert karras.subsample(timesteps=[0.002, 80.0]) == karras[[0, 4]]
+
+
+def accumulated(n: int, count: int) -> list[int]:
+    """Accumulate a fractional stride, for a single section, as the published code does."""
+    stride = (n - 1) / (count - 1) if count > 1 else 1
+    position, kept = 0.0, []
+    for _ in range(count):
+        kept.append(round(position))
+        position += stride
+    return kept
+
+
+def test_sections_accumulate_as_published() -> None:
+    multiplied = 0
+    for count in range(1, 1001):
+        kept = BASE.subsample(sections=[count]).timesteps.tolist()
+        assert kept == accumulated(1000, count)
+        stride = 999 / max(count - 1, 1)
+        multiplied += kept != [round(k * stride) for k in range(count)]
+    # The counts at which accumulating and multiplying differ; the first are 21, 23 and 31.
+    assert multiplied == 278
+    assert sections_of(1000, "21") != [round(k * 999 / 20) for k in range(21)]
+
+
+def test_sections_by_hand() -> None:
+    thirds = Schedule.linear(300).subsample(sections="10,15,20")
+    assert len(thirds) == 45
+    assert thirds == Schedule.linear(300).subsample(sections=[10, 15, 20])
+    assert thirds.timesteps[:3].tolist() == [0, 11, 22]
+    assert thirds.timesteps[[9, 10, 24, 25, 44]].tolist() == [99, 100, 199, 200, 299]
+    # The first sections get one step more where the division leaves a rest.
+    assert sections_of(11, [1, 1, 1]) == [0, 4, 8]
+    assert sections_of(11, "4,4,3") == list(range(11))
+    assert sections_of(1000, 250) == sections_of(1000, "250") == sections_of(1000, [250])
+    assert sections_of(5, "1") == [0]
+
+
+def test_ddim_strides() -> None:
+    assert sections_of(1000, "ddim25") == list(range(0, 1000, 40))
+    possible = 0
+    for count in range(1, 1001):
+        strides = [s for s in range(1, 1000) if len(range(0, 1000, s)) == count]
+        if strides:
+            possible += 1
+            assert sections_of(1000, f"ddim{count}") == list(range(0, 1000, strides[0]))
+        else:
+            with pytest.raises(ValueError, match="no whole stride"):
+                sections_of(1000, f"ddim{count}")
+    assert possible == 62
+    assert sections_of(1, "ddim1") == [0]
+
+
+@pytest.mark.parametrize("spacing", NOISE_SPACINGS)
+@pytest.mark.parametrize(
+    "base", [pytest.param(s, id=name) for name, s in cases((2, 30)) if has_signal(s)]
+)
+def test_noise_spacings_keep_the_ends_and_the_number(base: Schedule, spacing: str) -> None:
+    if (base.to_log_snr()[0] - base.to_log_snr()[-1]) < 1e-6:
+        return  # a path of betas of 1e-12: its ends are the same point to this test's tolerance
+    for steps in (1, 2, 5, 100):
+        fast = base.subsample(steps=steps, spacing=spacing)
+        assert len(fast) == steps
+        assert fast[-1].log_snr == base[-1].log_snr
+        if steps > 1:
+            assert fast[0].log_snr == base[0].log_snr
+        assert (np.diff(fast.to_log_snr()) < 0).all()
+        assert (np.diff(fast.timesteps) > 0).all() or not (np.diff(base.timesteps) > 0).all()
+
+
+def test_noise_spacings_are_what_their_papers_say() -> None:
+    low, high = BASE.to_sigmas()[[0, -1]]
+    u = np.linspace(0, 1, 9)
+    grids = {
+        "log_snr": np.exp(np.log(low) + u * (np.log(high) - np.log(low))),
+        "exponential": np.exp(np.log(low) + u * (np.log(high) - np.log(low))),
+        "karras": (low ** (1 / 7) + u * (high ** (1 / 7) - low ** (1 / 7))) ** 7,
+    }
+    for spacing, expected in grids.items():
+        fast = BASE.subsample(steps=9, spacing=spacing)
+        np.testing.assert_allclose(fast.to_sigmas(), expected, rtol=1e-12)
+        # Each lies where its timestep says, on the line between its neighbours.
+        for point in fast:
+            assert point.log_snr == pytest.approx(BASE.at(point.timestep).log_snr, abs=1e-11)
+        rounded = BASE.subsample(steps=9, spacing=spacing, rounded=True)
+        assert rounded.timesteps.dtype == np.int64
+        np.testing.assert_array_equal(rounded.to_sigmas(), fast.to_sigmas())
+        assert (np.abs(rounded.timesteps - fast.timesteps) <= 0.5 + 1e-9).all()
+
+
+@pytest.mark.skipif("beta" not in NOISE_SPACINGS, reason="SciPy is not installed")
+def test_beta_spacing_is_the_quantile_function() -> None:
+    from scipy.stats import beta
+
+    low, high = BASE.to_sigmas()[[0, -1]]
+    expected = low + beta.ppf(np.linspace(0, 1, 12), 0.6, 0.6) * (high - low)
+    fast = BASE.subsample(steps=12, spacing="beta")
+    np.testing.assert_allclose(fast.to_sigmas(), expected, rtol=1e-12)
+
+
+def test_rounded_timesteps_may_repeat_and_points_are_still_apart() -> None:
+    rounded = BASE.subsample(steps=100, spacing="karras", rounded=True)
+    assert len(rounded) == 100
+    assert (np.diff(rounded.timesteps) == 0).any()
+    assert (np.diff(rounded.to_sigmas()) > 0).all()
+    assert set(rounded.timesteps.tolist()) <= set(BASE.timesteps.tolist())
+
+
+@given(st.integers(1, 300), st.data())
+def test_indices_and_masks_agree(n: int, data: st.DataObject) -> None:
+    base = Schedule.linear(n)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    assert base[mask] == base[mask.tolist()] == base[np.flatnonzero(mask)]
+    if mask.any():
+        assert base.subsample(indices=mask) == base[mask]
