@@ -23,9 +23,10 @@ def namespace(*arrays: Array) -> Namespace:
     Raises:
         TypeError: An argument is no array, or they belong to different libraries.
     """
-    if all(isinstance(array, np.ndarray | np.generic) for array in arrays):
-        return np
-    return array_api_compat.array_namespace(*arrays)
+    for array in arrays:
+        if not isinstance(array, np.ndarray):
+            return array_api_compat.array_namespace(*arrays)
+    return np
 
 
 def is_array(value: object) -> bool:
@@ -59,9 +60,9 @@ def is_real_floating(array: Array) -> bool:
 def to_host(array: Array) -> np.ndarray:
     """Return the values of an array of any library, without its gradient, as a NumPy array."""
     if array_api_compat.is_torch_array(array):
-        return array.detach().cpu().numpy()  # type: ignore[no-any-return]
+        return np.asarray(array.detach().cpu())
     if array_api_compat.is_cupy_array(array):
-        return array.get()  # type: ignore[no-any-return]
+        return np.asarray(array.get())
     if array_api_compat.is_jax_array(array):
         from jax.lax import stop_gradient
 
@@ -88,19 +89,19 @@ def table(name: str, values: object) -> tuple[Namespace, Array]:
             f"{name} must be a 1-D array or sequence of numbers, got {type(values).__name__}"
         )
     xp = namespace(array)
-    numeric = array.dtype.kind in "iuf" if xp is np else _is_numeric(xp, array.dtype)
+    if xp is np:
+        numeric = array.dtype.kind in "iuf"
+    else:
+        numeric = xp.isdtype(array.dtype, ("integral", "real floating"))
     if array.size == 0:
         raise ValueError(f"{name} is empty: at least one value is needed")
     if not numeric:
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {tuple(array.shape)}")
-    device = array_api_compat.device(array)
-    return xp, xp.astype(array, real_dtype(xp, device), copy=False)
-
-
-def _is_numeric(xp: Namespace, dtype: Any) -> bool:
-    return bool(xp.isdtype(dtype, ("integral", "real floating")))
+    if xp is np:
+        return xp, array.astype(np.float64, copy=False)
+    return xp, xp.astype(array, real_dtype(xp, array_api_compat.device(array)), copy=False)
 
 
 def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | None = None) -> None:

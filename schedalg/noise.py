@@ -1,7 +1,7 @@
 """Where the random numbers of a sample come from."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat
 import numpy as np
@@ -9,8 +9,11 @@ import numpy as np
 from schedalg.arrays import Array, namespace
 from schedalg.samplers.base import Noise
 
+if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
+    from numpy.random import Generator
+
 #: A seed, a generator of NumPy, torch or JAX, a function of x, or None for a fresh seed.
-NoiseSource: TypeAlias = int | np.random.Generator | Callable[[Array], Array] | Any | None
+NoiseSource: TypeAlias = "int | Generator | Callable[[Array], Array] | Any | None"
 
 
 def noise_for(x: Array, source: NoiseSource) -> Noise:
@@ -45,7 +48,7 @@ def noise_for(x: Array, source: NoiseSource) -> Noise:
     )
 
 
-def _numpy_normal(generator: np.random.Generator) -> Noise:
+def _numpy_normal(generator: "Generator") -> Noise:
     def normal(x: Array) -> Array:
         draw = generator.standard_normal(tuple(x.shape))
         if isinstance(x, np.ndarray):

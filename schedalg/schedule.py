@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -177,19 +177,24 @@ class Schedule:
             origin = twofold.take(self.levels, slice(start, start + 1))
             points = twofold.take(self.levels, slice(start + 1, stop + 1, step))
             levels = twofold.concat(self._xp, origin, points)
-        return replace(
-            self,
-            levels=levels,
-            labels=labels.take(self.labels, slice(start, stop, step)),
-            origin_timestep=self.timesteps[start - 1].item() if start else self.origin_timestep,
-        )
+        told = labels.take(self.labels, slice(start, stop, step))
+        return self._with(levels, told, self.timesteps[start - 1].item() if start else None)
 
     def _select(self, index: np.ndarray) -> "Schedule":
         """Return the points at strictly increasing indices, with the same origin."""
-        return replace(
-            self,
-            levels=twofold.gather(self._xp, self.levels, np.concatenate([[0], index + 1])),
-            labels=labels.take(self.labels, index),
+        levels = twofold.gather(self._xp, self.levels, np.concatenate([[0], index + 1]))
+        return self._with(levels, labels.take(self.labels, index))
+
+    def _with(
+        self, levels: Twofold, told: Labels, origin_timestep: int | float | None = None
+    ) -> "Schedule":
+        """Return a part of this schedule; the origin is this one's unless its timestep is given."""
+        return Schedule(
+            levels=levels,
+            labels=told,
+            kind=self.kind,
+            network_kind=self.network_kind,
+            origin_timestep=self.origin_timestep if origin_timestep is None else origin_timestep,
         )
 
     def _points(self) -> list[Point]:

@@ -1,8 +1,8 @@
 """Which points to keep: `subsample`, and the spacings that it knows.
 
 N requested is N returned, and the kept points are told apart by position, never by searching for a
-timestep. Where other code has made a spacing known, its rounding is part of the meaning: "trailing",
-"linspace" and `sections` give the very indices of diffusers and of guided-diffusion.
+timestep. Where other code has made a spacing known, its rounding is part of the meaning:
+"trailing", "linspace" and `sections` give the very indices of diffusers and of guided-diffusion.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 IndexSpacing: TypeAlias = Literal["leading", "trailing", "linspace", "quadratic"]
 #: Ways to space noise levels, which need not be those of points.
 NoiseSpacing: TypeAlias = Literal["log_snr", "exponential", "karras", "beta"]
+
+
+_WAYS = ("every", "steps", "indices", "timesteps", "sections")
 
 
 def subsample(
@@ -90,17 +93,11 @@ def subsample(
     2010.02502, appendix D.2 (quadratic); Lin et al., arXiv 2305.08891, table 2 (trailing); Karras
     et al., arXiv 2206.00364, equation 5; Lee et al., arXiv 2407.12173 (beta).
     """
-    ways = {
-        "every": every,
-        "steps": steps,
-        "indices": indices,
-        "timesteps": timesteps,
-        "sections": sections,
-    }
-    given = [name for name, value in ways.items() if value is not None]
+    values = (every, steps, indices, timesteps, sections)
+    given = [name for name, value in zip(_WAYS, values, strict=True) if value is not None]
     if len(given) != 1:
         raise ValueError(
-            f"choose points in one way, of {', '.join(ways)}; got {', '.join(given) or 'none'}"
+            f"choose points in one way, of {', '.join(_WAYS)}; got {', '.join(given) or 'none'}"
         )
     if steps is None and (spacing is not None or offset is not None or rounded):
         raise ValueError(f"spacing, offset and rounded go with steps=, not with {given[0]}=")

@@ -37,11 +37,9 @@ class Library:
         """Return a context in which the library is configured as the name says."""
         if self.name == "strict-static":
             flags = importlib.import_module("array_api_strict")
-            return flags.ArrayAPIStrictFlags(  # type: ignore[no-any-return]
-                boolean_indexing=False, data_dependent_shapes=False
-            )
+            return flags.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False)
         if self.name == "jax64":
-            return importlib.import_module("jax").enable_x64(True)  # type: ignore[no-any-return]
+            return importlib.import_module("jax").enable_x64(True)
         return nullcontext()
 
     def array(self, values: object, dtype: str | None = None) -> Any:
@@ -67,9 +65,7 @@ ALL = [
     Library("jax", "jax.numpy", "float32"),
     Library("jax64", "jax.numpy"),
 ]
-INSTALLED = [
-    library for library in ALL if importlib.util.find_spec(library.module.split(".")[0])
-]
+INSTALLED = [library for library in ALL if importlib.util.find_spec(library.module.split(".")[0])]
 
 
 @contextmanager

@@ -75,9 +75,7 @@ def exp(n: int, max_beta: float = 0.999) -> Numbers:
     return from_alpha_bar(lambda t: mp.exp(-12 * t), n, max_beta)
 
 
-def karras(
-    n: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
-) -> Numbers:
+def karras(n: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Numbers:
     low, high = (mpf(sigma) ** (1 / mpf(rho)) for sigma in (sigma_min, sigma_max))
     return from_sigmas(root ** mpf(rho) for root in (evenly(low, high, n) if n > 1 else [high]))
 

@@ -134,9 +134,7 @@ TRANSFORMS: dict[str, Transform] = {
     "tail": Transform(lambda s: s[len(s) // 2 :]),
     "shift": Transform(lambda s: s.shift(3.0)),
     "shift back": Transform(lambda s: s.shift(0.25)),
-    "zero SNR": Transform(
-        lambda s: s.as_vp().rescale_zero_terminal_snr(), lambda s: len(s) > 1
-    ),
+    "zero SNR": Transform(lambda s: s.as_vp().rescale_zero_terminal_snr(), lambda s: len(s) > 1),
     "as_vp": Transform(lambda s: s.as_vp()),
     "as_ve": Transform(lambda s: s.as_ve(), has_signal),
     "as_flow": Transform(lambda s: s.as_flow()),

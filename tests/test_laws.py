@@ -50,9 +50,7 @@ def test_law_2_choosing_from_a_choice_is_choosing_once(data: st.DataObject) -> N
     second = data.draw(subsets(len(first)))
     assert schedule[first][second] == schedule[first[second]]
     assert schedule.subsample(indices=first).subsample(indices=second) == schedule[first[second]]
-    np.testing.assert_array_equal(
-        schedule[first].timesteps, np.asarray(schedule.timesteps)[first]
-    )
+    np.testing.assert_array_equal(schedule[first].timesteps, np.asarray(schedule.timesteps)[first])
 
 
 @ALL

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,9 +35,9 @@ def test_points_read_like_the_tables(schedule: Schedule) -> None:
 @ALL
 def test_noise_rises_along_the_path(schedule: Schedule) -> None:
     levels = [schedule.origin, *schedule]
-    assert all(s.log_snr > t.log_snr for s, t in zip(levels, levels[1:], strict=False))
-    assert all(s.sigma <= t.sigma for s, t in zip(levels, levels[1:], strict=False))
-    assert all(s.alpha >= t.alpha for s, t in zip(levels, levels[1:], strict=False))
+    assert all(s.log_snr > t.log_snr for s, t in pairwise(levels))
+    assert all(s.sigma <= t.sigma for s, t in pairwise(levels))
+    assert all(s.alpha >= t.alpha for s, t in pairwise(levels))
     for array in (schedule.alpha, schedule.sigma, schedule.timesteps):
         assert array.shape == (len(schedule),)
         assert not np.isnan(array).any()

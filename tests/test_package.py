@@ -1,0 +1,53 @@
+"""What importing schedalg brings in, and what it offers."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.resources import files
+
+import schedalg
+
+HEAVY = ("torch", "cupy", "jax", "scipy", "matplotlib", "tqdm", "diffusers", "sklearn")
+
+
+def run(code: str) -> str:
+    """Return what a new interpreter prints for the code."""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
+
+
+def test_importing_and_sampling_loads_no_heavy_package() -> None:
+    code = f"""
+import sys
+import numpy as np
+from schedalg import DDPM, Schedule, sample
+fast = Schedule.linear(1000).subsample(every=10)
+sample(lambda x, t: x, fast, DDPM(), np.ones((2, 3)), noise=0)
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    assert run(code) == "[]"
+
+
+def test_all_is_the_public_surface() -> None:
+    public = {
+        name
+        for name, value in vars(schedalg).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("schedalg.")
+    }
+    assert public == set(schedalg.__all__)
+    assert sorted(schedalg.__all__) == schedalg.__all__
+
+
+def test_the_package_is_typed_and_versioned() -> None:
+    assert (files("schedalg") / "py.typed").is_file()
+    assert version("schedalg") == schedalg.__version__
+
+
+def test_every_public_object_is_documented_with_an_example() -> None:
+    for name in schedalg.__all__:
+        documentation = getattr(schedalg, name).__doc__
+        assert documentation, name
+        protocol = name in ("Sampler", "Denoise", "Noise")
+        assert protocol or ">>>" in documentation, name
