@@ -1,6 +1,7 @@
 """What the algebra asks of an array library, and of the arrays that users pass in."""
 
 import math
+import numbers
 import operator
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -25,8 +26,14 @@ def namespace(*arrays: Array) -> Namespace:
     """
     for array in arrays:
         if not isinstance(array, np.ndarray):
-            return array_api_compat.array_namespace(*arrays)
-    return np
+            break
+    else:
+        return np
+    try:
+        return array_api_compat.array_namespace(*arrays)
+    except TypeError:
+        names = ", ".join(dict.fromkeys(_type_name(array) for array in arrays))
+        raise TypeError(f"arrays must be of one library, got {names}") from None
 
 
 def is_array(value: object) -> bool:
@@ -70,24 +77,46 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array)
 
 
+def carries_gradient(array: Array) -> bool:
+    """Whether a gradient is being followed through the array."""
+    if array_api_compat.is_torch_array(array):
+        return bool(array.requires_grad)
+    if array_api_compat.is_jax_array(array):
+        from jax.core import Tracer
+
+        return isinstance(array, Tracer)
+    return False
+
+
+def as_array(name: str, values: object) -> Array:
+    """Return an array of any library as it is, and a sequence of numbers as a NumPy array.
+
+    Raises:
+        TypeError: The values are neither, or masked.
+        ValueError: They are sequences of different lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: what stands under a mask is unknown")
+    if is_array(values):
+        return values
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
+        try:
+            return np.asarray(values)
+        except ValueError:
+            raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
+        except RuntimeError:
+            raise TypeError(f"{name} must hold plain numbers, not tensors with gradients") from None
+    raise TypeError(f"{name} must be an array or a sequence of numbers, got {_type_name(values)}")
+
+
 def table(name: str, values: object) -> tuple[Namespace, Array]:
     """Return the values as a 1-D array in the widest real type, and their namespace.
 
     Raises:
-        TypeError: The values are no numbers, or complex.
+        TypeError: The values are no real numbers.
         ValueError: They are empty or not 1-D.
     """
-    if is_array(values):
-        array: Array = values
-    elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
-        try:
-            array = np.asarray(values)
-        except ValueError:
-            raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
-    else:
-        raise TypeError(
-            f"{name} must be a 1-D array or sequence of numbers, got {type(values).__name__}"
-        )
+    array = as_array(name, values)
     xp = namespace(array)
     if xp is np:
         numeric = array.dtype.kind in "iuf"
@@ -104,6 +133,68 @@ def table(name: str, values: object) -> tuple[Namespace, Array]:
     return xp, xp.astype(array, real_dtype(xp, array_api_compat.device(array)), copy=False)
 
 
+def host_numbers(name: str, values: object) -> np.ndarray:
+    """Return the values as a 1-D NumPy array of int64, or of float64.
+
+    Raises:
+        TypeError: The values are no real numbers.
+        ValueError: They are not 1-D, or an integer does not fit int64.
+    """
+    array = to_host(as_array(name, values))
+    if array.dtype.kind not in "iuf" and array.size:
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
+    if array.dtype.kind == "f" or not array.size:
+        with np.errstate(over="ignore"):  # to inf, which is nobody's timestep
+            return array.astype(np.float64)
+    if array.max() > np.iinfo(np.int64).max:
+        k = int(np.argmax(array))
+        raise ValueError(f"{name}[{k}] is {array[k]}: too large for a 64-bit integer")
+    return array.astype(np.int64)
+
+
+def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
+    """Return positions among n points as an integer array beside x: 0-d, or one a sample.
+
+    Raises:
+        TypeError: They are no integers, or of another library than x (and not NumPy's).
+        ValueError: There is not one a sample, or one that can be looked at is out of range.
+    """
+    xp = namespace(x)
+    position = k if is_array(k) else np.asarray(k)
+    if not isinstance(position, np.ndarray):
+        namespace(x, position)
+        integral = xp.isdtype(position.dtype, "integral")
+    else:
+        integral = position.dtype.kind in "iu" or position.size == 0
+    if not integral:
+        raise TypeError(f"{name} must hold integers, got {described(position)}")
+    if tuple(position.shape) not in ((), (x.shape[0],)):
+        raise ValueError(
+            f"{name} must be one integer or {x.shape[0]}, one a sample; got shape "
+            f"{tuple(position.shape)}"
+        )
+    dtype = integer_dtype(xp, array_api_compat.device(x))
+    if array_api_compat.is_jax_array(position) or array_api_compat.is_cupy_array(position):
+        return xp.astype(position, dtype)  # may be traced, or far from the host
+    if array_api_compat.is_torch_array(position) and position.device.type != "cpu":
+        return xp.astype(position, dtype)
+    host = to_host(position)
+    outside = (host < 0) | (host >= n)
+    if outside.any():
+        index = int(np.argmax(outside))
+        place = f"{name}[{index}]" if host.ndim else name
+        raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
+    if position is not host:
+        return xp.astype(position, dtype)
+    return xp.asarray(host.astype(np.int64), dtype=dtype, device=array_api_compat.device(x))
+
+
+def _range_of(n: int) -> str:
+    return f"positions are 0 to {n - 1}" if n else "the schedule has no points"
+
+
 def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | None = None) -> None:
     """Raise unless all of `allowed[:up_to]` hold, naming the first value that breaks the rule.
 
@@ -115,6 +206,57 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
         return
     index = int(np.argmin(to_host(allowed)))
     raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")
+
+
+def check_sample(name: str, x: object) -> None:
+    """Raise unless x is a batch in real floating point.
+
+    Raises:
+        TypeError: It is no array, or of another dtype.
+        ValueError: It has no batch dimension.
+    """
+    if not is_array(x):
+        raise TypeError(f"{name} must be an array of an array-API library, got {_type_name(x)}")
+    array: Array = x
+    if not is_real_floating(array):
+        raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
+
+
+def check_like(what: str, result: object, x: Array) -> None:
+    """Raise unless the result is an array of x's library, shape and dtype.
+
+    Raises:
+        TypeError: It is no array, or of another library.
+        ValueError: Its shape or dtype differs.
+    """
+    if not is_array(result):
+        raise TypeError(f"{what} must be an array like x, got {_type_name(result)}")
+    array: Array = result
+    if type(array) is not type(x) and namespace(array) is not namespace(x):
+        raise TypeError(
+            f"{what} must be of x's library: expected {_type_name(x)}, got {_type_name(array)}"
+        )
+    for part in ("shape", "dtype"):
+        expected, got = getattr(x, part), getattr(array, part)
+        if got != expected:
+            shown = [tuple(v) if part == "shape" else v for v in (expected, got)]
+            raise ValueError(f"{what} has the wrong {part}: expected {shown[0]}, got {shown[1]}")
+
+
+def described(value: Any) -> str:
+    """Return the shape and dtype of an array, or the type of anything else, for a message."""
+    if is_array(value):
+        return f"shape {tuple(value.shape)}, dtype {value.dtype}"
+    return _type_name(value)
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def positive_integer(name: str, value: object) -> int:
@@ -136,12 +278,13 @@ def integer(name: str, value: object) -> int:
     Raises:
         TypeError: It is no integer (a bool is none either).
     """
-    if isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    number: Any = value
+    if not isinstance(value, bool | np.bool_) and "bool" not in str(getattr(value, "dtype", "")):
+        try:
+            return operator.index(number)
+        except TypeError:
+            pass
+    raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
 def positive_number(name: str, value: object) -> float:
@@ -158,18 +301,35 @@ def positive_number(name: str, value: object) -> float:
 
 
 def real_number(name: str, value: object) -> float:
-    """Return a finite real number as a float.
+    """Return a finite real number, or 0-d array of one, as a float.
 
     Raises:
         TypeError: It is no real number.
         ValueError: It is infinite or NaN.
     """
-    if isinstance(value, bool | str | bytes | complex):
+    number: Any = value
+    if not isinstance(value, np.generic) and is_array(value):
+        number = to_host(number)
+        number = number.item() if number.ndim == 0 else None
+    if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number!r}")
+        result = float(number)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be finite, got {result!r}")
+    return result
+
+
+def in_unit(name: str, value: object) -> float:
+    """Return a number in (0, 1] as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is out of range.
+    """
+    number = positive_number(name, value)
+    if number > 1:
+        raise ValueError(f"{name} must be in (0, 1], got {number!r}")
     return number

@@ -105,13 +105,20 @@ def insert(schedule: "Schedule", index: np.ndarray, fraction: np.ndarray) -> "Sc
     # The noise level is what runs on a straight line, and the ratio of the SNRs follows.
     kind: Kind = "ve" if told == "sigma" else "flow"
     alpha, sigma = path.alpha_sigma(xp, path.inner(schedule.levels), kind)
-    rise = _between(schedule, sigma[1:] - sigma[:-1], index[fraction > 0])
-    rise = _like(schedule, fraction) * _gather(schedule, rise, index)
-    change = -2 * xp.log1p(rise / _gather(schedule, sigma, index))
+    ratio = path.noise_to_signal(xp, path.inner(schedule.levels))
+    # The rise of the noise level, as a share of it: from the SNRs, since rounded levels would
+    # cancel.
+    change = path.log_snr_change(xp, schedule.levels)
+    finite = xp.isfinite(change)
+    share = xp.expm1(xp.where(finite, -change / 2, 0.0)) * alpha[1:]
+    share = xp.where(finite, share, (sigma[1:] - sigma[:-1]) / sigma[:-1])
+    share = _between(schedule, share, index[fraction > 0])
+    share = _like(schedule, fraction) * _gather(schedule, share, index)
+    change = -2 * xp.log1p(share)
     if kind == "flow":
-        # Pure noise has no signal to lose, and is only ever taken whole.
-        signal = xp.where(alpha > 0, alpha, 1.0)
-        change = change + 2 * xp.log1p(-rise / _gather(schedule, signal, index))
+        # And the fall of the signal. Pure noise has none to lose, and is only ever taken whole.
+        ratio = _gather(schedule, xp.where(xp.isfinite(ratio), ratio, 0.0), index)
+        change = change + 2 * xp.log1p(-share * ratio)
     return _moved(schedule, index, change, told)
 
 
@@ -156,6 +163,11 @@ def _moved(schedule: "Schedule", index: np.ndarray, change: Array, told: Labels)
     short = beta < 0.5
     step = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), change - xp.log(shrink))
     levels = twofold.add(xp, Twofold(step, xp.zeros_like(step)), start)
+    fall = twofold.subtract(xp, path.inner(levels), path.before(levels))
+    if not (to_host(fall) < 0).all():
+        raise ValueError(
+            f"no {len(index)} different noise levels lie there that float64 can tell apart"
+        )
     origin = twofold.take(schedule.levels, slice(0, 1))
     return replace(schedule, levels=twofold.concat(xp, origin, levels), labels=told)
 

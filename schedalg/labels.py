@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from schedalg import path
-from schedalg.arrays import Array, Namespace, is_array, to_host
+from schedalg.arrays import Namespace, host_numbers, to_host
 from schedalg.twofold import Twofold
 
 #: A number for each point, or the rule that gives it: sigma / alpha, or sigma / (alpha + sigma).
@@ -25,15 +25,13 @@ def checked(timesteps: object, n: int) -> np.ndarray:
         TypeError: They are no real numbers.
         ValueError: Their number or shape is wrong, or one is NaN or infinite.
     """
-    array = to_host(timesteps) if is_array(timesteps) else np.asarray(timesteps)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"timesteps must hold real numbers, got dtype {array.dtype}")
+    array = host_numbers("timesteps", timesteps)
     if array.shape != (n,):
         raise ValueError(f"timesteps must have shape ({n},), one a point; got shape {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not np.isfinite(array).all():
         index = int(np.argmin(np.isfinite(array)))
-        raise ValueError(f"timesteps[{index}] is {array[index]!r}: timesteps must be finite")
-    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+        raise ValueError(f"timesteps[{index}] is {array[index].item()!r}: timesteps must be finite")
+    return array
 
 
 def canonical(labels: Labels) -> Labels:
@@ -42,19 +40,20 @@ def canonical(labels: Labels) -> Labels:
         return labels
     if ((labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all():
         return labels.astype(np.int64)
-    return labels
+    return labels + 0.0  # -0.0 is the same timestep as 0.0
 
 
 def read(xp: Namespace, levels: Twofold, labels: Labels) -> np.ndarray:
     """Return the timestep of every point (the levels without their origin)."""
     if isinstance(labels, np.ndarray):
         return labels
-    return to_host(_noise_level(xp, path.inner(levels), labels))
+    return noise_level(xp, path.inner(levels), labels)
 
 
-def _noise_level(xp: Namespace, points: Twofold, rule: Literal["sigma", "flow_time"]) -> Array:
-    _, sigma = path.alpha_sigma(xp, points, "ve" if rule == "sigma" else "flow")
-    return sigma
+def noise_level(xp: Namespace, levels: Twofold, rule: Literal["sigma", "flow_time"]) -> np.ndarray:
+    """Return what a network of continuous noise is told at each level."""
+    _, sigma = path.alpha_sigma(xp, levels, "ve" if rule == "sigma" else "flow")
+    return to_host(sigma)
 
 
 def take(labels: Labels, index: slice | np.ndarray) -> Labels:

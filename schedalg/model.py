@@ -1,26 +1,27 @@
 """Adapters of the network: `TimestepRemap` for loops over positions, `Denoiser` for samplers."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from array_api_compat import device
 
 from schedalg.arrays import (
     Array,
+    check_like,
+    check_sample,
+    checked_positions,
+    described,
     integer_dtype,
-    is_array,
-    is_real_floating,
     namespace,
     positive_integer,
     real_number,
 )
 from schedalg.parameterization import Prediction, parameterization
-from schedalg.training import checked_positions
-
-if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+from schedalg.path import Kind
+from schedalg.schedule import Point, Schedule
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,), like x in return.
+#: It must not write to x.
 Model: TypeAlias = Callable[..., Array]
 
 
@@ -56,18 +57,21 @@ class TimestepRemap:
     def __init__(
         self,
         model: Model,
-        schedule: "Schedule",
+        schedule: Schedule,
         rescale_timesteps: bool = False,
         original_num_steps: int | None = None,
     ) -> None:
-        self.model = model
-        self.timesteps = schedule.timesteps
+        _check_model(model)
+        _check_schedule(schedule)
         if len(schedule) == 0:
             raise ValueError("schedule has no points, and so no timestep to map to")
+        self.model = model
+        self.timesteps = schedule.timesteps
+        if original_num_steps is not None:
+            steps = positive_integer("original_num_steps", original_num_steps)
         if rescale_timesteps:
             if original_num_steps is None:
                 raise ValueError("rescale_timesteps needs original_num_steps, as trained on")
-            steps = positive_integer("original_num_steps", original_num_steps)
             self.timesteps = self.timesteps * (1000.0 / steps)
         self._tables: dict[tuple[str, str, str], Array] = {}
 
@@ -81,10 +85,12 @@ class TimestepRemap:
 
         Raises:
             TypeError: k holds no integers.
-            ValueError: There is not one position a sample, or one on the host is out of range.
+            ValueError: There is not one position a sample, or one is out of range (which on JAX and
+                on GPUs is left to the library: looking would stop the device).
         """
+        check_sample("x", x)
         position = checked_positions("k", k, len(self.timesteps), x)
-        xp = namespace(x, position)
+        xp = namespace(x)
         if position.ndim == 0:
             position = xp.broadcast_to(position, (x.shape[0],))
         return self.model(x, xp.take(self._table(x), position), **kwargs)
@@ -128,14 +134,14 @@ class Denoiser:
     def __init__(
         self,
         model: Model,
-        schedule: "Schedule",
+        schedule: Schedule,
         prediction: Prediction = "epsilon",
         *,
         clip: tuple[float, float] | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        if not callable(model):
-            raise TypeError(f"model must be callable, got {type(model).__name__}")
+        _check_model(model)
+        _check_schedule(schedule)
         self.model = model
         self.prediction = prediction
         self.clip = None if clip is None else _interval(clip)
@@ -145,7 +151,7 @@ class Denoiser:
         same = schedule.network_kind == schedule.kind
         self._network_kind = None if same else schedule.network_kind
 
-    def __call__(self, x: Array, t: "Point") -> Array:
+    def __call__(self, x: Array, t: Point) -> Array:
         """Return the prediction of x0, like x.
 
         Raises:
@@ -168,7 +174,7 @@ class Denoiser:
         dtype = timestep_dtype(x, t.timestep)
         timesteps = xp.full((x.shape[0],), t.timestep, dtype=dtype, device=device(x))
         output = self.model(x, timesteps, **self.model_kwargs)
-        _check_output(output, x, t)
+        check_like(f"model output at timestep {t.timestep}", output, x)
         c_x, c_out = self._parameterization.columns(alpha, sigma)
         x0 = output if self.prediction == "x0" else c_x * x + c_out * output
         return x0 if self.clip is None else xp.clip(x0, *self.clip)
@@ -186,23 +192,7 @@ def timestep_dtype(x: Array, timestep: int | float) -> Any:
     return x.dtype if x.dtype in (xp.float32, xp.float64) else xp.float32
 
 
-def check_sample(x: object) -> None:
-    """Raise unless x is a batch in real floating point.
-
-    Raises:
-        TypeError: It is no array, or of another dtype.
-        ValueError: It has no batch dimension.
-    """
-    if not is_array(x):
-        raise TypeError(f"x must be an array of an array-API library, got {type(x).__name__}")
-    array: Array = x
-    if not is_real_floating(array):
-        raise TypeError(f"x must be of a real floating-point dtype, got {array.dtype}")
-    if array.ndim == 0:
-        raise ValueError("x must have a batch dimension, shape (B, ...); got shape ()")
-
-
-def _scale_to(kind: str, alpha: Any, sigma: Any) -> Any:
+def _scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
     """Return the factor that brings x at a point to the scale of `kind`."""
     if kind == "ve":
         return 1 / alpha
@@ -222,23 +212,11 @@ def _interval(clip: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def _check_output(output: object, x: Array, t: "Point") -> None:
-    if not is_array(output):
-        raise TypeError(f"model must return an array like x, got {type(output).__name__}")
-    result: Array = output
-    if type(result) is not type(x) and namespace(result) is not namespace(x):
-        raise TypeError(
-            f"model must return an array of x's library: expected {type(x).__name__}, "
-            f"got {type(result).__name__}"
-        )
-    for what in ("shape", "dtype"):
-        expected, got = getattr(x, what), getattr(result, what)
-        if got != expected:
-            raise ValueError(
-                f"model output has the wrong {what} at timestep {t.timestep}: expected "
-                f"{_text(expected)}, got {_text(got)}"
-            )
+def _check_schedule(schedule: object) -> None:
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"schedule must be a Schedule, got {described(schedule)}")
 
 
-def _text(value: Any) -> str:
-    return str(tuple(value)) if isinstance(value, tuple) else str(value)
+def _check_model(model: object) -> None:
+    if not callable(model):
+        raise TypeError(f"model must be callable, got {type(model).__name__}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, check_like, namespace
 from schedalg.samplers.base import Noise
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
@@ -80,11 +80,7 @@ def _jax_normal(key: Any) -> Noise:
 def _checked(function: Callable[[Array], Array]) -> Noise:
     def normal(x: Array) -> Array:
         draw = function(x)
-        if getattr(draw, "shape", None) != x.shape or getattr(draw, "dtype", None) != x.dtype:
-            raise ValueError(
-                f"noise must return an array like x: expected shape {tuple(x.shape)}, dtype "
-                f"{x.dtype}; got {getattr(draw, 'shape', None)}, {getattr(draw, 'dtype', None)}"
-            )
+        check_like("what noise returns", draw, x)
         return draw
 
     return normal

@@ -10,8 +10,10 @@ Each function below avoids the subtraction that its textbook form would make: 1 
 
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
+
 from schedalg import twofold
-from schedalg.arrays import Array, Namespace
+from schedalg.arrays import Array, Namespace, to_host
 from schedalg.twofold import Twofold
 
 #: How x is scaled along a path: alpha² + sigma² = 1, alpha = 1, or alpha + sigma = 1.
@@ -25,7 +27,7 @@ def checked_kind(name: str, kind: object) -> Kind:
     Raises:
         ValueError: There is none.
     """
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
     return kind
 
@@ -77,19 +79,7 @@ def noise_to_signal(xp: Namespace, levels: Twofold) -> Array:
 
 def log_alphas(xp: Namespace, levels: Twofold) -> Array:
     """log(1 - β): the logarithm of ᾱ_t / ᾱ_s for each step, the first from the origin."""
-    return twofold.subtract(xp, inner(levels), twofold.take(levels, slice(-1)))
-
-
-def alpha_ratio(xp: Namespace, levels: Twofold, kind: Kind) -> Array:
-    """alpha_t / alpha_s for each step, in the scale of `kind`."""
-    if kind == "ve":
-        return xp.ones_like(levels.high[1:])
-    ratio = xp.exp(log_alphas(xp, levels) / 2)
-    if kind == "vp":
-        return ratio
-    alpha, sigma = alpha_sigma(xp, levels, "vp")
-    total = alpha + sigma
-    return ratio * (total[:-1] / total[1:])
+    return twofold.subtract(xp, inner(levels), before(levels))
 
 
 def betas(xp: Namespace, levels: Twofold) -> Array:
@@ -97,15 +87,26 @@ def betas(xp: Namespace, levels: Twofold) -> Array:
     return -xp.expm1(log_alphas(xp, levels))
 
 
-def snr_drop(xp: Namespace, levels: Twofold) -> Array:
-    """1 - SNR_t / SNR_s for each step: the same in every scale, since it is β / (1 - ᾱ_t)."""
-    return betas(xp, levels) / sigmas_squared(xp, inner(levels))
+def snr_drop(xp: Namespace, t: Twofold, s: Twofold) -> Array:
+    """1 - SNR_t / SNR_s, the same in every scale: β / (1 - ᾱ_t)."""
+    return -xp.expm1(twofold.subtract(xp, t, s)) / sigmas_squared(xp, t)
+
+
+def snr_root(xp: Namespace, t: Twofold, s: Twofold) -> Array:
+    """sqrt(SNR_t / SNR_s), the same in every scale: sqrt((1 - β)(1 - ᾱ_s) / (1 - ᾱ_t))."""
+    kept = xp.exp(twofold.subtract(xp, t, s) / 2)
+    return kept * xp.sqrt(sigmas_squared(xp, s) / sigmas_squared(xp, t))
+
+
+def before(levels: Twofold) -> Twofold:
+    """Return the levels that the steps arrive at: all but the last."""
+    return twofold.take(levels, slice(-1))
 
 
 def log_snr_change(xp: Namespace, levels: Twofold) -> Array:
     """Log SNR_t - log SNR_s for each step but the first; negative, `-inf` at zero signal."""
     points = inner(levels)
-    drop = snr_drop(xp, points)
+    drop = snr_drop(xp, inner(points), before(points))
     variance = sigmas_squared(xp, points)
     small = drop < 0.5
     # Both terms of the second form are negative; only where it is small would the ratio's logarithm
@@ -115,8 +116,41 @@ def log_snr_change(xp: Namespace, levels: Twofold) -> Array:
 
 
 def from_log_alphas(xp: Namespace, log_alphas: Array) -> Twofold:
-    """Return the levels of a path from a clean origin whose steps have log(1 - β) as given."""
-    return twofold.cumulative_sum(xp, log_alphas)
+    """Return the levels of a path from a clean origin whose steps have log(1 - β) as given.
+
+    Raises:
+        ValueError: A step is no step: not a number, or too small to be seen beside those before it.
+    """
+    levels = twofold.cumulative_sum(xp, log_alphas)
+    host, sums = to_host(log_alphas), to_host(levels.high)[1:]
+    if host[-1] == -np.inf:
+        host, sums = host[:-1], sums[:-1]
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, which is refused below
+        share = host / sums
+    least = float(share.min()) if len(share) else 1.0
+    if not least > 2**-100:
+        step = int(np.argmin(share))
+        raise ValueError(
+            f"step {step} changes log(alpha_cumprod) by {float(host[step]):g} where all so far "
+            f"change it by {float(sums[step]):g}: every step must be at least 1e-30 of that"
+        )
+    if least < len(host) * 2**-50:
+        # About 106 bits are kept of a sum, and 53 of them are wanted of each step.
+        levels = twofold.cumulative_sum(xp, log_alphas, fine=True)
+    return levels
+
+
+def from_origin(xp: Namespace, origin: Array, log_alphas: Array) -> Twofold:
+    """Return the levels of a path from a given log ᾱ, (1,), whose steps have log(1 - β) as given.
+
+    Raises:
+        ValueError: As `from_log_alphas`.
+    """
+    if log_alphas.shape[0] == 0:
+        return Twofold(origin, xp.zeros_like(origin))
+    if float(to_host(origin)[0]) == 0:
+        return from_log_alphas(xp, log_alphas)
+    return inner(from_log_alphas(xp, xp.concat([origin, log_alphas])))
 
 
 def from_sigmas(xp: Namespace, sigma: Array, fall: Array) -> Twofold:
@@ -146,6 +180,6 @@ def from_snr(xp: Namespace, variance: Array, drop: Array, log_alphas_cumprod: Ar
     beta = variance * drop
     short = beta < 0.5
     zero = xp.zeros_like(log_alphas_cumprod[:1])
-    before = xp.concat([zero, log_alphas_cumprod[:-1]])
-    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), log_alphas_cumprod - before)
+    long = log_alphas_cumprod - xp.concat([zero, log_alphas_cumprod[:-1]])
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
     return from_log_alphas(xp, steps)

@@ -1,9 +1,9 @@
 """The Gaussian q(x_s | x_t, x0) of each step, from which DDPM samples; s is the point before t.
 
 In terms of r = 1 - SNR_t/SNR_s, which no scale changes, the mean is alpha_s r x0 + b x_t with
-b = (alpha_t / alpha_s) (sigma_s² / sigma_t²), and the variance is sigma_s² r. On a
-variance-preserving schedule these are equations 6 and 7 of Ho et al., arXiv 2006.11239. The names
-are those of OpenAI's `GaussianDiffusion`.
+b = sqrt(SNR_t/SNR_s) sigma_s/sigma_t = (alpha_t/alpha_s) (sigma_s²/sigma_t²), and the variance is
+sigma_s² r. On a variance-preserving schedule these are equations 6 and 7 of Ho et al., arXiv
+2006.11239. The names are those of OpenAI's `GaussianDiffusion`.
 """
 
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ def variance(schedule: "Schedule") -> Array:
     """
     xp, levels = namespace(schedule.levels.high), schedule.levels
     _, sigma = path.alpha_sigma(xp, levels, schedule.kind)
-    return sigma[:-1] ** 2 * path.snr_drop(xp, levels)
+    return sigma[:-1] ** 2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
 
 
 def log_variance_clipped(schedule: "Schedule") -> Array:
@@ -47,7 +47,7 @@ def log_variance_clipped(schedule: "Schedule") -> Array:
         first = values[1:2]
         if len(schedule) == 1:
             _, sigma = path.alpha_sigma(xp, path.inner(levels), schedule.kind)
-            first = sigma**2 * path.snr_drop(xp, levels)
+            first = sigma**2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
         values = xp.concat([first, values[1:]])
     return xp.log(values)
 
@@ -64,7 +64,7 @@ def mean_coef1(schedule: "Schedule") -> Array:
     """
     xp, levels = namespace(schedule.levels.high), schedule.levels
     alpha, _ = path.alpha_sigma(xp, levels, schedule.kind)
-    return alpha[:-1] * path.snr_drop(xp, levels)
+    return alpha[:-1] * path.snr_drop(xp, path.inner(levels), path.before(levels))
 
 
 def mean_coef2(schedule: "Schedule") -> Array:
@@ -79,5 +79,5 @@ def mean_coef2(schedule: "Schedule") -> Array:
     """
     xp, levels = namespace(schedule.levels.high), schedule.levels
     _, sigma = path.alpha_sigma(xp, levels, schedule.kind)
-    kept_signal = path.alpha_ratio(xp, levels, schedule.kind)
-    return kept_signal * (sigma[:-1] / sigma[1:]) ** 2
+    root = path.snr_root(xp, path.inner(levels), path.before(levels))
+    return root * (sigma[:-1] / sigma[1:])

@@ -2,21 +2,30 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from schedalg.arrays import Array, namespace, to_host
-from schedalg.model import Denoiser, Model, check_sample
+import numpy as np
+from array_api_compat import is_torch_array
+
+from schedalg.arrays import (
+    Array,
+    check_like,
+    check_sample,
+    described,
+    is_array,
+    namespace,
+    to_host,
+)
+from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, noise_for
 from schedalg.parameterization import Prediction
 from schedalg.samplers.base import Sampler
-
-if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+from schedalg.schedule import Point, Schedule
 
 
 def sample(
     model: Model,
-    schedule: "Schedule",
+    schedule: Schedule,
     sampler: Sampler[Any],
     x: Array,
     *,
@@ -82,7 +91,7 @@ def sample(
 
 def sample_steps(
     model: Model,
-    schedule: "Schedule",
+    schedule: Schedule,
     sampler: Sampler[Any],
     x: Array,
     *,
@@ -96,7 +105,8 @@ def sample_steps(
     """Return an iterator over x after every step, N of them; the last is what `sample` returns.
 
     After step i (from 0), x is at `schedule[N - 2 - i]`, and at `schedule.origin` after the last.
-    The arguments are those of `sample`, and are checked at once, before the first step.
+    The arguments are those of `sample`, and are checked at once, before the first step. What is
+    yielded is what the next step starts from: not to be written to.
 
     Example:
         >>> import numpy as np
@@ -108,12 +118,12 @@ def sample_steps(
         [[0.01]]
         [[0.]]
     """
-    check_sample(x)
-    if not callable(model):
-        raise TypeError(f"model must be callable, got {type(model).__name__}")
+    check_sample("x", x)
     _check_sampler(sampler)
+    denoise = Denoiser(model, schedule, prediction, clip=clip, model_kwargs=model_kwargs)
     watched = _Watched(model, len(schedule)) if check_finite else None
-    denoise = Denoiser(watched or model, schedule, prediction, clip=clip, model_kwargs=model_kwargs)
+    if watched:
+        denoise.model = watched
     draw = noise_for(x, noise)
     steps = _progress_bar(len(schedule)) if progress else range(len(schedule))
     points = _points(schedule, x)
@@ -124,7 +134,11 @@ def sample_steps(
             if watched:
                 watched.step = i
             t, s = points[len(schedule) - i], points[len(schedule) - i - 1]
-            x, state = sampler.step(x, t, s, denoise, draw, state)
+            result = sampler.step(x, t, s, denoise, draw, state)
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise TypeError(f"sampler.step must return (x, state), got {described(result)}")
+            check_like("x returned by sampler.step", result[0], x)
+            x, state = result
             yield x
 
     return run(x, state)
@@ -140,6 +154,8 @@ class _Watched:
 
     def __call__(self, x: Array, timesteps: Array, **kwargs: Any) -> Array:
         output = self.model(x, timesteps, **kwargs)
+        if not is_array(output):
+            return output  # an error that the caller names
         xp = namespace(output)
         if not bool(xp.all(xp.isfinite(output))):
             raise ValueError(
@@ -149,16 +165,28 @@ class _Watched:
         return output
 
 
-def _points(schedule: "Schedule", x: Array) -> list["Point"]:
+def _points(schedule: Schedule, x: Array) -> list[Point]:
     """Return the origin and all points, ready to multiply x.
 
-    Floats multiply any x without changing its dtype. Arrays (of a schedule through which gradients
-    flow, say) take x's dtype first.
+    Floats multiply any x without changing its dtype. So do 0-d tensors of torch; those of JAX (of a
+    schedule through which gradients flow) take x's dtype first.
+
+    Raises:
+        TypeError: The schedule is made of another library's arrays than x, and not of NumPy's.
+        ValueError: A point has left float64.
     """
     points = [schedule.origin, *schedule]
-    if isinstance(points[0].alpha, float):
+    for k, point in enumerate(points[:-1]):
+        if point.alpha == 0:
+            raise ValueError(
+                f"point {k - 1} (timestep {point.timestep}) has an alpha below the smallest float: "
+                f"no step can arrive there; start from schedule[:{k - 1}]"
+            )
+    if not isinstance(schedule.levels.high, np.ndarray):
+        namespace(x, schedule.levels.high)
+    if isinstance(points[0].alpha, float) or is_torch_array(x):
         return points
-    xp = namespace(x, schedule.levels.high)
+    xp = namespace(x)
     return [
         replace(point, alpha=xp.astype(point.alpha, x.dtype), sigma=xp.astype(point.sigma, x.dtype))
         for point in points

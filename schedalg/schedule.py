@@ -1,14 +1,16 @@
 """`Schedule`, the path that the noise takes, as an immutable value; `Point`, one level of it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 
 from schedalg import (
+    constructors,
     families,
+    interchange,
     interpolation,
     labels,
     path,
@@ -18,7 +20,15 @@ from schedalg import (
     transforms,
     twofold,
 )
-from schedalg.arrays import Array, Namespace, integer, is_array, namespace, to_host
+from schedalg.arrays import (
+    Array,
+    Namespace,
+    carries_gradient,
+    integer,
+    is_array,
+    namespace,
+    to_host,
+)
 from schedalg.labels import Labels
 from schedalg.path import Kind
 from schedalg.twofold import Twofold
@@ -29,11 +39,11 @@ class Point:
     """One noise level: `x = alpha * x0 + sigma * eps`.
 
     Attributes:
-        alpha: Signal scale. A float, or a 0-d array where the schedule was made of another
-        library's
-            arrays.
+        alpha: Signal scale: a float, or a 0-d array where a gradient flows through the schedule.
         sigma: Noise scale, likewise.
         timestep: The number that the network is told here; None for clean data.
+        level: log ᾱ in twofold precision, from which samplers find what a short step changes; None
+            in a point made by hand.
 
     Example:
         >>> from schedalg import Schedule
@@ -45,16 +55,17 @@ class Point:
     alpha: Any
     sigma: Any
     timestep: int | float | None
+    level: Twofold | None = field(default=None, repr=False, compare=False)
 
     @property
     def log_snr(self) -> Any:
         """log(alpha² / sigma²): `inf` for clean data, `-inf` for pure noise."""
-        if not isinstance(self.alpha, float):
-            xp = namespace(self.alpha)
-            return 2 * (xp.log(self.alpha) - xp.log(self.sigma))
-        if self.sigma == 0:
-            return math.inf
-        return 2 * (math.log(self.alpha) - math.log(self.sigma)) if self.alpha else -math.inf
+        if self.level is None:
+            ratio = math.inf if self.sigma == 0 else self.alpha / self.sigma
+            return 2 * math.log(ratio) if ratio else -math.inf
+        if isinstance(self.level.high, float):
+            return float(path.log_snr(np, self.level))
+        return path.log_snr(namespace(self.level.high), self.level)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -63,7 +74,9 @@ class Schedule:
 
     Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
     never changed: every operation returns another schedule. Two schedules are equal when their
-    points are, to float64.
+    points are, to float64. NumPy arrays of a schedule are read-only; those of a library that cannot
+    make them so are not to be written to. (The class itself, called with the attributes below, is
+    for the library's own operations, and checks nothing.)
 
     Attributes:
         levels: log ᾱ of the origin and of the N points, in twofold precision: the one column that
@@ -73,7 +86,7 @@ class Schedule:
             `"flow"` (alpha + sigma = 1).
         network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
             change `kind` alone, so that samplers scale the network's input back.
-        origin_timestep: The origin's timestep, None where it is clean.
+        origin_timestep: The origin's timestep; None where it is clean, or follows from the noise.
 
     Example:
         >>> from schedalg import Schedule
@@ -97,7 +110,7 @@ class Schedule:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
 
-    # Constructors: each is a function of families.py, with its documentation.
+    # Constructors: each is a documented function that is given this class.
     linear = classmethod(families.linear)
     scaled_linear = classmethod(families.scaled_linear)
     cosine = classmethod(families.cosine)
@@ -108,11 +121,12 @@ class Schedule:
     exponential = classmethod(families.exponential)
     polyexponential = classmethod(families.polyexponential)
     flow = classmethod(families.flow)
-    from_betas = classmethod(families.from_betas)
-    from_alphas_cumprod = classmethod(families.from_alphas_cumprod)
-    from_alpha_bar = classmethod(families.from_alpha_bar)
-    from_sigmas = classmethod(families.from_sigmas)
-    from_log_snr = classmethod(families.from_log_snr)
+    from_betas = classmethod(constructors.from_betas)
+    from_alphas_cumprod = classmethod(constructors.from_alphas_cumprod)
+    from_alpha_bar = classmethod(constructors.from_alpha_bar)
+    from_sigmas = classmethod(constructors.from_sigmas)
+    from_log_snr = classmethod(constructors.from_log_snr)
+    from_dict = classmethod(interchange.from_dict)
 
     # Operations: each is a plain function of a schedule, and a method here.
     subsample = spacing.subsample
@@ -126,6 +140,7 @@ class Schedule:
     refine = interpolation.refine
     add_noise = training.add_noise
     target = training.target
+    to_dict = interchange.to_dict
     posterior_variance = property(posterior.variance)
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)
     posterior_mean_coef1 = property(posterior.mean_coef1)
@@ -178,7 +193,8 @@ class Schedule:
             points = twofold.take(self.levels, slice(start + 1, stop + 1, step))
             levels = twofold.concat(self._xp, origin, points)
         told = labels.take(self.labels, slice(start, stop, step))
-        return self._with(levels, told, self.timesteps[start - 1].item() if start else None)
+        moved = start > 0 and isinstance(self.labels, np.ndarray)
+        return self._with(levels, told, self.timesteps[start - 1].item() if moved else None)
 
     def _select(self, index: np.ndarray) -> "Schedule":
         """Return the points at strictly increasing indices, with the same origin."""
@@ -200,10 +216,21 @@ class Schedule:
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
         alpha, sigma = path.alpha_sigma(self._xp, self.levels, self.kind)
-        timesteps = [self.origin_timestep, *self.timesteps.tolist()]
-        if isinstance(alpha, np.ndarray):
-            return list(map(Point, alpha.tolist(), sigma.tolist(), timesteps))
-        return [Point(alpha[k], sigma[k], timestep) for k, timestep in enumerate(timesteps)]
+        timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
+        columns = (alpha, sigma, *self.levels)
+        if not carries_gradient(self.levels.high):
+            columns = tuple(to_host(column).tolist() for column in columns)
+        return [
+            Point(columns[0][k], columns[1][k], t, Twofold(columns[2][k], columns[3][k]))
+            for k, t in enumerate(timesteps)
+        ]
+
+    def _origin_timestep(self) -> int | float | None:
+        if isinstance(self.labels, np.ndarray):
+            return self.origin_timestep
+        origin = twofold.take(self.levels, slice(0, 1))
+        level = float(labels.noise_level(self._xp, origin, self.labels)[0])
+        return level or None
 
     def _key(self) -> tuple[object, ...]:
         told = self.labels
@@ -221,17 +248,28 @@ class Schedule:
         return hash(self._key())
 
     def __repr__(self) -> str:
+        kind: str = self.kind
+        if self.network_kind != self.kind:
+            kind += f" (network: {self.network_kind})"
         if len(self) == 0:
-            return f"<Schedule {self.kind}: no points>"
+            return f"<Schedule {kind}: no points>"
+        count = "1 point" if len(self) == 1 else f"{len(self)} points"
+        log_snr = to_host(path.log_snr(self._xp, self.levels))
+        after = "" if log_snr[0] == np.inf else f" after log SNR {log_snr[0]:.3f}"
         first, last = self.timesteps[0], self.timesteps[-1]
-        least, most = (point.log_snr for point in (self[0], self[-1]))
         return (
-            f"<Schedule {self.kind}: {len(self)} points, timesteps {first:.6g} … {last:.6g}, "
-            f"log SNR {float(least):.3f} … {float(most):.3f}>"
+            f"<Schedule {kind}: {count}{after}, timesteps {first:.6g} … {last:.6g}, "
+            f"log SNR {log_snr[1]:.3f} … {log_snr[-1]:.3f}>"
         )
 
+    def __copy__(self) -> "Schedule":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Schedule":
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies go through the constructor, so that their arrays are read-only as well.
+        # Through the constructor, so that the arrays of what is restored are read-only as well.
         values = (self.levels, self.labels, self.kind, self.network_kind, self.origin_timestep)
         return _restore, values
 
@@ -326,60 +364,6 @@ class Schedule:
                 f"{operation} needs a variance-preserving schedule, and this one is of kind "
                 f"{self.kind!r}: call as_vp() first"
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the schedule as numbers, strings and lists that JSON holds without loss.
-
-        Example:
-            >>> import json
-            >>> from schedalg import Schedule
-            >>> s = Schedule.flow(8, shift=3.0)
-            >>> Schedule.from_dict(json.loads(json.dumps(s.to_dict()))) == s
-            True
-        """
-        high, low = (to_host(part).astype(np.float64).tolist() for part in self.levels)
-        return {
-            "type": "schedalg.Schedule",
-            "version": 1,
-            "kind": self.kind,
-            "network_kind": self.network_kind,
-            "origin_timestep": self.origin_timestep,
-            "timesteps": self.labels if isinstance(self.labels, str) else self.labels.tolist(),
-            # JSON has no infinity.
-            "log_alphas_cumprod": [[*high[:-1], high[-1] if high[-1] > -math.inf else "-inf"], low],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Schedule":
-        """Return the schedule that `to_dict` wrote, on NumPy arrays.
-
-        Raises:
-            ValueError: The mapping is not what `to_dict` writes.
-        """
-        if data.get("type") != "schedalg.Schedule" or data.get("version") != 1:
-            raise ValueError(
-                "data must be what Schedule.to_dict() returns, version 1; got type "
-                f"{data.get('type')!r}, version {data.get('version')!r}"
-            )
-        missing = {"kind", "network_kind", "origin_timestep", "timesteps", "log_alphas_cumprod"}
-        if missing := missing - data.keys():
-            raise ValueError(f"data lacks {sorted(missing)}")
-        high, low = (np.array([float(v) for v in part]) for part in data["log_alphas_cumprod"])
-        if len(high) == 0 or high.shape != low.shape:
-            raise ValueError("log_alphas_cumprod must be two lists of one length, at least 1")
-        if not (high[0] <= 0 and (np.diff(high) + np.diff(low) < 0).all()):
-            raise ValueError("log_alphas_cumprod must be at most 0 and fall strictly")
-        told = data["timesteps"]
-        if told not in ("sigma", "flow_time"):
-            told = labels.checked(np.asarray(told) if told else np.arange(0), len(high) - 1)
-        kinds = [path.checked_kind(name, data[name]) for name in ("kind", "network_kind")]
-        return cls(
-            levels=Twofold(high, low),
-            labels=told,
-            kind=kinds[0],
-            network_kind=kinds[1],
-            origin_timestep=data["origin_timestep"],
-        )
 
 
 def _restore(

@@ -15,6 +15,8 @@ from schedalg import interpolation, path
 from schedalg.arrays import (
     Array,
     Namespace,
+    as_array,
+    host_numbers,
     integer,
     is_array,
     namespace,
@@ -124,9 +126,11 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         TypeError: They are neither integers nor booleans.
         ValueError: A mask of another length; an index out of range, repeated or out of order.
     """
-    array = to_host(indices) if is_array(indices) else np.asarray(indices)
+    array = to_host(as_array(name, indices))
     if array.shape == (0,):
         return np.zeros(0, dtype=np.int64)
+    if isinstance(indices, Sequence) and array.dtype != np.bool_ and _has_bool(indices):
+        raise TypeError(f"{name} must hold integers or booleans, not both")
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
     if array.dtype == np.bool_:
@@ -135,17 +139,22 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         return np.flatnonzero(array)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}")
-    array = array.astype(np.int64)
     outside = (array < 0) | (array >= n)
     if outside.any():
         k = int(np.argmax(outside))
-        raise ValueError(f"{name}[{k}] is {array[k]}: allowed are 0 to {n - 1}")
+        allowed = f"allowed are 0 to {n - 1}" if n else "the schedule has no points"
+        raise ValueError(f"{name}[{k}] is {array[k]}: {allowed}")
+    array = array.astype(np.int64)
     falls = np.diff(array) <= 0
     if falls.any():
         k = int(np.argmax(falls)) + 1
         what = "repeats" if array[k] == array[k - 1] else "is out of order after"
         raise ValueError(f"{name}[{k}] is {array[k]}, which {what} {array[k - 1]}: they must rise")
     return array
+
+
+def _has_bool(values: Sequence[object]) -> bool:
+    return any(isinstance(value, bool | np.bool_) for value in values)
 
 
 def _stride(n: int, every: int) -> int:
@@ -157,11 +166,7 @@ def _stride(n: int, every: int) -> int:
 
 def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> np.ndarray:
     """Return the positions of timesteps, each of which the schedule has exactly once."""
-    wanted = to_host(timesteps) if is_array(timesteps) else np.asarray(timesteps)
-    if wanted.dtype.kind not in "iuf" and wanted.size:
-        raise TypeError(f"timesteps must hold real numbers, got dtype {wanted.dtype}")
-    if wanted.ndim != 1:
-        raise ValueError(f"timesteps must be 1-D, got shape {wanted.shape}")
+    wanted = host_numbers("timesteps", timesteps)
     own = schedule.timesteps
     # A noise level is computed, and equal to the one asked for only to rounding.
     tolerance = 0.0 if isinstance(schedule.labels, np.ndarray) else 1e-12
@@ -197,7 +202,9 @@ def sections_of(n: int, sections: Any) -> list[int]:
         if sections.startswith("ddim"):
             return _ddim_stride(n, sections)
         sections = [_count(part, sections) for part in sections.split(",")]
-    elif not isinstance(sections, Sequence | np.ndarray):
+    elif isinstance(sections, Sequence) or (is_array(sections) and sections.ndim > 0):
+        sections = to_host(as_array("sections", sections)).tolist()
+    else:
         sections = [sections]
     counts = [positive_integer(f"sections[{i}]", count) for i, count in enumerate(sections)]
     if not counts:
@@ -239,7 +246,7 @@ def _ddim_stride(n: int, sections: str) -> list[int]:
 def _spaced(
     schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
 ) -> "Schedule":
-    name = "leading" if spacing is None else spacing
+    name = "leading" if spacing is None else str(spacing)
     if name in _BY_NOISE:
         if offset is not None:
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
@@ -256,12 +263,14 @@ def _spaced(
     if offset is not None:
         if name != "leading":
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
-        index = index + integer("offset", offset)
-        if index[0] < 0 or index[-1] >= n:
+        first = integer("offset", offset)
+        last = first + int(index[-1])
+        if first < 0 or last >= n:
             raise ValueError(
-                f"offset is {offset}: indices would run from {index[0]} to {index[-1]}, and "
-                f"allowed are 0 to {n - 1}"
+                f"offset is {first}: indices would run from {first} to {last}, and allowed are 0 "
+                f"to {n - 1}"
             )
+        index = index + first
     return schedule[index]
 
 

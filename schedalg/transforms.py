@@ -11,6 +11,7 @@ import numpy as np
 
 from schedalg import path, twofold
 from schedalg.arrays import namespace, positive_number, to_host
+from schedalg.twofold import Twofold
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -21,7 +22,8 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
 
     If the other starts where this one ends (a slice of the same path), its points follow as they
     are. If it starts clean and both preserve variance, its betas follow: ᾱ = ᾱ_last · ᾱ_other.
-    Associative; a schedule without points is the identity.
+    Associative; the empty schedule, `s[:0]`, is the identity, and nothing follows from an `other`
+    without points.
 
     Args:
         schedule: The less noisy part.
@@ -48,15 +50,20 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         mine, theirs = getattr(schedule, name), getattr(other, name)
         if mine != theirs:
             raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
+    xp = namespace(schedule.levels.high, other.levels.high)
     if len(other) == 0:
         return schedule
-    xp = namespace(schedule.levels.high, other.levels.high)
     end = twofold.take(schedule.levels, slice(-1, None))
+    start = twofold.take(other.levels, slice(0, 1))
     levels = path.inner(other.levels)
-    ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(other.levels.high)[0])
+    ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
     if starts_at != ends_at:
-        _require_joinable(schedule, starts_at, ends_at)
-        levels = twofold.add(xp, end, levels)
+        # A path cut in two and changed on both sides may end and start at two roundings of one
+        # level.
+        if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
+            _require_joinable(schedule, starts_at, ends_at)
+        base = twofold.add(xp, end, Twofold(-start.high, -start.low))
+        levels = twofold.add(xp, base, levels)
     labels = schedule.labels if len(schedule) else other.labels
     if isinstance(labels, np.ndarray) or labels != other.labels:
         labels = np.concatenate([schedule.timesteps, other.timesteps])
@@ -92,7 +99,7 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 
     Raises:
         TypeError: `factor` is no number.
-        ValueError: It is not above 0, or not finite.
+        ValueError: It is not between 1e-60 and 1e60.
 
     Example:
         >>> from schedalg import Schedule
@@ -101,19 +108,29 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 
     Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
     """
-    square = positive_number("factor", factor) ** 2
-    if square == 1:
+    factor = positive_number("factor", factor)
+    if not 1e-60 < factor < 1e60:
+        raise ValueError(f"factor must be between 1e-60 and 1e60, got {factor!r}")
+    if factor == 1:
         return schedule
+    square = factor**2
     xp, levels = namespace(schedule.levels.high), schedule.levels
-    # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)); short steps through β' instead, to keep all digits.
-    excess = xp.log1p((square - 1) * path.sigmas_squared(xp, levels))
-    beta = path.betas(xp, levels) * (square * xp.exp(-excess[1:]))
+    variance = path.sigmas_squared(xp, levels)
+    # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)), a sum without cancellation, near 1 or not.
+    total = path.alphas_cumprod(xp, levels) + square * variance
+    change = (square - 1) * variance
+    near = change > -0.5
+    excess = xp.where(near, xp.log1p(xp.where(near, change, 0.0)), xp.log(total))
+    # Short steps through β', to keep all digits.
+    beta = path.betas(xp, levels) * (square / total[1:])
     short = beta < 0.5
-    long_step = path.log_alphas(xp, levels) - (excess[1:] - excess[:-1])
-    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
-    origin = levels.high[:1] - excess[:1]
-    shifted = twofold.cumulative_sum(xp, xp.concat([origin, steps]))
-    return replace(schedule, levels=path.inner(shifted))
+    long = path.log_alphas(xp, levels) - (excess[1:] - excess[:-1])
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
+    shifted = square * variance[:1] / total[:1]
+    short = shifted < 0.5
+    long = levels.high[:1] - excess[:1]
+    origin = xp.where(short, xp.log1p(-xp.where(short, shifted, 0.0)), long)
+    return replace(schedule, levels=path.from_origin(xp, origin, steps))
 
 
 def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
@@ -125,7 +142,8 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
         schedule: A variance-preserving one, with at least two points.
 
     Raises:
-        ValueError: It does not preserve variance, or has fewer than two points.
+        ValueError: It does not preserve variance, its network was trained with alpha = 1, or it has
+            fewer than two points.
 
     Example:
         >>> from schedalg import Schedule
@@ -139,6 +157,11 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
             "rescale_zero_terminal_snr needs a variance-preserving schedule, and this one is of "
             f"kind {schedule.kind!r}: call as_vp() first"
         )
+    if schedule.network_kind == "ve":
+        raise ValueError(
+            "rescale_zero_terminal_snr: the network was trained with alpha = 1 (network_kind 've') "
+            "and cannot be shown pure noise, whose sigma would be infinite"
+        )
     if len(schedule) < 2:
         raise ValueError(
             f"rescale_zero_terminal_snr needs at least 2 points, and there are {len(schedule)}"
@@ -147,7 +170,7 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
     if float(to_host(levels.high)[-1]) == -np.inf:
         return schedule
     points = path.inner(levels)
-    last = twofold.Twofold(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
+    last = Twofold(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
     step = path.log_alphas(xp, levels)[1:] / 2
     # log(alpha_T / alpha_k), and with it (alpha_k - alpha_T) / alpha_k.
     rest = -xp.expm1(twofold.subtract(xp, last, points) / 2)
@@ -158,8 +181,8 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
     ratio = xp.where(short | (rest[1:] == 0), 1.0, rest[1:]) / rest[:-1]
     long_step = xp.where(rest[1:] > 0, 2 * (step + xp.log(ratio)), -xp.inf)
     steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
-    rescaled = xp.concat([levels.high[:1], path.log_alphas(xp, levels)[:1], steps])
-    return replace(schedule, levels=path.inner(twofold.cumulative_sum(xp, rescaled)))
+    steps = xp.concat([path.log_alphas(xp, levels)[:1], steps])
+    return replace(schedule, levels=path.from_origin(xp, levels.high[:1], steps))
 
 
 def as_vp(schedule: "Schedule") -> "Schedule":
@@ -193,9 +216,10 @@ def as_ve(schedule: "Schedule") -> "Schedule":
     sigmas = to_host(path.noise_to_signal(namespace(schedule.levels.high), schedule.levels))
     if not np.isfinite(sigmas).all():
         k = int(np.argmax(~np.isfinite(sigmas))) - 1
+        where = f"point {k} (timestep {schedule.timesteps[k]})" if k >= 0 else "the origin"
         raise ValueError(
-            f"as_ve needs a finite sigma everywhere, and point {k} (timestep "
-            f"{schedule.timesteps[k]}) has zero signal: leave it out, as in schedule[:{k}]"
+            f"as_ve needs a finite sigma everywhere, and {where} has no signal left in float64: "
+            f"leave it out, as in schedule[:{max(k, 0)}]"
         )
     return replace(schedule, kind="ve")
 

@@ -58,17 +58,22 @@ def subtract(xp: Namespace, a: Twofold, b: Twofold) -> Array:
     return difference + (error + (a.low - b.low))
 
 
-def cumulative_sum(xp: Namespace, increments: Array) -> Twofold:
+def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> Twofold:
     """Return 0 and the running sums of the increments; the last increment may be `-inf`.
 
     The running sum of what each addition lost is the low part. (In whatever order the library adds:
-    the loss is found from two neighbouring sums and the increment between them.)
+    the loss is found from two neighbouring sums and the increment between them.) Where some
+    increments are tiny beside the sum, `fine` keeps what the sum of the losses itself loses.
     """
     ends = bool(increments[-1] == -xp.inf)
     finite = increments[:-1] if ends else increments
     rough = _running_sum(xp, finite)
     lost = rounding_error(rough[:-1], finite, rough[1:])
-    total = renormalize(rough, _running_sum(xp, lost))
+    low = _running_sum(xp, lost)
+    total = renormalize(rough, low)
+    if fine:
+        lost_again = rounding_error(low[:-1], lost, low[1:])
+        total = renormalize(total.high, total.low + _running_sum(xp, lost_again))
     if not ends:
         return total
     zero = xp.zeros_like(increments[-1:])

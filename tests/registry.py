@@ -134,7 +134,11 @@ TRANSFORMS: dict[str, Transform] = {
     "tail": Transform(lambda s: s[len(s) // 2 :]),
     "shift": Transform(lambda s: s.shift(3.0)),
     "shift back": Transform(lambda s: s.shift(0.25)),
-    "zero SNR": Transform(lambda s: s.as_vp().rescale_zero_terminal_snr(), lambda s: len(s) > 1),
+    "zero SNR": Transform(
+        lambda s: s.as_vp().rescale_zero_terminal_snr(),
+        lambda s: len(s) > 1 and s.network_kind != "ve",
+    ),
+    "shift of the tail": Transform(lambda s: s[len(s) // 2 :].shift(0.01)),
     "as_vp": Transform(lambda s: s.as_vp()),
     "as_ve": Transform(lambda s: s.as_ve(), has_signal),
     "as_flow": Transform(lambda s: s.as_flow()),

@@ -110,12 +110,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "ᾱ(t) rises": (
         lambda: Schedule.from_alpha_bar(lambda t: 0.5 + t / 4, 4),
         ValueError,
-        ["alpha_bar", "[0]", "fall"],
+        ["alpha_bar(1/4)", "0.5625", "0.5", "fall"],
     ),
     "ᾱ(t) negative": (
         lambda: Schedule.from_alpha_bar(lambda t: 0.9 - t, 4),
         ValueError,
-        ["alpha_bar", "[4]", "negative"],
+        ["alpha_bar(4/4)", "-0.09", "0.15", "down to 0"],
     ),
     "ᾱ(t) NaN": (
         lambda: Schedule.from_alpha_bar(lambda t: np.nan, 4),
@@ -155,7 +155,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["sigma_min", "5.0", "2.0"],
     ),
     "rho": (lambda: Schedule.karras(10, rho=0.0), ValueError, ["rho", "0.0"]),
-    "shift 0": (lambda: Schedule.flow(10, shift=0.0), ValueError, ["factor", "0.0"]),
+    "shift 0": (lambda: Schedule.flow(10, shift=0.0), ValueError, ["shift", "0.0"]),
     # Choosing points
     "every 0": (lambda: LINEAR.subsample(every=0), ValueError, ["every", "0"]),
     "every < 0": (lambda: LINEAR.subsample(every=-2), ValueError, ["every", "-2"]),
@@ -270,11 +270,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         TypeError,
         ["sections[0]", "2.5"],
     ),
-    "ddim7": (
-        lambda: Schedule.linear(1000).subsample(sections="ddim7000"),
-        ValueError,
-        ["'ddim7000'", "stride", "1000"],
-    ),
+    "ddim7": (lambda: LINEAR.subsample(sections="ddim7"), ValueError, ["'ddim7'", "stride", "10"]),
     "ddim text": (lambda: LINEAR.subsample(sections="ddim"), ValueError, ["'ddim'"]),
     "ddim0": (lambda: LINEAR.subsample(sections="ddim0"), ValueError, ["'ddim0'"]),
     # Transforms
@@ -305,7 +301,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["at least 2", "1"],
     ),
-    "as_ve at zero SNR": (lambda: ZERO_SNR.as_ve(), ValueError, ["point 9", "zero signal"]),
+    "as_ve at zero SNR": (lambda: ZERO_SNR.as_ve(), ValueError, ["point 9", "no signal"]),
     "betas of ve": (lambda: KARRAS.to_betas(), ValueError, ["to_betas", "'ve'", "as_vp()"]),
     "alphas of flow": (lambda: Schedule.flow(3).to_alphas(), ValueError, ["to_alphas", "'flow'"]),
     "ᾱ of ve": (lambda: KARRAS.to_alphas_cumprod(), ValueError, ["to_alphas_cumprod", "'ve'"]),
@@ -336,7 +332,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["k[1]", "10", "0 to 9"],
     ),
-    "k negative": (lambda: LINEAR.add_noise(X, X, -1), ValueError, ["k[0]", "-1"]),
+    "k negative": (lambda: LINEAR.add_noise(X, X, -1), ValueError, ["k is -1", "0 to 9"]),
     "k float": (lambda: LINEAR.add_noise(X, X, 1.0), TypeError, ["k", "integers"]),
     "k too many": (lambda: LINEAR.add_noise(X, X, np.arange(3)), ValueError, ["k", "2", "(3,)"]),
     "noise shape": (

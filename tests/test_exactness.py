@@ -66,15 +66,30 @@ def test_sigmas_and_log_snr(family: Family, n: int) -> None:
 
 @EVERY_FAMILY
 @pytest.mark.parametrize("n", [2, 7, 200])
-@pytest.mark.parametrize("factor", [0.3, 3.0, 17.0])
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 0.1, 0.3, 3.0, 17.0, 1e4])
 def test_shift(family: Family, n: int, factor: float) -> None:
     exact = oracle.shift(family.exact(n), factor)
     shifted = family.make(n).shift(factor).as_vp()
     assert relative_error(shifted.to_betas(), oracle.betas(exact, range(n))) <= 1e-14
     assert relative_error(shifted.sigma**2, [1 - a for a in exact]) <= 2e-15
+    # A shifted stretch is a stretch of the shifted path.
+    k = n // 2
+    tail = family.make(n)[k:].shift(factor).as_vp()
+    before = [exact[k - 1], *exact[k:-1]]
+    betas = [1 - t / s for t, s in zip(exact[k:], before, strict=True)]
+    assert relative_error(tail.to_betas(), betas) <= 1e-14
+    assert relative_error(tail.sigma**2, [1 - a for a in exact[k:]]) <= 2e-15
+    assert float(tail.origin.sigma) ** 2 == pytest.approx(float(1 - exact[k - 1]), rel=2e-15)
 
 
-@EVERY_FAMILY
+VP_FAMILIES = [
+    pytest.param(family, id=name)
+    for name, family in FAMILIES.items()
+    if family.make(1).network_kind != "ve"
+]
+
+
+@pytest.mark.parametrize("family", VP_FAMILIES)
 @pytest.mark.parametrize("n", [2, 7, 200])
 def test_zero_terminal_snr(family: Family, n: int) -> None:
     exact = oracle.rescale_zero_terminal_snr(family.exact(n))

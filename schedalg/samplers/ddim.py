@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from schedalg.arrays import Array, real_number
 from schedalg.samplers.base import Denoise, Noise
-from schedalg.samplers.ddpm import snr_drop
+from schedalg.samplers.steps import snr_change
 
 if TYPE_CHECKING:
     from schedalg.schedule import Point, Schedule
@@ -41,8 +41,11 @@ class DDIM:
     eta: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= real_number("eta", self.eta) <= 1:
-            raise ValueError(f"eta must be in [0, 1], got {self.eta!r}")
+        eta = real_number("eta", self.eta)
+        if not 0 <= eta <= 1:
+            raise ValueError(f"eta must be in [0, 1], got {eta!r}")
+        # A float of NumPy's own would draw a float32 sample to float64.
+        object.__setattr__(self, "eta", eta)
 
     def init(self, x: Array, schedule: "Schedule") -> None:
         """Return None: a step needs no past."""
@@ -57,6 +60,9 @@ class DDIM:
         eps = (x - t.alpha * x0) / t.sigma
         if self.eta == 0:
             return s.alpha * x0 + s.sigma * eps, None
-        share = self.eta**2 * snr_drop(t, s)
-        std, direct = s.sigma * share**0.5, s.sigma * (1 - share) ** 0.5
-        return s.alpha * x0 + direct * eps + std * noise(x), None
+        drop, root = snr_change(t, s)
+        std = self.eta * s.sigma * drop**0.5
+        # 1 - eta² (1 - root²), as a sum; 0 where all of the noise is new.
+        kept = (1 - self.eta**2) + self.eta**2 * root**2
+        mean = s.alpha * x0 + (s.sigma * kept**0.5) * eps if kept > 0 else s.alpha * x0
+        return mean + std * noise(x), None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from schedalg.arrays import Array
 from schedalg.samplers.base import Denoise, Noise
+from schedalg.samplers.steps import snr_change
 
 if TYPE_CHECKING:
     from schedalg.schedule import Point, Schedule
@@ -17,13 +18,13 @@ Variance: TypeAlias = Literal["fixed_small", "fixed_large"]
 class DDPM:
     """The sampler of DDPM, on the path of any scale.
 
-    With r = 1 - SNR_t/SNR_s: x_s = alpha_s r x0 + (alpha_t/alpha_s)(sigma_s²/sigma_t²) x_t + std z.
+    With r = 1 - SNR_t/SNR_s: x_s = alpha_s r x0 + sqrt(1 - r) (sigma_s/sigma_t) x_t + std z.
     No noise is added in a step that arrives at clean data.
 
     Args:
         variance: "fixed_small", the posterior's sigma_s² r, right for data that are a point; or
-            "fixed_large", the forward step's sigma_t² r, right for data of unit variance (β on a
-            variance-preserving path).
+            "fixed_large", the forward step's sigma_t² r: on a variance-preserving path that is β,
+            and right for data of unit variance.
 
     Raises:
         ValueError: `variance` is unknown.
@@ -56,14 +57,7 @@ class DDPM:
         x0 = denoise(x, t)
         if s.sigma == 0:
             return s.alpha * x0, None
-        fall = snr_drop(t, s)
-        keep = (t.alpha / s.alpha) * (s.sigma / t.sigma) ** 2
-        std = (s.sigma if self.variance == "fixed_small" else t.sigma) * fall**0.5
-        return s.alpha * fall * x0 + keep * x + std * noise(x), None
-
-
-def snr_drop(t: "Point", s: "Point") -> float:
-    """Return 1 - SNR_t / SNR_s, the fraction of the signal-to-noise ratio that t has lost to s."""
-    ratio = (t.alpha / s.alpha) * (s.sigma / t.sigma)
-    drop: float = (1 - ratio) * (1 + ratio)
-    return drop
+        drop, root = snr_change(t, s)
+        std = (s.sigma if self.variance == "fixed_small" else t.sigma) * drop**0.5
+        mean = (s.alpha * drop) * x0 + (root * (s.sigma / t.sigma)) * x
+        return mean + std * noise(x), None
