@@ -66,6 +66,8 @@ def is_real_floating(array: Array) -> bool:
 
 def to_host(array: Array) -> np.ndarray:
     """Return the values of an array of any library, without its gradient, as a NumPy array."""
+    if isinstance(array, np.ndarray):
+        return array
     if array_api_compat.is_torch_array(array):
         return np.asarray(array.detach().cpu())
     if array_api_compat.is_cupy_array(array):
@@ -279,6 +281,8 @@ def integer(name: str, value: object) -> int:
         TypeError: It is no integer (a bool is none either).
     """
     number: Any = value
+    if type(value) is int:
+        return value
     if not isinstance(value, bool | np.bool_) and "bool" not in str(getattr(value, "dtype", "")):
         try:
             return operator.index(number)
@@ -308,7 +312,9 @@ def real_number(name: str, value: object) -> float:
         ValueError: It is infinite or NaN.
     """
     number: Any = value
-    if not isinstance(value, np.generic) and is_array(value):
+    if type(value) is float and math.isfinite(value):
+        return value
+    if not isinstance(value, numbers.Real | np.generic) and is_array(value):
         number = to_host(number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):

@@ -136,8 +136,6 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
     index = np.searchsorted(-host, -to_host(log_snr), side="right") - 1
     index = np.clip(index, 0, len(schedule) - 1)
     change = log_snr - _gather(schedule, own, index)
-    # A point of the schedule is taken as it is; rounding may put one barely outside.
-    change = xp.where(change < 0, change, 0.0)
     told = schedule.labels
     if isinstance(told, np.ndarray):
         follow = np.minimum(index + 1, len(schedule) - 1)

@@ -34,10 +34,8 @@ def checked(timesteps: object, n: int) -> np.ndarray:
     return array
 
 
-def canonical(labels: Labels) -> Labels:
+def canonical(labels: np.ndarray) -> np.ndarray:
     """Return labels as int64 where all are whole, so that equal timesteps are told alike."""
-    if isinstance(labels, str) or labels.dtype.kind != "f":
-        return labels
     if ((labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all():
         return labels.astype(np.int64)
     return labels + 0.0  # -0.0 is the same timestep as 0.0

@@ -44,8 +44,9 @@ def alphas_cumprod(xp: Namespace, levels: Twofold) -> Array:
 
 def sigmas_squared(xp: Namespace, levels: Twofold) -> Array:
     """1 - ᾱ, the noise variance of the variance-preserving path."""
-    # 0 minus it, since the mere opposite of a clean origin's would be -0.0.
-    return 0.0 - (xp.expm1(levels.high) + levels.low * xp.exp(levels.high))
+    # 0 minus it, since the mere opposite of a clean origin's would be -0.0. The low part would be
+    # lost here: relative to 1 - ᾱ, it is at most what it is relative to log ᾱ.
+    return 0.0 - xp.expm1(levels.high)
 
 
 def log_snr(xp: Namespace, levels: Twofold) -> Array:
@@ -125,19 +126,18 @@ def from_log_alphas(xp: Namespace, log_alphas: Array) -> Twofold:
     host, sums = to_host(log_alphas), to_host(levels.high)[1:]
     if host[-1] == -np.inf:
         host, sums = host[:-1], sums[:-1]
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, which is refused below
+    # About 106 bits are kept of a sum, and 53 of them are wanted of each step.
+    if len(host) == 0 or host.max() < len(host) * 2**-50 * sums[-1]:
+        return levels
+    with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, which is refused
         share = host / sums
-    least = float(share.min()) if len(share) else 1.0
-    if not least > 2**-100:
+    if not share.min() > 2**-100:
         step = int(np.argmin(share))
         raise ValueError(
             f"step {step} changes log(alpha_cumprod) by {float(host[step]):g} where all so far "
             f"change it by {float(sums[step]):g}: every step must be at least 1e-30 of that"
         )
-    if least < len(host) * 2**-50:
-        # About 106 bits are kept of a sum, and 53 of them are wanted of each step.
-        levels = twofold.cumulative_sum(xp, log_alphas, fine=True)
-    return levels
+    return twofold.cumulative_sum(xp, log_alphas, fine=True)
 
 
 def from_origin(xp: Namespace, origin: Array, log_alphas: Array) -> Twofold:

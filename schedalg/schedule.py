@@ -105,10 +105,15 @@ class Schedule:
     origin_timestep: int | float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", labels.canonical(self.labels))
-        for array in (*self.levels, self.labels):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
+        told = self.labels
+        if isinstance(told, np.ndarray):
+            if told.dtype.kind == "f":
+                told = labels.canonical(told)
+                object.__setattr__(self, "labels", told)
+            told.setflags(write=False)
+        for part in self.levels:
+            if isinstance(part, np.ndarray):
+                part.setflags(write=False)
 
     # Constructors: each is a documented function that is given this class.
     linear = classmethod(families.linear)
@@ -337,6 +342,11 @@ class Schedule:
 
         Raises:
             ValueError: The schedule is not variance preserving.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_alphas_cumprod([0.5, 1e-20]).to_alphas()
+            array([5.e-01, 2.e-20])
         """
         self._require_vp("to_alphas")
         return self._xp.exp(path.log_alphas(self._xp, self.levels))
@@ -346,16 +356,33 @@ class Schedule:
 
         Raises:
             ValueError: The schedule is not variance preserving.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_betas([0.1, 0.5]).to_alphas_cumprod().round(12)
+            array([0.9 , 0.45])
         """
         self._require_vp("to_alphas_cumprod")
         return path.alphas_cumprod(self._xp, path.inner(self.levels))
 
     def to_sigmas(self) -> Array:
-        """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR."""
+        """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_sigmas().round(12)
+            array([0.5, 1. ])
+        """
         return path.noise_to_signal(self._xp, path.inner(self.levels))
 
     def to_log_snr(self) -> Array:
-        """Return log(alpha_k² / sigma_k²): (N,), `-inf` at zero SNR."""
+        """Return log(alpha_k² / sigma_k²): (N,), `-inf` at zero SNR.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_log_snr().round(6)
+            array([1.386294, 0.      ])
+        """
         return path.log_snr(self._xp, path.inner(self.levels))
 
     def _require_vp(self, operation: str) -> None:

@@ -41,11 +41,8 @@ def add(xp: Namespace, a: Twofold, b: Twofold) -> Twofold:
     finite = xp.isfinite(b.high)
     high = xp.where(finite, b.high, -a.high)
     total = a.high + high
-    low_total = a.low + b.low
-    low_error = rounding_error(a.low, b.low, low_total)
-    once = renormalize(total, rounding_error(a.high, high, total) + low_total)
-    twice = renormalize(once.high, once.low + low_error)
-    return Twofold(xp.where(finite, twice.high, b.high), xp.where(finite, twice.low, b.low))
+    sum_ = renormalize(total, rounding_error(a.high, high, total) + (a.low + b.low))
+    return Twofold(xp.where(finite, sum_.high, b.high), xp.where(finite, sum_.low, b.low))
 
 
 def subtract(xp: Namespace, a: Twofold, b: Twofold) -> Array:

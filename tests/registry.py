@@ -64,7 +64,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "sigmoid": Family(Schedule.sigmoid, oracle.sigmoid),
     "laplace": Family(Schedule.laplace, oracle.laplace),
+    "laplace capped": Family(
+        lambda n: Schedule.laplace(n, max_beta=0.003), lambda n: oracle.laplace(n, 0.003)
+    ),
     "exp": Family(Schedule.exp, oracle.exp),
+    "exp capped": Family(lambda n: Schedule.exp(n, max_beta=0.01), lambda n: oracle.exp(n, 0.01)),
     "karras": Family(Schedule.karras, oracle.karras),
     "exponential": Family(Schedule.exponential, oracle.polyexponential),
     "polyexponential": Family(

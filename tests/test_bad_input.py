@@ -439,7 +439,130 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["original_num_steps"],
     ),
     "remap nothing": (lambda: TimestepRemap(network, LINEAR[:0]), ValueError, ["no points"]),
+    # What slips through elsewhere
+    "masked": (
+        lambda: Schedule.from_betas(np.ma.array([0.1, 0.2], mask=[0, 1])),
+        TypeError,
+        ["betas", "masked"],
+    ),
+    "a set": (lambda: LINEAR.subsample(indices={1}), TypeError, ["indices", "set"]),
+    "mixed with bools": (lambda: LINEAR[[True, 2]], TypeError, ["index", "not both"]),
+    "uint64": (
+        lambda: Schedule.from_betas([0.1], timesteps=np.array([2**64 - 1], dtype=np.uint64)),
+        ValueError,
+        ["timesteps[0]", "18446744073709551615", "64-bit"],
+    ),
+    "large index": (lambda: LINEAR[[2**63]], ValueError, ["index[0]", "9223372036854775808"]),
+    "numpy bool": (lambda: LINEAR.shift(np.True_), TypeError, ["factor", "True"]),
+    "shift small": (lambda: LINEAR.shift(1e-200), ValueError, ["factor", "1e-60", "1e-200"]),
+    "shift large": (lambda: LINEAR.shift(10**400), ValueError, ["factor", "inf"]),
+    "beta of nothing": (
+        lambda: Schedule.from_betas([0.9] * 5 + [1e-32]),
+        ValueError,
+        ["step 5", "1e-32", "1e-30"],
+    ),
+    "karras range": (
+        lambda: Schedule.karras(10, 1.0, 1e160),
+        ValueError,
+        ["sigma_max", "1e+153", "1e+160"],
+    ),
+    "karras rho": (lambda: Schedule.karras(10, rho=1e30), ValueError, ["rho", "[0.1, 100]"]),
+    "zero SNR of a ve network": (
+        lambda: KARRAS.as_vp().rescale_zero_terminal_snr(),
+        ValueError,
+        ["network_kind 've'", "pure noise"],
+    ),
+    "ve too noisy": (
+        lambda: Schedule.from_log_snr([0.0, -1e6], kind="ve"),
+        ValueError,
+        ["log_snr[1]", "-1000000.0", "infinite"],
+    ),
+    "no room between points": (
+        lambda: Schedule.from_betas([0.9] * 10 + [1e-12] * 10)[10:].subsample(
+            steps=5000, spacing="karras"
+        ),
+        ValueError,
+        ["5000", "float64"],
+    ),
+    "alpha below float64": (
+        lambda: run(schedule=Schedule.from_betas([0.999] * 400), sampler=DDPM(), prediction="v"),
+        ValueError,
+        ["alpha", "smallest float", "start from schedule["],
+    ),
+    "from_dict of None": (lambda: Schedule.from_dict(None), TypeError, ["data", "NoneType"]),
+    "from_dict origin": (
+        lambda: Schedule.from_dict({**LINEAR.to_dict(), "origin_timestep": "a"}),
+        TypeError,
+        ["origin_timestep", "'a'"],
+    ),
+    "from_dict lists": (
+        lambda: Schedule.from_dict({**LINEAR.to_dict(), "log_alphas_cumprod": "ab"}),
+        ValueError,
+        ["log_alphas_cumprod", "two lists", "'ab'"],
+    ),
+    "from_dict positive": (
+        lambda: Schedule.from_dict(
+            {**LINEAR[:1].to_dict(), "log_alphas_cumprod": [[1.0, -1.0], [0.0, 0.0]]}
+        ),
+        ValueError,
+        ["log_alphas_cumprod[0][0]", "1.0", "at most 0"],
+    ),
+    "from_dict low": (
+        lambda: Schedule.from_dict(
+            {**LINEAR[:1].to_dict(), "log_alphas_cumprod": [[0.0, -1.0], [0.0, 0.5]]}
+        ),
+        ValueError,
+        ["log_alphas_cumprod[1][1]", "0.5", "rounding"],
+    ),
+    "from_dict infinite inside": (
+        lambda: Schedule.from_dict(
+            {**LINEAR[:2].to_dict(), "log_alphas_cumprod": [[0.0, "-inf", -1.0], [0.0, 0.0, 0.0]]}
+        ),
+        TypeError,
+        ["log_alphas_cumprod[0][1]", "'-inf'"],
+    ),
+    "from_dict kind": (
+        lambda: Schedule.from_dict({**LINEAR.to_dict(), "kind": "zz"}),
+        ValueError,
+        ["kind", "'zz'", "'vp'"],
+    ),
+    "sample of no schedule": (lambda: run(schedule=[1, 2]), TypeError, ["schedule", "list"]),
+    "remap of no model": (lambda: TimestepRemap(None, LINEAR), TypeError, ["model", "NoneType"]),
+    "state forgotten": (
+        lambda: run(sampler=Returns(lambda x: x)),
+        TypeError,
+        ["sampler.step", "(x, state)", "shape (2, 3)"],
+    ),
+    "dtype leaked": (
+        lambda: run(sampler=Returns(lambda x: (x * np.float64(1), None)), x=X.astype("f4")),
+        ValueError,
+        ["sampler.step", "dtype", "float32", "float64"],
+    ),
+    "output None, checked": (
+        lambda: run(model=lambda x, t: None, check_finite=True),
+        TypeError,
+        ["model output", "NoneType"],
+    ),
+    "byte order": (
+        lambda: run(x=X.astype(X.dtype.newbyteorder())),
+        TypeError,
+        ["x", "byte order"],
+    ),
+    "x0 0-D": (lambda: LINEAR.add_noise(np.array(1.0), np.array(1.0), 0), ValueError, ["x0", "()"]),
+    "noise None": (lambda: LINEAR.add_noise(X, None, 0), TypeError, ["noise", "NoneType"]),
 }
+
+
+class Returns:
+    """A sampler whose step returns what a function makes of x."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def init(self, x: Any, schedule: Any) -> None: ...
+
+    def step(self, x: Any, t: Any, s: Any, denoise: Any, noise: Any, state: None) -> Any:
+        return self.function(x)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -466,3 +589,27 @@ def test_zero_snr_is_fine_where_the_prediction_determines_x0() -> None:
         for sampler in (DDIM(), DDIM(1.0), DDPM(), DDPM("fixed_large")):
             image = run(schedule=ZERO_SNR, prediction=prediction, sampler=sampler, noise=0)
             assert np.isfinite(image).all()
+
+
+def test_mixed_libraries_are_named() -> None:
+    torch = pytest.importorskip("torch")
+    tensors = Schedule.from_betas(torch.tensor([0.1, 0.2]))
+    x = torch.ones(2, 3)
+    for call in (
+        lambda: Schedule.from_betas([0.1, 0.2]).compose(tensors),
+        lambda: sample(network, tensors, DDIM(), X),
+        lambda: LINEAR.add_noise(X, x.double(), 0),
+        lambda: LINEAR.add_noise(X, X, torch.tensor([1, 2])),
+        lambda: sample(network, LINEAR, DDPM(), X, noise=lambda x: torch.ones(2, 3)),
+    ):
+        with pytest.raises(TypeError, match=r"ndarray.*Tensor"):
+            call()
+    for k in (-1, 10):
+        with pytest.raises(ValueError, match=r"k\[1\].*0 to 9"):
+            LINEAR.add_noise(x, x, torch.tensor([0, k]))
+
+
+def test_eta_of_numpy_keeps_the_sample_s_dtype() -> None:
+    image = sample(network, LINEAR, DDIM(np.float64(0.5)), X.astype(np.float32), noise=0)
+    assert image.dtype == np.float32
+    assert type(DDIM(np.float64(0.5)).eta) is float

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from schedalg import Schedule
+from schedalg import DDIM, DDPM, Schedule
 from tests import oracle
 from tests.registry import FAMILIES, Family, has_signal
 from tests.strategies import subsets
@@ -43,8 +43,8 @@ def test_betas_of_random_subsets(family: Family, n: int) -> None:
 def test_signal_and_noise(family: Family, n: int) -> None:
     schedule, exact = family.make(n).as_vp(), family.exact(n)
     assert relative_error(schedule.sigma**2, [1 - a for a in exact]) <= 1e-15
-    assert relative_error(schedule.alpha, [mp.sqrt(a) for a in exact]) <= 1e-13
-    assert relative_error(schedule.to_alphas_cumprod(), exact) <= 1e-13
+    assert relative_error(schedule.alpha, [mp.sqrt(a) for a in exact]) <= 2e-14
+    assert relative_error(schedule.to_alphas_cumprod(), exact) <= 4e-14
     assert relative_error(np.cumprod(schedule.to_alphas()), exact) <= 1e-13
 
 
@@ -61,7 +61,7 @@ def test_sigmas_and_log_snr(family: Family, n: int) -> None:
     for value, truth in zip(ours.tolist(), log_snr[:finite], strict=True):
         assert abs(mpf(value) - truth) <= 1e-15 * max(1, abs(truth)) + 2e-15
     sigmas = [mp.sqrt((1 - a) / a) for a in exact[:finite]]
-    assert relative_error(schedule.to_sigmas()[:finite], sigmas) <= 1e-13
+    assert relative_error(schedule.to_sigmas()[:finite], sigmas) <= 2e-14
 
 
 @EVERY_FAMILY
@@ -71,15 +71,15 @@ def test_shift(family: Family, n: int, factor: float) -> None:
     exact = oracle.shift(family.exact(n), factor)
     shifted = family.make(n).shift(factor).as_vp()
     assert relative_error(shifted.to_betas(), oracle.betas(exact, range(n))) <= 1e-14
-    assert relative_error(shifted.sigma**2, [1 - a for a in exact]) <= 2e-15
+    assert relative_error(shifted.sigma**2, [1 - a for a in exact]) <= 5e-15
     # A shifted stretch is a stretch of the shifted path.
     k = n // 2
     tail = family.make(n)[k:].shift(factor).as_vp()
     before = [exact[k - 1], *exact[k:-1]]
     betas = [1 - t / s for t, s in zip(exact[k:], before, strict=True)]
     assert relative_error(tail.to_betas(), betas) <= 1e-14
-    assert relative_error(tail.sigma**2, [1 - a for a in exact[k:]]) <= 2e-15
-    assert float(tail.origin.sigma) ** 2 == pytest.approx(float(1 - exact[k - 1]), rel=2e-15)
+    assert relative_error(tail.sigma**2, [1 - a for a in exact[k:]]) <= 5e-15
+    assert float(tail.origin.sigma) ** 2 == pytest.approx(float(1 - exact[k - 1]), rel=5e-15)
 
 
 VP_FAMILIES = [
@@ -166,3 +166,46 @@ def test_interpolated_points_lie_on_the_line_in_log_snr(make: object) -> None:
     line = log_snr[7] + (log_snr[8] - log_snr[7]) * (mpf(7.3) - 7)
     assert abs(point.log_snr - float(line)) < 1e-13
     assert point.timestep == 7.3
+
+
+def test_refining_keeps_the_smallest_steps() -> None:
+    tiny = Schedule.from_betas([0.5, *[1e-12] * 30])
+    fine = tiny.refine(4)[1:]  # behind the first point, all steps are equal
+    np.testing.assert_allclose(fine.to_betas(), 0.25e-12, rtol=1e-11)
+    np.testing.assert_allclose(fine.to_betas().sum(), 30 * 1e-12, rtol=1e-11)
+
+
+def test_points_of_continuous_schedules_lie_where_they_say() -> None:
+    for make, kind in ((Schedule.karras, "ve"), (Schedule.flow, "flow")):
+        base = make(200)
+        fine = base[100:].refine(7)
+        low, high = base.sigma[100:-1], base.sigma[101:]
+        levels = [
+            mpf(s) + (mpf(t) - mpf(s)) * j / 7
+            for s, t in zip(low.tolist(), high.tolist(), strict=True)
+            for j in range(7)
+        ] + [mpf(base.sigma[-1].item())]
+        assert fine.kind == kind
+        assert relative_error(fine.sigma, levels) <= 2e-14
+
+
+def test_a_small_beta_keeps_its_digits_beside_large_ones() -> None:
+    betas = [1e-14, 0.5] * 500
+    kept = list(range(0, 1000, 3))
+    exact = oracle.betas(oracle.from_betas(map(mpf, betas)), kept)
+    assert relative_error(Schedule.from_betas(betas)[kept].to_betas(), exact) <= 1e-15
+
+
+@pytest.mark.parametrize("length", [1e-1, 1e-4, 1e-8, 1e-12, 1e-15])
+def test_a_short_step_adds_the_right_noise(length: float) -> None:
+    """The variance of one step of DDPM, however little of the noise it replaces."""
+    schedule = Schedule.from_betas([0.4, length])
+    s, t = schedule
+    drawn = []
+    for sampler in (DDPM(), DDIM(1.0)):
+        one = np.ones((1, 1))
+        x, _ = sampler.step(0 * one, t, s, lambda x, t: 0 * x, np.ones_like, None)
+        drawn.append(x.item())
+    before, after = mpf(0.6), mpf(0.6) * (1 - mpf(length))
+    variance = mpf(length) * (1 - before) / (1 - after)
+    np.testing.assert_allclose(drawn, float(mp.sqrt(variance)), rtol=1e-14)

@@ -51,3 +51,11 @@ def test_every_public_object_is_documented_with_an_example() -> None:
         assert documentation, name
         protocol = name in ("Sampler", "Denoise", "Noise")
         assert protocol or ">>>" in documentation, name
+
+
+def test_every_operation_of_a_schedule_is_documented_with_an_example() -> None:
+    for name, value in vars(schedalg.Schedule).items():
+        if name.startswith("_") or not (callable(value) or isinstance(value, classmethod)):
+            continue
+        documentation = getattr(schedalg.Schedule, name).__doc__
+        assert ">>>" in documentation, name
