@@ -65,7 +65,7 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         base = twofold.add(xp, end, Twofold(-start.high, -start.low))
         levels = twofold.add(xp, base, levels)
     labels = schedule.labels if len(schedule) else other.labels
-    if isinstance(labels, np.ndarray) or labels != other.labels:
+    if not (isinstance(labels, str) and isinstance(other.labels, str) and labels == other.labels):
         labels = np.concatenate([schedule.timesteps, other.timesteps])
     return replace(schedule, levels=twofold.concat(xp, schedule.levels, levels), labels=labels)
 
