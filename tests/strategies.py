@@ -8,13 +8,30 @@ from tests.registry import FAMILIES, TRANSFORMS
 
 
 @st.composite
-def random_betas(draw: st.DrawFn) -> Schedule:
+def random_betas(draw: st.DrawFn, zero_signal: bool = True) -> Schedule:
     """Draw a schedule of betas from 1e-12 to nearly 1, perhaps ending in zero signal."""
     exponents = draw(st.lists(st.floats(-12, -1e-6), min_size=1, max_size=40))
     betas = [10.0**exponent for exponent in exponents]
-    if draw(st.booleans()):
+    if zero_signal and draw(st.booleans()):
         betas[-1] = 1.0
     return Schedule.from_betas(betas)
+
+
+@st.composite
+def joinable(draw: st.DrawFn) -> Schedule:
+    """Draw a schedule that others can follow: it starts clean, and does not end in pure noise."""
+    families = ["linear", "cosine", "laplace", "from_betas tiny", "from_log_snr"]
+    base = draw(
+        st.one_of(
+            random_betas(zero_signal=False),
+            st.builds(
+                lambda name, n: FAMILIES[name].make(n),
+                st.sampled_from(families),
+                st.integers(1, 40),
+            ),
+        )
+    )
+    return base[draw(subsets(len(base)))]
 
 
 @st.composite

@@ -419,3 +419,32 @@ def test_a_schedule_of_tensors_steps_half_precision_as_one_of_numpy_does(dtype: 
         for b in (torch.tensor(betas), betas)
     )
     assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_jax_gradients_flow_through_a_sample_and_leave_its_dtype(name: str) -> None:
+    jax = pytest.importorskip("jax")
+    log_snr = np.array([4.0, 1.0, -1.0, -4.0])
+
+    def total(values: Any, dtype: str) -> Any:
+        image = sample(
+            network,
+            Schedule.from_log_snr(values),
+            SAMPLERS[name],
+            jax.numpy.asarray(X, dtype=dtype),
+            noise=0,
+        )
+        assert str(image.dtype) == dtype
+        return image.sum()
+
+    with jax.enable_x64(True):
+        exact, single = (
+            np.asarray(jax.grad(total)(jax.numpy.asarray(log_snr), dtype))
+            for dtype in ("float64", "float32")
+        )
+        step = 1e-5 * np.eye(4)
+        differences = [
+            (total(log_snr + h, "float64") - total(log_snr - h, "float64")) / 2e-5 for h in step
+        ]
+    np.testing.assert_allclose(exact, differences, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(single, exact, rtol=1e-3, atol=1e-3)
