@@ -74,6 +74,9 @@ def from_alphas_cumprod(
         alphas_cumprod: (N,), in [0, 1), falling strictly; 0 (zero signal) only at the end.
         timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
 
+    Returns:
+        A schedule of kind "vp", on arrays of the library given.
+
     Raises:
         TypeError: `alphas_cumprod` holds no real numbers.
         ValueError: It is empty, not 1-D, out of range, NaN, or does not fall.
@@ -115,6 +118,9 @@ def from_alpha_bar(
         max_beta: The largest β, which keeps the last steps from destroying the signal.
         timesteps: (n,), what the network is told; 0, 1, …, n-1 if not given.
 
+    Returns:
+        A schedule of kind "vp", on NumPy arrays.
+
     Raises:
         TypeError: `n` is no integer.
         ValueError: `n` < 1, `max_beta` is not in (0, 1], or ᾱ is not positive and falling.
@@ -148,6 +154,9 @@ def from_sigmas(
         sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
             point: leave out a final 0, and reverse a list that runs from noisy to clean.
         timesteps: (N,), what the network is told; sigma itself if not given.
+
+    Returns:
+        A schedule of kind "ve", on arrays of the library given.
 
     Raises:
         TypeError: `sigmas` holds no real numbers.
@@ -186,6 +195,9 @@ def from_log_snr(
         log_snr: (N,), at most 700, falling strictly; -inf (zero signal) only at the end.
         kind: The scale of the path: "vp", "ve" or "flow".
         timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+
+    Returns:
+        A schedule of the kind asked for, on arrays of the library given.
 
     Raises:
         TypeError: `log_snr` holds no real numbers.

@@ -69,8 +69,9 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
         raise ValueError(f"data lacks {missing}")
     kind = path.checked_kind("kind", data["kind"])
     levels = _levels(data["log_alphas_cumprod"])
-    if kind == "ve" and not np.isfinite(path.noise_to_signal(np, levels)).all():
-        raise ValueError("a schedule of kind 've' cannot end in pure noise: sigma is infinite")
+    network_kind = path.checked_kind("network_kind", data["network_kind"])
+    if "ve" in (kind, network_kind) and not np.isfinite(path.noise_to_signal(np, levels)).all():
+        raise ValueError("kind or network_kind 've' cannot end in pure noise: sigma is infinite")
     told = data["timesteps"]
     if not isinstance(told, str):
         n = len(levels.high) - 1
@@ -84,7 +85,7 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
         levels=levels,
         labels=told,
         kind=kind,
-        network_kind=path.checked_kind("network_kind", data["network_kind"]),
+        network_kind=network_kind,
         origin_timestep=origin,
     )
 

@@ -19,7 +19,8 @@ from schedalg.path import Kind
 from schedalg.twofold import Twofold
 
 if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+    from schedalg.point import Point
+    from schedalg.schedule import Schedule
 
 
 def at(schedule: "Schedule", t: float) -> "Point":
@@ -31,6 +32,9 @@ def at(schedule: "Schedule", t: float) -> "Point":
     Args:
         schedule: A schedule whose timesteps rise strictly.
         t: From the first to the last timestep.
+
+    Returns:
+        The point, whose `timestep` is t.
 
     Raises:
         TypeError: `t` is no number.
@@ -64,6 +68,9 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     Args:
         schedule: A schedule whose timesteps do not fall.
         k: Steps in place of each step but the first; `refine(1)` is the identity.
+
+    Returns:
+        A schedule of (N - 1) k + 1 points.
 
     Raises:
         TypeError: `k` is no integer.

@@ -18,7 +18,8 @@ from schedalg.arrays import (
 )
 from schedalg.parameterization import Prediction, parameterization
 from schedalg.path import Kind
-from schedalg.schedule import Point, Schedule
+from schedalg.point import Point
+from schedalg.schedule import Schedule
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,), like x in return.
 #: It must not write to x.

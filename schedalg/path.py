@@ -174,8 +174,7 @@ def from_snr(xp: Namespace, variance: Array, drop: Array, log_alphas_cumprod: Ar
         xp: The arrays' namespace.
         variance: 1 - ᾱ at each point, in (0, 1].
         drop: 1 - SNR_t/SNR_s for each step, in (0, 1]; 1 for the first.
-        log_alphas_cumprod: log ᾱ at each point as a plain float, exact enough where the step is
-        long.
+        log_alphas_cumprod: log ᾱ at each point as a plain float, exact enough for long steps.
     """
     beta = variance * drop
     short = beta < 0.5

@@ -19,8 +19,9 @@ from schedalg.arrays import (
 from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, noise_for
 from schedalg.parameterization import Prediction
+from schedalg.point import Point
 from schedalg.samplers.base import Sampler
-from schedalg.schedule import Point, Schedule
+from schedalg.schedule import Schedule
 
 
 def sample(

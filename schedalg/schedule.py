@@ -1,14 +1,14 @@
-"""`Schedule`, the path that the noise takes, as an immutable value; `Point`, one level of it."""
+"""`Schedule`, the path that the noise takes, as an immutable value."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
 
 from schedalg import (
     constructors,
+    continuous,
     families,
     interchange,
     interpolation,
@@ -31,41 +31,8 @@ from schedalg.arrays import (
 )
 from schedalg.labels import Labels
 from schedalg.path import Kind
+from schedalg.point import Point
 from schedalg.twofold import Twofold
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One noise level: `x = alpha * x0 + sigma * eps`.
-
-    Attributes:
-        alpha: Signal scale: a float, or a 0-d array where a gradient flows through the schedule.
-        sigma: Noise scale, likewise.
-        timestep: The number that the network is told here; None for clean data.
-        level: log ᾱ in twofold precision, from which samplers find what a short step changes; None
-            in a point made by hand.
-
-    Example:
-        >>> from schedalg import Schedule
-        >>> point = Schedule.linear(1000)[999]
-        >>> round(point.alpha, 6), round(point.sigma, 6), point.timestep
-        (0.006353, 0.99998, 999)
-    """
-
-    alpha: Any
-    sigma: Any
-    timestep: int | float | None
-    level: Twofold | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def log_snr(self) -> Any:
-        """log(alpha² / sigma²): `inf` for clean data, `-inf` for pure noise."""
-        if self.level is None:
-            ratio = math.inf if self.sigma == 0 else self.alpha / self.sigma
-            return 2 * math.log(ratio) if ratio else -math.inf
-        if isinstance(self.level.high, float):
-            return float(path.log_snr(np, self.level))
-        return path.log_snr(namespace(self.level.high), self.level)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -122,10 +89,10 @@ class Schedule:
     sigmoid = classmethod(families.sigmoid)
     laplace = classmethod(families.laplace)
     exp = classmethod(families.exp)
-    karras = classmethod(families.karras)
-    exponential = classmethod(families.exponential)
-    polyexponential = classmethod(families.polyexponential)
-    flow = classmethod(families.flow)
+    karras = classmethod(continuous.karras)
+    exponential = classmethod(continuous.exponential)
+    polyexponential = classmethod(continuous.polyexponential)
+    flow = classmethod(continuous.flow)
     from_betas = classmethod(constructors.from_betas)
     from_alphas_cumprod = classmethod(constructors.from_alphas_cumprod)
     from_alpha_bar = classmethod(constructors.from_alpha_bar)

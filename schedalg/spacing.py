@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from array_api_compat import device
 
 from schedalg import interpolation, path
 from schedalg.arrays import (
@@ -324,7 +325,7 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
             raise ValueError(f"no {steps} different noise levels lie in a schedule of one point")
         return schedule[[n - 1]]
     first, last = log_snr[:1], log_snr[-1:]
-    u = xp.asarray(np.linspace(0, 1, steps), dtype=log_snr.dtype)
+    u = xp.asarray(np.linspace(0, 1, steps), dtype=log_snr.dtype, device=device(log_snr))
     inner = grid(xp, first, last, u)[1:-1]
     return interpolation.at_log_snr(schedule, xp.concat([first, inner, last]), rounded=rounded)
 
@@ -348,7 +349,7 @@ def _beta_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
         from scipy.stats import beta
     except ImportError:
         raise ImportError("spacing='beta' needs SciPy: pip install 'schedalg[scipy]'") from None
-    quantile = xp.asarray(beta.ppf(to_host(u), 0.6, 0.6), dtype=u.dtype)
+    quantile = xp.asarray(beta.ppf(to_host(u), 0.6, 0.6), dtype=u.dtype, device=device(u))
     low, high = xp.exp(-first / 2), xp.exp(-last / 2)
     return -2 * xp.log(low + quantile * (high - low))
 

@@ -29,6 +29,9 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         schedule: The less noisy part.
         other: The part that follows.
 
+    Returns:
+        A schedule of all points of both, with this one's origin.
+
     Raises:
         TypeError: `other` is no schedule.
         ValueError: They do not fit: another kind or network, a start that is neither clean nor this
@@ -97,6 +100,9 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
         schedule: One whose origin is clean or a slice of a path; the origin is shifted as well.
         factor: Above 0; `shift(a)` then `shift(b)` is `shift(a * b)`.
 
+    Returns:
+        A schedule of as many points, of the same kind.
+
     Raises:
         TypeError: `factor` is no number.
         ValueError: It is not between 1e-60 and 1e60.
@@ -140,6 +146,9 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
 
     Args:
         schedule: A variance-preserving one, with at least two points.
+
+    Returns:
+        A schedule of as many points, whose last alpha is 0.
 
     Raises:
         ValueError: It does not preserve variance, its network was trained with alpha = 1, or it has

@@ -526,6 +526,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["kind", "'zz'", "'vp'"],
     ),
+    "from_dict pure noise": (
+        lambda: Schedule.from_dict({**ZERO_SNR.to_dict(), "network_kind": "ve"}),
+        ValueError,
+        ["network_kind", "'ve'", "pure noise"],
+    ),
     "sample of no schedule": (lambda: run(schedule=[1, 2]), TypeError, ["schedule", "list"]),
     "remap of no model": (lambda: TimestepRemap(None, LINEAR), TypeError, ["model", "NoneType"]),
     "state forgotten": (

@@ -448,3 +448,20 @@ def test_jax_gradients_flow_through_a_sample_and_leave_its_dtype(name: str) -> N
         ]
     np.testing.assert_allclose(exact, differences, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(single, exact, rtol=1e-3, atol=1e-3)
+
+
+@EVERY_SAMPLER
+def test_points_made_by_hand_serve_as_well(sampler: Sampler[Any]) -> None:
+    t, s = FAST[7], FAST[6]
+    by_hand = [Point(p.alpha, p.sigma, p.timestep) for p in (t, s)]
+    assert by_hand == [t, s]
+    for hand, point in zip(by_hand, (t, s), strict=True):
+        assert hand.log_snr == pytest.approx(point.log_snr, abs=1e-13)
+    denoise = Denoiser(network, FAST)
+    ours, _ = sampler.step(X, by_hand[0], by_hand[1], denoise, np.ones_like, None)
+    theirs, _ = sampler.step(X, t, s, denoise, np.ones_like, None)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    clean = Point(1.0, 0.0, None)
+    assert clean == FAST.origin
+    assert clean.log_snr == np.inf
+    assert Point(0.0, 1.0, 3).log_snr == -np.inf

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from schedalg.arrays import Array
 
 if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+    from schedalg.point import Point
+    from schedalg.schedule import Schedule
 
 State = TypeVar("State")
 

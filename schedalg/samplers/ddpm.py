@@ -8,7 +8,8 @@ from schedalg.samplers.base import Denoise, Noise
 from schedalg.samplers.steps import snr_change
 
 if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+    from schedalg.point import Point
+    from schedalg.schedule import Schedule
 
 #: The posterior's own variance, or that of the whole forward step.
 Variance: TypeAlias = Literal["fixed_small", "fixed_large"]

@@ -8,7 +8,7 @@ from schedalg import path
 from schedalg.arrays import namespace
 
 if TYPE_CHECKING:
-    from schedalg.schedule import Point
+    from schedalg.point import Point
 
 
 def snr_change(t: "Point", s: "Point") -> tuple[Any, Any]:
