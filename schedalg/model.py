@@ -1,8 +1,11 @@
 """Adapters of the network: `TimestepRemap` for loops over positions, `Denoiser` for samplers."""
 
+import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, TypeAlias
 
+import numpy as np
 from array_api_compat import device
 
 from schedalg.arrays import (
@@ -12,11 +15,12 @@ from schedalg.arrays import (
     checked_positions,
     described,
     integer_dtype,
+    is_array,
     namespace,
     positive_integer,
-    real_number,
 )
-from schedalg.parameterization import Prediction, parameterization
+from schedalg.bounds import Clip, bounding
+from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.path import Kind
 from schedalg.point import Point
 from schedalg.schedule import Schedule
@@ -63,7 +67,7 @@ class TimestepRemap:
         original_num_steps: int | None = None,
     ) -> None:
         _check_model(model)
-        _check_schedule(schedule)
+        check_schedule(schedule)
         if len(schedule) == 0:
             raise ValueError("schedule has no points, and so no timestep to map to")
         self.model = model
@@ -110,17 +114,21 @@ class Denoiser:
     """A network as samplers see it: `denoise(x, t)` returns the prediction of x0 at point t.
 
     The network is called as `model(x, timesteps, **kwargs)`, with a timestep for each sample, and
-    sees x in the scale it was trained in, whatever that of the schedule's path.
+    sees x in the scale it was trained in, whatever that of the schedule's path. An output with
+    twice the channels (axis 1) of x is that of a network with learned variance: the first half is
+    its prediction, and the second half is read by `DDPM("learned_range")` and `DDPM("learned")`
+    alone. A denoiser may be given to `sample` in place of a network.
 
     Args:
         model: The network.
         schedule: Whose points will be visited.
-        prediction: What the output means: "epsilon", "x0" or "v".
-        clip: (low, high), between which the x0 prediction is clamped.
+        prediction: What the output means: a name such as "epsilon", or a `Parameterization`.
+        clip: (low, high), between which the x0 prediction is clamped; or a function of it, such as
+            `DynamicThreshold()`.
         model_kwargs: Handed to the network in every call.
 
     Raises:
-        TypeError: `model` cannot be called, or `clip` is no pair of numbers.
+        TypeError: `model` cannot be called, or `clip` is no pair of numbers and no function.
         ValueError: `prediction` is unknown, or `clip` is no interval.
 
     Example:
@@ -136,21 +144,20 @@ class Denoiser:
         self,
         model: Model,
         schedule: Schedule,
-        prediction: Prediction = "epsilon",
+        prediction: Prediction | Parameterization = "epsilon",
         *,
-        clip: tuple[float, float] | None = None,
+        clip: Clip | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         _check_model(model)
-        _check_schedule(schedule)
+        check_schedule(schedule)
         self.model = model
+        self.schedule = schedule
         self.prediction = prediction
-        self.clip = None if clip is None else _interval(clip)
+        self.parameterization = parameterization(prediction)
+        self.clip = bounding(clip)
         self.model_kwargs = dict(model_kwargs or {})
-        self._parameterization = parameterization(prediction)
-        # The network's scale where the path has another one, which x is brought to before a call.
-        same = schedule.network_kind == schedule.kind
-        self._network_kind = None if same else schedule.network_kind
+        self._check: OutputCheck | None = None
 
     def __call__(self, x: Array, t: Point) -> Array:
         """Return the prediction of x0, like x.
@@ -162,23 +169,106 @@ class Denoiser:
         """
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to tell the network")
-        if self._parameterization.needs_signal and t.alpha == 0:
+        reading = read_columns(self.parameterization, self.schedule, t.alpha, t.sigma)
+        c_in, c_x, c_out = (
+            float(column) if isinstance(column, int | float | np.floating) else column
+            for column in reading
+        )
+        self.require_determined(c_x, c_out, t.timestep)
+        output, _ = self.output(x, t.timestep, c_in)
+        plain = isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0)
+        return self.bounded(output if plain else c_x * x + c_out * output)
+
+    def output(self, x: Array, timestep: int | float, c_in: Any) -> tuple[Array, Array | None]:
+        """Return the network's output at c_in x: its prediction, and its variance if it has one.
+
+        Raises:
+            TypeError: The network returns no array of x's library.
+            ValueError: The output is not like x, and has not twice its channels either.
+        """
+        xp = namespace(x)
+        dtype = timestep_dtype(x, timestep)
+        timesteps = xp.full((x.shape[0],), timestep, dtype=dtype, device=device(x))
+        seen = x if isinstance(c_in, float) and c_in == 1 else c_in * x
+        output = self.model(seen, timesteps, **self.model_kwargs)
+        if self._check is not None:
+            self._check(output, timestep)
+        prediction, variance = _split(output, x)
+        check_like(f"model output at timestep {timestep}", prediction, x)
+        return prediction, variance
+
+    def bounded(self, x0: Array) -> Array:
+        """Return the x0 prediction as `clip` wants it.
+
+        Raises:
+            TypeError: The function given as `clip` returns no array of x0's library.
+            ValueError: What it returns is not like x0.
+        """
+        if self.clip is None:
+            return x0
+        result = self.clip(x0)
+        check_like("x0 returned by clip", result, x0)
+        return result
+
+    def require_determined(self, c_x: Any, c_out: Any, timestep: int | float) -> None:
+        """Raise unless the network's output determines x0 at this point.
+
+        Raises:
+            ValueError: It does not: an epsilon prediction where there is no signal.
+        """
+        if not all(math.isfinite(c) for c in (c_x, c_out) if isinstance(c, float)):
+            name = self.prediction if isinstance(self.prediction, str) else "custom"
             raise ValueError(
-                f"prediction={self.prediction!r} does not determine x0 at timestep {t.timestep}, "
+                f"prediction={name!r} does not determine x0 at timestep {timestep}, "
                 "where alpha is 0 (zero SNR): use a network that predicts 'v' or 'x0'"
             )
-        alpha, sigma = t.alpha, t.sigma
-        if self._network_kind is not None:
-            scale = _scale_to(self._network_kind, alpha, sigma)
-            alpha, sigma, x = alpha * scale, sigma * scale, scale * x
-        xp = namespace(x)
-        dtype = timestep_dtype(x, t.timestep)
-        timesteps = xp.full((x.shape[0],), t.timestep, dtype=dtype, device=device(x))
-        output = self.model(x, timesteps, **self.model_kwargs)
-        check_like(f"model output at timestep {t.timestep}", output, x)
-        c_x, c_out = self._parameterization.columns(alpha, sigma)
-        x0 = output if self.prediction == "x0" else c_x * x + c_out * output
-        return x0 if self.clip is None else xp.clip(x0, *self.clip)
+
+    def checked_by(self, check: "OutputCheck") -> "Denoiser":
+        """Return this denoiser with every output of the network shown to `check` first."""
+        watched = copy(self)
+        watched._check = check
+        return watched
+
+
+#: Is shown a network's output and the timestep, and raises if it does not like them.
+OutputCheck: TypeAlias = Callable[[Array, int | float], None]
+
+
+def read_columns(
+    reading: Parameterization, schedule: Schedule, alpha: Any, sigma: Any
+) -> tuple[Any, Any, Any]:
+    """Return c_in, c_x and c_out for x in the scale of the schedule, at levels given in that scale.
+
+    Args:
+        reading: What the network's output means, in the scale that the network was trained in.
+        schedule: Whose `kind` is the scale of x, and `network_kind` that of the network.
+        alpha: Signal scale, in the scale of x: a number, or an array.
+        sigma: Noise scale, likewise.
+    """
+    scale = 1.0
+    if schedule.network_kind != schedule.kind:
+        scale = _scale_to(schedule.network_kind, alpha, sigma)
+        alpha, sigma = alpha * scale, sigma * scale
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):  # what is infinite is found later
+            return (
+                reading.c_in(alpha, sigma) * scale,
+                reading.c_x(alpha, sigma) * scale,
+                reading.c_out(alpha, sigma),
+            )
+    except ZeroDivisionError:
+        return math.nan, math.nan, math.nan
+
+
+def _split(output: Any, x: Array) -> tuple[Any, Array | None]:
+    """Return a network's prediction, and the variance that follows it in the channels, if any."""
+    if x.ndim < 2 or not is_array(output) or output.ndim != x.ndim:
+        return output, None
+    channels = x.shape[1]
+    doubled = (x.shape[0], 2 * channels, *x.shape[2:])
+    if tuple(output.shape) != doubled or channels == 0:
+        return output, None
+    return output[:, :channels, ...], output[:, channels:, ...]
 
 
 def timestep_dtype(x: Array, timestep: int | float) -> Any:
@@ -202,18 +292,7 @@ def _scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
     return 1 / (alpha**2 + sigma**2) ** 0.5
 
 
-def _interval(clip: tuple[float, float]) -> tuple[float, float]:
-    try:
-        low, high = clip
-    except (TypeError, ValueError):
-        raise TypeError(f"clip must be a pair (low, high), got {clip!r}") from None
-    low, high = real_number("clip[0]", low), real_number("clip[1]", high)
-    if not low < high:
-        raise ValueError(f"clip must be (low, high) with low < high, got {clip!r}")
-    return low, high
-
-
-def _check_schedule(schedule: object) -> None:
+def check_schedule(schedule: object) -> None:
     if not isinstance(schedule, Schedule):
         raise TypeError(f"schedule must be a Schedule, got {described(schedule)}")
 

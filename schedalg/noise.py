@@ -7,16 +7,17 @@ import array_api_compat
 import numpy as np
 
 from schedalg.arrays import Array, check_like, namespace
-from schedalg.samplers.base import Noise
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
     from numpy.random import Generator
+
+    from schedalg.samplers.base import Noise
 
 #: A seed, a generator of NumPy, torch or JAX, a function of x, or None for a fresh seed.
 NoiseSource: TypeAlias = "int | Generator | Callable[[Array], Array] | Any | None"
 
 
-def noise_for(x: Array, source: NoiseSource) -> Noise:
+def noise_for(x: Array, source: NoiseSource) -> "Noise":
     """Return a function of x that draws standard normal noise like x.
 
     Args:
@@ -48,7 +49,7 @@ def noise_for(x: Array, source: NoiseSource) -> Noise:
     )
 
 
-def _numpy_normal(generator: "Generator") -> Noise:
+def _numpy_normal(generator: "Generator") -> "Noise":
     def normal(x: Array) -> Array:
         draw = generator.standard_normal(tuple(x.shape))
         if isinstance(x, np.ndarray):
@@ -59,14 +60,14 @@ def _numpy_normal(generator: "Generator") -> Noise:
     return normal
 
 
-def _torch_normal(generator: Any) -> Noise:
+def _torch_normal(generator: Any) -> "Noise":
     def normal(x: Array) -> Array:
         return namespace(x).randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
     return normal
 
 
-def _jax_normal(key: Any) -> Noise:
+def _jax_normal(key: Any) -> "Noise":
     import jax
 
     def normal(x: Array) -> Array:
@@ -77,7 +78,7 @@ def _jax_normal(key: Any) -> Noise:
     return normal
 
 
-def _checked(function: Callable[[Array], Array]) -> Noise:
+def _checked(function: Callable[[Array], Array]) -> "Noise":
     def normal(x: Array) -> Array:
         draw = function(x)
         check_like("what noise returns", draw, x)

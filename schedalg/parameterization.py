@@ -1,74 +1,209 @@
-"""What a network's output means, as numbers: `x0 = c_x * x + c_out * output`.
+"""What a network's output means, as columns of numbers: `x0 = c_x x + c_out model(c_in x, t)`.
 
-Each parameterization is told the signal and noise scale in which the network was trained, and says
-how to read its output there, and what the output should have been.
+A perfect network puts out p x0 + q eps, where p and q depend on the noise level alone. Together
+with x = alpha x0 + sigma eps, that determines x0 and eps: with D = alpha q - sigma p,
+
+    x0 = (q x - sigma output) / D,    eps = (alpha output - p x) / D.
+
+So the two weights p and q are a parameterization, and any can be converted to any other.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from schedalg.arrays import Array
+from schedalg.arrays import Array, check_like, check_sample, described, positive_number
+
+if TYPE_CHECKING:
+    from schedalg.point import Point
 
 #: The names that `prediction=` takes.
-Prediction: TypeAlias = Literal["epsilon", "x0", "v"]
+Prediction: TypeAlias = Literal["epsilon", "x0", "v", "flow", "score", "edm"]
+
+#: A function of the signal and the noise scale: floats, or arrays of them.
+Column: TypeAlias = Callable[[Any, Any], Any]
 
 
-class Parameterization(NamedTuple):
-    """How to read an output, and what to train it towards.
+def _one(alpha: Any, sigma: Any) -> Any:
+    return 1.0
 
-    Attributes:
-        columns: (alpha, sigma) -> (c_x, c_out).
-        target: (alpha, sigma, x0, noise) -> the output of a perfect network.
-        needs_signal: Whether x0 cannot be recovered where alpha is 0.
+
+@dataclass(frozen=True)
+class Parameterization:
+    """A meaning of a network's output, from three functions of the noise level.
+
+    Each takes alpha and sigma, the scales in which the network was trained, as floats or as arrays,
+    and returns a number or an array: x0 = c_x x + c_out model(c_in x, timestep).
+
+    Args:
+        c_x: Coefficient of x in the x0 prediction.
+        c_out: Coefficient of the network's output; not 0.
+        c_in: What x is multiplied with before the network sees it.
+        weights: (p, q), if the three functions are not exact enough to find them: a perfect
+            network puts out p x0 + q eps. By default (1 - alpha c_x) / c_out and -sigma c_x /
+            c_out.
+
+    Raises:
+        TypeError: One cannot be called.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Parameterization, Schedule, sample
+        >>> residual = Parameterization(lambda alpha, sigma: 1.0, lambda alpha, sigma: -sigma)
+        >>> schedule = Schedule.karras(5)
+        >>> def model(x, sigma):  # the noise in x, where the data are all 0.5
+        ...     return (x - 0.5) / sigma[:, None]
+        >>> sample(model, schedule, DDIM(), np.ones((1, 2)), prediction=residual).round(12)
+        array([[0.5, 0.5]])
     """
 
-    columns: Callable[[Any, Any], tuple[Any, Any]]
-    target: Callable[[Any, Any, Array, Array], Array]
-    needs_signal: bool
+    c_x: Column
+    c_out: Column
+    c_in: Column = _one
+    weights: Callable[[Any, Any], tuple[Any, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("c_x", "c_out", "c_in"):
+            if not callable(getattr(self, name)):
+                raise TypeError(
+                    f"{name} must be a function of alpha and sigma, got "
+                    f"{described(getattr(self, name))}"
+                )
+
+    def weights_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        """Return p and q: a perfect network puts out p x0 + q eps."""
+        if self.weights is not None:
+            return self.weights(alpha, sigma)
+        c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
+        return (1 - alpha * c_x) / c_out, -sigma * c_x / c_out
 
 
-def _epsilon_columns(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-    return 1 / alpha, -sigma / alpha
+def _from_weights(
+    weights: Callable[[Any, Any], tuple[Any, Any]], c_in: Column = _one
+) -> Parameterization:
+    """Return the parameterization whose perfect network puts out p x0 + q eps."""
+
+    def c_x(alpha: Any, sigma: Any) -> Any:
+        p, q = weights(alpha, sigma)
+        return q / (alpha * q - sigma * p)
+
+    def c_out(alpha: Any, sigma: Any) -> Any:
+        p, q = weights(alpha, sigma)
+        return -sigma / (alpha * q - sigma * p)
+
+    return Parameterization(c_x, c_out, c_in, weights)
 
 
-def _x0_columns(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-    return 0.0, 1.0
+def edm(sigma_data: float = 0.5) -> Parameterization:
+    """Return EDM's preconditioning: the network inside D(x, sigma), which sees x at unit variance.
+
+    Where alpha is 1: c_skip = sd² / R², c_out = sigma sd / R, c_in = 1 / R, R² = sigma² + sd². The
+    network is told the schedule's timestep, which is sigma on `Schedule.karras`; one that wants
+    ln(sigma) / 4 takes the logarithm itself.
+
+    Args:
+        sigma_data: sd, the standard deviation of the data, above 0. `"edm"` stands for 0.5.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not above 0.
+
+    Example:
+        >>> from schedalg import edm
+        >>> edm(0.5).c_in(1.0, 2.0) == (2.0**2 + 0.5**2) ** -0.5
+        True
+
+    Source: Karras et al., arXiv 2206.00364, table 1 and equation 7.
+    """
+    data = positive_number("sigma_data", sigma_data)
+
+    def spread(alpha: Any, sigma: Any) -> Any:
+        return (sigma**2 + (alpha * data) ** 2) ** 0.5
+
+    def weights(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        r = spread(alpha, sigma)
+        return sigma / (data * r), -alpha * data / r
+
+    return _from_weights(weights, c_in=lambda alpha, sigma: 1 / spread(alpha, sigma))
 
 
-def _v_columns(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-    # alpha x - sigma v = (alpha² + sigma²) x0, whatever the scale.
-    total = alpha**2 + sigma**2
-    return alpha / total, -sigma / total
-
-
-def _epsilon_target(alpha: Any, sigma: Any, x0: Array, noise: Array) -> Array:
-    return noise
-
-
-def _x0_target(alpha: Any, sigma: Any, x0: Array, noise: Array) -> Array:
-    return x0
-
-
-def _v_target(alpha: Any, sigma: Any, x0: Array, noise: Array) -> Array:
-    return alpha * noise - sigma * x0
-
-
-#: Noise, data, and velocity (Salimans and Ho, arXiv 2202.00512, section 4).
+#: Noise; data; velocity (Salimans and Ho, arXiv 2202.00512, section 4); velocity of a straight flow
+#: (Lipman et al., arXiv 2210.02747); gradient of log p(x) (Song et al., arXiv 2011.13456); EDM.
 PARAMETERIZATIONS: dict[Prediction, Parameterization] = {
-    "epsilon": Parameterization(_epsilon_columns, _epsilon_target, needs_signal=True),
-    "x0": Parameterization(_x0_columns, _x0_target, needs_signal=False),
-    "v": Parameterization(_v_columns, _v_target, needs_signal=False),
+    "epsilon": _from_weights(lambda alpha, sigma: (0.0, 1.0)),
+    "x0": Parameterization(
+        lambda alpha, sigma: 0.0, lambda alpha, sigma: 1.0, weights=lambda alpha, sigma: (1.0, 0.0)
+    ),
+    "v": _from_weights(lambda alpha, sigma: (-sigma, alpha)),
+    "flow": _from_weights(lambda alpha, sigma: (-1.0, 1.0)),
+    "score": _from_weights(lambda alpha, sigma: (0.0, -1 / sigma)),
+    "edm": edm(),
 }
 
 
 def parameterization(prediction: object) -> Parameterization:
-    """Return the parameterization of that name.
+    """Return the parameterization of that name, or the one that is given.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none of that name.
     """
+    if isinstance(prediction, Parameterization):
+        return prediction
     for name in get_args(Prediction):
-        if prediction == name:
+        if isinstance(prediction, str) and prediction == name:
             return PARAMETERIZATIONS[name]
     allowed = ", ".join(map(repr, get_args(Prediction)))
-    raise ValueError(f"prediction must be one of {allowed}; got {prediction!r}")
+    raise ValueError(
+        f"prediction must be one of {allowed}, or a Parameterization; got {prediction!r}"
+    )
+
+
+def convert(
+    output: Array,
+    x: Array,
+    point: "Point",
+    source: Prediction | Parameterization,
+    target: Prediction | Parameterization,
+) -> Array:
+    """Return what a network of another parameterization would put out where this one said `output`.
+
+    ((p' q - q' p) x + D' output) / D, with p, q, D of the source, and p', q', D' of the target.
+
+    Args:
+        output: (B, ...), what the network put out at x.
+        x: As output: noisy data, in the scale that the network was trained in (before c_in).
+        point: The noise level, in that scale.
+        source: What `output` means.
+        target: What the result shall mean.
+
+    Returns:
+        An array like output.
+
+    Raises:
+        TypeError: The arrays are no real floating arrays of one library.
+        ValueError: Their shapes differ, a parameterization is unknown, or the source's output does
+            not determine the target's at this point (epsilon at zero signal, a score at no noise).
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import Schedule, convert
+        >>> s = Schedule.linear(1000)
+        >>> x0, eps = np.array([[0.5]]), np.array([[-1.0]])
+        >>> x = s.add_noise(x0, eps, 300)
+        >>> convert(eps, x, s[300], "epsilon", "x0").round(12)
+        array([[0.5]])
+    """
+    check_sample("x", x)
+    check_like("output", output, x)
+    alpha, sigma = point.alpha, point.sigma
+    try:
+        p, q = parameterization(source).weights_at(alpha, sigma)
+        other_p, other_q = parameterization(target).weights_at(alpha, sigma)
+        determinant = alpha * q - sigma * p
+        of_x = (other_p * q - other_q * p) / determinant
+        of_output = (alpha * other_q - sigma * other_p) / determinant
+    except ZeroDivisionError:
+        raise ValueError(
+            f"{source!r} does not determine {target!r} where alpha is {alpha} and sigma is {sigma}"
+        ) from None
+    return of_x * x + of_output * output

@@ -9,7 +9,9 @@ sigma_s² r. On a variance-preserving schedule these are equations 6 and 7 of Ho
 from typing import TYPE_CHECKING
 
 from schedalg import path
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, Namespace, namespace
+from schedalg.path import Kind
+from schedalg.twofold import Twofold
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -25,9 +27,7 @@ def variance(schedule: "Schedule") -> Array:
         >>> Schedule.from_betas([0.1, 0.2]).posterior_variance.round(6)
         array([0.      , 0.071429])
     """
-    xp, levels = namespace(schedule.levels.high), schedule.levels
-    _, sigma = path.alpha_sigma(xp, levels, schedule.kind)
-    return sigma[:-1] ** 2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
+    return _variance_of(namespace(schedule.levels.high), schedule.levels, schedule.kind)
 
 
 def log_variance_clipped(schedule: "Schedule") -> Array:
@@ -41,15 +41,24 @@ def log_variance_clipped(schedule: "Schedule") -> Array:
         >>> Schedule.from_betas([0.1, 0.2]).posterior_log_variance_clipped.round(6)
         array([-2.639057, -2.639057])
     """
-    xp, levels = namespace(schedule.levels.high), schedule.levels
-    values = variance(schedule)
-    if len(schedule) > 0 and bool(values[0] == 0):
+    return log_variance_of(namespace(schedule.levels.high), schedule.levels, schedule.kind)
+
+
+def log_variance_of(xp: Namespace, levels: Twofold, kind: Kind) -> Array:
+    """Return the clipped logarithm of the posterior variance of every step of a path."""
+    values = _variance_of(xp, levels, kind)
+    if values.shape[0] > 0 and bool(values[0] == 0):
         first = values[1:2]
-        if len(schedule) == 1:
-            _, sigma = path.alpha_sigma(xp, path.inner(levels), schedule.kind)
+        if values.shape[0] == 1:
+            _, sigma = path.alpha_sigma(xp, path.inner(levels), kind)
             first = sigma**2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
         values = xp.concat([first, values[1:]])
     return xp.log(values)
+
+
+def _variance_of(xp: Namespace, levels: Twofold, kind: Kind) -> Array:
+    _, sigma = path.alpha_sigma(xp, levels, kind)
+    return sigma[:-1] ** 2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
 
 
 def mean_coef1(schedule: "Schedule") -> Array:

@@ -7,31 +7,35 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 
+from schedalg import execution
 from schedalg.arrays import (
     Array,
     check_like,
     check_sample,
     described,
-    is_array,
     namespace,
     to_host,
 )
-from schedalg.model import Denoiser, Model
+from schedalg.bounds import Clip
+from schedalg.execution import FiniteOutput, denoiser_for
+from schedalg.model import Denoiser, Model, check_schedule
 from schedalg.noise import NoiseSource, noise_for
-from schedalg.parameterization import Prediction
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.plan import Plan
 from schedalg.point import Point
-from schedalg.samplers.base import Sampler
+from schedalg.samplers.base import Noise, Planner, Sampler
 from schedalg.schedule import Schedule
+from schedalg.steps import check_arrivals
 
 
 def sample(
-    model: Model,
+    model: Model | Denoiser,
     schedule: Schedule,
-    sampler: Sampler[Any],
+    sampler: Planner | Sampler[Any],
     x: Array,
     *,
-    prediction: Prediction = "epsilon",
-    clip: tuple[float, float] | None = None,
+    prediction: Prediction | Parameterization = "epsilon",
+    clip: Clip | None = None,
     noise: NoiseSource = None,
     progress: bool = False,
     check_finite: bool = False,
@@ -42,13 +46,17 @@ def sample(
     Args:
         model: The network, called as `model(x, timesteps, **model_kwargs)` with x like the x given
             and timesteps (B,), the trained timestep of the point for each sample. It returns an
-            array like x.
+            array like x. Or a `Denoiser` of the schedule, which holds the network and `prediction`,
+            `clip` and keywords.
         schedule: The path. One of no points returns x as it is.
-        sampler: Any object with the methods of the `Sampler` protocol.
+        sampler: Any object with a method `plan(schedule)`, whose table is run; or else with the
+            methods of the `Sampler` protocol.
         x: (B, ...), noise at the schedule's last point: standard normal times
             `schedule.prior_std`. An array of any array-API library, in any real floating dtype.
-        prediction: What the network's output means: "epsilon", "x0" or "v".
-        clip: (low, high), between which each x0 prediction is clamped.
+        prediction: What the network's output means: "epsilon", "x0", "v", "flow", "score", "edm",
+            or a `Parameterization` of your own.
+        clip: (low, high), between which each x0 prediction is clamped; or a function of it, such as
+            `DynamicThreshold()`.
         noise: Where a stochastic sampler's noise comes from: a seed, a generator of NumPy or of x's
             library, or a function of x. The same seed gives the same sample.
         progress: Show a bar (needs tqdm).
@@ -91,13 +99,13 @@ def sample(
 
 
 def sample_steps(
-    model: Model,
+    model: Model | Denoiser,
     schedule: Schedule,
-    sampler: Sampler[Any],
+    sampler: Planner | Sampler[Any],
     x: Array,
     *,
-    prediction: Prediction = "epsilon",
-    clip: tuple[float, float] | None = None,
+    prediction: Prediction | Parameterization = "epsilon",
+    clip: Clip | None = None,
     noise: NoiseSource = None,
     progress: bool = False,
     check_finite: bool = False,
@@ -106,6 +114,8 @@ def sample_steps(
     """Return an iterator over x after every step, N of them; the last is what `sample` returns.
 
     After step i (from 0), x is at `schedule[N - 2 - i]`, and at `schedule.origin` after the last.
+    (A sampler that goes back up the path, such as `Restart`, has more steps, and noise that a table
+    adds before a step, such as `Euler`'s churn, is in the x before it.)
     The arguments are those of `sample`, and are checked at once, before the first step. What is
     yielded is what the next step starts from: not to be written to.
 
@@ -120,22 +130,41 @@ def sample_steps(
         [[0.]]
     """
     check_sample("x", x)
+    check_schedule(schedule)
     _check_sampler(sampler)
-    denoise = Denoiser(model, schedule, prediction, clip=clip, model_kwargs=model_kwargs)
-    watched = _Watched(model, len(schedule)) if check_finite else None
-    if watched:
-        denoise.model = watched
-    draw = noise_for(x, noise)
-    steps = _progress_bar(len(schedule)) if progress else range(len(schedule))
+    if callable(getattr(sampler, "plan", None)):
+        plan = sampler.plan(schedule)
+        _check_plan(plan, schedule)
+        walk = execution.walk(
+            plan,
+            model,
+            x,
+            prediction=None if isinstance(model, Denoiser) else prediction,
+            clip=clip,
+            noise=noise,
+            check_finite=check_finite,
+            model_kwargs=model_kwargs,
+        )
+        total = len(np.unique(plan.step))
+    else:
+        denoise = denoiser_for(model, schedule, prediction, clip, model_kwargs)
+        if check_finite:
+            denoise = denoise.checked_by(FiniteOutput())
+        walk = _walk(schedule, sampler, denoise, x, noise_for(x, noise))
+        total = len(schedule)
+    return _with_progress_bar(walk, total) if progress else walk
+
+
+def _walk(
+    schedule: Schedule, sampler: Sampler[Any], denoise: Denoiser, x: Array, draw: Noise
+) -> Iterator[Array]:
+    """Return an iterator over x after every step of a sampler that has no table."""
     points = _points(schedule, x)
     state = sampler.init(x, schedule)
 
     def run(x: Array, state: Any) -> Iterator[Array]:
-        for i in steps:
-            if watched:
-                watched.step = i
-            t, s = points[len(schedule) - i], points[len(schedule) - i - 1]
-            result = sampler.step(x, t, s, denoise, draw, state)
+        for k in range(len(schedule), 0, -1):
+            result = sampler.step(x, points[k], points[k - 1], denoise, draw, state)
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(f"sampler.step must return (x, state), got {described(result)}")
             check_like("x returned by sampler.step", result[0], x)
@@ -145,44 +174,18 @@ def sample_steps(
     return run(x, state)
 
 
-class _Watched:
-    """A network whose output is checked for NaN and infinity."""
-
-    def __init__(self, model: Model, steps: int) -> None:
-        self.model = model
-        self.steps = steps
-        self.step = 0
-
-    def __call__(self, x: Array, timesteps: Array, **kwargs: Any) -> Array:
-        output = self.model(x, timesteps, **kwargs)
-        if not is_array(output):
-            return output  # an error that the caller names
-        xp = namespace(output)
-        if not bool(xp.all(xp.isfinite(output))):
-            raise ValueError(
-                f"model returned NaN or infinity in step {self.step} of 0 … {self.steps - 1}, at "
-                f"timestep {to_host(timesteps)[0]}"
-            )
-        return output
-
-
 def _points(schedule: Schedule, x: Array) -> list[Point]:
     """Return the origin and all points, ready to multiply x.
 
     Floats multiply any x without changing its dtype. So do 0-d tensors of torch; those of JAX (of a
-    schedule through which gradients flow) take x's dtype first.
+    schedule with a gradient) must be in x's own dtype.
 
     Raises:
-        TypeError: The schedule is made of another library's arrays than x, and not of NumPy's.
+        TypeError: The schedule's arrays are of another library than x, and not NumPy's.
         ValueError: A point has left float64.
     """
     points = [schedule.origin, *schedule]
-    for k, point in enumerate(points[:-1]):
-        if point.alpha == 0:
-            raise ValueError(
-                f"point {k - 1} (timestep {point.timestep}) has an alpha below the smallest float: "
-                f"no step can arrive there; start from schedule[:{k - 1}]"
-            )
+    check_arrivals(schedule, [float(to_host(point.alpha)) > 0 for point in points])
     if not isinstance(schedule.levels.high, np.ndarray):
         namespace(x, schedule.levels.high)
     if isinstance(points[0].alpha, float) or is_torch_array(x):
@@ -197,18 +200,30 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
 def _check_sampler(sampler: object) -> None:
     if isinstance(sampler, type):
         raise TypeError(f"sampler must be an object, such as {sampler.__name__}(), not a class")
+    if callable(getattr(sampler, "plan", None)):
+        return
     for method in ("init", "step"):
         if not callable(getattr(sampler, method, None)):
             raise TypeError(
-                f"sampler must have the methods init and step, and {type(sampler).__name__} has no "
-                f"{method}"
+                "sampler must have a method plan, or the methods init and step, and "
+                f"{type(sampler).__name__} has no {method}"
             )
 
 
-def _progress_bar(steps: int) -> Iterable[int]:
+def _check_plan(plan: object, schedule: Schedule) -> None:
+    if not isinstance(plan, Plan):
+        raise TypeError(f"sampler.plan must return a Plan, got {described(plan)}")
+    if plan.schedule is not schedule and plan.schedule != schedule:
+        raise ValueError(
+            f"sampler.plan returned a plan for another schedule: {plan.schedule!r}, not "
+            f"{schedule!r}"
+        )
+
+
+def _with_progress_bar(walk: Iterator[Array], steps: int) -> Iterator[Array]:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install 'schedalg[progress]'") from None
-    bar: Iterable[int] = tqdm(range(steps), unit="step")
-    return bar
+    bar: Iterable[Array] = tqdm(walk, total=steps, unit="step")
+    return iter(bar)

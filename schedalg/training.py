@@ -7,7 +7,7 @@ from array_api_compat import device
 
 from schedalg import path
 from schedalg.arrays import Array, check_like, check_sample, checked_positions, namespace
-from schedalg.parameterization import Prediction, parameterization
+from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.path import Kind
 
 if TYPE_CHECKING:
@@ -53,16 +53,17 @@ def target(
     x0: Array,
     noise: Array,
     k: int | Array,
-    prediction: Prediction = "epsilon",
+    prediction: Prediction | Parameterization = "epsilon",
 ) -> Array:
-    """Return what a perfect network puts out at x_k: the noise, x0, or v = alpha noise - sigma x0.
+    """Return what a perfect network puts out at x_k: the noise, x0, v = alpha noise - sigma x0, ...
 
     Args:
         schedule: Where alpha and sigma are read, in the scale of the network.
         x0: (B, ...), clean data in real floating point.
         noise: As x0: the draw that was added.
         k: Position in the schedule, an int or (B,) integers, as in `add_noise`.
-        prediction: "epsilon", "x0" or "v".
+        prediction: "epsilon", "x0", "v", "flow" (noise - x0), "score" (-noise / sigma), "edm", or a
+            `Parameterization`.
 
     Returns:
         An array like x0.
@@ -81,7 +82,8 @@ def target(
     Source: Salimans and Ho, arXiv 2202.00512, section 4.
     """
     alpha, sigma = _scales_at(schedule, schedule.network_kind, x0, noise, k)
-    return parameterization(prediction).target(alpha, sigma, x0, noise)
+    of_x0, of_noise = parameterization(prediction).weights_at(alpha, sigma)
+    return of_x0 * x0 + of_noise * noise
 
 
 def _scales_at(

@@ -1,10 +1,11 @@
-"""The contract between samplers and what drives them: three protocols, and nothing else."""
+"""The contract between samplers and what drives them: four protocols, and nothing else."""
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from schedalg.arrays import Array
 
 if TYPE_CHECKING:
+    from schedalg.plan import Plan
     from schedalg.point import Point
     from schedalg.schedule import Schedule
 
@@ -62,4 +63,12 @@ class Sampler(Protocol[State]):
             noise: Called where noise is added, and not where its coefficient is 0.
             state: What `init` or the step before returned.
         """
+        ...
+
+
+class Planner(Protocol):
+    """A sampler that is a table: any class with this one method; none is a base class."""
+
+    def plan(self, schedule: "Schedule", /) -> "Plan":
+        """Return the table that walks a schedule from its last point to its origin."""
         ...

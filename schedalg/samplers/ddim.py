@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schedalg.arrays import Array, real_number
+from schedalg.arrays import Array
+from schedalg.plan import Plan
 from schedalg.samplers.base import Denoise, Noise
-from schedalg.samplers.steps import snr_change
+from schedalg.samplers.options import checked_eta
+from schedalg.steps import Steps, step_change
 
 if TYPE_CHECKING:
     from schedalg.point import Point
@@ -42,11 +44,25 @@ class DDIM:
     eta: float = 0.0
 
     def __post_init__(self) -> None:
-        eta = real_number("eta", self.eta)
-        if not 0 <= eta <= 1:
-            raise ValueError(f"eta must be in [0, 1], got {eta!r}")
-        # A float of NumPy's own would draw a float32 sample to float64.
-        object.__setattr__(self, "eta", eta)
+        object.__setattr__(self, "eta", checked_eta(self.eta))
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule; one call a step.
+
+        A step that arrives at clean data returns the prediction; one that leaves pure noise keeps
+        the noise as it is.
+        """
+        step = Steps.of(schedule)
+        # eps put in: x_s = (kept sigma_s / sigma_t) x_t + (alpha_s - kept alpha_t sigma_s/sigma_t)
+        # x0, with kept² = 1 - eta² (1 - decay²), as a sum.
+        kept = ((1 - self.eta**2) + self.eta**2 * step.decay**2) ** 0.5
+        new = self.eta**2 * step.rise * (1 + step.decay) / (1 + kept)  # 1 - kept
+        return Plan.of(
+            schedule,
+            a=kept * step.sigma_s / step.sigma_t,
+            b=step.alpha_s * (step.rise + step.decay * new),
+            c=self.eta * step.sigma_s * (step.rise * (1 + step.decay)) ** 0.5,
+        )
 
     def init(self, x: Array, schedule: "Schedule") -> None:
         """Return None: a step needs no past."""
@@ -61,7 +77,7 @@ class DDIM:
         eps = (x - t.alpha * x0) / t.sigma
         if self.eta == 0:
             return s.alpha * x0 + s.sigma * eps, None
-        drop, root = snr_change(t, s)
+        drop, root = step_change(t, s)
         std = self.eta * s.sigma * drop**0.5
         # 1 - eta² (1 - root²), as a sum; 0 where all of the noise is new.
         kept = (1 - self.eta**2) + self.eta**2 * root**2

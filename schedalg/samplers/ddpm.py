@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from schedalg import path, posterior
 from schedalg.arrays import Array
+from schedalg.plan import Plan
 from schedalg.samplers.base import Denoise, Noise
-from schedalg.samplers.steps import snr_change
+from schedalg.steps import Steps, column_levels, step_change
 
 if TYPE_CHECKING:
     from schedalg.point import Point
     from schedalg.schedule import Schedule
 
-#: The posterior's own variance, or that of the whole forward step.
-Variance: TypeAlias = Literal["fixed_small", "fixed_large"]
+#: The posterior's own variance; that of the whole forward step; what the network says, as its
+#: logarithm or as a place between the two.
+Variance: TypeAlias = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,12 @@ class DDPM:
     No noise is added in a step that arrives at clean data.
 
     Args:
-        variance: "fixed_small", the posterior's sigma_s² r, right for data that are a point; or
+        variance: "fixed_small", the posterior's sigma_s² r, right for data that are a point;
             "fixed_large", the forward step's sigma_t² r: on a variance-preserving path that is β,
-            and right for data of unit variance.
+            and right for data of unit variance; "learned", where the second half of the network's
+            channels is the log-variance; or "learned_range", where it is v in [-1, 1] and the
+            log-variance is (1 + v)/2 of the way from the posterior's to log β. Both bounds are
+            those of the schedule that is walked, so that a respaced one has its own.
 
     Raises:
         ValueError: `variance` is unknown.
@@ -38,7 +44,8 @@ class DDPM:
         >>> sample(model, fast, DDPM(), np.ones((2, 3)), noise=0).shape
         (2, 3)
 
-    Source: Ho et al., arXiv 2006.11239, equations 6, 7 and section 3.2.
+    Source: Ho et al., arXiv 2006.11239, equations 6, 7 and section 3.2; Nichol and Dhariwal, arXiv
+    2102.09672, equation 15.
     """
 
     variance: Variance = "fixed_small"
@@ -48,17 +55,58 @@ class DDPM:
             allowed = ", ".join(map(repr, get_args(Variance)))
             raise ValueError(f"variance must be one of {allowed}; got {self.variance!r}")
 
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule; one call a step.
+
+        A step that arrives at clean data returns the prediction. One that leaves pure noise is a
+        new draw around the prediction.
+        """
+        step = Steps.of(schedule)
+        drop = step.rise * (1 + step.decay)
+        noisy = step.sigma_s > 0
+        if self.variance == "fixed_small":
+            c = step.sigma_s * drop**0.5
+        elif self.variance == "fixed_large":
+            c = step.xp.where(noisy, step.sigma_t * drop**0.5, 0.0)
+        else:
+            c = step.xp.astype(noisy, step.h.dtype)
+        return Plan.of(
+            schedule,
+            a=step.decay * (step.sigma_s / step.sigma_t),
+            b=step.alpha_s * drop,
+            c=c,
+            log_variance=self._log_variance(schedule, step),
+        )
+
+    def _log_variance(self, schedule: "Schedule", step: Steps) -> Array | None:
+        """Return the log-variances that v = -1 and v = 1 stand for, noisiest step first."""
+        if not self.variance.startswith("learned"):
+            return None
+        xp, levels = step.xp, column_levels(schedule)
+        # What the network knows is the variance on the variance-preserving path.
+        to_scale = 2 * xp.log(step.alpha_s) - xp.flip(path.before(levels).high)
+        if self.variance == "learned":
+            return xp.stack([to_scale - 1, to_scale + 1], axis=1)
+        low = xp.flip(posterior.log_variance_of(xp, levels, schedule.kind))
+        return xp.stack([low, xp.log(xp.flip(path.betas(xp, levels))) + to_scale], axis=1)
+
     def init(self, x: Array, schedule: "Schedule") -> None:
         """Return None: a step needs no past."""
 
     def step(
         self, x: Array, t: "Point", s: "Point", denoise: Denoise, noise: Noise, state: None
     ) -> tuple[Array, None]:
-        """Return a draw of x at point s."""
+        """Return a draw of x at point s.
+
+        Raises:
+            ValueError: The variance is learned: `denoise` tells x0 alone, and the table is needed.
+        """
+        if self.variance.startswith("learned"):
+            raise ValueError(f"variance={self.variance!r} has no step: run plan(schedule) instead")
         x0 = denoise(x, t)
         if s.sigma == 0:
             return s.alpha * x0, None
-        drop, root = snr_change(t, s)
+        drop, root = step_change(t, s)
         std = (s.sigma if self.variance == "fixed_small" else t.sigma) * drop**0.5
         mean = (s.alpha * drop) * x0 + (root * (s.sigma / t.sigma)) * x
         return mean + std * noise(x), None

@@ -1,0 +1,64 @@
+"""Steps of exponential integrators in lambda, half the log-SNR, where x is integrated exactly.
+
+    data:  x_s = (sigma_s/sigma_t) e^(-eta h) x_t + alpha_s Σ w_j x0_j + noise
+    noise: x_s = (alpha_s/alpha_t) x_t - sigma_s Σ w_j eps_j
+
+with h = lambda_s - lambda_t. The weights integrate q e^(-q(h - u)), q = 1 + eta, or e^(h - u), times
+the polynomial through the predictions, over u from 0 to h. A share eta of the noise is new: 0 for
+the ODE, 1 for the SDE.
+
+Source: Lu et al., arXiv 2211.01095, proposition 4.1 and appendix B; Zhang and Chen, arXiv
+2204.13902, equation 13.
+"""
+
+import math
+
+import numpy as np
+
+from schedalg.arrays import Array
+from schedalg.samplers.multistep import finite_length
+from schedalg.samplers.phi import phi
+from schedalg.steps import Steps
+
+
+def data_moments(steps: Steps, count: int, eta: float = 0.0) -> list[Array]:
+    """Return ∫ q e^(-q(h - u)) (u/h)^k du for k = 0 … count - 1, of every step."""
+    q, h = 1 + eta, finite_length(steps)
+    first = -steps.xp.expm1(-q * steps.h) if eta else steps.rise
+    return [first] + [
+        q * h * math.factorial(k) * phi(steps.xp, k + 1, -q * h) for k in range(1, count)
+    ]
+
+
+def noise_moments(steps: Steps, count: int) -> list[Array]:
+    """Return ∫ e^(h - u) (u/h)^k du for k = 0 … count - 1, of every step."""
+    h = finite_length(steps)
+    return [h * math.factorial(k) * phi(steps.xp, k + 1, h) for k in range(count)]
+
+
+def kept(steps: Steps, eta: float) -> Array:
+    """Return the coefficient of x in the data form."""
+    ratio = steps.sigma_s / steps.sigma_t
+    return ratio * steps.decay**eta if eta else ratio
+
+
+def new_noise(steps: Steps, eta: float) -> Array | None:
+    """Return the coefficient of the noise: sigma_s sqrt(1 - e^(-2 eta h)); None where eta is 0."""
+    if eta == 0:
+        return None
+    return steps.sigma_s * (-steps.xp.expm1(-2 * eta * steps.h)) ** 0.5
+
+
+def remembered_noise(steps: Steps, finite: np.ndarray) -> tuple[Array, Array]:
+    """Return what a row remembers: eps, or x0 in steps that are not finite."""
+    xp, chosen = steps.xp, steps.xp.asarray(finite)
+    return (
+        xp.where(chosen, 1 / steps.sigma_t, 0.0),
+        xp.where(chosen, -steps.alpha_t / steps.sigma_t, 1.0),
+    )
+
+
+def signal_ratio(steps: Steps) -> Array:
+    """Return alpha_s / alpha_t, the coefficient of x in the noise form; 1 from pure noise."""
+    xp = steps.xp
+    return steps.alpha_s / xp.where(steps.alpha_t > 0, steps.alpha_t, steps.alpha_s)
