@@ -94,6 +94,13 @@ def denoiser_for(
     return model
 
 
+def last(walk: Iterator[Array], x: Array) -> Array:
+    """Return x after the last step; x itself if there is none."""
+    for after in walk:
+        x = after
+    return x
+
+
 class FiniteOutput:
     """Looks for NaN and infinity in every output of a network, and counts the calls of it."""
 
@@ -226,7 +233,7 @@ def _asked_for(b: np.ndarray) -> np.ndarray:
     """Return for each row whether a later one reads its memory."""
     asked = np.zeros(len(b), dtype=bool)
     for back in range(1, b.shape[1]):
-        asked[: len(b) - back] |= b[back:, back] != 0
+        asked[: max(len(b) - back, 0)] |= b[back:, back] != 0
     return asked
 
 

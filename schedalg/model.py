@@ -229,6 +229,62 @@ class Denoiser:
         watched._check = check
         return watched
 
+    @staticmethod
+    def from_function(
+        function: Callable[..., Array], schedule: Schedule, *inner: "Denoiser"
+    ) -> "Denoiser":
+        """Return any function of x and a point as a denoiser: `function(x, t, *inner)`.
+
+        Args:
+            function: Returns the prediction of x0, like x.
+            schedule: Whose points will be visited.
+            *inner: Denoisers that the function calls, if any; handed to it in every call.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: An inner denoiser is for another schedule.
+
+        Example:
+            >>> import numpy as np
+            >>> from schedalg import DDIM, Denoiser, Schedule, sample
+            >>> s = Schedule.karras(5)
+            >>> shrink = Denoiser.from_function(lambda x, t: x / (1 + t.sigma**2), s)
+            >>> sample(shrink, s, DDIM(), np.full((1, 1), 80.0)).round(2)
+            array([[0.49]])
+        """
+        return _Derived(function, schedule, inner)
+
+
+class _Derived(Denoiser):
+    """A denoiser made from a function of x, a point and other denoisers."""
+
+    def __init__(
+        self, function: Callable[..., Array], schedule: Schedule, inner: tuple[Denoiser, ...]
+    ) -> None:
+        _check_model(function)
+        check_schedule(schedule)
+        for denoiser in inner:
+            check_denoiser("inner", denoiser)
+            if denoiser.schedule != schedule:
+                raise ValueError(
+                    f"all must be for one schedule: {denoiser.schedule!r} is not {schedule!r}"
+                )
+        super().__init__(function, schedule, "x0")
+        self.inner = inner
+
+    def __call__(self, x: Array, t: Point) -> Array:
+        x0 = self.model(x, t, *self.inner)
+        check_like("x0 returned by the denoiser", x0, x)
+        if self._check is not None and not self.inner and t.timestep is not None:
+            self._check(x0, t.timestep)
+        return x0
+
+    def checked_by(self, check: "OutputCheck") -> Denoiser:
+        inner = tuple(denoiser.checked_by(check) for denoiser in self.inner)
+        watched = _Derived(self.model, self.schedule, inner)
+        watched._check = check
+        return watched
+
 
 #: Is shown a network's output and the timestep, and raises if it does not like them.
 OutputCheck: TypeAlias = Callable[[Array, int | float], None]
@@ -247,7 +303,7 @@ def read_columns(
     """
     scale = 1.0
     if schedule.network_kind != schedule.kind:
-        scale = _scale_to(schedule.network_kind, alpha, sigma)
+        scale = scale_to(schedule.network_kind, alpha, sigma)
         alpha, sigma = alpha * scale, sigma * scale
     try:
         with np.errstate(divide="ignore", invalid="ignore"):  # what is infinite is found later
@@ -283,8 +339,8 @@ def timestep_dtype(x: Array, timestep: int | float) -> Any:
     return x.dtype if x.dtype in (xp.float32, xp.float64) else xp.float32
 
 
-def _scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
-    """Return the factor that brings x at a point to the scale of `kind`."""
+def scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
+    """Return the factor that brings x at a level to the scale of `kind`."""
     if kind == "ve":
         return 1 / alpha
     if kind == "flow":
@@ -293,8 +349,23 @@ def _scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
 
 
 def check_schedule(schedule: object) -> None:
+    """Raise unless the value is a schedule.
+
+    Raises:
+        TypeError: It is none.
+    """
     if not isinstance(schedule, Schedule):
         raise TypeError(f"schedule must be a Schedule, got {described(schedule)}")
+
+
+def check_denoiser(name: str, denoiser: object) -> None:
+    """Raise unless the value is a denoiser.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(denoiser, Denoiser):
+        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")
 
 
 def _check_model(model: object) -> None:

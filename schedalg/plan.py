@@ -1,4 +1,4 @@
-"""`Plan`, a sampler compiled for one schedule: a table of numbers with a row for each model call."""
+"""`Plan`, a sampler compiled for one schedule: a table with a row for each call of the network."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,13 @@ class Levels(NamedTuple):
         sigma: Noise scale, (K,).
 
     Example:
+        >>> import numpy as np
         >>> from schedalg import DDIM, Levels, Plan, Schedule
         >>> s = Schedule.karras(3)
         >>> plan = DDIM().plan(s)
         >>> told = Levels(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
         >>> Plan.of(s, a=plan.a, b=plan.b, levels=told).timesteps.round(3)
-        array([ 1.096,  0.232, -1.554])
+        array([ 1.096,  0.231, -1.554])
     """
 
     timesteps: np.ndarray
@@ -283,7 +284,7 @@ class Plan:
             >>> bool((DDIM().plan(s).run(model, x) == sample(model, s, DDIM(), x)).all())
             True
         """
-        for x in execution.walk(  # noqa: B020
+        walk = execution.walk(
             self,
             model,
             x,
@@ -292,9 +293,8 @@ class Plan:
             noise=noise,
             check_finite=check_finite,
             model_kwargs=model_kwargs,
-        ):
-            pass
-        return x
+        )
+        return execution.last(walk, x)
 
     def reversed(self) -> "Plan":
         """Return the table walked the other way: from the schedule's origin to its noisiest point.
@@ -369,8 +369,10 @@ class Plan:
             "schedule": self.schedule.to_dict(),
             "step": self.step.tolist(),
             "timesteps": self.timesteps.tolist(),
-            "start": [float(to_host(value)) if carries_gradient(value) else float(value)
-                      for value in self.start],
+            "start": [
+                float(to_host(value)) if carries_gradient(value) else float(value)
+                for value in self.start
+            ],
             **columns,
         }
 
@@ -398,7 +400,7 @@ class Plan:
         keys = ("schedule", "step", "timesteps", "start", *cls._FLOATS)
         if missing := [key for key in keys if key not in data]:
             raise ValueError(f"data lacks {missing}")
-        columns = {
+        columns: dict[str, Any] = {
             name: None if data[name] is None and name == "log_variance" else _floats(name, data)
             for name in cls._FLOATS
         }
@@ -407,7 +409,7 @@ class Plan:
         if start.shape != (2,) or not np.isfinite(start).all():
             raise ValueError(f"start must be two numbers, (scale, noise); got {data['start']!r}")
         for name in ("c_in", "c_x", "c_out"):
-            if columns[name] is None or columns[name].shape != timesteps.shape:
+            if columns[name].shape != timesteps.shape:
                 raise ValueError(f"{name} must have {len(timesteps)} rows, as timesteps")
         plan = cls.of(
             Schedule.from_dict(data["schedule"]),
@@ -469,9 +471,7 @@ class Plan:
                 columns[title] = [f"{value:.6g}" for value in column]
         widths = [max(map(len, [name, *cells])) for name, cells in columns.items()]
         lines = [list(columns), *zip(*columns.values(), strict=True)]
-        return "\n".join(
-            [head, *(" ".join(map(str.rjust, line, widths)) for line in lines)]
-        )
+        return "\n".join([head, *(" ".join(map(str.rjust, line, widths)) for line in lines)])
 
     def __copy__(self) -> "Plan":
         return self
@@ -487,7 +487,7 @@ def schedule_levels(schedule: Schedule) -> Levels:
 
 
 def _check_rows(
-    rows: int, step: np.ndarray, alpha: Array, sigma: Array, columns: dict[str, Array | None]
+    rows: int, step: np.ndarray, alpha: Array, sigma: Array, columns: dict[str, Array]
 ) -> None:
     """Raise unless the columns make a table of that many rows.
 
@@ -509,7 +509,7 @@ def _check_rows(
         if not np.isfinite(host).all():
             row = int(np.argwhere(~np.isfinite(host))[0, 0])
             raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
-    reach = to_host(columns["b"])  # type: ignore[arg-type]
+    reach = to_host(columns["b"])
     early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
     if early.any():
         row = int(np.argwhere(early)[0, 0])

@@ -93,9 +93,7 @@ def sample(
         check_finite=check_finite,
         **model_kwargs,
     )
-    for after in steps:
-        x = after
-    return x
+    return execution.last(steps, x)
 
 
 def sample_steps(
@@ -132,8 +130,9 @@ def sample_steps(
     check_sample("x", x)
     check_schedule(schedule)
     _check_sampler(sampler)
-    if callable(getattr(sampler, "plan", None)):
-        plan = sampler.plan(schedule)
+    chosen: Any = sampler
+    if _has_table(chosen):
+        plan = chosen.plan(schedule)
         _check_plan(plan, schedule)
         walk = execution.walk(
             plan,
@@ -150,7 +149,7 @@ def sample_steps(
         denoise = denoiser_for(model, schedule, prediction, clip, model_kwargs)
         if check_finite:
             denoise = denoise.checked_by(FiniteOutput())
-        walk = _walk(schedule, sampler, denoise, x, noise_for(x, noise))
+        walk = _walk(schedule, chosen, denoise, x, noise_for(x, noise))
         total = len(schedule)
     return _with_progress_bar(walk, total) if progress else walk
 
@@ -197,10 +196,14 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
     ]
 
 
+def _has_table(sampler: object) -> bool:
+    return callable(getattr(sampler, "plan", None))
+
+
 def _check_sampler(sampler: object) -> None:
     if isinstance(sampler, type):
         raise TypeError(f"sampler must be an object, such as {sampler.__name__}(), not a class")
-    if callable(getattr(sampler, "plan", None)):
+    if _has_table(sampler):
         return
     for method in ("init", "step"):
         if not callable(getattr(sampler, method, None)):

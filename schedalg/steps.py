@@ -109,6 +109,17 @@ class Steps(NamedTuple):
         """Return host numbers as an array beside the columns."""
         return beside(self.h, values)
 
+    def gather(self, values: Array, index: np.ndarray) -> Array:
+        """Return the entries, or the rows of a table, at host indices."""
+        if isinstance(values, np.ndarray):
+            return values[index]
+        return self.xp.take(values, self.xp.asarray(index, device=device(self.h)), axis=0)
+
+    def where(self, chosen: np.ndarray, values: Array, others: Any) -> Array:
+        """Return `values` in the steps that a host mask chooses, and `others` elsewhere."""
+        mask = self.xp.asarray(chosen, device=device(self.h))
+        return self.xp.where(mask[:, None] if values.ndim > 1 else mask, values, others)
+
 
 def beside(column: Array, values: Any) -> Array:
     """Return host numbers as an array of a column's library, in its dtype, on its device."""

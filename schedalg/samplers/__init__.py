@@ -1,7 +1,41 @@
 """The samplers, a file per family, each reading like its paper."""
 
+from schedalg.samplers.adams_bashforth import IPNDM, LMS, PNDM
 from schedalg.samplers.base import Denoise, Noise, Planner, Sampler
+from schedalg.samplers.consistency import LCM, TCD
 from schedalg.samplers.ddim import DDIM
 from schedalg.samplers.ddpm import DDPM
+from schedalg.samplers.deis import DEIS
+from schedalg.samplers.dpm_solver import DPMSolver
+from schedalg.samplers.dpm_solver_pp import DPMSolverPP
+from schedalg.samplers.euler import Euler, EulerAncestral, Heun, Midpoint
+from schedalg.samplers.predictor_corrector import SASolver, UniPC
+from schedalg.samplers.restart import RePaint, Restart
+from schedalg.samplers.runge_kutta import RungeKutta, Tableau
 
-__all__ = ["DDIM", "DDPM", "Denoise", "Noise", "Planner", "Sampler"]
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "DEIS",
+    "IPNDM",
+    "LCM",
+    "LMS",
+    "PNDM",
+    "TCD",
+    "DPMSolver",
+    "DPMSolverPP",
+    "Denoise",
+    "Euler",
+    "EulerAncestral",
+    "Heun",
+    "Midpoint",
+    "Noise",
+    "Planner",
+    "RePaint",
+    "Restart",
+    "RungeKutta",
+    "SASolver",
+    "Sampler",
+    "Tableau",
+    "UniPC",
+]

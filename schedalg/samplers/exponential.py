@@ -3,9 +3,9 @@
     data:  x_s = (sigma_s/sigma_t) e^(-eta h) x_t + alpha_s Σ w_j x0_j + noise
     noise: x_s = (alpha_s/alpha_t) x_t - sigma_s Σ w_j eps_j
 
-with h = lambda_s - lambda_t. The weights integrate q e^(-q(h - u)), q = 1 + eta, or e^(h - u), times
-the polynomial through the predictions, over u from 0 to h. A share eta of the noise is new: 0 for
-the ODE, 1 for the SDE.
+with h = lambda_s - lambda_t. The weights integrate q e^(-q(h - u)), q = 1 + eta, or e^(h - u),
+times the polynomial through the predictions, over u from 0 to h. A share eta of the noise is new: 0
+for the ODE, 1 for the SDE.
 
 Source: Lu et al., arXiv 2211.01095, proposition 4.1 and appendix B; Zhang and Chen, arXiv
 2204.13902, equation 13.
@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from schedalg.arrays import Array
+from schedalg.arrays import Array, to_host
 from schedalg.samplers.multistep import finite_length
 from schedalg.samplers.phi import phi
 from schedalg.steps import Steps
@@ -51,14 +51,13 @@ def new_noise(steps: Steps, eta: float) -> Array | None:
 
 def remembered_noise(steps: Steps, finite: np.ndarray) -> tuple[Array, Array]:
     """Return what a row remembers: eps, or x0 in steps that are not finite."""
-    xp, chosen = steps.xp, steps.xp.asarray(finite)
     return (
-        xp.where(chosen, 1 / steps.sigma_t, 0.0),
-        xp.where(chosen, -steps.alpha_t / steps.sigma_t, 1.0),
+        steps.where(finite, 1 / steps.sigma_t, 0.0),
+        steps.where(finite, -steps.alpha_t / steps.sigma_t, 1.0),
     )
 
 
 def signal_ratio(steps: Steps) -> Array:
     """Return alpha_s / alpha_t, the coefficient of x in the noise form; 1 from pure noise."""
-    xp = steps.xp
-    return steps.alpha_s / xp.where(steps.alpha_t > 0, steps.alpha_t, steps.alpha_s)
+    signal = to_host(steps.alpha_t) > 0
+    return steps.alpha_s / steps.where(signal, steps.alpha_t, steps.alpha_s)

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from schedalg.arrays import Array
+from schedalg.arrays import Array, to_host
 from schedalg.steps import Steps
+
+#: Weights of both signs may be this much larger than their sum: half the digits of float64.
+LARGEST = 1e8
 
 
 def orders(finite: np.ndarray, order: int, *, lower_order_final: bool = False) -> np.ndarray:
@@ -37,7 +40,9 @@ def weights(
 
     They are right for every polynomial of degree below the step's order: Σ_j w_j r_j^i = moment i,
     with r_j the place of prediction j, in steps from where the step starts. They come from the
-    Lagrange polynomials: with nodes on one side of 0, these are sums without cancellation.
+    Lagrange polynomials: with nodes on one side of 0, these are sums without cancellation. Where a
+    step is so much longer than those before it that they would be `LARGEST` times their sum, and
+    rounding all that is left of the result, its order is lower.
 
     Args:
         steps: What the columns belong to.
@@ -54,13 +59,14 @@ def weights(
     for back in range(most):
         nodes.append(place)
         earlier = xp.concat([xp.ones_like(length[: back + 1]), length[: -(back + 1)]])
-        place = place - earlier[: length.shape[0]] / length
+        place = place - earlier / length
     table = xp.zeros_like(length)[:, None] + steps.array(np.zeros(most))[None, :]
-    for order in sorted(set(orders.tolist())):
-        rows = _solve(nodes[:order], moments[:order])
-        rows += [xp.zeros_like(length)] * (most - order)
-        chosen = xp.asarray(orders == order)
-        table = xp.where(chosen[:, None], xp.stack(rows, axis=1), table)
+    for order in range(2 if ahead else 1, most + 1):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            rows = _solve(nodes[:order], moments[:order])
+            rows = xp.stack([*rows, *[xp.zeros_like(length)] * (most - order)], axis=1)
+            size = np.abs(to_host(rows)).sum(axis=1) / np.abs(to_host(moments[0]))
+        table = steps.where((orders >= order) & (size < LARGEST), rows, table)
     return table
 
 
@@ -84,14 +90,4 @@ def _solve(nodes: Sequence[Array], moments: Sequence[Array]) -> list[Array]:
 
 def finite_length(steps: Steps) -> Array:
     """Return h with 1 in place of infinity, for formulas whose result is not used there."""
-    return steps.xp.where(steps.xp.isfinite(steps.h), steps.h, 1.0)
-
-
-def newest_first(steps: Steps, columns: Sequence[Array]) -> Array:
-    """Return columns of N numbers as a table."""
-    return steps.xp.stack([column + steps.xp.zeros_like(steps.h) for column in columns], axis=1)
-
-
-def columns_of(table: Array) -> list[Array]:
-    """Return the columns of a table."""
-    return [table[:, j] for j in range(table.shape[1])]
+    return steps.where(steps.finite, steps.h, 1.0)

@@ -1,0 +1,97 @@
+"""DPM-Solver: exponential singlestep methods in the noise prediction, DPM-Solver-2 and -3."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schedalg.arrays import Array, namespace
+from schedalg.plan import Plan
+from schedalg.samplers.exponential import remembered_noise, signal_ratio
+from schedalg.samplers.options import checked_order, long_enough
+from schedalg.samplers.phi import phi
+from schedalg.samplers.singlestep import weights
+from schedalg.steps import Steps
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class DPMSolver:
+    """DPM-Solver, singlestep: 2S and 3S, of order 2 and 3.
+
+    A step spans `order` points of the schedule, and calls the network once at each: at t, at u a
+    share r1 of the way to s in lambda = log(alpha/sigma), and for order 3 at w, a share r2. With
+    h = lambda_s - lambda_t:
+
+        x_s = (alpha_s/alpha_t) x_t - sigma_s ((e^h - 1) eps_t + slope),
+        order 2: slope = (e^h - 1) (eps_u - eps_t) / (2 r1)
+        order 3: slope = h φ_2(h) (eps_w - eps_t) / r2
+
+    Order 3 is reached where points are spaced evenly in log-SNR, or more and more so as they grow
+    in number. Points that are left over make steps of lower order at the start. A step that leaves
+    pure noise or arrives at clean data is a step of its own, of order 1.
+
+    Args:
+        order: 1 (DDIM), 2 or 3.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is another number.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DPMSolver, Schedule
+        >>> s = Schedule.linear(1000).subsample(steps=13, spacing="log_snr", rounded=True)
+        >>> plan = DPMSolver(order=3).plan(s)
+        >>> plan.model_calls, bool((plan.timesteps == s.timesteps[::-1]).all())
+        (13, True)
+
+    Source: Lu et al., arXiv 2206.00927, algorithms 1 and 2 (with r1 and r2 as the schedule has
+    them) and equation 3.7.
+    """
+
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", checked_order(self.order, 3))
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule; one call a point.
+
+        Raises:
+            ValueError: The schedule has fewer points than the order.
+        """
+        long_enough(schedule, self.order, self)
+        steps = Steps.of(schedule)
+        b = -steps.sigma_s[:, None] * weights(steps, self.order, _stages, growth=1.0)
+        return Plan.of(
+            schedule,
+            a=steps.where(steps.finite, signal_ratio(steps), steps.sigma_s / steps.sigma_t),
+            b=steps.where(steps.finite, b, of_prediction(steps, self.order)),
+            memory=remembered_noise(steps, steps.finite),
+        )
+
+
+def _stages(lengths: Sequence[Array]) -> list[list[Array]]:
+    """Return the weights of eps in x at u, at w and at s, for a step of one to three parts."""
+    xp = namespace(lengths[0])
+    to_u, h = lengths[0], sum(lengths[1:], lengths[0])
+    stages = [[xp.expm1(to_u)]]
+    if len(lengths) == 2:
+        slope = xp.expm1(h) * h / (2 * to_u)
+        stages.append([xp.expm1(h) - slope, slope])
+    if len(lengths) == 3:
+        to_w = to_u + lengths[1]
+        slope_w = to_w**2 * phi(xp, 2, to_w) / to_u
+        slope = h**2 * phi(xp, 2, h) / to_w
+        stages.append([xp.expm1(to_w) - slope_w, slope_w])
+        stages.append([xp.expm1(h) - slope, xp.zeros_like(h), slope])
+    return stages
+
+
+def of_prediction(steps: Steps, width: int) -> Array:
+    """Return rows that take the last prediction alone, in steps over an infinite distance."""
+    return steps.alpha_s[:, None] * steps.array(np.eye(1, width))

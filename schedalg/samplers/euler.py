@@ -1,0 +1,79 @@
+"""The samplers of EDM and k-diffusion that are named Runge-Kutta methods."""
+
+from dataclasses import dataclass, field
+
+from schedalg.samplers.runge_kutta import EULER, HEUN, MIDPOINT, RungeKutta, Tableau
+
+
+@dataclass(frozen=True)
+class Euler(RungeKutta):
+    """Euler's method, of order 1: DDIM, to which EDM's churn may be added.
+
+    One call a step. The arguments are those of `RungeKutta`.
+
+    Example:
+        >>> from schedalg import DDIM, Euler, Schedule
+        >>> s = Schedule.karras(10)
+        >>> bool(abs(Euler().plan(s).a - DDIM().plan(s).a).max() < 1e-15)
+        True
+
+    Source: Karras et al., arXiv 2206.00364, algorithm 2 without lines 6 to 8.
+    """
+
+    tableau: Tableau = field(default=EULER, init=False)
+
+
+@dataclass(frozen=True)
+class EulerAncestral(RungeKutta):
+    """Euler's method with ancestral noise: DDIM with eta, and DDPM at eta = 1.
+
+    One call a step. The arguments are those of `RungeKutta`.
+
+    Example:
+        >>> from schedalg import DDPM, EulerAncestral, Schedule
+        >>> s = Schedule.linear(1000).subsample(steps=10)
+        >>> bool(abs(EulerAncestral().plan(s).c - DDPM().plan(s).c).max() < 1e-15)
+        True
+
+    Source: the ancestral sampler of k-diffusion; Song et al., arXiv 2010.02502, equation 16.
+    """
+
+    tableau: Tableau = field(default=EULER, init=False)
+    eta: float = 1.0
+
+
+@dataclass(frozen=True)
+class Heun(RungeKutta):
+    """Heun's method, of order 2: EDM's sampler, and the flow matching one on `Schedule.flow`.
+
+    Two calls a step, the second at the point where the step arrives; one where that is clean data.
+    The arguments are those of `RungeKutta`.
+
+    Example:
+        >>> from schedalg import Heun, Schedule
+        >>> plan = Heun(s_churn=2.0, s_tmax=50.0).plan(Schedule.karras(4))
+        >>> plan.model_calls
+        7
+
+    Source: Karras et al., arXiv 2206.00364, algorithms 1 and 2.
+    """
+
+    tableau: Tableau = field(default=HEUN, init=False)
+
+
+@dataclass(frozen=True)
+class Midpoint(RungeKutta):
+    """The midpoint method, of order 2.
+
+    Two calls a step, the second half way in tau, between points of the schedule; one where the step
+    arrives at clean data. The arguments are those of `RungeKutta`.
+
+    Example:
+        >>> from schedalg import Midpoint, Schedule
+        >>> Midpoint().plan(Schedule.flow(2)).timesteps
+        array([1.  , 0.75, 0.5 ])
+
+    Source: Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, section II.1.
+    """
+
+    tableau: Tableau = field(default=MIDPOINT, init=False)

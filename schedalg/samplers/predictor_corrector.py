@@ -1,0 +1,199 @@
+"""Predictor-corrector methods in the x0 prediction: UniPC and SA-Solver.
+
+The corrector of a step needs the network at the point that the predictor reached, and the next
+predictor needs it there too. So the correction, Σ (w^c_j - w^p_j) x0_j, waits for that call and is
+made together with the next prediction: one row and one call a step.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from schedalg.arrays import Array, real_number
+from schedalg.plan import Plan
+from schedalg.samplers.exponential import data_moments, kept, new_noise
+from schedalg.samplers.multistep import finite_length, orders, weights
+from schedalg.samplers.options import checked_order, long_enough
+from schedalg.steps import Steps
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Schedule
+
+#: UniPC's B(h): h, or e^h - 1.
+Variant: TypeAlias = Literal["bh1", "bh2"]
+
+
+@dataclass(frozen=True)
+class UniPC:
+    """UniPC in the x0 prediction: UniP of order 1 to 3, and UniC, which adds 1 to the order.
+
+    Both integrate the polynomial through the last x0 predictions times e^(lambda - lambda_s), UniC
+    with the prediction at the end of the step as one more. With two predictions only (UniP-2 and
+    UniC-1) the slope counts B(h)/2, where B(h) is h in "bh1" and 1 - e^-h in "bh2". One call a
+    step; the first steps are of lower order, the last step is not corrected, and a step that leaves
+    pure noise or arrives at clean data is of order 1 and is not corrected either.
+
+    Args:
+        order: Order of the predictor, 1 to 3.
+        variant: "bh1" or "bh2".
+        corrector: Whether to correct.
+        lower_order_final: Whether the order falls to 1 again towards the last step, which is
+            steadier where steps are few.
+
+    Raises:
+        TypeError: The order is no integer.
+        ValueError: It is out of range, or the variant is unknown.
+
+    Example:
+        >>> from schedalg import DPMSolverPP, Schedule, UniPC
+        >>> s = Schedule.linear(1000).subsample(steps=10)
+        >>> UniPC(order=2, corrector=False).plan(s) == DPMSolverPP(order=2).plan(s)
+        True
+
+    Source: Zhao et al., arXiv 2302.04867, algorithms 1 and 2, equations 3, 8 and 9, and appendix
+    E.3 (data prediction).
+    """
+
+    order: int = 2
+    variant: Variant = "bh2"
+    corrector: bool = True
+    lower_order_final: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", checked_order(self.order, 3))
+        if self.variant not in get_args(Variant):
+            raise ValueError(f"variant must be 'bh1' or 'bh2'; got {self.variant!r}")
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule; one call a step.
+
+        Raises:
+            ValueError: The schedule has fewer steps than the order.
+        """
+        long_enough(schedule, self.order, self)
+        steps = Steps.of(schedule)
+        used = orders(steps.finite, self.order, lower_order_final=self.lower_order_final)
+        h = finite_length(steps)
+        moments = data_moments(steps, self.order + 1)
+        simple = [moments[0], (h if self.variant == "bh1" else steps.rise) / 2]
+        predictor = _either(
+            steps,
+            used <= 2,
+            weights(steps, h, used.clip(max=2), simple[: min(2, self.order)]),
+            weights(steps, h, used, moments[: self.order]),
+        )
+        if not self.corrector:
+            return _plan(schedule, steps, predictor)
+        corrector = _either(
+            steps,
+            used == 1,
+            weights(steps, h, np.full_like(used, 2), simple, ahead=True),
+            weights(steps, h, used + 1, moments, ahead=True),
+        )
+        return _plan(schedule, steps, predictor, corrector)
+
+
+@dataclass(frozen=True)
+class SASolver:
+    """SA-Solver: stochastic Adams-Bashforth and Adams-Moulton, with a constant tau.
+
+    x_s = (sigma_s/sigma_t) e^(-tau² h) x_t + alpha_s Σ w_j x0_j + sigma_s c z, c² = 1 - e^(-2 tau²
+    h), with w_j the integrals of (1 + tau²) e^(-(1 + tau²)(h - u)) times Lagrange polynomials. The
+    corrector adds the prediction at the end of the step, and keeps the step's noise. One call a
+    step; the first steps are of lower order, the last step is not corrected, and a step that leaves
+    pure noise or arrives at clean data is of order 1 and is not corrected either.
+
+    Args:
+        order: How many predictions the predictor uses, 1 to 4.
+        corrector_order: How many the corrector uses beside the one at the end, 0 to 4; 0 for no
+            corrector.
+        tau: Strength of the noise: 0 for the ODE, 1 for the SDE that DDPM runs backwards; at least
+            0.
+
+    Raises:
+        TypeError: An argument is no number.
+        ValueError: One is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import SASolver, Schedule, sample
+        >>> s = Schedule.linear(1000).subsample(steps=10)
+        >>> model = lambda x, timesteps: x  # "all of x is noise"
+        >>> sample(model, s, SASolver(tau=0.5), np.ones((1, 2)), noise=0).shape
+        (1, 2)
+
+    Source: Xue et al., arXiv 2309.05019, algorithm 1, equations 14 and 17.
+    """
+
+    order: int = 2
+    corrector_order: int = 2
+    tau: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "order", checked_order(self.order, 4))
+        if self.corrector_order != 0:
+            corrector_order = checked_order(self.corrector_order, 4, "corrector_order")
+            object.__setattr__(self, "corrector_order", corrector_order)
+        tau = real_number("tau", self.tau)
+        if tau < 0:
+            raise ValueError(f"tau must be at least 0, got {tau!r}")
+        object.__setattr__(self, "tau", tau)
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule; one call a step.
+
+        Raises:
+            ValueError: The schedule has fewer steps than the order.
+        """
+        long_enough(schedule, self.order, self)
+        steps, eta = Steps.of(schedule), self.tau**2
+        h = finite_length(steps)
+        moments = data_moments(steps, max(self.order, self.corrector_order + 1), eta)
+        used = orders(steps.finite, self.order)
+        predictor = weights(steps, h, used, moments[: self.order])
+        if self.corrector_order == 0:
+            return _plan(schedule, steps, predictor, eta=eta)
+        used = orders(steps.finite, self.corrector_order) + 1
+        corrector = weights(steps, h, used, moments[: self.corrector_order + 1], ahead=True)
+        return _plan(schedule, steps, predictor, corrector, eta)
+
+
+def _either(steps: Steps, chosen: np.ndarray, values: Array, others: Array) -> Array:
+    """Return rows of one table where a host mask says so, and of the other elsewhere."""
+    width = max(values.shape[1], others.shape[1])
+    return steps.where(chosen, _widened(steps, values, width), _widened(steps, others, width))
+
+
+def _widened(steps: Steps, table: Array, width: int) -> Array:
+    missing = steps.array(np.zeros((table.shape[0], width - table.shape[1])))
+    return steps.xp.concat([table, missing], axis=1)
+
+
+def _plan(
+    schedule: "Schedule",
+    steps: Steps,
+    predictor: Array,
+    corrector: Array | None = None,
+    eta: float = 0.0,
+) -> Plan:
+    """Return the table of a predictor, with the correction of the step before in each row.
+
+    Args:
+        schedule: The path.
+        steps: Its steps.
+        predictor: (N, p), weights of the last predictions, newest first.
+        corrector: (N, m), weights of the prediction at the end of the step, and those before.
+        eta: Share of new noise.
+    """
+    xp, a = steps.xp, kept(steps, eta)
+    b = steps.alpha_s[:, None] * predictor
+    if corrector is not None and len(schedule) > 1:
+        before = xp.concat([steps.array(np.zeros((len(schedule), 1))), predictor], axis=1)
+        width = max(before.shape[1], corrector.shape[1])
+        change = _widened(steps, corrector, width) - _widened(steps, before, width)
+        change = steps.where(steps.finite, change, xp.zeros_like(change))
+        correction = steps.alpha_s[:-1, None] * change[:-1, :]
+        nothing = xp.zeros_like(correction[:1, :])
+        b = _widened(steps, b, width) + a[:, None] * xp.concat([nothing, correction])
+    return Plan.of(schedule, a=a, b=b, c=new_noise(steps, eta))

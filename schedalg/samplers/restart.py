@@ -1,0 +1,179 @@
+"""Going back up the path: Restart and RePaint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedalg.arrays import integer, namespace, positive_integer
+from schedalg.plan import Plan
+from schedalg.samplers.base import Planner
+from schedalg.samplers.ddpm import DDPM
+from schedalg.steps import step_change
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A sampler that walks stretches of the path several times, with new noise before each time.
+
+    Having arrived at point `low`, x is noised up to point `high`: (alpha_high/alpha_low) x + c z,
+    c² = sigma_high² - (alpha_high/alpha_low)² sigma_low²; and the sampler starts afresh from there.
+    The plan has (high - low) more steps a time; the order is the sampler's.
+
+    Args:
+        sampler: Any sampler with a table.
+        stretches: (low, high, times) for each: points of the schedule, low < high, and how often
+            the stretch is walked again. They must not overlap.
+
+    Raises:
+        TypeError: The sampler has no table, or a number is no integer.
+        ValueError: A stretch is none, or two overlap.
+
+    Example:
+        >>> from schedalg import Heun, Restart, Schedule
+        >>> Restart(Heun(), [(3, 6, 2)]).plan(Schedule.karras(10)).model_calls
+        31
+
+    Source: Xu et al., arXiv 2306.14878, algorithm 1.
+    """
+
+    sampler: Planner
+    stretches: Sequence[tuple[int, int, int]]
+
+    def __post_init__(self) -> None:
+        if not callable(getattr(self.sampler, "plan", None)):
+            raise TypeError(f"sampler must have a table, got {type(self.sampler).__name__}")
+        checked = []
+        for i, stretch in enumerate(self.stretches):
+            low, high, times = (integer(f"stretches[{i}]", value) for value in stretch)
+            if not 0 <= low < high or times < 1:
+                raise ValueError(
+                    f"stretches[{i}] must be (low, high, times) with 0 <= low < high and times >= "
+                    f"1; got {(low, high, times)}"
+                )
+            checked.append((low, high, times))
+        checked.sort(reverse=True)
+        for above, below in pairwise(checked):
+            if below[1] > above[0]:
+                raise ValueError(f"stretches {below} and {above} overlap")
+        object.__setattr__(self, "stretches", tuple(checked))
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule.
+
+        Raises:
+            ValueError: A stretch is outside the schedule, or a part too short for the sampler.
+        """
+        top = len(schedule)
+        plans = []
+        for low, high, times in self.stretches:
+            if high >= len(schedule):
+                raise ValueError(
+                    f"stretch {(low, high, times)} is outside a schedule of {len(schedule)} points"
+                )
+            down = self.sampler.plan(schedule[low + 1 : top])
+            again = self.sampler.plan(schedule[low + 1 : high + 1])
+            plans += [_noised(part, schedule, low, high) for part in [down, *[again] * (times - 1)]]
+            plans.append(again)
+            top = low + 1
+        return joined(schedule, [*plans, self.sampler.plan(schedule[:top])])
+
+
+@dataclass(frozen=True)
+class RePaint:
+    """RePaint's resampling: DDPM, in which every stretch of `jump_length` points is walked again.
+
+    For inpainting, with `inpaint` around the network: each time, what is made fits what is known a
+    little better.
+
+    Args:
+        jump_length: Points in a stretch, at least 1.
+        times: How often each stretch is walked in all, at least 1.
+        sampler: What walks; DDPM in the paper.
+
+    Raises:
+        TypeError: A number is no integer, or the sampler has no table.
+        ValueError: A number is below 1.
+
+    Example:
+        >>> from schedalg import RePaint, Schedule
+        >>> RePaint(jump_length=5, times=3).plan(Schedule.linear(10)).model_calls
+        20
+
+    Source: Lugmayr et al., arXiv 2201.09865, section 4.2 and algorithm 1.
+    """
+
+    jump_length: int = 10
+    times: int = 10
+    sampler: Planner = field(default_factory=DDPM)
+
+    def __post_init__(self) -> None:
+        for name in ("jump_length", "times"):
+            object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule; the stretch above the last whole jump is walked once."""
+        lows = range(0, len(schedule) - self.jump_length, self.jump_length)
+        if self.times == 1:
+            return self.sampler.plan(schedule)
+        stretches = [(low, low + self.jump_length, self.times - 1) for low in lows]
+        return Restart(self.sampler, stretches).plan(schedule)
+
+
+def joined(schedule: "Schedule", plans: Sequence[Plan]) -> Plan:
+    """Return the plans of parts of a schedule as one of the whole, each starting afresh."""
+    plans = [plan for plan in plans if len(plan)]
+    if not plans:
+        raise ValueError("a schedule without points has nothing to walk again")
+    for plan in plans[1:]:
+        if tuple(map(float, plan.start)) != (1.0, 0.0):
+            raise ValueError("a sampler that starts with noise of its own cannot be started again")
+    xp = namespace(plans[0].a)
+    width = max(plan.b.shape[1] for plan in plans)
+
+    def column(name: str) -> Any:
+        parts = [getattr(plan, name) for plan in plans]
+        if name == "b":
+            empty = [xp.zeros_like(part[:, :1]) for part in parts]
+            parts = [
+                xp.concat([part, *[zero] * (width - part.shape[1])], axis=1)
+                for part, zero in zip(parts, empty, strict=True)
+            ]
+        return xp.concat(parts) if parts[0] is not None else None
+
+    steps = np.cumsum([0, *(plan.step[-1] + 1 for plan in plans)])
+    changed = {name: column(name) for name in Plan._FLOATS}
+    return replace(
+        plans[0],
+        schedule=schedule,
+        step=np.concatenate([plan.step + n for plan, n in zip(plans, steps, strict=False)]),
+        timesteps=np.concatenate([plan.timesteps for plan in plans]),
+        **changed,
+    )
+
+
+def _noised(plan: Plan, schedule: "Schedule", low: int, high: int) -> Plan:
+    """Return the plan with its last row's x noised up from one point to another."""
+    if plan.log_variance is not None:
+        raise ValueError("Restart cannot add its noise to a learned variance")
+    below, above = schedule[low], schedule[high]
+    ratio = above.alpha / below.alpha
+    # sigma_high² - (ratio sigma_low)², as a share of the former: 1 - SNR_high/SNR_low.
+    fresh, _ = step_change(above, below)
+    jump = above.sigma * fresh**0.5
+    xp = namespace(plan.a)
+
+    def last(values: Any, value: Any) -> Any:
+        return xp.concat([values[:-1, ...], xp.reshape(value, values[-1:, ...].shape)])
+
+    return replace(
+        plan,
+        a=last(plan.a, ratio * plan.a[-1]),
+        b=last(plan.b, ratio * plan.b[-1, :]),
+        c=last(plan.c, ((ratio * plan.c[-1]) ** 2 + jump**2) ** 0.5),
+    )

@@ -1,0 +1,321 @@
+"""Explicit Runge-Kutta methods on the straight path, with EDM's churn or with ancestral noise.
+
+One step goes from tau_t to tau_e in the coordinates of `schedalg.samplers.straight`:
+
+    x_l = x_t + (tau_e - tau_t) Σ_j A_lj slope_j        stage l, at tau_t + c_l (tau_e - tau_t)
+    x_e = x_t + (tau_e - tau_t) Σ_j b_j slope_j
+
+A row of the table goes from one stage to the next, by the difference of their equations: x is never
+divided by anything, and needs no second copy. Churn starts the step above the schedule's point, and
+ancestral sampling ends it below; the noise that makes up for both belongs to the row before.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from schedalg.arrays import Array, real_number, to_host
+from schedalg.plan import Levels, Plan
+from schedalg.samplers.options import checked_eta
+from schedalg.samplers.straight import scales, timesteps_between
+from schedalg.steps import Steps
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """The coefficients of an explicit Runge-Kutta method (Butcher's).
+
+    Args:
+        A: Lower triangle: row l has the l coefficients of the slopes before stage l.
+        b: Weights of the slopes, summing to 1.
+        order: That of the method.
+
+    Raises:
+        TypeError: A coefficient is no number.
+        ValueError: The shape is not that of an explicit method, b does not sum to 1, or a stage
+            lies outside the step.
+
+    Example:
+        >>> from schedalg import Tableau
+        >>> Tableau(A=[[], [0.5]], b=[0, 1], order=2).c
+        (0.0, 0.5)
+    """
+
+    A: Sequence[Sequence[float]]
+    b: Sequence[float]
+    order: int
+    #: Where the stages are, as shares of the step.
+    c: tuple[float, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = tuple(
+            tuple(real_number(f"A[{i}][{j}]", value) for j, value in enumerate(row))
+            for i, row in enumerate(self.A)
+        )
+        b = tuple(real_number(f"b[{j}]", value) for j, value in enumerate(self.b))
+        if not b or len(rows) != len(b) or any(len(row) != i for i, row in enumerate(rows)):
+            raise ValueError(
+                "A must have a row for each of b, the first empty and each one longer; got rows of "
+                f"length {[len(row) for row in rows]} and {len(b)} weights"
+            )
+        if abs(sum(b) - 1) > 1e-12:
+            raise ValueError(f"b must sum to 1, got {sum(b)!r}")
+        c = tuple(math.fsum(row) for row in rows)
+        for i, place in enumerate(c):
+            if not 0 <= place <= 1:
+                raise ValueError(f"A[{i}] sums to {place!r}: a stage must lie in the step, [0, 1]")
+        for name, value in (("A", rows), ("b", b), ("c", c)):
+            object.__setattr__(self, name, value)
+
+
+EULER = Tableau([[]], [1.0], order=1)
+HEUN = Tableau([[], [1.0]], [0.5, 0.5], order=2)
+MIDPOINT = Tableau([[], [0.5]], [0.0, 1.0], order=2)
+
+
+@dataclass(frozen=True)
+class RungeKutta:
+    """Any explicit Runge-Kutta method, from its tableau; `Euler`, `Heun` and `Midpoint` are such.
+
+    As many calls a step as the tableau has stages, one in the step that arrives at clean data, and
+    one in a step from pure noise unless the network is one of flow; these are DDIM's. Stages within
+    a step lie between the points of the schedule. There a network of continuous noise is told its
+    noise level, and any other a timestep between two of the schedule's, in proportion to the
+    log-SNR (and beyond the outermost points theirs); stages at the ends of steps are at points of
+    the schedule unless there is noise.
+
+    Args:
+        tableau: The method.
+        eta: Ancestral noise, in [0, 1]: each step goes down to sigma/alpha = sigma_down, and back
+            up by noise of sigma_up = eta sigma_s sqrt(1 - SNR_t/SNR_s).
+        s_churn: EDM's: each step first raises sigma/alpha by a factor of 1 + min(s_churn / N,
+            sqrt(2) - 1), by noise.
+        s_tmin: Churn only where sigma/alpha is at least this,
+        s_tmax: and at most this.
+        s_noise: Standard deviation of the noise of churn, above 0.
+
+    Raises:
+        TypeError: An argument is no number, or no tableau.
+        ValueError: One is out of range, or both kinds of noise are asked for.
+
+    Example:
+        >>> from schedalg import RungeKutta, Schedule, Tableau
+        >>> ralston = Tableau(A=[[], [2 / 3]], b=[1 / 4, 3 / 4], order=2)
+        >>> plan = RungeKutta(ralston).plan(Schedule.karras(4))
+        >>> plan.model_calls
+        7
+
+    Source: Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, section II.1;
+    churn: Karras et al., arXiv 2206.00364, algorithm 2; ancestral steps: Song et al., arXiv
+    2010.02502, equation 16, as in k-diffusion.
+    """
+
+    tableau: Tableau
+    eta: float = 0.0
+    s_churn: float = 0.0
+    s_tmin: float = 0.0
+    s_tmax: float = math.inf
+    s_noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tableau, Tableau):
+            raise TypeError(f"tableau must be a Tableau, got {type(self.tableau).__name__}")
+        object.__setattr__(self, "eta", checked_eta(self.eta))
+        for name in ("s_churn", "s_tmin", "s_tmax", "s_noise"):
+            value = getattr(self, name)
+            number = math.inf if value == math.inf else real_number(name, value)
+            if number < 0:
+                raise ValueError(f"{name} must be at least 0, got {number!r}")
+            object.__setattr__(self, name, number)
+        for name in ("s_churn", "s_noise"):
+            if getattr(self, name) == math.inf:
+                raise ValueError(f"{name} must be finite, got inf")
+        if self.eta and self.s_churn:
+            raise ValueError("eta and s_churn are two kinds of noise: give one of them")
+
+    def plan(self, schedule: "Schedule") -> Plan:
+        """Return the table for a schedule."""
+        steps = Steps.of(schedule)
+        span = self._span(schedule, steps)
+        count = len(self.tableau.b)
+        # A step is made in stages if it ends where a network can be called, and starts where tau
+        # is finite.
+        staged = (to_host(span.rho_end) > 0) & (count > 1)
+        if schedule.network_kind != "flow":
+            staged &= to_host(steps.alpha_t) > 0
+        stages = self._stages(schedule, steps, span, staged)
+        kept = np.flatnonzero(np.stack([staged | (k == 0) for k in range(count)], axis=1))
+        step, stage = kept // count, kept % count
+
+        def column(values: Sequence[Array]) -> Array:
+            """Return a column, or table, from one of N rows for each stage."""
+            stacked = steps.xp.stack(list(values), axis=1)
+            flat = steps.xp.reshape(stacked, (-1, *stacked.shape[2:]))
+            return steps.gather(flat, kept)
+
+        alpha, sigma = column([s.alpha for s in stages]), column([s.sigma for s in stages])
+        timesteps = self._timesteps(schedule, alpha, sigma, step, stage, to_host(span.gamma) > 0)
+        width = count if staged.any() else 1
+        return Plan.of(
+            schedule,
+            a=column([s.a for s in stages]),
+            b=column([s.b for s in stages])[:, :width],
+            c=column([s.c for s in stages]),
+            memory=(column([s.m_x for s in stages]), column([s.m_d for s in stages])),
+            levels=Levels(timesteps, alpha, sigma),
+            step=step,
+            start=span.start,
+        )
+
+    def _span(self, schedule: "Schedule", steps: Steps) -> "_Span":
+        """Return where each step starts and ends, with the noise that is put in between."""
+        xp, n = steps.xp, len(schedule)
+        signal = to_host(steps.alpha_t) > 0
+        rho_t = steps.sigma_t / steps.where(signal, steps.alpha_t, 1.0)
+        rho_s = steps.sigma_s / steps.alpha_s
+        churned = signal & (to_host(rho_t) >= self.s_tmin) & (to_host(rho_t) <= self.s_tmax)
+        raised = min(self.s_churn / max(n, 1), math.sqrt(2) - 1) * churned
+        gamma = steps.array(raised)
+        alpha, sigma = scales(schedule.kind, steps.array(np.ones(n)), rho_t * (1 + gamma))
+        alpha = steps.where(raised > 0, alpha, steps.alpha_t)
+        sigma = steps.where(raised > 0, sigma, steps.sigma_t)
+        # The step ends at a share k of the noise at s, and 1 - k has no cancellation.
+        k = ((1 - self.eta**2) + self.eta**2 * steps.decay**2) ** 0.5
+        fresh = self.eta**2 * steps.rise * (1 + steps.decay)  # 1 - k²
+        fall = (gamma + steps.rise + steps.decay * fresh / (1 + k)) / (1 + gamma)
+        after = xp.concat([gamma[1:], steps.array(np.zeros(min(n, 1)))])
+        alpha_end = xp.concat([alpha[1:], steps.alpha_s[n - 1 :]])
+        churn = self.s_noise**2 * after * (2 + after)
+        start = (1.0, 0.0)
+        if raised.any() and raised[0] > 0:
+            scale = alpha[0] / steps.alpha_t[0]
+            noise = self.s_noise * alpha[0] * rho_t[0] * (gamma[0] * (2 + gamma[0])) ** 0.5
+            start = (scale, noise)
+        return _Span(
+            gamma=gamma,
+            alpha=alpha,
+            sigma=sigma,
+            rho_end=k * rho_s,
+            fall=fall,
+            alpha_end=alpha_end,
+            noise=alpha_end * rho_s * (fresh + churn) ** 0.5,
+            start=start,
+        )
+
+    def _stages(
+        self, schedule: "Schedule", steps: Steps, span: "_Span", staged: np.ndarray
+    ) -> "list[_Stage]":
+        """Return the rows of each stage, for all steps; steps in one go have the first alone."""
+        xp, flow = steps.xp, schedule.network_kind == "flow"
+        tableau, count = self.tableau, len(self.tableau.b)
+        unit = span.alpha + span.sigma if flow else steps.where(staged, span.alpha, 1.0)
+        tau = span.sigma / unit
+        change = -span.fall * tau / (1 + span.rho_end if flow else 1.0)
+        levels = []
+        for place in tableau.c:
+            if place == 0:
+                alpha, sigma = span.alpha, span.sigma
+            elif place == 1 and self.eta == 0:
+                alpha, sigma = steps.alpha_s, steps.sigma_s
+            elif place == 1:
+                alpha, sigma = scales(schedule.kind, xp.ones_like(tau), span.rho_end)
+            else:
+                noise = tau + place * change
+                signal = 1 - noise if flow else xp.ones_like(noise)
+                alpha, sigma = scales(schedule.kind, signal, noise)
+            levels.append(
+                (steps.where(staged, alpha, span.alpha), steps.where(staged, sigma, span.sigma))
+            )
+        units = [
+            alpha + sigma if flow else steps.where(staged, alpha, 1.0) for alpha, sigma in levels
+        ]
+        units.append(span.alpha_end * (1 + span.rho_end if flow else 1.0))
+        weights = [np.array([*row, *[0.0] * (count - len(row))]) for row in (*tableau.A, tableau.b)]
+        stages = []
+        for k, (alpha, sigma) in enumerate(levels):
+            # Newest first: the slope of stage k - j at place j.
+            added = np.zeros(count)
+            added[: k + 1] = (weights[k + 1] - weights[k])[k::-1]
+            slopes = (units[k + 1] * change)[:, None] * steps.array(added)[None, :]
+            one_go = (span.alpha_end * span.fall)[:, None] * steps.array(np.eye(1, count))
+            ratio = span.alpha_end * span.rho_end / span.sigma
+            last = k == count - 1
+            stages.append(
+                _Stage(
+                    alpha=alpha,
+                    sigma=sigma,
+                    m_x=steps.where(staged, 1 / sigma, 0.0),
+                    m_d=steps.where(staged, -units[k] / sigma, 1.0),
+                    a=steps.where(staged, units[k + 1] / units[k], ratio),
+                    b=steps.where(staged, slopes, one_go),
+                    c=span.noise if last else steps.where(staged, 0.0 * span.noise, span.noise),
+                )
+            )
+        return stages
+
+    def _timesteps(
+        self,
+        schedule: "Schedule",
+        alpha: Array,
+        sigma: Array,
+        step: np.ndarray,
+        stage: np.ndarray,
+        raised: np.ndarray,
+    ) -> np.ndarray:
+        """Return what the network is told in each row: between points only where it is between."""
+        own = schedule.timesteps[::-1]
+        origin = schedule.origin.timestep
+        reached = np.append(own[1:], np.nan if origin is None else origin)
+        place = np.array(self.tableau.c)[stage]
+        at_start = (place == 0) & ~raised[step]
+        at_end = (place == 1) & (self.eta == 0)
+        told: np.ndarray = np.where(at_start, own[step], reached[step])
+        between = ~(at_start | at_end)
+        if between.any():
+            told = np.where(between, 0.0, told)
+            told[between] = timesteps_between(
+                schedule, to_host(alpha)[between], to_host(sigma)[between]
+            )
+        return told
+
+
+class _Span(NamedTuple):
+    """What a step does beside its stages: columns of N numbers.
+
+    Attributes:
+        gamma: By how much churn raises the noise at the start.
+        alpha: Signal scale where the step starts, after churn, in the scale of the path.
+        sigma: Noise scale there.
+        rho_end: sigma/alpha where it ends, before noise is added.
+        fall: 1 - rho_end / rho at the start.
+        alpha_end: Signal scale after the noise: where the next step starts, or at the origin.
+        noise: Coefficient of that noise.
+        start: Churn before the first step, as (scale, noise).
+    """
+
+    gamma: Array
+    alpha: Array
+    sigma: Array
+    rho_end: Array
+    fall: Array
+    alpha_end: Array
+    noise: Array
+    start: tuple[Any, Any]
+
+
+class _Stage(NamedTuple):
+    """The columns of a plan in the rows of one stage."""
+
+    alpha: Array
+    sigma: Array
+    m_x: Array
+    m_d: Array
+    a: Array
+    b: Array
+    c: Array
