@@ -115,6 +115,11 @@ class Steps(NamedTuple):
             return values[index]
         return self.xp.take(values, self.xp.asarray(index, device=device(self.h)), axis=0)
 
+    def root(self, values: Array) -> Array:
+        """Return square roots, with 0 and not infinity as the derivative at 0."""
+        positive = to_host(values) > 0
+        return self.where(positive, self.where(positive, values, 1.0) ** 0.5, 0.0)
+
     def where(self, chosen: np.ndarray, values: Array, others: Any) -> Array:
         """Return `values` in the steps that a host mask chooses, and `others` elsewhere."""
         mask = self.xp.asarray(chosen, device=device(self.h))

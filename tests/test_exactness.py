@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from schedalg import DDIM, DDPM, Schedule
+from schedalg.testing.strategies import subsets
 from tests import oracle
 from tests.registry import FAMILIES, Family, has_signal
-from tests.strategies import subsets
 
 EVERY_FAMILY = pytest.mark.parametrize(
     "family", [pytest.param(family, id=name) for name, family in FAMILIES.items()]

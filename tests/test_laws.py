@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schedalg import DDIM, DDPM, Schedule, sample
+from schedalg.testing.strategies import joinable, schedules, subsets, vp_schedules
 from tests.registry import cases, has_signal
-from tests.strategies import joinable, schedules, subsets, vp_schedules
 
 EPS = np.finfo(np.float64).eps
 

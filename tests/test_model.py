@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from schedalg import DDPM, Denoiser, Schedule, TimestepRemap, sample
+from schedalg.testing.cases import cases
 from tests.libraries import Library, host, lib
-from tests.registry import cases
 
 __all__ = ["lib"]
 

@@ -17,8 +17,8 @@ from schedalg import (
     sample,
     sample_steps,
 )
+from schedalg.testing.cases import cases
 from tests.libraries import Library, host, lib
-from tests.registry import cases
 
 __all__ = ["lib"]
 

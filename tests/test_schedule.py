@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedalg import Point, Schedule
+from schedalg.testing.strategies import schedules
 from tests.registry import cases, has_signal
-from tests.strategies import schedules
 
 ALL = pytest.mark.parametrize(
     "schedule", [pytest.param(s, id=name) for name, s in cases((1, 2, 30))]

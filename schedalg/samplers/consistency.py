@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import positive_number, real_number, to_host
+from schedalg.model import scale_to
 from schedalg.plan import Plan
 from schedalg.steps import Steps
 
@@ -58,9 +59,11 @@ class LCM:
         if self.timestep_scaling is not None:
             scaled = self.timestep_scaling * schedule.timesteps[::-1] / self.sigma_data
             skip, out = 1 / (scaled**2 + 1), scaled / np.sqrt(scaled**2 + 1)
+        # x as the network sees it, whatever the scale of the path.
+        seen = scale_to(schedule.network_kind, steps.alpha_t, steps.sigma_t)
         return Plan.of(
             schedule,
-            a=steps.alpha_s * steps.array(skip),
+            a=steps.alpha_s * seen * steps.array(skip),
             b=steps.alpha_s * steps.array(out),
             c=steps.sigma_s,
         )

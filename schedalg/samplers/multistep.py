@@ -7,8 +7,8 @@ import numpy as np
 from schedalg.arrays import Array, to_host
 from schedalg.steps import Steps
 
-#: Weights of both signs may be this much larger than their sum: half the digits of float64.
-LARGEST = 1e8
+#: Weights of both signs may be this much larger than their sum.
+LARGEST = 1e6
 
 
 def orders(finite: np.ndarray, order: int, *, lower_order_final: bool = False) -> np.ndarray:

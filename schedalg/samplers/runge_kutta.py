@@ -204,7 +204,7 @@ class RungeKutta:
             rho_end=k * rho_s,
             fall=fall,
             alpha_end=alpha_end,
-            noise=alpha_end * rho_s * (fresh + churn) ** 0.5,
+            noise=alpha_end * rho_s * steps.root(fresh + churn),
             start=start,
         )
 

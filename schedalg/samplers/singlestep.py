@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from schedalg.arrays import Array
-from schedalg.samplers.multistep import finite_length
+from schedalg.arrays import Array, to_host
+from schedalg.samplers.multistep import LARGEST, finite_length
 from schedalg.steps import Steps
 
 #: The lengths of a step's parts -> for each part, the weights of the predictions up to its start,
@@ -64,7 +64,8 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
         starts = np.array([group.start for group in of_parts if len(group) == size], dtype=np.int64)
         lengths = [steps.gather(h, starts + part) for part in range(size)]
         before: list[Array] = []
-        for part, integral in enumerate(stages(lengths)):
+        for part, exact in enumerate(stages(lengths)):
+            integral = _moderate(steps, exact)
             carried = xp.exp(growth * lengths[part])
             change = [
                 weight - carried * before[j] if j < len(before) else weight
@@ -76,3 +77,16 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
             before = integral
     place = np.argsort(np.concatenate(rows))
     return steps.gather(xp.concat(tables), place)
+
+
+def _moderate(steps: Steps, integral: list[Array]) -> list[Array]:
+    """Return the weights, or their sum for the first where they are `LARGEST` times that."""
+    if len(integral) == 1:
+        return integral
+    total = sum(integral[1:], integral[0])
+    size = sum(np.abs(to_host(weight)) for weight in integral) / np.abs(to_host(total))
+    usable = size < LARGEST
+    return [
+        steps.where(usable, weight, total if j == 0 else steps.xp.zeros_like(total))
+        for j, weight in enumerate(integral)
+    ]

@@ -1,10 +1,10 @@
-"""Random schedules and subsets, for Hypothesis."""
+"""Random schedules and subsets, for Hypothesis (`pip install 'schedalg[testing]'`)."""
 
 import numpy as np
 from hypothesis import strategies as st
 
-from schedalg import Schedule
-from tests.registry import FAMILIES, TRANSFORMS
+from schedalg.schedule import Schedule
+from schedalg.testing.cases import FAMILIES, TRANSFORMS
 
 
 @st.composite
@@ -25,7 +25,7 @@ def joinable(draw: st.DrawFn) -> Schedule:
         st.one_of(
             random_betas(zero_signal=False),
             st.builds(
-                lambda name, n: FAMILIES[name].make(n),
+                lambda name, n: FAMILIES[name](n),
                 st.sampled_from(families),
                 st.integers(1, 40),
             ),
@@ -37,7 +37,7 @@ def joinable(draw: st.DrawFn) -> Schedule:
 @st.composite
 def registered(draw: st.DrawFn) -> Schedule:
     """Draw a registered family under a registered transform."""
-    base = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))].make(draw(st.integers(1, 40)))
+    base = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))](draw(st.integers(1, 40)))
     apply, suits = TRANSFORMS[draw(st.sampled_from(sorted(TRANSFORMS)))]
     return apply(base) if suits(base) else base
 

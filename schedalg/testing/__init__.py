@@ -1,0 +1,39 @@
+"""What the author of a sampler or a parameterization runs against their own work.
+
+Data of which everything is known (`Mixture`), and checks that raise AssertionError: `check_sampler`
+runs all that hold for any sampler. Hypothesis strategies for schedules and subsets are in
+`schedalg.testing.strategies`, which needs hypothesis (`pip install 'schedalg[testing]'`).
+"""
+
+from schedalg.testing.checks import (
+    check_arrays,
+    check_marginals,
+    check_order,
+    check_parameterization,
+    check_recovery,
+    check_respacing,
+    check_sampler,
+    check_scales,
+    check_table,
+    check_threads,
+    check_variance,
+)
+from schedalg.testing.data import Mixture
+from schedalg.testing.measures import measured_order, variance_after
+
+__all__ = [
+    "Mixture",
+    "check_arrays",
+    "check_marginals",
+    "check_order",
+    "check_parameterization",
+    "check_recovery",
+    "check_respacing",
+    "check_sampler",
+    "check_scales",
+    "check_table",
+    "check_threads",
+    "check_variance",
+    "measured_order",
+    "variance_after",
+]

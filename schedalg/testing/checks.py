@@ -1,0 +1,305 @@
+"""Checks of samplers and parameterizations. Each raises AssertionError, and says what it found."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import Array, namespace, to_host
+from schedalg.model import Denoiser
+from schedalg.parameterization import Parameterization, Prediction, convert
+from schedalg.plan import Plan
+from schedalg.samplers.base import Planner, Sampler
+from schedalg.sampling import sample
+from schedalg.schedule import Schedule
+from schedalg.testing.data import Mixture
+from schedalg.testing.measures import GAUSSIAN, measured_order, variance_after
+
+AnySampler = Planner | Sampler[Any]
+
+#: Of log-SNR 10 to -10, in 12 steps, from a noisy origin.
+PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
+FAST = Schedule.linear(1000).subsample(steps=12)
+
+
+def check_sampler(sampler: AnySampler, *, order: int | None = None) -> None:
+    """Run every check that holds for any sampler; with an order, that of a noise-free one too.
+
+    Args:
+        sampler: An object with a table, or with the methods of the protocol.
+        order: The declared order.
+
+    Raises:
+        AssertionError: A check failed.
+
+    Example:
+        >>> from schedalg import DPMSolverPP
+        >>> from schedalg.testing import check_sampler
+        >>> check_sampler(DPMSolverPP(order=2), order=2)
+    """
+    x = np.random.default_rng(3).standard_normal((4, 2, 3))
+    for schedule in (FAST, PATH, Schedule.karras(12), Schedule.flow(12)):
+        check_recovery(sampler, schedule)
+    check_arrays(sampler, x)
+    check_arrays(sampler, x.astype(np.float32))
+    check_marginals(sampler)
+    check_respacing(sampler)
+    check_scales(sampler)
+    check_threads(sampler)
+    if hasattr(sampler, "plan"):
+        check_table(sampler, FAST)
+    if order is not None:
+        check_order(sampler, order)
+
+
+def check_order(
+    sampler: AnySampler, order: int, data: Mixture = GAUSSIAN, *, within: float = 0.15, **how: Any
+) -> None:
+    """Check that a noise-free sampler converges with its declared order (see `measured_order`).
+
+    Example:
+        >>> from schedalg import Heun
+        >>> from schedalg.testing import check_order
+        >>> check_order(Heun(), 2)
+    """
+    measured = measured_order(sampler, data, **how)
+    assert abs(measured - order) <= within, f"order {measured:.2f}, and {order} is declared"
+
+
+def check_recovery(sampler: AnySampler, schedule: Schedule, rtol: float = 1e-9) -> None:
+    """Check that the sampler returns the data where they are a single point, known to the network.
+
+    To clean data: that point, from wherever x starts. To a noisy origin: alpha times the point,
+    from the same at the start, where no noise is drawn.
+
+    Example:
+        >>> from schedalg import LMS, Schedule
+        >>> from schedalg.testing import check_recovery
+        >>> check_recovery(LMS(), Schedule.cosine(20))
+    """
+    point, origin = 0.3, schedule.origin
+    known = Denoiser.from_function(lambda x, t: point + 0 * x, schedule)
+    x = np.random.default_rng(0).standard_normal((2, 3)) * schedule.prior_std
+    if origin.sigma > 0:
+        x = np.full((2, 3), point * schedule[-1].alpha)
+    result = sample(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
+    np.testing.assert_allclose(
+        result, origin.alpha * point, rtol=rtol, err_msg=f"x0 on {schedule!r}"
+    )
+
+
+def check_variance(sampler: AnySampler, schedule: Schedule = PATH, rtol: float = 1e-9) -> None:
+    """Check that x has the variance sigma² of its level where the data are a single point.
+
+    True of every method that is exact for a constant x0: all but DDPM's "fixed_large".
+
+    Args:
+        sampler: Any.
+        schedule: With a noisy origin.
+        rtol: Of the variance.
+
+    Example:
+        >>> from schedalg import EulerAncestral
+        >>> from schedalg.testing import check_variance
+        >>> check_variance(EulerAncestral())
+    """
+    denoise = Mixture([0.0], [0.0]).denoiser(schedule)
+    start = float(to_host(schedule.sigma)[-1]) ** 2
+    variance = variance_after(sampler, schedule, denoise, start)
+    np.testing.assert_allclose(
+        variance, schedule.origin.sigma**2, rtol=rtol, err_msg=f"variance on {schedule!r}"
+    )
+
+
+def check_marginals(sampler: AnySampler, *, distilled: bool = False) -> None:
+    """Check that the variance for Gaussian data is right, and more so the more steps there are.
+
+    Args:
+        sampler: Any.
+        distilled: Whether it is for networks that predict where the flow ends, rather than the
+            expectation of x0.
+
+    Example:
+        >>> from schedalg import DDPM
+        >>> from schedalg.testing import check_marginals
+        >>> check_marginals(DDPM())
+    """
+    data = Mixture([0.0], [0.5])
+    errors = []
+    for steps in (100, 200, 400):
+        schedule = Schedule.from_log_snr(np.linspace(9, -9, steps + 1))[1:]
+        start, end = (data.marginal_std(p) ** 2 for p in (schedule[-1], schedule.origin))
+        denoise = data.end_of_flow(schedule) if distilled else data.denoiser(schedule)
+        variance = variance_after(sampler, schedule, denoise, start)
+        errors.append(abs(variance / end - 1))
+    assert errors[-1] < 0.05, f"relative errors of the variance: {errors}"
+    for more, fewer in pairwise(errors):
+        assert fewer < max(0.6 * more, 1e-9), f"relative errors of the variance: {errors}"
+
+
+def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None:
+    """Check that the sampler returns what it is given: library, dtype, shape, and the same image.
+
+    Args:
+        sampler: Any.
+        x: (B, ...), an array of the library to check, in float32 or float64.
+        tolerance: Between this image and that of float64 in NumPy, where x is of lower precision.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import UniPC
+        >>> from schedalg.testing import check_arrays
+        >>> check_arrays(UniPC(), np.ones((2, 3), dtype=np.float32))
+    """
+
+    def network(x: Array, timesteps: Array) -> Array:
+        return 0.5 * x - 0.1 * x**3 / (1 + x**2)
+
+    before = np.array(to_host(x))
+    expected = sample(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
+    for prediction in ("epsilon", "x0", "v"):
+        result = sample(network, FAST, sampler, x, noise=5, prediction=prediction)
+        assert namespace(result) is namespace(x), f"{type(result)} from {type(x)}"
+        for part in ("dtype", "shape"):
+            got, given = getattr(result, part), getattr(x, part)
+            assert got == given, f"{part} {got} from {given}, for a prediction of {prediction}"
+    result = to_host(sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
+    rtol = 1e-11 if "64" in str(x.dtype) else tolerance
+    np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
+    np.testing.assert_array_equal(to_host(x), before, err_msg="the sampler wrote to x")
+
+
+def check_respacing(sampler: AnySampler) -> None:
+    """Check that a short schedule is as good as one made of the kept points' numbers, and no more.
+
+    The network must see the same x at the same points, whether the schedule was respaced or is new:
+    a sampler that counts in timesteps, or looks for neighbours that were left out, fails.
+
+    Example:
+        >>> from schedalg import DEIS
+        >>> from schedalg.testing import check_respacing
+        >>> check_respacing(DEIS())
+    """
+    kept = [0, 3, 7, 50, 51, 300, 640, 999]
+    base = Schedule.linear(1000)
+    short = base.subsample(indices=kept)
+    fresh = Schedule.from_alphas_cumprod(base.to_alphas_cumprod()[kept], timesteps=kept)
+    told: list[list[float]] = []
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        told[-1].append(float(timesteps[0]))
+        return np.sin(3 * x) + 0.001 * timesteps[:, None]
+
+    x = np.random.default_rng(1).standard_normal((2, 3))
+    images = []
+    for schedule in (short, fresh):
+        told.append([])
+        images.append(sample(network, schedule, sampler, x, noise=7))
+    np.testing.assert_allclose(images[1], images[0], rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(told[1], told[0], rtol=1e-9, err_msg="timesteps told")
+
+
+def check_scales(sampler: AnySampler) -> None:
+    """Check that one network and one noise give one image in every scale of x.
+
+    Example:
+        >>> from schedalg import Heun
+        >>> from schedalg.testing import check_scales
+        >>> check_scales(Heun(s_churn=2.0, s_tmax=1.0))
+    """
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return np.tanh(x) * np.cos(timesteps[:, None])
+
+    for base in (Schedule.linear(100), Schedule.karras(100), Schedule.flow(100)):
+        schedule = base[:99].subsample(steps=12)
+        x = np.random.default_rng(0).standard_normal((3, 5)) * schedule.prior_std
+        images = []
+        for other in (schedule.as_vp(), schedule.as_ve(), schedule.as_flow()):
+            scaled = x * (other.sigma[-1] / schedule.sigma[-1])
+            images.append(sample(network, other, sampler, scaled, prediction="v", noise=3))
+        for image in images[1:]:
+            np.testing.assert_allclose(image, images[0], rtol=1e-8, atol=1e-8, err_msg=repr(base))
+
+
+def check_threads(sampler: AnySampler) -> None:
+    """Check that runs at the same time do not disturb each other.
+
+    Example:
+        >>> from schedalg import PNDM
+        >>> from schedalg.testing import check_threads
+        >>> check_threads(PNDM())
+    """
+    x = np.random.default_rng(3).standard_normal((4, 3))
+
+    def image(seed: int) -> np.ndarray:
+        return np.asarray(sample(lambda x, t: np.sin(x), FAST, sampler, x + seed, noise=seed))
+
+    expected = [image(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for one, other in zip(expected, pool.map(image, range(8)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def check_table(sampler: Planner, schedule: Schedule) -> None:
+    """Check that a table is a value, and agrees with the sampler's own steps if it has any.
+
+    Example:
+        >>> from schedalg import DDIM, Schedule
+        >>> from schedalg.testing import check_table
+        >>> check_table(DDIM(), Schedule.cosine(10))
+    """
+    plan = sampler.plan(schedule)
+    assert plan == sampler.plan(schedule), "the same sampler and schedule make two plans"
+    assert hash(plan) == hash(sampler.plan(schedule))
+    assert Plan.from_dict(plan.to_dict()) == plan, "to_dict and from_dict"
+    assert plan.model_calls == len(plan) == len(str(plan).splitlines()) - 2
+    if not hasattr(sampler, "step"):
+        return
+    protocol = _Steps(sampler)
+    x = np.random.default_rng(3).standard_normal((4, 3))
+    signal = float(to_host(schedule.alpha)[-1]) > 0
+    for prediction in ("epsilon", "x0", "v") if signal else ("x0", "v"):
+        images = [
+            sample(lambda x, t: np.sin(x), schedule, one, x, prediction=prediction, noise=3)
+            for one in (sampler, protocol)
+        ]
+        np.testing.assert_allclose(
+            images[1], images[0], rtol=1e-10, atol=1e-10, err_msg="table and steps"
+        )
+
+
+class _Steps:
+    """A sampler without its table."""
+
+    def __init__(self, sampler: Any) -> None:
+        self.init = sampler.init
+        self.step = sampler.step
+
+
+def check_parameterization(
+    parameterization: Parameterization | Prediction, schedule: Schedule | None = None
+) -> None:
+    """Check that a perfect network is read right at every point, and converts to v and back.
+
+    Args:
+        parameterization: What to check.
+        schedule: Whose points to visit; by default `Schedule.cosine(50)`.
+
+    Example:
+        >>> from schedalg import edm
+        >>> from schedalg.testing import check_parameterization
+        >>> check_parameterization(edm(0.3))
+    """
+    schedule = Schedule.cosine(50) if schedule is None else schedule
+    x0, eps = np.random.default_rng(0).standard_normal((2, 3, 2))
+    for k, point in enumerate(schedule):
+        x, output = schedule.add_noise(x0, eps, k), schedule.target(x0, eps, k, parameterization)
+        denoise = Denoiser(lambda x, t, y=output: y, schedule, parameterization)
+        # x0 is seen through alpha x0 + sigma eps, and through its rounding.
+        rtol = 1e-11 * max(1.0, point.sigma / point.alpha)
+        np.testing.assert_allclose(denoise(x, point), x0, rtol=rtol, atol=rtol, err_msg=str(point))
+        v = convert(output, x, point, parameterization, "v")
+        back = convert(v, x, point, "v", parameterization)
+        np.testing.assert_allclose(back, output, rtol=rtol, atol=rtol, err_msg=str(point))

@@ -1,0 +1,134 @@
+"""Data of which the optimal network and the exact flow are known."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import Array, namespace
+from schedalg.model import Denoiser
+from schedalg.point import Point
+from schedalg.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Numbers drawn from a mixture of Gaussians; with one component, from a Gaussian.
+
+    At a noise level, x ~ Σ_i w_i N(alpha m_i, alpha² s_i² + sigma²), and
+
+        E[x0 | x] = Σ_i r_i (m_i + g_i (x - alpha m_i)), g_i = alpha s_i² / (alpha² s_i² + sigma²),
+
+    with r_i the share of component i in the density at x. The probability flow carries each
+    quantile at one level to the same quantile at another: that is what an ODE sampler approximates.
+
+    Args:
+        means: m_i.
+        spreads: s_i, the standard deviations; all 0 for data that are points.
+        weights: w_i; equal by default.
+
+    Raises:
+        ValueError: The three have different lengths, or no component.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> from schedalg.testing import Mixture
+        >>> s = Schedule.linear(1000)
+        >>> float(Mixture([0.5], [0.1]).marginal_std(s[0]) ** 2 * 1e4).__round__(3)
+        100.99
+    """
+
+    means: Sequence[float]
+    spreads: Sequence[float]
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.means)
+        weights = [1 / max(count, 1)] * count if self.weights is None else list(self.weights)
+        if not count or len(self.spreads) != count or len(weights) != count:
+            raise ValueError(
+                f"means, spreads and weights must be as many, at least one; got {count}, "
+                f"{len(self.spreads)} and {len(weights)}"
+            )
+        object.__setattr__(self, "weights", tuple(weights))
+
+    def denoiser(self, schedule: Schedule) -> Denoiser:
+        """Return the optimal network, as a denoiser of a schedule."""
+        return Denoiser.from_function(self.expectation, schedule)
+
+    def expectation(self, x: Array, t: Point) -> Array:
+        """Return E[x0 | x] at a point."""
+        xp = namespace(x)
+        densities, means = [], []
+        for weight, mean, spread in self._components():
+            variance = t.alpha**2 * spread**2 + t.sigma**2
+            away = x - t.alpha * mean
+            densities.append(math.log(weight) - away**2 / (2 * variance) - _log(variance) / 2)
+            means.append(mean + (t.alpha * spread**2 / variance) * away)
+        if len(means) == 1:
+            return means[0]
+        logits = xp.stack(densities)
+        shares = xp.exp(logits - xp.max(logits, axis=0))
+        return xp.sum(shares * xp.stack(means), axis=0) / xp.sum(shares, axis=0)
+
+    def end_of_flow(self, schedule: Schedule) -> Denoiser:
+        """Return the network that tells where the flow from x ends, for a single Gaussian.
+
+        That is what consistency models are distilled to.
+
+        Raises:
+            ValueError: There are several components.
+        """
+        if len(self.means) != 1:
+            raise ValueError("only the flow of a single Gaussian has a closed form")
+        (_, mean, spread) = self._components()[0]
+        return Denoiser.from_function(
+            lambda x, t: mean + spread / _std(t, spread) * (x - t.alpha * mean), schedule
+        )
+
+    def flow(self, x: np.ndarray, t: Point, s: Point) -> np.ndarray:
+        """Return where the probability flow carries x, from point t to point s.
+
+        Exact to rounding for x within a few standard deviations of the middle.
+        """
+        if len(self.means) == 1:
+            (_, mean, spread) = self._components()[0]
+            ratio = _std(s, spread) / _std(t, spread)
+            return np.asarray(s.alpha * mean + ratio * (x - t.alpha * mean))
+        shares = self._distribution(x, t)
+        width = 40 * max(_std(s, spread) for _, _, spread in self._components())
+        centre = s.alpha * sum(w * m for w, m, _ in self._components())
+        low, high = np.full(x.shape, centre - width), np.full(x.shape, centre + width)
+        for _ in range(120):
+            middle = (low + high) / 2
+            below = self._distribution(middle, s) < shares
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return (low + high) / 2
+
+    def marginal_std(self, t: Point) -> float:
+        """Return the standard deviation of x at a point."""
+        mean = sum(w * m for w, m, _ in self._components())
+        second = sum(w * (_std(t, s) ** 2 + (t.alpha * m) ** 2) for w, m, s in self._components())
+        return float((second - (t.alpha * mean) ** 2) ** 0.5)
+
+    def _distribution(self, x: np.ndarray, t: Point) -> np.ndarray:
+        """Return the share of x below each value, at a point."""
+        erf = np.vectorize(math.erf, otypes=[np.float64])
+        total = np.zeros(x.shape)
+        for weight, mean, spread in self._components():
+            away = (x - t.alpha * mean) / (_std(t, spread) * math.sqrt(2))
+            total += weight * (1 + erf(away)) / 2
+        return total
+
+    def _components(self) -> list[tuple[float, float, float]]:
+        return list(zip(self.weights or (), self.means, self.spreads, strict=True))
+
+
+def _std(t: Point, spread: float) -> float:
+    return float((t.alpha**2 * spread**2 + t.sigma**2) ** 0.5)
+
+
+def _log(value: Any) -> Any:
+    return math.log(value) if isinstance(value, float) else namespace(value).log(value)

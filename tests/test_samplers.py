@@ -1,0 +1,263 @@
+"""What every sampler declares and every sampler keeps, measured with the kit for authors."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+import schedalg
+from schedalg import (
+    DDPM,
+    IPNDM,
+    LMS,
+    PNDM,
+    DPMSolverPP,
+    Midpoint,
+    Plan,
+    Schedule,
+    sample,
+    samplers,
+)
+from schedalg.testing import (
+    Mixture,
+    check_arrays,
+    check_marginals,
+    check_order,
+    check_recovery,
+    check_respacing,
+    check_scales,
+    check_table,
+    check_threads,
+    check_variance,
+    measured_order,
+)
+from schedalg.testing.cases import cases, has_signal
+from tests.libraries import Library, lib
+from tests.samplers import SAMPLERS, Entry
+
+__all__ = ["lib"]
+
+EVERY = pytest.mark.parametrize("entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items()])
+NOISE_FREE = pytest.mark.parametrize(
+    "entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items() if e.order is not None]
+)
+FAST = Schedule.linear(1000).subsample(steps=12)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+#: Two sharp peaks: far from the Gaussian of the orders.
+PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
+
+
+def tame(schedule: Schedule) -> bool:
+    """Whether no step takes tau to less than a tenth, nor starts beyond 1000."""
+    sigmas = schedule.to_sigmas()
+    if schedule.origin.sigma > 0:
+        sigmas = np.append(schedule.origin.sigma / schedule.origin.alpha, sigmas)
+    steps = sigmas[1:] / sigmas[:-1]
+    return bool(sigmas[-1] < 1000 and (steps < 10).all())
+
+
+def long_enough(sampler: Any, schedule: Schedule) -> bool:
+    """Whether the sampler takes the schedule; the only reason not to is that it is too short."""
+    try:
+        sampler.plan(schedule)
+    except ValueError as error:
+        if "at least" in str(error) or "outside a schedule" in str(error):
+            return False
+        raise
+    return True
+
+
+def test_every_sampler_is_registered() -> None:
+    kinds = {type(entry.sampler) for entry in SAMPLERS.values()}
+    for name in samplers.__all__:
+        kind = getattr(schedalg, name)
+        if hasattr(kind, "plan") and not inspect.isabstract(kind) and name != "Planner":
+            assert kind in kinds, name
+
+
+@NOISE_FREE
+@pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
+def test_the_declared_order_is_measured(entry: Entry, kind: Any) -> None:
+    if isinstance(entry.sampler, Midpoint):
+        pytest.skip("of order 3 on a Gaussian: see the test below")
+    assert entry.order is not None
+    counts: tuple[int, ...] = (180, 360, 720)
+    if entry.order == 4:  # before rounding, and the first steps of lower order, show
+        counts = (90, 180, 360) if kind == "flow" else (180, 360)
+    check_order(entry.sampler, entry.order, kind=kind, counts=counts)
+
+
+def test_the_midpoint_method_is_of_order_2_on_what_is_no_gaussian() -> None:
+    """Its error of third order, x'''/24 + f_x x''/8, is 0 for x = sqrt(tau² + s²)."""
+    assert measured_order(Midpoint()) == pytest.approx(3, abs=0.1)
+    check_order(Midpoint(), 2, PEAKS)
+
+
+@NOISE_FREE
+def test_the_order_holds_for_two_peaks(entry: Entry) -> None:
+    assert entry.order is not None
+    assert measured_order(entry.sampler, PEAKS, counts=(180, 360)) > entry.order - 0.15
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_even_weights_are_of_full_order_on_even_steps(order: int) -> None:
+    """And then the weights for uneven steps are the same."""
+
+    def image(sampler: Any, steps: int) -> float:
+        schedule = Schedule.from_sigmas(np.linspace(0.5, 30, steps + 1))[1:]
+        s, t = schedule.origin, schedule[-1]
+        data = Mixture([0.7], [2.0])
+        x = np.array([[24.0]])
+        result = sample(data.denoiser(schedule), schedule, sampler, x)
+        return abs((result - data.flow(x, t, s)).item())
+
+    sampler = IPNDM(order=order)
+    errors = [image(sampler, steps) for steps in (400, 800, 1600)]
+    measured = -np.polyfit(np.log([400, 800, 1600]), np.log(errors), 1)[0]
+    assert measured == pytest.approx(order, abs=0.15)
+    even = Schedule.from_sigmas(np.linspace(0.5, 30, 20))
+    np.testing.assert_allclose(
+        sampler.plan(even).b[:-1], LMS(order=order).plan(even).b[:-1], atol=1e-10
+    )
+    if order == 4:
+        errors = [image(PNDM(), steps) for steps in (400, 800, 1600)]
+        measured = -np.polyfit(np.log([400, 800, 1600]), np.log(errors), 1)[0]
+        assert measured > 3.85
+
+
+@EVERY
+def test_marginals(entry: Entry) -> None:
+    if entry.distilled == "trajectory":
+        pytest.skip("no Gaussian example of such a network is known")
+    check_marginals(entry.sampler, distilled=bool(entry.distilled))
+
+
+CASES = dict(cases((2, 9)))
+
+
+@EVERY
+def test_a_point_is_recovered_on_every_schedule(entry: Entry) -> None:
+    """To clean data, and to noisy origins, with the variance of their level."""
+    tried = 0
+    for schedule in CASES.values():
+        parts = [schedule] if schedule.origin.sigma == 0 else []
+        parts += [schedule[1:]] if len(schedule) > 1 and has_signal(schedule) else []
+        for part in parts:
+            known = np.isfinite(part.timesteps).all() and np.isfinite(part.to_sigmas()[:-1]).all()
+            within = float(part.sigma[-1]) < 1e60 and float(part.alpha[-1]) > 1e-60
+            if not known or not (within or part.alpha[-1] == 0):
+                continue
+            if (entry.uneven or tame(part)) and long_enough(entry.sampler, part):
+                rtol = 1e-9 if entry.uneven else 1e-7
+                check_recovery(entry.sampler, part, rtol)
+                if part.origin.sigma > 0 and entry.sampler != DDPM("fixed_large"):
+                    check_variance(entry.sampler, part, rtol)
+                tried += 1
+    assert tried > 40
+
+
+@EVERY
+def test_arrays_of_any_library(lib: Library, entry: Entry) -> None:
+    for dtype in sorted({"float32", lib.widest}):
+        check_arrays(entry.sampler, lib.array(X, dtype))
+
+
+@EVERY
+def test_respacing_scales_threads_and_the_table(entry: Entry) -> None:
+    check_respacing(entry.sampler)
+    if entry.sampler != DDPM("fixed_large"):  # the forward step's variance is the path's own
+        check_scales(entry.sampler)
+    check_threads(entry.sampler)
+    for schedule in (FAST, Schedule.karras(12), Schedule.flow(12), FAST[2:].as_flow()):
+        if long_enough(entry.sampler, schedule):
+            check_table(entry.sampler, schedule)
+
+
+@EVERY
+def test_calls_are_as_declared(entry: Entry) -> None:
+    calls = 0
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return x
+
+    sample(network, FAST, entry.sampler, X, noise=0)
+    assert calls == entry.calls == entry.sampler.plan(FAST).model_calls
+
+
+@EVERY
+def test_noise_is_drawn_only_where_its_coefficient_is_not_0(entry: Entry) -> None:
+    draws = 0
+
+    def noise(x: np.ndarray) -> np.ndarray:
+        nonlocal draws
+        draws += 1
+        return np.zeros_like(x)
+
+    plan = entry.sampler.plan(FAST)
+    sample(lambda x, t: x, FAST, entry.sampler, X, noise=noise)
+    assert draws == np.count_nonzero(plan.c) + (plan.start[1] != 0)
+    assert entry.order is None or draws == 0
+
+
+@NOISE_FREE
+def test_noise_free_methods_agree_as_steps_grow(entry: Entry) -> None:
+    """On a network that no formula here knows."""
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return np.tanh(x + timesteps[:, None] / 500) * 0.8
+
+    schedule = Schedule.linear(1000)[::2]
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    reference = sample(network, schedule, DPMSolverPP(order=2), x, prediction="v")
+    image = sample(network, schedule, entry.sampler, x, prediction="v")
+    np.testing.assert_allclose(image, reference, atol=0.01 if entry.order == 1 else 1e-3)
+
+
+@EVERY
+def test_zero_terminal_snr(entry: Entry) -> None:
+    """Every sampler starts from pure noise, and tells the network nothing infinite."""
+    told: list[float] = []
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        told.append(float(timesteps[0]))
+        return 0.5 * np.tanh(x)
+
+    schedule = (
+        Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=12, spacing="trailing")
+    )
+    for prediction in ("v", "x0"):
+        image = sample(network, schedule, entry.sampler, X[:, 0], prediction=prediction, noise=0)
+        assert np.isfinite(image).all()
+    assert np.isfinite(told).all()
+    with pytest.raises(ValueError, match="zero SNR"):
+        sample(network, schedule, entry.sampler, X[:, 0], prediction="epsilon", noise=0)
+
+
+@EVERY
+def test_one_and_two_steps(entry: Entry) -> None:
+    """One step to clean data is the prediction; where two are too few, that is said."""
+    one, two = FAST[[11]], FAST[[5, 11]]
+    if long_enough(entry.sampler, one):
+        image = sample(lambda x, t: 0 * x + 0.25, one, entry.sampler, X, prediction="x0", noise=0)
+        np.testing.assert_allclose(image, 0.25, rtol=1e-12)
+    if long_enough(entry.sampler, two):
+        assert isinstance(entry.sampler.plan(two), Plan)
+
+
+@EVERY
+def test_gradients_reach_x_and_the_schedule(entry: Entry) -> None:
+    """Through the table: that of a sample with respect to the log-SNR is that of differences."""
+    torch = pytest.importorskip("torch")
+    log_snr = torch.linspace(4, -4, 12, dtype=torch.float64) + torch.sin(torch.arange(12.0)) / 10
+    x = torch.tensor(X[:1, 0])
+
+    def image(values: Any, start: Any) -> Any:
+        schedule = Schedule.from_log_snr(values)
+        return sample(lambda x, t: 0.5 * torch.tanh(x), schedule, entry.sampler, start, noise=0)
+
+    assert torch.autograd.gradcheck(
+        image, (log_snr.clone().requires_grad_(), x.clone().requires_grad_()), atol=1e-5
+    )
