@@ -73,18 +73,25 @@ class Loop:
         return self.alpha[j] * (x - self.sigma[i] * eps) / self.alpha[i] + self.sigma[j] * eps
 
 
-def lagrange(nodes: list[float], j: int, at: np.ndarray) -> np.ndarray:
-    result = np.ones_like(at)
-    for k, node in enumerate(nodes):
-        if k != j:
-            result = result * (at - node) / (nodes[j] - node)
-    return result
+Function = Callable[[np.ndarray], np.ndarray]
 
 
-def integrate(function: Callable[[np.ndarray], np.ndarray], a: float, b: float) -> float:
+def lagrange(nodes: list[float], j: int) -> Function:
+    def polynomial(at: np.ndarray) -> np.ndarray:
+        result = np.ones_like(at)
+        for k, node in enumerate(nodes):
+            if k != j:
+                result = result * (at - node) / (nodes[j] - node)
+        return result
+
+    return polynomial
+
+
+def integrate(polynomial: Function, a: float, b: float, weight: Function = np.ones_like) -> float:
     """Gauss and Legendre, with 60 points."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
-    return float(((b - a) / 2 * weights * function((a + b) / 2 + (b - a) / 2 * nodes)).sum())
+    at = (a + b) / 2 + (b - a) / 2 * nodes
+    return float(((b - a) / 2 * weights * weight(at) * polynomial(at)).sum())
 
 
 def dpm_solver_pp_2m(s: Loop, x: np.ndarray) -> np.ndarray:
@@ -224,9 +231,7 @@ def lms(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
             slopes.append(s.eps(s.alpha[i] * x, i))
             nodes = [s.rho[i - j] for j in range(min(i + 1, order))]
             for j in range(len(nodes)):
-                weight = integrate(
-                    lambda r, j=j, n=nodes: lagrange(n, j, r), s.rho[i], s.rho[i + 1]
-                )
+                weight = integrate(lagrange(nodes, j), s.rho[i], s.rho[i + 1])
                 x = x + weight * slopes[-1 - j]
         return s.alpha[-1] * x
 
@@ -245,11 +250,8 @@ def deis(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
             nodes = [s.lam[i - j] for j in range(min(i + 1, order))]
             after = s.alpha[i + 1] / s.alpha[i] * x
             for j in range(len(nodes)):
-                weight = integrate(
-                    lambda at, j=j, n=nodes: np.exp(-at) * lagrange(n, j, at),
-                    s.lam[i],
-                    s.lam[i + 1],
-                )
+                polynomial, (a, b) = lagrange(nodes, j), (s.lam[i], s.lam[i + 1])
+                weight = integrate(polynomial, a, b, lambda at: np.exp(-at))
                 after = after - s.alpha[i + 1] * weight * eps[-1 - j]
             x = after
         return x
@@ -308,12 +310,9 @@ def sa_solver(s: Loop, x: np.ndarray) -> np.ndarray:
     def move(x: np.ndarray, i: int, nodes: list[float], values: list[np.ndarray]) -> np.ndarray:
         h = s.lam[i + 1] - s.lam[i]
         after = s.sigma[i + 1] / s.sigma[i] * math.exp(-eta * h) * x
+        a, b = s.lam[i], s.lam[i + 1]
         for j, value in enumerate(values):
-            weight = integrate(
-                lambda at, j=j: q * np.exp(-q * (s.lam[i + 1] - at)) * lagrange(nodes, j, at),
-                s.lam[i],
-                s.lam[i + 1],
-            )
+            weight = integrate(lagrange(nodes, j), a, b, lambda at: q * np.exp(-q * (b - at)))
             after = after + s.alpha[i + 1] * weight * value
         return after
 

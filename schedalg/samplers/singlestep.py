@@ -65,7 +65,8 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
         lengths = [steps.gather(h, starts + part) for part in range(size)]
         before: list[Array] = []
         for part, exact in enumerate(stages(lengths)):
-            integral = _moderate(steps, exact)
+            reached = sum(lengths[1 : part + 1], lengths[0])
+            integral = _moderate(steps, exact, growth * xp.expm1(growth * reached))
             carried = xp.exp(growth * lengths[part])
             change = [
                 weight - carried * before[j] if j < len(before) else weight
@@ -79,11 +80,8 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
     return steps.gather(xp.concat(tables), place)
 
 
-def _moderate(steps: Steps, integral: list[Array]) -> list[Array]:
+def _moderate(steps: Steps, integral: list[Array], total: Array) -> list[Array]:
     """Return the weights, or their sum for the first where they are `LARGEST` times that."""
-    if len(integral) == 1:
-        return integral
-    total = sum(integral[1:], integral[0])
     size = sum(np.abs(to_host(weight)) for weight in integral) / np.abs(to_host(total))
     usable = size < LARGEST
     return [

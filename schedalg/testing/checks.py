@@ -47,8 +47,9 @@ def check_sampler(sampler: AnySampler, *, order: int | None = None) -> None:
     check_respacing(sampler)
     check_scales(sampler)
     check_threads(sampler)
+    table: Any = sampler
     if hasattr(sampler, "plan"):
-        check_table(sampler, FAST)
+        check_table(table, FAST)
     if order is not None:
         check_order(sampler, order)
 
@@ -189,7 +190,7 @@ def check_respacing(sampler: AnySampler) -> None:
 
     def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         told[-1].append(float(timesteps[0]))
-        return np.sin(3 * x) + 0.001 * timesteps[:, None]
+        return np.asarray(np.sin(3 * x) + 0.001 * timesteps[:, None])
 
     x = np.random.default_rng(1).standard_normal((2, 3))
     images = []
@@ -210,7 +211,7 @@ def check_scales(sampler: AnySampler) -> None:
     """
 
     def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return np.tanh(x) * np.cos(timesteps[:, None])
+        return np.asarray(np.tanh(x) * np.cos(timesteps[:, None]))
 
     for base in (Schedule.linear(100), Schedule.karras(100), Schedule.flow(100)):
         schedule = base[:99].subsample(steps=12)

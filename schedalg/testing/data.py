@@ -100,12 +100,13 @@ class Mixture:
         shares = self._distribution(x, t)
         width = 40 * max(_std(s, spread) for _, _, spread in self._components())
         centre = s.alpha * sum(w * m for w, m, _ in self._components())
-        low, high = np.full(x.shape, centre - width), np.full(x.shape, centre + width)
+        low: np.ndarray = np.full(x.shape, centre - width)
+        high: np.ndarray = np.full(x.shape, centre + width)
         for _ in range(120):
             middle = (low + high) / 2
             below = self._distribution(middle, s) < shares
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return (low + high) / 2
+        return np.asarray((low + high) / 2)
 
     def marginal_std(self, t: Point) -> float:
         """Return the standard deviation of x at a point."""

@@ -1,0 +1,112 @@
+"""Parts of a path: starting and stopping anywhere, handing over, and walking it the other way."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import (
+    DDIM,
+    DDPM,
+    DPMSolver,
+    Euler,
+    EulerAncestral,
+    Heun,
+    Plan,
+    Schedule,
+    UniPC,
+    sample,
+)
+from schedalg.testing import Mixture
+
+FAST = Schedule.linear(1000).subsample(steps=20)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+
+
+def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+    return np.asarray(np.tanh(x) * np.cos(timesteps[:, None, None] / 300))
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), DDIM(0.7), DDPM(), Heun(), EulerAncestral()])
+@pytest.mark.parametrize("k", [1, 7, 19])
+def test_two_parts_of_a_path_are_the_whole(sampler: Any, k: int) -> None:
+    """Stop at point k - 1, go on from there: what handing over to another model is made of."""
+    rng = np.random.default_rng(5)
+    half = sample(network, FAST[k:], sampler, X, noise=rng)
+    both = sample(network, FAST[:k], sampler, half, noise=rng)
+    whole = sample(network, FAST, sampler, X, noise=np.random.default_rng(5))
+    np.testing.assert_allclose(both, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_strength_starts_at_a_noised_image() -> None:
+    """From 60 % of the way, the network is told the 12 least noisy timesteps alone."""
+    told: list[int] = []
+
+    def listening(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        told.append(int(timesteps[0]))
+        return network(x, timesteps)
+
+    image, noise = np.random.default_rng(0).standard_normal((2, 4, 2, 3))
+    k = round(0.6 * len(FAST))
+    sample(listening, FAST[:k], DDIM(), FAST.add_noise(image, noise, k - 1))
+    assert told == FAST.timesteps[:12][::-1].tolist()
+    # A perfect network for that image returns it, from whatever noise.
+    start = FAST.add_noise(image, noise, k - 1)
+    again = sample(lambda x, t: image, FAST[:k], Heun(), start, prediction="x0")
+    np.testing.assert_allclose(again, image, rtol=1e-9)
+
+
+def test_a_table_walked_back_and_forth_has_the_same_numbers() -> None:
+    """x_s = a x_t + b d, and x_t = (x_s - b d) / a, with the points that x is at."""
+    plan = DDIM().plan(FAST[2:])
+    back = plan.reversed()
+    np.testing.assert_allclose(back.a, 1 / plan.a[::-1], rtol=1e-15)
+    np.testing.assert_allclose(back.b[:, 0], -(plan.b[:, 0] / plan.a)[::-1], rtol=1e-15)
+    np.testing.assert_array_equal(back.timesteps, FAST.timesteps[1:19])
+    np.testing.assert_allclose(Euler().plan(FAST[2:]).reversed().b, back.b, rtol=1e-12)
+    # Onto a network that always says the same, one is the inverse of the other.
+    noise = back.run(lambda x, t: 0.4 + 0 * x, X, prediction="x0")
+    np.testing.assert_allclose(
+        plan.run(lambda x, t: 0.4 + 0 * x, noise, prediction="x0"), X, rtol=1e-9
+    )
+
+
+def test_encoding_is_that_of_guided_diffusion() -> None:
+    """Its ddim_reverse_sample: eps at the point where x is, then up to the next one."""
+    x = FAST.alpha[0] * X
+    for k in range(len(FAST) - 1):
+        eps = network(x, np.full(4, FAST.timesteps[k]))
+        x0 = (x - FAST.sigma[k] * eps) / FAST.alpha[k]
+        x = FAST.alpha[k + 1] * x0 + FAST.sigma[k + 1] * eps
+    plan = DDIM().plan(FAST).reversed()
+    assert plan.model_calls == len(FAST) - 1
+    np.testing.assert_allclose(plan.run(network, X), x, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
+def test_inversion_then_sampling_returns_with_an_error_of_order_1(kind: Any) -> None:
+    data = Mixture([0.4, -0.6], [0.3, 0.5])
+    errors, counts = [], [40, 80, 160, 320]
+    for steps in counts:
+        schedule = Schedule.from_log_snr(np.linspace(5, -8, steps + 1), kind=kind)[1:]
+        plan, denoise = DDIM().plan(schedule), data.denoiser(schedule)
+        start = schedule.origin.alpha * np.array([[-0.9, -0.2, 0.3, 0.8]])
+        noise = plan.reversed().run(denoise, start)
+        exact = data.flow(start, schedule.origin, schedule[-1])
+        assert np.abs(noise - exact).max() < 20 / steps * schedule[-1].sigma
+        errors.append(np.abs(plan.run(denoise, noise) - start).max())
+    assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("sampler", [DDPM(), Heun(), UniPC(order=2), DPMSolver(order=2)])
+def test_only_a_table_without_noise_and_memory_is_reversed(sampler: Any) -> None:
+    with pytest.raises(ValueError, match="without noise, memory and stages"):
+        sampler.plan(FAST).reversed()
+
+
+def test_an_empty_path_goes_nowhere() -> None:
+    plan = DDIM().plan(FAST[:0])
+    assert plan.model_calls == 0
+    assert plan.run(network, X) is X
+    assert plan.reversed().run(network, X) is X
+    assert Plan.from_dict(plan.to_dict()) == plan
