@@ -1,0 +1,85 @@
+"""Measure the order of every sampler, and print the table and draw the picture of docs/samplers.md.
+
+    python -m docs.samplers_table            # prints it
+    python -m docs.samplers_table --write    # puts it into docs/samplers.md, and draws
+
+from the root of the repository, with the packages that the tests need, and matplotlib.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schedalg import Schedule, sample
+from schedalg.testing import Mixture, measured_order
+from tests.samplers import SAMPLERS
+
+PAGE = Path(__file__).with_name("samplers.md")
+PICTURE = PAGE.parent / "images" / "orders.png"
+START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
+DRAWN = ("DDIM", "Heun", "DPM-Solver-3", "DPM-Solver++ 2M", "DPM-Solver++ 3M", "UniPC-3", "LMS 4")
+COLOURS = ("#444444", "#999999", "#6a1b9a", "#1e88e5", "#00897b", "#d81b60", "#ffa000")
+
+
+def rows() -> str:
+    """Return the lines of all samplers without noise."""
+    lines = [
+        "| sampler | declared | measured, a Gaussian | measured, two peaks | calls, 12 steps |\n",
+        "| --- | --- | --- | --- | --- |\n",
+    ]
+    for name, entry in SAMPLERS.items():
+        if entry.order is None:
+            continue
+        gaussian = measured_order(entry.sampler, counts=(180, 360))
+        peaks = measured_order(entry.sampler, PEAKS, counts=(180, 360))
+        lines.append(f"| {name} | {entry.order} | {gaussian:.2f} | {peaks:.2f} | {entry.calls} |\n")
+    return "".join(lines)
+
+
+def error(sampler: Any, steps: int) -> tuple[int, float]:
+    """Return the model calls and the largest error at a log-SNR of 2, from noise at -10."""
+    schedule = Schedule.from_log_snr(np.linspace(2, -10, steps + 1))[1:]
+    s, t = schedule.origin, schedule[-1]
+    x = np.linspace(-2, 2, 41)[None, :]
+    result = sample(PEAKS.denoiser(schedule), schedule, sampler, x)
+    calls = sampler.plan(schedule).model_calls
+    return calls, float(np.abs(result - PEAKS.flow(x, t, s)).max())
+
+
+def draw() -> None:
+    """Draw error over model calls."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    for name, colour in zip(DRAWN, COLOURS, strict=True):
+        entry = SAMPLERS[name]
+        points = [error(entry.sampler, steps) for steps in (6, 12, 24, 48, 96, 192)]
+        label = f"{name} (order {entry.order})"
+        axes.loglog(*zip(*points, strict=True), "o-", color=colour, label=label, markersize=4)
+    axes.set_xlabel("model calls")
+    axes.set_ylabel("largest error of x")
+    axes.set_title("Two Gaussian peaks, from noise to a log-SNR of 2", fontsize=10)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8)
+    figure.savefig(PICTURE, dpi=110)
+
+
+def main() -> None:
+    """Print the table, or write it into the page and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put it into docs/samplers.md")
+    table = rows()
+    if not parser.parse_args().write:
+        print(table)
+        return
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(START)
+    PAGE.write_text(before + START + table + END + rest.split(END)[1], encoding="utf-8")
+    draw()
+
+
+if __name__ == "__main__":
+    main()
