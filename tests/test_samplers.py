@@ -13,9 +13,12 @@ from schedalg import (
     LMS,
     PNDM,
     DPMSolverPP,
+    Euler,
+    Heun,
     Midpoint,
     Plan,
     Schedule,
+    Steps,
     sample,
     samplers,
 )
@@ -98,6 +101,43 @@ def test_the_midpoint_method_is_of_order_2_on_what_is_no_gaussian() -> None:
 def test_the_order_holds_for_two_peaks(entry: Entry) -> None:
     assert entry.order is not None
     assert measured_order(entry.sampler, PEAKS, counts=(180, 360)) > entry.order - 0.15
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+@pytest.mark.parametrize(("sampler", "order"), [(Euler(), 1), (Heun(), 2), (LMS(order=2), 2)])
+def test_flow_matching_from_pure_noise_to_clean_data(
+    sampler: Any, order: int, shift: float
+) -> None:
+    """The whole path, both ends included: x0 = mean + spread x, for standard normal x."""
+    data = Mixture([0.7], [0.4])
+    x = np.array([[-1.3, 0.2, 0.9, 2.0]])
+    errors = []
+    for steps in (80, 160, 320):
+        schedule = Schedule.flow(steps, shift=shift)
+        result = sample(data.denoiser(schedule), schedule, sampler, x)
+        errors.append(np.abs(result - (0.7 + 0.4 * x)).max())
+    measured = -np.polyfit(np.log([80, 160, 320]), np.log(errors), 1)[0]
+    assert measured == pytest.approx(order, abs=0.15)
+
+
+def test_3m_with_half_the_second_difference_is_of_order_2() -> None:
+    """As the authors' code has it; with all of it, the method is of order 3."""
+
+    class Half:
+        def plan(self, schedule: Schedule) -> Plan:
+            third = DPMSolverPP(order=3).plan(schedule)
+            steps = Steps.of(schedule)
+            h = np.where(steps.finite, steps.h, 1.0)
+            # x0[now, before, before that], and its half weight: h² times the integral of u²/2.
+            h1, h2 = np.append(1.0, h[:-1]), np.append([1.0, 1.0], h[:-2])
+            difference = np.stack([1 / h1, -1 / h1 - 1 / h2, 1 / h2], axis=1) / (h1 + h2)[:, None]
+            integral = h**2 - 2 * h + 2 * steps.rise
+            half = third.b - steps.alpha_s[:, None] * (integral / 2)[:, None] * difference
+            half[:2], half[~steps.finite] = third.b[:2], third.b[~steps.finite]
+            return Plan.of(schedule, a=third.a, b=half)
+
+    assert measured_order(Half()) == pytest.approx(2, abs=0.1)
+    assert measured_order(DPMSolverPP(order=3)) == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
