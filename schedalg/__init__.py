@@ -1,10 +1,11 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
 from schedalg.bounds import DynamicThreshold
+from schedalg.columns import Levels
 from schedalg.guidance import ClassifierFreeGuidance, classifier_guidance, inpaint, switch
 from schedalg.model import Denoiser, TimestepRemap
 from schedalg.parameterization import Parameterization, convert, edm
-from schedalg.plan import Levels, Plan
+from schedalg.plan import Plan
 from schedalg.point import Point
 from schedalg.samplers import (
     DDIM,

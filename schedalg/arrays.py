@@ -261,6 +261,32 @@ def _type_name(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
+def flag(name: str, value: object) -> bool:
+    """Return True or False as it is.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def multiplier(value: Any, x: Array) -> Any:
+    """Return one number, ready to multiply x without changing its dtype.
+
+    Floats do that by themselves, and so do 0-d tensors of torch; those of JAX (of a schedule with a
+    gradient) must be in x's own dtype.
+    """
+    if not is_array(value):
+        return float(value)
+    if not carries_gradient(value):
+        return float(to_host(value))
+    if array_api_compat.is_torch_array(x):
+        return value
+    return namespace(x, value).astype(value, x.dtype)
+
+
 def positive_integer(name: str, value: object) -> int:
     """Return a count as an int.
 

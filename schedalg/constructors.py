@@ -222,7 +222,13 @@ def from_log_snr(
         rule = f"log_snr must be at least {least:.0f} where sigma is not to be infinite: kind='ve'"
         require("log_snr", values, values > least, rule)
     variance = 1 / (1 + xp.exp(values))
-    log_alpha_bar = xp.where(values < 0, values, 0.0) - xp.log1p(xp.exp(-xp.abs(values)))
+    # log sigmoid. Each branch of its own, since |v| and min(v, 0) have no derivative at 0.
+    below = values < 0
+    log_alpha_bar = xp.where(
+        below,
+        values - xp.log1p(xp.exp(xp.where(below, values, 0.0))),
+        -xp.log1p(xp.exp(-xp.where(below, 0.0, values))),
+    )
     levels = path.from_snr(xp, variance, -xp.expm1(values - before), log_alpha_bar)
     return make(cls, levels, kind, timesteps)
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from array_api_compat import is_torch_array
 
 from schedalg.arrays import (
     Array,
     carries_gradient,
     check_sample,
     is_array,
+    multiplier,
     namespace,
     to_host,
 )
@@ -131,19 +131,21 @@ def _run(plan: "Plan", denoise: Denoiser, x: Array, draw: "Noise") -> Iterator[A
     c_in, c_x, c_out, alpha, sigma = (
         _numbers(getattr(plan, name), x) for name in ("c_in", "c_x", "c_out", "alpha", "sigma")
     )
+    reading = list(
+        zip(*(to_host(c).tolist() for c in (plan.c_in, plan.c_x, plan.c_out)), strict=True)
+    )
     timesteps, step = plan.timesteps.tolist(), plan.step.tolist()
     learned = None if plan.log_variance is None else _numbers(plan.log_variance, x)
     x = _started(plan, x, draw)
     memories: list[Array | None] = []
     for k, row in enumerate(rows):
-        variance = None
         if plain:
-            denoise.require_determined(c_x[k], c_out[k], timesteps[k])
+            denoise.require_determined(reading[k], timesteps[k], alpha[k])
             output, variance = denoise.output(x, timesteps[k], c_in[k])
             if not raw:
                 output = denoise.bounded(c_x[k] * x + c_out[k] * output)
         else:
-            output = denoise(x, Point(alpha[k], sigma[k], timesteps[k]))
+            output, variance = denoise.predict(x, Point(alpha[k], sigma[k], timesteps[k]))
         memory = None if row.memory is None else _sum(row.memory, (x, output))
         values = [x, output, *(memories[-back] for _, back in row.memories)]
         after = _sum([row.x, row.output, *(weight for weight, _ in row.memories)], values)
@@ -161,7 +163,7 @@ def _run(plan: "Plan", denoise: Denoiser, x: Array, draw: "Noise") -> Iterator[A
 
 
 def _started(plan: "Plan", x: Array, draw: "Noise") -> Array:
-    scale, noise = (_number(value, x) for value in plan.start)
+    scale, noise = (multiplier(value, x) for value in plan.start)
     if _given(noise):
         return scale * x + noise * draw(x)
     return x if isinstance(scale, float) and scale == 1 else scale * x
@@ -242,19 +244,6 @@ def _numbers(column: Array, x: Array) -> list[Any]:
     if not carries_gradient(column):
         return list(to_host(column).tolist())
     return [
-        _numbers(entry, x) if entry.ndim else _number(entry, x)
+        _numbers(entry, x) if entry.ndim else multiplier(entry, x)
         for entry in (column[(k, ...)] for k in range(column.shape[0]))
     ]
-
-
-def _number(value: Any, x: Array) -> Any:
-    """Return one number, ready to multiply x without changing its dtype.
-
-    Floats do that by themselves, and so do 0-d tensors of torch; those of JAX (of a schedule with a
-    gradient) must be in x's own dtype.
-    """
-    if not is_array(value):
-        return float(value)
-    if not carries_gradient(value):
-        return float(to_host(value))
-    return value if is_torch_array(x) else namespace(x, value).astype(value, x.dtype)

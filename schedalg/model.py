@@ -1,7 +1,7 @@
 """Adapters of the network: `TimestepRemap` for loops over positions, `Denoiser` for samplers."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeAlias
 
@@ -16,14 +16,16 @@ from schedalg.arrays import (
     described,
     integer_dtype,
     is_array,
+    multiplier,
     namespace,
     positive_integer,
+    to_host,
 )
 from schedalg.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.path import Kind
 from schedalg.point import Point
-from schedalg.schedule import Schedule
+from schedalg.schedule import Schedule, check_schedule
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,), like x in return.
 #: It must not write to x.
@@ -156,7 +158,7 @@ class Denoiser:
         self.prediction = prediction
         self.parameterization = parameterization(prediction)
         self.clip = bounding(clip)
-        self.model_kwargs = dict(model_kwargs or {})
+        self.model_kwargs = _keywords(model_kwargs)
         self._check: OutputCheck | None = None
 
     def __call__(self, x: Array, t: Point) -> Array:
@@ -167,17 +169,21 @@ class Denoiser:
             ValueError: The network's output is not like x; or t has no timestep, or no signal to
                 recover x0 from.
         """
+        return self.predict(x, t)[0]
+
+    def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
+        """Return the prediction of x0, and the network's variance if it has one; see `__call__`."""
+        if not isinstance(t, Point):
+            raise TypeError(f"t must be a Point, got {described(t)}")
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to tell the network")
-        reading = read_columns(self.parameterization, self.schedule, t.alpha, t.sigma)
-        c_in, c_x, c_out = (
-            float(column) if isinstance(column, int | float | np.floating) else column
-            for column in reading
-        )
-        self.require_determined(c_x, c_out, t.timestep)
-        output, _ = self.output(x, t.timestep, c_in)
-        plain = isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0)
-        return self.bounded(output if plain else c_x * x + c_out * output)
+        columns = read_columns(self.parameterization, self.schedule, t.alpha, t.sigma)
+        self.require_determined(columns, t.timestep, t.alpha)
+        c_in, c_x, c_out = (multiplier(column, x) for column in columns)
+        output, variance = self.output(x, t.timestep, c_in)
+        if isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0):
+            return self.bounded(output), variance
+        return self.bounded(c_x * x + c_out * output), variance
 
     def output(self, x: Array, timestep: int | float, c_in: Any) -> tuple[Array, Array | None]:
         """Return the network's output at c_in x: its prediction, and its variance if it has one.
@@ -210,18 +216,36 @@ class Denoiser:
         check_like("x0 returned by clip", result, x0)
         return result
 
-    def require_determined(self, c_x: Any, c_out: Any, timestep: int | float) -> None:
-        """Raise unless the network's output determines x0 at this point.
+    def require_determined(self, columns: Sequence[Any], timestep: int | float, alpha: Any) -> None:
+        """Raise unless the network's output determines x0 at a point.
+
+        Args:
+            columns: c_in, c_x and c_out there.
+            timestep: What the network is told there.
+            alpha: Signal scale there.
 
         Raises:
-            ValueError: It does not: an epsilon prediction where there is no signal.
+            TypeError: A function of the parameterization returned no number.
+            ValueError: The output does not determine x0: an epsilon prediction where there is no
+                signal.
         """
-        if not all(math.isfinite(c) for c in (c_x, c_out) if isinstance(c, float)):
-            name = self.prediction if isinstance(self.prediction, str) else "custom"
-            raise ValueError(
-                f"prediction={name!r} does not determine x0 at timestep {timestep}, "
-                "where alpha is 0 (zero SNR): use a network that predicts 'v' or 'x0'"
-            )
+        for name, column in zip(("c_in", "c_x", "c_out"), columns, strict=True):
+            value = to_host(column) if is_array(column) else column
+            if not isinstance(value, int | float | np.number | np.ndarray) or np.ndim(value) > 0:
+                raise TypeError(
+                    f"{name} of the parameterization must return a number, got {described(value)}"
+                )
+            if not np.isfinite(value):
+                prediction = self.prediction if isinstance(self.prediction, str) else "custom"
+                hint = (
+                    ""
+                    if float(to_host(alpha) if is_array(alpha) else alpha)
+                    else (" (zero SNR): use a network that predicts 'v' or 'x0'")
+                )
+                raise ValueError(
+                    f"prediction={prediction!r} does not determine x0 at timestep {timestep}, "
+                    f"where alpha is {alpha:.6g}{hint}"
+                )
 
     def checked_by(self, check: "OutputCheck") -> "Denoiser":
         """Return this denoiser with every output of the network shown to `check` first."""
@@ -238,7 +262,8 @@ class Denoiser:
         Args:
             function: Returns the prediction of x0, like x.
             schedule: Whose points will be visited.
-            *inner: Denoisers that the function calls, if any; handed to it in every call.
+            *inner: Denoisers that the function calls, if any; handed to it in every call, to be
+                called as `inner(x, t)`. A learned variance is that of the last one called.
 
         Raises:
             TypeError: An argument is of the wrong type.
@@ -272,12 +297,22 @@ class _Derived(Denoiser):
         super().__init__(function, schedule, "x0")
         self.inner = inner
 
-    def __call__(self, x: Array, t: Point) -> Array:
-        x0 = self.model(x, t, *self.inner)
+    def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
+        variances: list[Array | None] = [None]
+
+        def told(inner: Denoiser) -> Callable[[Array, Point], Array]:
+            def denoise(x: Array, t: Point) -> Array:
+                x0, variance = inner.predict(x, t)
+                variances.append(variance)
+                return x0
+
+            return denoise
+
+        x0 = self.model(x, t, *map(told, self.inner))
         check_like("x0 returned by the denoiser", x0, x)
         if self._check is not None and not self.inner and t.timestep is not None:
             self._check(x0, t.timestep)
-        return x0
+        return x0, variances[-1]
 
     def checked_by(self, check: "OutputCheck") -> Denoiser:
         inner = tuple(denoiser.checked_by(check) for denoiser in self.inner)
@@ -314,6 +349,8 @@ def read_columns(
             )
     except ZeroDivisionError:
         return math.nan, math.nan, math.nan
+    except TypeError as error:
+        raise TypeError(f"the parameterization must return numbers: {error}") from error
 
 
 def _split(output: Any, x: Array) -> tuple[Any, Array | None]:
@@ -348,14 +385,12 @@ def scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
     return 1 / (alpha**2 + sigma**2) ** 0.5
 
 
-def check_schedule(schedule: object) -> None:
-    """Raise unless the value is a schedule.
-
-    Raises:
-        TypeError: It is none.
-    """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"schedule must be a Schedule, got {described(schedule)}")
+def _keywords(values: object) -> dict[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise TypeError(f"model_kwargs must be a mapping from names to values, got {values!r}")
+    return dict(values)
 
 
 def check_denoiser(name: str, denoiser: object) -> None:

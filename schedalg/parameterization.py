@@ -8,11 +8,23 @@ with x = alpha x0 + sigma eps, that determines x0 and eps: with D = alpha q - si
 So the two weights p and q are a parameterization, and any can be converted to any other.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from schedalg.arrays import Array, check_like, check_sample, described, positive_number
+import numpy as np
+
+from schedalg.arrays import (
+    Array,
+    check_like,
+    check_sample,
+    described,
+    is_array,
+    multiplier,
+    positive_number,
+    to_host,
+)
 
 if TYPE_CHECKING:
     from schedalg.point import Point
@@ -37,7 +49,7 @@ class Parameterization:
 
     Args:
         c_x: Coefficient of x in the x0 prediction.
-        c_out: Coefficient of the network's output; not 0.
+        c_out: Coefficient of the network's output.
         c_in: What x is multiplied with before the network sees it.
         weights: (p, q), if the three functions are not exact enough to find them: a perfect
             network puts out p x0 + q eps. By default (1 - alpha c_x) / c_out and -sigma c_x /
@@ -69,6 +81,10 @@ class Parameterization:
                     f"{name} must be a function of alpha and sigma, got "
                     f"{described(getattr(self, name))}"
                 )
+        if self.weights is not None and not callable(self.weights):
+            raise TypeError(
+                f"weights must be a function of alpha and sigma, got {described(self.weights)}"
+            )
 
     def weights_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         """Return p and q: a perfect network puts out p x0 + q eps."""
@@ -116,6 +132,8 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
     Source: Karras et al., arXiv 2206.00364, table 1 and equation 7.
     """
     data = positive_number("sigma_data", sigma_data)
+    if not 1e-60 < data < 1e60:
+        raise ValueError(f"sigma_data must be between 1e-60 and 1e60, got {data!r}")
 
     def spread(alpha: Any, sigma: Any) -> Any:
         return (sigma**2 + (alpha * data) ** 2) ** 0.5
@@ -195,15 +213,20 @@ def convert(
     """
     check_sample("x", x)
     check_like("output", output, x)
-    alpha, sigma = point.alpha, point.sigma
+    readings = parameterization(source), parameterization(target)
+    if not hasattr(point, "alpha") or not hasattr(point, "sigma") or is_array(point):
+        raise TypeError(f"point must be a Point, got {described(point)}")
+    alpha, sigma = (multiplier(scale, x) for scale in (point.alpha, point.sigma))
     try:
-        p, q = parameterization(source).weights_at(alpha, sigma)
-        other_p, other_q = parameterization(target).weights_at(alpha, sigma)
-        determinant = alpha * q - sigma * p
-        of_x = (other_p * q - other_q * p) / determinant
-        of_output = (alpha * other_q - sigma * other_p) / determinant
+        with np.errstate(divide="ignore", invalid="ignore"):
+            (p, q), (other_p, other_q) = (r.weights_at(alpha, sigma) for r in readings)
+            determinant = alpha * q - sigma * p
+            of_x = multiplier((other_p * q - other_q * p) / determinant, x)
+            of_output = multiplier((alpha * other_q - sigma * other_p) / determinant, x)
     except ZeroDivisionError:
+        of_x = of_output = math.nan
+    if not all(np.isfinite(to_host(c) if is_array(c) else c) for c in (of_x, of_output)):
         raise ValueError(
             f"{source!r} does not determine {target!r} where alpha is {alpha} and sigma is {sigma}"
-        ) from None
+        )
     return of_x * x + of_output * output

@@ -1,48 +1,40 @@
 """`Plan`, a sampler compiled for one schedule: a table with a row for each call of the network."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg import execution
-from schedalg.arrays import Array, carries_gradient, namespace, real_number, to_host
+from schedalg import execution, inversion, plan_text
+from schedalg.arrays import (
+    Array,
+    described,
+    host_numbers,
+    namespace,
+    to_host,
+)
 from schedalg.bounds import Clip
+from schedalg.columns import (
+    FLOATS,
+    Levels,
+    check_rows,
+    checked_column,
+    checked_start,
+    host_start,
+    require_finite,
+    schedule_levels,
+)
 from schedalg.labels import canonical
 from schedalg.model import Denoiser, Model, read_columns
 from schedalg.noise import NoiseSource
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.schedule import Schedule
-from schedalg.steps import Steps, beside, column_levels
+from schedalg.schedule import Schedule, check_schedule
+from schedalg.steps import column_levels
 
 #: What a row remembers for later rows: the x0 prediction, the noise prediction that follows from
 #: it, or any (m_x, m_d).
 Memory: TypeAlias = Literal["x0", "epsilon"] | tuple[Any, Any]
-
-
-class Levels(NamedTuple):
-    """The noise levels at which a plan calls the network, one a row, in the scale of the path.
-
-    Attributes:
-        timesteps: What the network is told, (K,), a NumPy array.
-        alpha: Signal scale, (K,).
-        sigma: Noise scale, (K,).
-
-    Example:
-        >>> import numpy as np
-        >>> from schedalg import DDIM, Levels, Plan, Schedule
-        >>> s = Schedule.karras(3)
-        >>> plan = DDIM().plan(s)
-        >>> told = Levels(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
-        >>> Plan.of(s, a=plan.a, b=plan.b, levels=told).timesteps.round(3)
-        array([ 1.096,  0.231, -1.554])
-    """
-
-    timesteps: np.ndarray
-    alpha: Array
-    sigma: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -110,15 +102,15 @@ class Plan:
     log_variance: Array | None = None
     start: tuple[Any, Any] = (1.0, 0.0)
 
-    _FLOATS: ClassVar[tuple[str, ...]] = (
-        *("alpha", "sigma", "c_in", "c_x", "c_out", "m_x", "m_d", "a", "b", "c", "log_variance"),
-    )
-
     def __post_init__(self) -> None:
-        for name in ("step", "timesteps", *self._FLOATS):
-            column = getattr(self, name)
-            if isinstance(column, np.ndarray):
-                column.flags.writeable = False
+        for name in ("step", "timesteps", *FLOATS):
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                if values.flags.writeable or values.base is not None:
+                    values = values.copy()
+                    object.__setattr__(self, name, values)
+                values.flags.writeable = False
+        object.__setattr__(self, "start", checked_start(self.start))
 
     @classmethod
     def of(
@@ -149,6 +141,7 @@ class Plan:
             start: (scale, noise), what happens to x before the first row.
 
         Raises:
+            TypeError: A column holds no real numbers, or an argument is of the wrong type.
             ValueError: A column has not K rows, a coefficient is not finite, a row reaches back to
                 memories before the first, or `step` falls.
 
@@ -160,47 +153,59 @@ class Plan:
             >>> euler == DDIM().plan(s)
             True
         """
+        check_schedule(schedule)
         high = column_levels(schedule).high
-        xp = namespace(high)
         if levels is None:
             levels = schedule_levels(schedule)
-        rows = len(levels.timesteps)
-
-        def column(values: Any) -> Array:
-            if not carries_gradient(high) and not carries_gradient(values):
-                return np.array(to_host(values), dtype=np.float64)
-            values = beside(high, values) if isinstance(values, np.ndarray) else values
-            return xp.astype(values, high.dtype, copy=False)
-
+        if not isinstance(levels, Levels):
+            raise TypeError(f"levels must be Levels, got {described(levels)}")
+        timesteps = host_numbers("levels.timesteps", levels.timesteps)
+        rows = len(timesteps)
+        require_finite("levels.timesteps", timesteps)
         zeros, ones = np.zeros(rows), np.ones(rows)
-        alpha, sigma = column(levels.alpha), column(levels.sigma)
-        noisy = to_host(sigma) > 0
-        if not noisy.all():
-            row = int(np.argmin(noisy))
-            raise ValueError(f"sigma[{row}] is {to_host(sigma)[row]}: no network is called there")
-        if isinstance(memory, tuple):
+        alpha, sigma = (
+            checked_column("alpha", levels.alpha, high),
+            checked_column("sigma", levels.sigma, high),
+        )
+        for name, scale, allowed in (("alpha", alpha, alpha >= 0), ("sigma", sigma, sigma > 0)):
+            host = to_host(allowed)
+            if not host.all():
+                row = int(np.argmin(host))
+                raise ValueError(
+                    f"{name}[{row}] is {to_host(scale)[row]}: a network is called where alpha is "
+                    "at least 0, and sigma above 0"
+                )
+        if isinstance(memory, tuple) and len(memory) == 2:
             m_x, m_d = memory
-        elif memory == "epsilon":
+        elif isinstance(memory, str) and memory == "epsilon":
             m_x, m_d = 1 / sigma, -alpha / sigma
-        elif memory == "x0":
+        elif isinstance(memory, str) and memory == "x0":
             m_x, m_d = zeros, ones
         else:
-            raise ValueError(f"memory must be 'x0', 'epsilon' or (m_x, m_d); got {memory!r}")
-        b = column(b)
+            raise ValueError(
+                f"memory must be 'x0', 'epsilon' or (m_x, m_d); got {described(memory)} {memory!r}"
+            )
+        table = checked_column("b", b, high)
+        if table.ndim == 1:
+            table = namespace(table).reshape(table, (-1, 1))
         columns = {
-            "m_x": column(m_x),
-            "m_d": column(m_d),
-            "a": column(a),
-            "b": b if b.ndim == 2 and rows else xp.reshape(b, (-1, 1)),
-            "c": column(zeros if c is None else c),
-            "log_variance": None if log_variance is None else column(log_variance),
+            "m_x": checked_column("m_x", m_x, high),
+            "m_d": checked_column("m_d", m_d, high),
+            "a": checked_column("a", a, high),
+            "b": table,
+            "c": checked_column("c", zeros if c is None else c, high),
+            "log_variance": None
+            if log_variance is None
+            else checked_column("log_variance", log_variance, high),
         }
-        step = np.arange(rows) if step is None else np.array(step, dtype=np.int64)
-        _check_rows(rows, step, alpha, sigma, columns)
+        numbers = np.arange(rows) if step is None else host_numbers("step", step)
+        if numbers.size and numbers.dtype.kind != "i":
+            raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
+        check_rows(rows, numbers, alpha, sigma, columns)
         plan = cls(
             schedule=schedule,
-            step=step,
-            timesteps=canonical(np.array(levels.timesteps)),
+            step=numbers.astype(np.int64),
+            timesteps=canonical(timesteps),
             alpha=alpha,
             sigma=sigma,
             c_in=ones,
@@ -227,12 +232,21 @@ class Plan:
         """
         reading = parameterization(prediction)
         columns = read_columns(reading, self.schedule, self.alpha, self.sigma)
-        c_in, c_x, c_out = (self._filled(column) for column in columns)
+        c_in, c_x, c_out = (
+            self._filled(name, column)
+            for name, column in zip(("c_in", "c_x", "c_out"), columns, strict=True)
+        )
         return replace(self, c_in=c_in, c_x=c_x, c_out=c_out)
 
-    def _filled(self, values: Any) -> Array:
-        """Return a number or an array as a whole column."""
+    def _filled(self, name: str, values: Any) -> Array:
+        """Return what a function of a parameterization returned, as a whole column."""
         if isinstance(self.alpha, np.ndarray):
+            values = np.asarray(values)
+            if values.dtype.kind not in "iuf" or values.shape not in ((), (len(self),)):
+                raise TypeError(
+                    f"{name} of the parameterization must return a number, or one for each of "
+                    f"{len(self)}; got {described(values)}"
+                )
             return np.full(len(self), values, dtype=np.float64)
         xp = namespace(self.alpha)
         return xp.zeros_like(self.alpha) + values
@@ -296,145 +310,20 @@ class Plan:
         )
         return execution.last(walk, x)
 
-    def reversed(self) -> "Plan":
-        """Return the table walked the other way: from the schedule's origin to its noisiest point.
-
-        x_s = a x_t + b d becomes x_t = (x_s - b d) / a, with the network called at s, where x now
-        is. Clean data count as alpha times themselves at the least noisy point, since no network
-        can be called where there is no noise. So `DDIM().plan(s).reversed().run(model, image)` is
-        the inversion of DDIM: the noise from which sampling returns to the image.
-
-        Raises:
-            ValueError: The plan adds noise, remembers earlier predictions or has several stages.
-
-        Example:
-            >>> from schedalg import DDIM, Schedule
-            >>> plan = DDIM().plan(Schedule.linear(1000).subsample(steps=5))
-            >>> plan.timesteps, plan.reversed().timesteps
-            (array([800, 600, 400, 200,   0]), array([  0, 200, 400, 600]))
-
-        Source: Song et al., arXiv 2010.02502, section 4.3; Dhariwal and Nichol, arXiv 2105.05233,
-        appendix F.
-        """
-        host_c, host_a = to_host(self.c), to_host(self.a)
-        plain = self.b.shape[1] == 1 and (np.diff(self.step) == 1).all()
-        plain &= (to_host(self.m_x) == 0).all() and (to_host(self.m_d) == 1).all()
-        if not plain or host_c.any() or self.start[1] or self.log_variance is not None:
-            raise ValueError(
-                "only a plan without noise, memory and stages can be walked the other way, such as "
-                "those of DDIM() and Euler()"
-            )
-        xp, origin, rows = namespace(self.alpha), self.schedule.origin, len(self)
-        clean = rows > 0 and host_a[-1] == 0
-        if rows and not clean and origin.timestep is None:
-            raise ValueError("the schedule's origin has no timestep at which to call the network")
-
-        def turned(values: Array, first: Any) -> Array:
-            """Return the column at the points that the rows arrive at, the origin first."""
-            first = beside(self.alpha, [] if clean or not rows else [first])
-            return xp.concat([first, xp.flip(values[1:])])
-
-        a = xp.flip(self.a[: rows - clean])
-        b = xp.flip(self.b[: rows - clean, :], axis=0)
-        told = [] if clean or not rows else [origin.timestep]
-        return Plan.of(
-            self.schedule,
-            a=1 / a,
-            b=-b / xp.reshape(a, (-1, 1)),
-            levels=Levels(
-                np.array([*told, *self.timesteps[:0:-1].tolist()]),
-                turned(self.alpha, origin.alpha),
-                turned(self.sigma, origin.sigma),
-            ),
-            start=(self.alpha[-1] if clean else 1.0, 0.0),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the plan as numbers, strings and lists that JSON holds without loss.
-
-        Example:
-            >>> import json
-            >>> from schedalg import DDIM, Plan, Schedule
-            >>> plan = DDIM().plan(Schedule.flow(4))
-            >>> Plan.from_dict(json.loads(json.dumps(plan.to_dict(), allow_nan=False))) == plan
-            True
-        """
-        columns: dict[str, Any] = {
-            name: None if (column := getattr(self, name)) is None else _listed(to_host(column))
-            for name in self._FLOATS
-        }
-        return {
-            "type": "schedalg.Plan",
-            "version": 1,
-            "schedule": self.schedule.to_dict(),
-            "step": self.step.tolist(),
-            "timesteps": self.timesteps.tolist(),
-            "start": [
-                float(to_host(value)) if carries_gradient(value) else float(value)
-                for value in self.start
-            ],
-            **columns,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Plan":
-        """Return the plan that `to_dict` wrote, on NumPy arrays.
-
-        Raises:
-            TypeError: The data is no mapping, or holds something of the wrong type.
-            ValueError: It is not what `to_dict` writes.
-
-        Example:
-            >>> from schedalg import DDPM, Plan, Schedule
-            >>> plan = DDPM().plan(Schedule.linear(10))
-            >>> Plan.from_dict(plan.to_dict()) == plan
-            True
-        """
-        if not isinstance(data, Mapping):
-            raise TypeError(f"data must be a mapping, got {type(data).__name__}")
-        if data.get("type") != "schedalg.Plan" or data.get("version") != 1:
-            raise ValueError(
-                "data must be what Plan.to_dict() returns, version 1; got type "
-                f"{data.get('type')!r}, version {data.get('version')!r}"
-            )
-        keys = ("schedule", "step", "timesteps", "start", *cls._FLOATS)
-        if missing := [key for key in keys if key not in data]:
-            raise ValueError(f"data lacks {missing}")
-        columns: dict[str, Any] = {
-            name: None if data[name] is None and name == "log_variance" else _floats(name, data)
-            for name in cls._FLOATS
-        }
-        timesteps, step = _floats("timesteps", data), _floats("step", data)
-        start = _floats("start", data)
-        if start.shape != (2,) or not np.isfinite(start).all():
-            raise ValueError(f"start must be two numbers, (scale, noise); got {data['start']!r}")
-        for name in ("c_in", "c_x", "c_out"):
-            if columns[name].shape != timesteps.shape:
-                raise ValueError(f"{name} must have {len(timesteps)} rows, as timesteps")
-        plan = cls.of(
-            Schedule.from_dict(data["schedule"]),
-            a=columns["a"],
-            b=columns["b"],
-            c=columns["c"],
-            memory=(columns["m_x"], columns["m_d"]),
-            levels=Levels(timesteps, columns["alpha"], columns["sigma"]),
-            step=step.astype(np.int64),
-            log_variance=columns["log_variance"],
-            start=(start[0].item(), start[1].item()),
-        )
-        return replace(plan, **{name: columns[name] for name in ("c_in", "c_x", "c_out")})
+    reversed = inversion.reversed_plan
+    to_dict = plan_text.to_dict
+    from_dict = classmethod(plan_text.from_dict)
 
     def _key(self) -> tuple[object, ...]:
         columns = []
-        for name in self._FLOATS:
+        for name in FLOATS:
             column = getattr(self, name)
             if column is not None:
                 host = to_host(column).astype(np.float64) + 0.0  # -0.0 becomes 0.0
                 column = (host.shape, host.tobytes())
             columns.append(column)
         told = (self.timesteps.dtype.str, self.timesteps.tobytes(), self.step.tobytes())
-        start = tuple(float(to_host(v)) if carries_gradient(v) else float(v) for v in self.start)
-        return self.schedule, told, start, *columns
+        return self.schedule, told, host_start(self.start), *columns
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):
@@ -448,30 +337,7 @@ class Plan:
         steps = len(np.unique(self.step))
         return f"<Plan: {len(self)} model calls in {steps} steps of {self.schedule!r}>"
 
-    def __str__(self) -> str:
-        """Return the table, aligned. Columns that say nothing (no memory but x0) are left out."""
-        scale, noise = (float(to_host(v)) if carries_gradient(v) else v for v in self.start)
-        start = ("x" if scale == 1 else f"{scale:.6g} x") + (f" + {noise:.6g} z" if noise else "")
-        head = (
-            f"plan of {len(self)} model calls in {len(np.unique(self.step))} steps, start: {start}"
-        )
-        columns = {
-            "row": [str(k) for k in range(len(self))],
-            "step": [str(k) for k in self.step],
-            "timestep": [f"{t:.6g}" for t in self.timesteps],
-        }
-        for name in self._FLOATS:
-            if getattr(self, name) is None:
-                continue
-            values = to_host(getattr(self, name))
-            if name in ("m_x", "m_d") and (values == (name == "m_d")).all():
-                continue
-            names = [name] if values.ndim == 1 else [f"{name}{j}" for j in range(values.shape[1])]
-            for title, column in zip(names, np.reshape(values, (len(self), -1)).T, strict=True):
-                columns[title] = [f"{value:.6g}" for value in column]
-        widths = [max(map(len, [name, *cells])) for name, cells in columns.items()]
-        lines = [list(columns), *zip(*columns.values(), strict=True)]
-        return "\n".join([head, *(" ".join(map(str.rjust, line, widths)) for line in lines)])
+    __str__ = plan_text.table
 
     def __copy__(self) -> "Plan":
         return self
@@ -479,65 +345,27 @@ class Plan:
     def __deepcopy__(self, memo: object) -> "Plan":
         return self
 
-
-def schedule_levels(schedule: Schedule) -> Levels:
-    """Return the points of a schedule, the noisiest first."""
-    steps = Steps.of(schedule)
-    return Levels(schedule.timesteps[::-1], steps.alpha_t, steps.sigma_t)
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that the arrays of what is restored are read-only as well.
+        return _restore, tuple(getattr(self, field.name) for field in fields(self))
 
 
-def _check_rows(
-    rows: int, step: np.ndarray, alpha: Array, sigma: Array, columns: dict[str, Array]
-) -> None:
-    """Raise unless the columns make a table of that many rows.
+def _restore(*values: Any) -> Plan:
+    return Plan(**dict(zip((field.name for field in fields(Plan)), values, strict=True)))
+
+
+def check_plan(plan: object, schedule: Schedule) -> Plan:
+    """Return what a sampler's `plan(schedule)` returned.
 
     Raises:
-        ValueError: They do not.
+        TypeError: It is no plan.
+        ValueError: It is one for another schedule.
     """
-    if step.shape != (rows,) or (np.diff(step) < 0).any() or (rows and step[0] < 0):
-        raise ValueError(f"step must be {rows} rising integers, one a row; got {step.tolist()}")
-    for name, column in {"alpha": alpha, "sigma": sigma, **columns}.items():
-        if column is None:
-            continue
-        expected = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}.get(name, f"({rows},)")
-        shape = tuple(column.shape)
-        wide = {"b": 2, "log_variance": 2}.get(name, 1)
-        fits = len(shape) == wide and shape[0] == rows and (name != "log_variance" or shape[1] == 2)
-        if not fits:
-            raise ValueError(f"{name} must have shape {expected}, a row a call; got {shape}")
-        host = to_host(column)
-        if not np.isfinite(host).all():
-            row = int(np.argwhere(~np.isfinite(host))[0, 0])
-            raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
-    reach = to_host(columns["b"])
-    early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
-    if early.any():
-        row = int(np.argwhere(early)[0, 0])
+    if not isinstance(plan, Plan):
+        raise TypeError(f"sampler.plan must return a Plan, got {described(plan)}")
+    if plan.schedule is not schedule and plan.schedule != schedule:
         raise ValueError(
-            f"b[{row}] is {reach[row].tolist()}: row {row} has {row} rows before it to remember"
+            f"sampler.plan returned a plan for another schedule: {plan.schedule!r}, not "
+            f"{schedule!r}"
         )
-
-
-def _listed(values: np.ndarray) -> list[Any]:
-    """Return nested lists of numbers, with what JSON lacks as text."""
-    if values.ndim > 1:
-        return [_listed(row) for row in values]
-    return [v if math.isfinite(v) else str(v) for v in values.astype(np.float64).tolist()]
-
-
-def _floats(name: str, data: Mapping[str, Any]) -> np.ndarray:
-    """Return the lists that `_listed` made as an array again."""
-
-    def read(value: Any, place: str) -> Any:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return [read(entry, f"{place}[{i}]") for i, entry in enumerate(value)]
-        if value in ("inf", "-inf", "nan"):
-            return float(value)
-        return real_number(place, value)
-
-    if not isinstance(data[name], Sequence) or isinstance(data[name], str):
-        raise TypeError(f"{name} must be a list of numbers, got {data[name]!r}")
-    try:
-        return np.array(read(data[name], name), dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a table of numbers: {error}") from None
+    return plan

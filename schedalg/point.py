@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from schedalg import path
-from schedalg.arrays import namespace
+from schedalg.arrays import carries_gradient, namespace
 from schedalg.twofold import Twofold
 
 
@@ -37,6 +37,8 @@ class Point:
     @property
     def log_snr(self) -> Any:
         """log(alpha² / sigma²): `inf` for clean data, `-inf` for pure noise."""
+        if self.level is None and carries_gradient(self.alpha):
+            return 2 * namespace(self.alpha).log(self.alpha / self.sigma)
         if self.level is None:
             ratio = math.inf if self.sigma == 0 else self.alpha / self.sigma
             return 2 * math.log(ratio) if ratio else -math.inf

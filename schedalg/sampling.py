@@ -18,13 +18,13 @@ from schedalg.arrays import (
 )
 from schedalg.bounds import Clip
 from schedalg.execution import FiniteOutput, denoiser_for
-from schedalg.model import Denoiser, Model, check_schedule
+from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, noise_for
-from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan import Plan
+from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.plan import check_plan
 from schedalg.point import Point
 from schedalg.samplers.base import Noise, Planner, Sampler
-from schedalg.schedule import Schedule
+from schedalg.schedule import Schedule, check_schedule
 from schedalg.steps import check_arrivals
 
 
@@ -130,15 +130,16 @@ def sample_steps(
     check_sample("x", x)
     check_schedule(schedule)
     _check_sampler(sampler)
+    parameterization(prediction)
     chosen: Any = sampler
     if _has_table(chosen):
         plan = chosen.plan(schedule)
-        _check_plan(plan, schedule)
+        check_plan(plan, schedule)
         walk = execution.walk(
             plan,
             model,
             x,
-            prediction=None if isinstance(model, Denoiser) else prediction,
+            prediction=prediction,
             clip=clip,
             noise=noise,
             check_finite=check_finite,
@@ -211,16 +212,6 @@ def _check_sampler(sampler: object) -> None:
                 "sampler must have a method plan, or the methods init and step, and "
                 f"{type(sampler).__name__} has no {method}"
             )
-
-
-def _check_plan(plan: object, schedule: Schedule) -> None:
-    if not isinstance(plan, Plan):
-        raise TypeError(f"sampler.plan must return a Plan, got {described(plan)}")
-    if plan.schedule is not schedule and plan.schedule != schedule:
-        raise ValueError(
-            f"sampler.plan returned a plan for another schedule: {plan.schedule!r}, not "
-            f"{schedule!r}"
-        )
 
 
 def _with_progress_bar(walk: Iterator[Array], steps: int) -> Iterator[Array]:

@@ -24,6 +24,7 @@ from schedalg.arrays import (
     Array,
     Namespace,
     carries_gradient,
+    described,
     integer,
     is_array,
     namespace,
@@ -374,3 +375,13 @@ def _restore(
         network_kind=network_kind,
         origin_timestep=origin_timestep,
     )
+
+
+def check_schedule(schedule: object) -> None:
+    """Raise unless the value is a schedule.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"schedule must be a Schedule, got {described(schedule)}")

@@ -12,11 +12,11 @@ from array_api_compat import device
 
 from schedalg import path, twofold
 from schedalg.arrays import Array, Namespace, carries_gradient, namespace, to_host
+from schedalg.schedule import Schedule, check_schedule
 from schedalg.twofold import Twofold
 
 if TYPE_CHECKING:
     from schedalg.point import Point
-    from schedalg.schedule import Schedule
 
 
 class Steps(NamedTuple):
@@ -56,13 +56,14 @@ class Steps(NamedTuple):
     finite: np.ndarray
 
     @classmethod
-    def of(cls, schedule: "Schedule") -> "Steps":
+    def of(cls, schedule: Schedule) -> "Steps":
         """Return the steps of a schedule as columns, noisiest first.
 
         Args:
             schedule: The path to walk.
 
         Raises:
+            TypeError: `schedule` is none.
             ValueError: A point's alpha is below the smallest float: no step can arrive there.
 
         Example:
@@ -70,6 +71,7 @@ class Steps(NamedTuple):
             >>> Steps.of(Schedule.from_sigmas([1.0, 4.0])).decay
             array([0.25, 0.  ])
         """
+        check_schedule(schedule)
         levels = column_levels(schedule)
         xp = namespace(levels.high)
         alpha, sigma = (xp.flip(scale) for scale in path.alpha_sigma(xp, levels, schedule.kind))
@@ -132,7 +134,7 @@ def beside(column: Array, values: Any) -> Array:
     return xp.asarray(np.asarray(values), dtype=column.dtype, device=device(column))
 
 
-def column_levels(schedule: "Schedule") -> Twofold:
+def column_levels(schedule: Schedule) -> Twofold:
     """Return the levels that tables are made of: the schedule's own where a gradient flows."""
     if carries_gradient(schedule.levels.high):
         return schedule.levels
@@ -162,7 +164,7 @@ def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:
     )
 
 
-def check_arrivals(schedule: "Schedule", signal: Sequence[bool] | np.ndarray) -> None:
+def check_arrivals(schedule: Schedule, signal: Sequence[bool] | np.ndarray) -> None:
     """Raise where a step would arrive at a point that float64 cannot tell from pure noise.
 
     Args:

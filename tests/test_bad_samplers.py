@@ -181,7 +181,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "plan number": (lambda: loaded(a=[*[1.0] * 9, "x"]), TypeError, ["a[9]", "'x'"]),
     "plan ragged": (lambda: loaded(b=[[1.0], [1.0, 2.0]]), ValueError, ["b", "table"]),
     "plan rows": (lambda: loaded(c_x=[1.0]), ValueError, ["c_x", "10 rows"]),
-    "plan start": (lambda: loaded(start=[1.0]), ValueError, ["start", "[1.0]"]),
+    "plan start": (lambda: loaded(start=[1.0]), ValueError, ["start", "(1.0,)"]),
     "reversed": (lambda: DDPM().plan(LINEAR).reversed(), ValueError, ["without noise"]),
     # A plan on another schedule's points
     "another schedule's plan": (

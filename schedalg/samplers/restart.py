@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import integer, namespace, positive_integer
+from schedalg.columns import FLOATS
 from schedalg.plan import Plan
 from schedalg.samplers.base import Planner
 from schedalg.samplers.ddpm import DDPM
@@ -147,7 +148,7 @@ def joined(schedule: "Schedule", plans: Sequence[Plan]) -> Plan:
         return xp.concat(parts) if parts[0] is not None else None
 
     steps = np.cumsum([0, *(plan.step[-1] + 1 for plan in plans)])
-    changed = {name: column(name) for name in Plan._FLOATS}
+    changed = {name: column(name) for name in FLOATS}
     return replace(
         plans[0],
         schedule=schedule,
