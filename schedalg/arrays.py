@@ -261,6 +261,18 @@ def _type_name(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
+def number_or_infinity(name: str, value: object) -> float:
+    """Return a real number, which may be `inf`, as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is NaN or -inf.
+    """
+    if isinstance(value, float | np.floating) and value == math.inf:
+        return math.inf
+    return real_number(name, value)
+
+
 def flag(name: str, value: object) -> bool:
     """Return True or False as it is.
 

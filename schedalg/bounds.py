@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from schedalg.arrays import Array, in_unit, namespace, positive_number, real_number
+from schedalg.arrays import Array, check_sample, in_unit, namespace, positive_number, real_number
 
 #: (low, high), or any function of an x0 prediction that returns one like it.
 Clip: TypeAlias = tuple[float, float] | Callable[[Array], Array]
@@ -48,6 +48,7 @@ class DynamicThreshold:
 
     def __call__(self, x0: Array) -> Array:
         """Return the thresholded prediction."""
+        check_sample("x0", x0)
         xp = namespace(x0)
         if math.prod(x0.shape) == 0:
             return x0

@@ -1,16 +1,28 @@
 """Guidance, inpainting, changes of model: wrappers of a network or a denoiser, for any sampler."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 from array_api_compat import device
 
 from schedalg import path
-from schedalg.arrays import Array, check_like, is_array, namespace, real_number, to_host
+from schedalg.arrays import (
+    Array,
+    check_like,
+    described,
+    is_array,
+    is_real_floating,
+    namespace,
+    number_or_infinity,
+    real_dtype,
+    real_number,
+    to_host,
+)
 from schedalg.model import Denoiser, Model, check_denoiser, scale_to, timestep_dtype
 from schedalg.point import Point
+from schedalg.samplers.base import Denoise
 from schedalg.schedule import Schedule
 
 #: What classifier guidance shifts: the score, at the level of x; or the mean of DDPM's step.
@@ -54,6 +66,9 @@ class ClassifierFreeGuidance:
     ) -> None:
         if not callable(model):
             raise TypeError(f"model must be callable, got {type(model).__name__}")
+        for name, values in (("cond", cond), ("uncond", uncond)):
+            if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+                raise TypeError(f"{name} must be a mapping from keywords to values, got {values!r}")
         if set(cond) != set(uncond):
             raise ValueError(
                 f"cond and uncond must have the same keywords, got {sorted(cond)} and "
@@ -73,16 +88,21 @@ class ClassifierFreeGuidance:
             **kwargs: Other keywords of the network: arrays of B are given to both halves.
 
         Raises:
-            ValueError: A keyword that is no array differs between the two; an array has not B
-                entries; or the output has not 2 B.
+            ValueError: A keyword is one of the condition's; one that is no array differs between
+                the two; an array has not B entries; or the output has not 2 B.
         """
         xp, batch = namespace(x), x.shape[0]
+        if twice := sorted(set(kwargs) & set(self.cond)):
+            raise ValueError(
+                f"{twice} are keywords of the condition, given as cond and uncond: they cannot be "
+                "given again"
+            )
         both = {
             name: _joined(name, self.cond[name], self.uncond[name], batch) for name in self.cond
         }
         both |= {name: _joined(name, value, value, batch) for name, value in kwargs.items()}
         output = self.model(xp.concat([x, x]), xp.concat([timesteps, timesteps]), **both)
-        if not is_array(output) or output.shape[0] != 2 * batch:
+        if not is_array(output) or output.ndim == 0 or output.shape[0] != 2 * batch:
             shape = tuple(output.shape) if is_array(output) else type(output).__name__
             raise ValueError(f"model must return {2 * batch} samples for {2 * batch}, got {shape}")
         cond, uncond = output[:batch, ...], output[batch:, ...]
@@ -100,16 +120,23 @@ def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
     """Return a keyword for both halves of the batch."""
     if is_array(cond) and is_array(uncond) and cond.ndim > 0:
         for value in (cond, uncond):
-            if value.shape[0] != batch:
+            if value.ndim == 0 or value.shape[0] != batch or value.shape != cond.shape:
                 raise ValueError(
-                    f"{name} must have {batch} entries, one a sample; got shape "
-                    f"{tuple(value.shape)}"
+                    f"{name} must have {batch} entries, one a sample, and one shape; got shapes "
+                    f"{tuple(cond.shape)} and {tuple(uncond.shape)}"
                 )
         return namespace(cond, uncond).concat([cond, uncond])
-    if cond is uncond or cond == uncond:
+    if cond is uncond:
+        return cond
+    try:
+        same = bool(cond == uncond)
+    except (TypeError, ValueError):  # of containers that hold arrays
+        same = False
+    if same:
         return cond
     raise ValueError(
-        f"{name} is no array, and differs: {cond!r} with the condition, {uncond!r} without"
+        f"{name} must be an array in both, or the same in both: got {described(cond)} with the "
+        f"condition and {described(uncond)} without"
     )
 
 
@@ -155,17 +182,19 @@ def classifier_guidance(
     check_denoiser("denoiser", denoiser)
     if not callable(gradient):
         raise TypeError(f"gradient must be callable, got {type(gradient).__name__}")
-    if shift not in get_args(Shift):
+    if not isinstance(shift, str) or shift not in get_args(Shift):
         raise ValueError(f"shift must be 'score' or 'mean'; got {shift!r}")
     factor = real_number("scale", scale)
     schedule = denoiser.schedule
     following = _following(schedule) if shift == "mean" else None
 
-    def guided(x: Array, t: Point, inner: Denoiser) -> Array:
+    def guided(x: Array, t: Point, inner: Denoise) -> Array:
+        if t.timestep is None:
+            raise ValueError("t is clean data: it has no timestep to tell the classifier")
         x0 = inner(x, t)
         to_network = scale_to(schedule.network_kind, t.alpha, t.sigma)
         if following is None:
-            if to_host(t.alpha) == 0:
+            if float(to_host(t.alpha)) == 0:
                 raise ValueError(
                     f"the score does not shift x0 at timestep {t.timestep}, where alpha is 0: "
                     "start guidance below it (see `switch`)"
@@ -179,7 +208,7 @@ def classifier_guidance(
             return x0
         xp = namespace(x)
         timesteps = xp.full(
-            (x.shape[0],), t.timestep, dtype=timestep_dtype(x, t.timestep or 0), device=device(x)
+            (x.shape[0],), t.timestep, dtype=timestep_dtype(x, t.timestep), device=device(x)
         )
         slope = gradient(to_network * x, timesteps, **gradient_kwargs)
         check_like("what gradient returns", slope, x)
@@ -192,19 +221,21 @@ def _following(schedule: Schedule) -> Callable[[Point], float]:
     """Return sigma²/alpha, in the variance-preserving scale, at the point after a given one."""
     levels = schedule.levels
     xp = namespace(levels.high)
-    known = (-to_host(path.log_snr(xp, levels))).tolist()
+    known = to_host(path.log_snr(xp, levels))
     alpha, sigma = (to_host(scale).tolist() for scale in path.alpha_sigma(xp, levels, "vp"))
 
     def after(t: Point) -> float:
-        at = -float(to_host(t.log_snr))
-        k = bisect_left(known, at - 1e-9 * max(1.0, abs(at)))
-        if k >= len(known) or not (
-            known[k] == at or abs(known[k] - at) <= 1e-9 * max(1.0, abs(at))
-        ):
+        signal, noise = float(to_host(t.alpha)), float(to_host(t.sigma))
+        at = 2 * math.log(signal / noise) if signal > 0 else -math.inf
+        near = known == at
+        if math.isfinite(at):
+            near |= np.abs(known - at) <= 1e-9 * max(1.0, abs(at))
+        if not near.any():
             raise ValueError(
-                f"shift='mean' needs points of the schedule, and log SNR {-at:.6g} (timestep "
+                f"shift='mean' needs points of the schedule, and log SNR {at:.6g} (timestep "
                 f"{t.timestep}) is none: use shift='score'"
             )
+        k = int(np.argmax(near))
         return float(sigma[k - 1] ** 2 / alpha[k - 1]) if k else 0.0
 
     return after
@@ -242,12 +273,13 @@ def switch(
     """
     for name, denoiser in (("inside", inside), ("outside", outside)):
         check_denoiser(name, denoiser)
-    low = real_number("sigma_min", sigma_min)
-    high = math.inf if sigma_max == math.inf else real_number("sigma_max", sigma_max)
-    if not low < high:
-        raise ValueError(f"sigma_min must be below sigma_max, got {low!r} and {high!r}")
+    low, high = real_number("sigma_min", sigma_min), number_or_infinity("sigma_max", sigma_max)
+    if not 0 <= low < high:
+        raise ValueError(
+            f"sigma_min must be at least 0 and below sigma_max, got {low!r} and {high!r}"
+        )
 
-    def chosen(x: Array, t: Point, inside: Denoiser, outside: Denoiser) -> Array:
+    def chosen(x: Array, t: Point, inside: Denoise, outside: Denoise) -> Array:
         alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
         at = sigma / alpha if alpha > 0 else math.inf
         return (inside if low <= at <= high else outside)(x, t)
@@ -263,8 +295,8 @@ def inpaint(denoiser: Denoiser, known: Array, mask: Array) -> Denoiser:
 
     Args:
         denoiser: The network.
-        known: Like x, clean data; anything where the mask is 0.
-        mask: Like x, or of a shape that broadcasts to it: 1 where x0 is known, 0 where it is not.
+        known: Clean data, of a shape that broadcasts to x's; anything where the mask is 0.
+        mask: Of a shape that broadcasts to x's: 1 where x0 is known, 0 where it is not, or between.
 
     Raises:
         TypeError: An argument is of the wrong type, or of another library than x when called.
@@ -285,13 +317,29 @@ def inpaint(denoiser: Denoiser, known: Array, mask: Array) -> Denoiser:
     for name, value in (("known", known), ("mask", mask)):
         if not is_array(value):
             raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+        if to_host(value).dtype.kind not in "biuf" and not is_real_floating(value):
+            raise TypeError(f"{name} must hold real numbers, got {described(value)}")
+    shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError("mask must be between 0 and 1 everywhere")
 
-    def filled(x: Array, t: Point, inner: Denoiser) -> Array:
-        x0 = inner(x, t)
-        xp = namespace(x, known, mask)
-        kept, given = xp.astype(mask, x.dtype, copy=False), xp.astype(known, x.dtype, copy=False)
-        result = kept * given + (1 - kept) * x0
-        check_like("x0 with what is known", result, x)
-        return result
+    def filled(x: Array, t: Point, inner: Denoise) -> Array:
+        x0, xp = inner(x, t), namespace(x, known, mask)
+        for name, value in (("known", known), ("mask", mask)):
+            if not _broadcasts(tuple(value.shape), tuple(x.shape)):
+                raise ValueError(
+                    f"{name} must be of a shape that broadcasts to x's, {tuple(x.shape)}; got "
+                    f"{tuple(value.shape)}"
+                )
+        share, given = xp.astype(mask, x.dtype, copy=False), xp.astype(known, x.dtype, copy=False)
+        # Chosen, not only weighted: what is given where nothing is known may be NaN.
+        return share * xp.where(share > 0, given, x0) + (1 - share) * x0
 
     return Denoiser.from_function(filled, denoiser.schedule, denoiser)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of one shape can be stretched to another."""
+    return len(shape) <= len(to) and all(
+        size in (1, other) for size, other in zip(shape[::-1], to[::-1], strict=False)
+    )

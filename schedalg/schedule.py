@@ -377,11 +377,11 @@ def _restore(
     )
 
 
-def check_schedule(schedule: object) -> None:
+def check_schedule(schedule: object, name: str = "schedule") -> None:
     """Raise unless the value is a schedule.
 
     Raises:
         TypeError: It is none.
     """
     if not isinstance(schedule, Schedule):
-        raise TypeError(f"schedule must be a Schedule, got {described(schedule)}")
+        raise TypeError(f"{name} must be a Schedule, got {described(schedule)}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array
-from schedalg.plan import Levels, Plan
+from schedalg.columns import Levels
+from schedalg.plan import Plan
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
 from schedalg.samplers.straight import Straight, slope, straight

@@ -1,17 +1,15 @@
 """Sampling distilled networks in few steps: LCM and TCD."""
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schedalg.arrays import positive_number, real_number, to_host
 from schedalg.model import scale_to
 from schedalg.plan import Plan
-from schedalg.steps import Steps
-
-if TYPE_CHECKING:
-    from schedalg.schedule import Schedule
+from schedalg.schedule import Schedule, check_schedule
+from schedalg.steps import Steps, step_change
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class LCM:
         data = positive_number("sigma_data", self.sigma_data)
         object.__setattr__(self, "sigma_data", data)
 
-    def plan(self, schedule: "Schedule") -> Plan:
+    def plan(self, schedule: Schedule) -> Plan:
         """Return the table for a schedule; one call a step."""
         steps = Steps.of(schedule)
         skip, out = np.zeros(len(schedule)), np.ones(len(schedule))
@@ -77,7 +75,8 @@ class TCD:
     data. One call a step; no noise is added in a step that arrives at clean data.
 
     Args:
-        gamma: Share of the way from s to clean data, in [0, 1]: 0 is DDIM, 1 is `LCM`.
+        gamma: Share of the way from s towards clean data, in [0, 1]: 0 is DDIM; 1, without
+            `trained`, is `LCM`.
         trained: The schedule that the network was trained on, in which u is at the timestep
             floor((1 - gamma) s), as in the paper. None: u is where sigma/alpha is 1 - gamma times
             that at s, which a short schedule knows by itself.
@@ -97,50 +96,57 @@ class TCD:
     """
 
     gamma: float = 0.3
-    trained: "Schedule | None" = None
+    trained: Schedule | None = None
 
     def __post_init__(self) -> None:
         gamma = real_number("gamma", self.gamma)
         if not 0 <= gamma <= 1:
             raise ValueError(f"gamma must be in [0, 1], got {gamma!r}")
         object.__setattr__(self, "gamma", gamma)
-        if self.trained is not None and not hasattr(self.trained, "levels"):
-            raise TypeError(f"trained must be a Schedule, got {type(self.trained).__name__}")
+        if self.trained is not None:
+            check_schedule(self.trained, "trained")
 
-    def plan(self, schedule: "Schedule") -> Plan:
+    def plan(self, schedule: Schedule) -> Plan:
         """Return the table for a schedule; one call a step.
 
         Raises:
-            ValueError: A timestep (1 - gamma) s is not one of the trained schedule's.
+            ValueError: A timestep (1 - gamma) s is not one of the trained schedule's, or is noisier
+                there than s is here.
         """
         steps = Steps.of(schedule)
         # k = (sigma_u/alpha_u) / (sigma_s/alpha_s), the share of the noise at s that x_u has.
-        k = steps.array(self._kept(schedule, steps))
+        k, fresh = (steps.array(column) for column in self._changes(schedule).T)
         return Plan.of(
             schedule,
             a=k * steps.sigma_s / steps.sigma_t,
-            b=steps.alpha_s * (steps.rise + steps.decay * (1 - k)),
-            c=steps.sigma_s * ((1 - k) * (1 + k)) ** 0.5,
+            b=steps.alpha_s * (steps.rise + steps.decay * fresh / (1 + k)),
+            c=steps.sigma_s * steps.root(fresh),
         )
 
-    def _kept(self, schedule: "Schedule", steps: Steps) -> np.ndarray:
-        """Return which share of the noise at s there is at u, for every step."""
-        if self.trained is None or len(schedule) == 0:
-            return np.full(len(schedule), 1 - self.gamma)
-        origin = schedule.origin.timestep
-        reached = [*schedule.timesteps[-2::-1].tolist(), 0 if origin is None else origin]
-        at = np.floor((1 - self.gamma) * np.array(reached)).tolist()
+    def _changes(self, schedule: Schedule) -> np.ndarray:
+        """Return k and 1 - k² for every step, (N, 2)."""
+        if self.trained is None:
+            return np.tile([1 - self.gamma, self.gamma * (2 - self.gamma)], (len(schedule), 1))
+        reached = [*list(schedule)[-2::-1], schedule.origin] if len(schedule) else []
         known = {t: i for i, t in enumerate(self.trained.timesteps.tolist())}
-        rho = to_host(self.trained.to_sigmas())
-        here = to_host(steps.sigma_s) / to_host(steps.alpha_s)
-        result = np.zeros(len(schedule))
-        for i, (t, s) in enumerate(zip(at, reached, strict=True)):
-            if here[i] == 0:
+        changes = np.tile([1.0, 0.0], (len(schedule), 1))
+        for i, s in enumerate(reached):
+            if s.timestep is None:  # clean data
                 continue
-            if t not in known:
+            at = math.floor((1 - self.gamma) * s.timestep)
+            if at not in known:
                 raise ValueError(
-                    f"step {i} reaches timestep {s}, and floor((1 - gamma) {s}) = {t:g} is not a "
-                    "timestep of the trained schedule"
+                    f"step {i} reaches timestep {s.timestep}, and floor((1 - gamma) {s.timestep}) "
+                    f"= {at} is not a timestep of the trained schedule"
                 )
-            result[i] = min(rho[known[t]] / here[i], 1.0)
-        return result
+            if at == s.timestep:
+                continue
+            u = self.trained[known[at]]
+            if not float(to_host(u.log_snr)) > float(to_host(s.log_snr)):
+                raise ValueError(
+                    f"step {i} reaches timestep {s.timestep}, with log SNR {s.log_snr:.6g}; at "
+                    f"timestep {at} the trained schedule has {u.log_snr:.6g}, which must be more"
+                )
+            fresh, k = step_change(s, u)
+            changes[i] = float(to_host(k)), float(to_host(fresh))
+        return changes

@@ -1,7 +1,7 @@
 """Ancestral sampling: each step draws from q(x_s | x_t, x0), with x0 as the network predicts it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from schedalg import path, posterior
 from schedalg.arrays import Array
@@ -27,11 +27,11 @@ class DDPM:
 
     Args:
         variance: "fixed_small", the posterior's sigma_s² r, right for data that are a point;
-            "fixed_large", the forward step's sigma_t² r: on a variance-preserving path that is β,
-            and right for data of unit variance; "learned", where the second half of the network's
-            channels is the log-variance; or "learned_range", where it is v in [-1, 1] and the
-            log-variance is (1 + v)/2 of the way from the posterior's to log β. Both bounds are
-            those of the schedule that is walked, so that a respaced one has its own.
+            "fixed_large", the variance β of the whole forward step on the variance-preserving path,
+            brought to the scale of this one, and right for data of unit variance; "learned", where
+            the second half of the network's channels is the log-variance; or "learned_range", where
+            it is v in [-1, 1] and the log-variance is (1 + v)/2 of the way from the posterior's to
+            log β. Both bounds are those of the schedule that is walked: a respaced one has its own.
 
     Raises:
         ValueError: `variance` is unknown.
@@ -51,7 +51,7 @@ class DDPM:
     variance: Variance = "fixed_small"
 
     def __post_init__(self) -> None:
-        if self.variance not in get_args(Variance):
+        if not isinstance(self.variance, str) or self.variance not in get_args(Variance):
             allowed = ", ".join(map(repr, get_args(Variance)))
             raise ValueError(f"variance must be one of {allowed}; got {self.variance!r}")
 
@@ -67,7 +67,9 @@ class DDPM:
         if self.variance == "fixed_small":
             c = step.sigma_s * drop**0.5
         elif self.variance == "fixed_large":
-            c = step.xp.where(noisy, step.sigma_t * drop**0.5, 0.0)
+            # beta = r sigma_t², in the variance-preserving scale.
+            to_scale = _length(step.alpha_s, step.sigma_s) / _length(step.alpha_t, step.sigma_t)
+            c = step.xp.where(noisy, to_scale * step.sigma_t * drop**0.5, 0.0)
         else:
             c = step.xp.astype(noisy, step.h.dtype)
         return Plan.of(
@@ -107,6 +109,15 @@ class DDPM:
         if s.sigma == 0:
             return s.alpha * x0, None
         drop, root = step_change(t, s)
-        std = (s.sigma if self.variance == "fixed_small" else t.sigma) * drop**0.5
+        if self.variance == "fixed_small":
+            std = s.sigma * drop**0.5
+        else:
+            to_scale = _length(s.alpha, s.sigma) / _length(t.alpha, t.sigma)
+            std = to_scale * t.sigma * drop**0.5
         mean = (s.alpha * drop) * x0 + (root * (s.sigma / t.sigma)) * x
         return mean + std * noise(x), None
+
+
+def _length(alpha: Any, sigma: Any) -> Any:
+    """Return by how much the scale of a level exceeds the variance-preserving one."""
+    return (alpha**2 + sigma**2) ** 0.5

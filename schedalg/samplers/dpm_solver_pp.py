@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, flag, namespace
 from schedalg.plan import Plan
 from schedalg.samplers import multistep, singlestep
 from schedalg.samplers.dpm_solver import of_prediction
@@ -64,6 +64,8 @@ class DPMSolverPP:
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_order(self.order, 3))
         object.__setattr__(self, "eta", checked_eta(self.eta))
+        for name in ("singlestep", "lower_order_final"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
         if self.singlestep and (self.order, self.eta, self.lower_order_final) != (2, 0.0, False):
             raise ValueError(
                 "singlestep=True is 2S, with order=2, eta=0 and no lower_order_final; got "

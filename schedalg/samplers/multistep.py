@@ -1,6 +1,7 @@
 """Weights of multistep methods: an integral, from the values at unevenly spaced points."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,35 +55,49 @@ def weights(
     """
     xp = steps.xp
     most = len(moments)
-    nodes = [xp.ones_like(length)] if ahead else []
-    place = xp.zeros_like(length)
-    for back in range(most):
-        nodes.append(place)
-        earlier = xp.concat([xp.ones_like(length[: back + 1]), length[: -(back + 1)]])
-        place = place - earlier / length
+    # From one node back to the next, in steps: what the differences of nodes are summed from.
+    gaps = [xp.ones_like(length)] if ahead else []
+    for back in range(1, most + 1):
+        earlier = xp.concat([xp.ones_like(length[:back]), length[:-back]])
+        gaps.append(earlier / length)
     table = xp.zeros_like(length)[:, None] + steps.array(np.zeros(most))[None, :]
     for order in range(2 if ahead else 1, most + 1):
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            rows = _solve(nodes[:order], moments[:order])
+            rows = _solve(gaps[: order - 1], moments[:order], ahead)
             rows = xp.stack([*rows, *[xp.zeros_like(length)] * (most - order)], axis=1)
             size = np.abs(to_host(rows)).sum(axis=1) / np.abs(to_host(moments[0]))
         table = steps.where((orders >= order) & (size < LARGEST), rows, table)
     return table
 
 
-def _solve(nodes: Sequence[Array], moments: Sequence[Array]) -> list[Array]:
-    """Return w with Σ_j w_j nodes_j^i = moments_i, by the coefficients of Lagrange polynomials."""
+def _solve(gaps: Sequence[Array], moments: Sequence[Array], ahead: bool) -> list[Array]:
+    """Return w with Σ_j w_j node_j^i = moment_i, by the coefficients of Lagrange polynomials.
+
+    Args:
+        gaps: From each node to the one before it in time, positive.
+        moments: One for each node.
+        ahead: Whether the first node is at 1, not at 0.
+    """
+    count, start = len(moments), int(ahead)
+
+    def apart(newer: int, older: int) -> Any:
+        return sum(gaps[newer + 1 : older], gaps[newer])
+
+    def node(j: int) -> Any:
+        return -apart(start, j) if j > start else float(j < start)
+
     result = []
-    for j, node in enumerate(nodes):
-        others = [*nodes[:j], *nodes[j + 1 :]]
+    for j in range(count):
         # Π (r - r_l), by powers of r, lowest first.
-        polynomial: list[Array] = [1.0]
-        scale = 1.0
-        for other in others:
-            shifted = [0.0, *polynomial]
-            lowered = [*(-other * value for value in polynomial), 0.0]
-            polynomial = [low + high for low, high in zip(lowered, shifted, strict=True)]
-            scale = scale * (node - other)
+        polynomial: list[Any] = [1.0]
+        scale: Any = 1.0
+        for other in range(count):
+            if other == j:
+                continue
+            lowered = [*(-node(other) * value for value in polynomial), 0.0]
+            raised = [0.0, *polynomial]
+            polynomial = [low + high for low, high in zip(lowered, raised, strict=True)]
+            scale = scale * (apart(j, other) if j < other else -apart(other, j))
         total = sum(c * moment for c, moment in zip(polynomial, moments, strict=True))
         result.append(total / scale)
     return result

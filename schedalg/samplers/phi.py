@@ -14,10 +14,10 @@ def phi(xp: Namespace, k: int, z: Array) -> Array:
     Source: Hochbruck and Ostermann, "Exponential integrators", Acta Numerica 19 (2010), equation
     2.10.
     """
-    small = xp.abs(z) <= 2
-    near, far = xp.where(small, z, 0.0), xp.where(small, 3.0, z)
+    small = xp.abs(z) <= 3
+    near, far = xp.where(small, z, 0.0), xp.where(small, 4.0, z)
     series = xp.zeros_like(z)
-    for n in range(26, -1, -1):
+    for n in range(33, -1, -1):
         series = series * near + 1 / math.factorial(n + k)
     value = xp.expm1(far) / far
     for j in range(1, k):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from schedalg.arrays import Array, real_number
+from schedalg.arrays import Array, flag, integer, real_number
 from schedalg.plan import Plan
 from schedalg.samplers.exponential import data_moments, kept, new_noise
 from schedalg.samplers.multistep import finite_length, orders, weights
@@ -62,7 +62,9 @@ class UniPC:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_order(self.order, 3))
-        if self.variant not in get_args(Variant):
+        for name in ("corrector", "lower_order_final"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
+        if not isinstance(self.variant, str) or self.variant not in get_args(Variant):
             raise ValueError(f"variant must be 'bh1' or 'bh2'; got {self.variant!r}")
 
     def plan(self, schedule: "Schedule") -> Plan:
@@ -108,8 +110,8 @@ class SASolver:
         order: How many predictions the predictor uses, 1 to 4.
         corrector_order: How many the corrector uses beside the one at the end, 0 to 4; 0 for no
             corrector.
-        tau: Strength of the noise: 0 for the ODE, 1 for the SDE that DDPM runs backwards; at least
-            0.
+        tau: Strength of the noise: 0 for the ODE, 1 for the SDE that DDPM runs backwards; between 0
+            and 1000.
 
     Raises:
         TypeError: An argument is no number.
@@ -132,12 +134,13 @@ class SASolver:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_order(self.order, 4))
-        if self.corrector_order != 0:
-            corrector_order = checked_order(self.corrector_order, 4, "corrector_order")
-            object.__setattr__(self, "corrector_order", corrector_order)
+        corrector_order = integer("corrector_order", self.corrector_order)
+        if corrector_order != 0:
+            checked_order(corrector_order, 4, "corrector_order")
+        object.__setattr__(self, "corrector_order", corrector_order)
         tau = real_number("tau", self.tau)
-        if tau < 0:
-            raise ValueError(f"tau must be at least 0, got {tau!r}")
+        if not 0 <= tau <= 1000:
+            raise ValueError(f"tau must be between 0 and 1000, got {tau!r}")
         object.__setattr__(self, "tau", tau)
 
     def plan(self, schedule: "Schedule") -> Plan:

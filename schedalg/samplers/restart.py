@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from schedalg.arrays import integer, namespace, positive_integer
 from schedalg.columns import FLOATS
-from schedalg.plan import Plan
+from schedalg.plan import Plan, check_plan
 from schedalg.samplers.base import Planner
 from schedalg.samplers.ddpm import DDPM
+from schedalg.schedule import Schedule
 from schedalg.steps import step_change
 
-if TYPE_CHECKING:
-    from schedalg.schedule import Schedule
+#: Walking a stretch more often than this is a mistake.
+MOST_TIMES = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Restart:
     The plan has (high - low) more steps a time; the order is the sampler's.
 
     Args:
-        sampler: Any sampler with a table.
+        sampler: Any sampler with a table. (One that counts the steps, as `Heun` with churn does,
+            counts those of each part.)
         stretches: (low, high, times) for each: points of the schedule, low < high, and how often
             the stretch is walked again. They must not overlap.
 
@@ -47,15 +49,18 @@ class Restart:
     stretches: Sequence[tuple[int, int, int]]
 
     def __post_init__(self) -> None:
-        if not callable(getattr(self.sampler, "plan", None)):
-            raise TypeError(f"sampler must have a table, got {type(self.sampler).__name__}")
+        _check_planner(self.sampler)
+        if not isinstance(self.stretches, Sequence) or isinstance(self.stretches, str):
+            raise TypeError(f"stretches must be a list, got {type(self.stretches).__name__}")
         checked = []
         for i, stretch in enumerate(self.stretches):
+            if not isinstance(stretch, Sequence) or len(stretch) != 3:
+                raise TypeError(f"stretches[{i}] must be (low, high, times), got {stretch!r}")
             low, high, times = (integer(f"stretches[{i}]", value) for value in stretch)
-            if not 0 <= low < high or times < 1:
+            if not 0 <= low < high or not 1 <= times <= MOST_TIMES:
                 raise ValueError(
-                    f"stretches[{i}] must be (low, high, times) with 0 <= low < high and times >= "
-                    f"1; got {(low, high, times)}"
+                    f"stretches[{i}] must be (low, high, times) with 0 <= low < high and times "
+                    f"from 1 to {MOST_TIMES}; got {(low, high, times)}"
                 )
             checked.append((low, high, times))
         checked.sort(reverse=True)
@@ -64,12 +69,17 @@ class Restart:
                 raise ValueError(f"stretches {below} and {above} overlap")
         object.__setattr__(self, "stretches", tuple(checked))
 
-    def plan(self, schedule: "Schedule") -> Plan:
+    def plan(self, schedule: Schedule) -> Plan:
         """Return the table for a schedule.
 
         Raises:
+            TypeError: The sampler's plan is none.
             ValueError: A stretch is outside the schedule, or a part too short for the sampler.
         """
+
+        def plan(part: Schedule) -> Plan:
+            return check_plan(self.sampler.plan(part), part)
+
         top = len(schedule)
         plans = []
         for low, high, times in self.stretches:
@@ -77,12 +87,12 @@ class Restart:
                 raise ValueError(
                     f"stretch {(low, high, times)} is outside a schedule of {len(schedule)} points"
                 )
-            down = self.sampler.plan(schedule[low + 1 : top])
-            again = self.sampler.plan(schedule[low + 1 : high + 1])
+            down = plan(schedule[low + 1 : top])
+            again = plan(schedule[low + 1 : high + 1])
             plans += [_noised(part, schedule, low, high) for part in [down, *[again] * (times - 1)]]
             plans.append(again)
             top = low + 1
-        return joined(schedule, [*plans, self.sampler.plan(schedule[:top])])
+        return joined(schedule, [*plans, plan(schedule[:top])])
 
 
 @dataclass(frozen=True)
@@ -114,26 +124,35 @@ class RePaint:
     sampler: Planner = field(default_factory=DDPM)
 
     def __post_init__(self) -> None:
+        _check_planner(self.sampler)
         for name in ("jump_length", "times"):
             object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
+        if self.times > MOST_TIMES:
+            raise ValueError(f"times must be at most {MOST_TIMES}, got {self.times}")
 
-    def plan(self, schedule: "Schedule") -> Plan:
+    def plan(self, schedule: Schedule) -> Plan:
         """Return the table for a schedule; the stretch above the last whole jump is walked once."""
         lows = range(0, len(schedule) - self.jump_length, self.jump_length)
         if self.times == 1:
-            return self.sampler.plan(schedule)
+            lows = range(0)
         stretches = [(low, low + self.jump_length, self.times - 1) for low in lows]
         return Restart(self.sampler, stretches).plan(schedule)
 
 
-def joined(schedule: "Schedule", plans: Sequence[Plan]) -> Plan:
+def _check_planner(sampler: object) -> None:
+    if isinstance(sampler, type) or not callable(getattr(sampler, "plan", None)):
+        raise TypeError(f"sampler must be an object with a table, got {sampler!r}")
+
+
+def joined(schedule: Schedule, plans: Sequence[Plan]) -> Plan:
     """Return the plans of parts of a schedule as one of the whole, each starting afresh."""
-    plans = [plan for plan in plans if len(plan)]
-    if not plans:
-        raise ValueError("a schedule without points has nothing to walk again")
-    for plan in plans[1:]:
-        if tuple(map(float, plan.start)) != (1.0, 0.0):
-            raise ValueError("a sampler that starts with noise of its own cannot be started again")
+    walked = [plan for plan in plans if len(plan)]
+    if not walked:
+        return replace(plans[-1], schedule=schedule)
+    # What a part does to x before its first row is done in the last row of the part before.
+    plans = [_continued(plan, *following.start) for plan, following in pairwise(walked)] + walked[
+        -1:
+    ]
     xp = namespace(plans[0].a)
     width = max(plan.b.shape[1] for plan in plans)
 
@@ -158,15 +177,24 @@ def joined(schedule: "Schedule", plans: Sequence[Plan]) -> Plan:
     )
 
 
-def _noised(plan: Plan, schedule: "Schedule", low: int, high: int) -> Plan:
+def _noised(plan: Plan, schedule: Schedule, low: int, high: int) -> Plan:
     """Return the plan with its last row's x noised up from one point to another."""
-    if plan.log_variance is not None:
-        raise ValueError("Restart cannot add its noise to a learned variance")
     below, above = schedule[low], schedule[high]
-    ratio = above.alpha / below.alpha
     # sigma_high² - (ratio sigma_low)², as a share of the former: 1 - SNR_high/SNR_low.
     fresh, _ = step_change(above, below)
-    jump = above.sigma * fresh**0.5
+    return _continued(plan, above.alpha / below.alpha, above.sigma * fresh**0.5)
+
+
+def _continued(plan: Plan, scale: Any, noise: Any) -> Plan:
+    """Return the plan with x scaled, and noise added to it, in the last row.
+
+    Raises:
+        ValueError: There is noise to add to a learned variance.
+    """
+    if isinstance(noise, float) and (scale, noise) == (1.0, 0.0):
+        return plan
+    if plan.log_variance is not None:
+        raise ValueError("no noise of another level can be added to a learned variance")
     xp = namespace(plan.a)
 
     def last(values: Any, value: Any) -> Any:
@@ -174,7 +202,7 @@ def _noised(plan: Plan, schedule: "Schedule", low: int, high: int) -> Plan:
 
     return replace(
         plan,
-        a=last(plan.a, ratio * plan.a[-1]),
-        b=last(plan.b, ratio * plan.b[-1, :]),
-        c=last(plan.c, ((ratio * plan.c[-1]) ** 2 + jump**2) ** 0.5),
+        a=last(plan.a, scale * plan.a[-1]),
+        b=last(plan.b, scale * plan.b[-1, :]),
+        c=last(plan.c, ((scale * plan.c[-1]) ** 2 + noise**2) ** 0.5),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, namespace, real_number
 from schedalg.model import Denoiser
 from schedalg.point import Point
 from schedalg.schedule import Schedule
@@ -30,7 +30,8 @@ class Mixture:
         weights: w_i; equal by default.
 
     Raises:
-        ValueError: The three have different lengths, or no component.
+        TypeError: They hold no numbers.
+        ValueError: They have different lengths, or no component, or one is out of range.
 
     Example:
         >>> from schedalg import Schedule
@@ -52,7 +53,17 @@ class Mixture:
                 f"means, spreads and weights must be as many, at least one; got {count}, "
                 f"{len(self.spreads)} and {len(weights)}"
             )
-        object.__setattr__(self, "weights", tuple(weights))
+        for name, values in (
+            ("means", self.means),
+            ("spreads", self.spreads),
+            ("weights", weights),
+        ):
+            numbers = tuple(real_number(f"{name}[{i}]", value) for i, value in enumerate(values))
+            object.__setattr__(self, name, numbers)
+        if min(self.spreads) < 0:
+            raise ValueError(f"spreads must be at least 0, got {self.spreads}")
+        if min(weights) <= 0 or abs(sum(weights) - 1) > 1e-12:
+            raise ValueError(f"weights must be above 0 and sum to 1, got {tuple(weights)}")
 
     def denoiser(self, schedule: Schedule) -> Denoiser:
         """Return the optimal network, as a denoiser of a schedule."""

@@ -27,7 +27,8 @@ def measured_order(
     The slope of the logarithm of its error over that of the number of steps, on grids that are
     even in log-SNR, from -13 to 2. The error is the largest of those at log-SNR -2, -1, 0, 1 and 2:
     over a whole path, and at single levels, the leading errors of some methods cancel, and they
-    seem to be of a higher order than they are.
+    seem to be of a higher order than they are. It starts deep in the noise, where the first steps
+    of multistep methods, of lower order, have next to no error.
 
     Args:
         sampler: Without noise, and with one step of its own for each of the schedule's.
@@ -95,8 +96,9 @@ def variance_after(
     numbers: Iterator[int] = iter(range(1, draws + 1))
 
     def one_hot(x: np.ndarray) -> np.ndarray:
-        z = np.zeros_like(x)
-        z[next(numbers)] = 1
+        z, place = np.zeros_like(x), next(numbers, None)
+        assert place is not None, f"{draws} draws of noise in one run, and more in the next"
+        z[place] = 1
         return z
 
     x = np.zeros((draws + 1, 1))
