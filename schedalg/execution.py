@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
 
+#: What a difference of two equal float64 numbers, each of a few roundings, may leave of them.
+ROUNDING = 8e-16
+
+
 class Row(NamedTuple):
     """What is done with the network's output in one row, as numbers that multiply arrays.
 
@@ -87,11 +91,24 @@ def denoiser_for(
         raise ValueError(
             "prediction, clip and keywords of the network belong to the Denoiser that is given"
         )
-    if model.schedule != schedule:
+    if not _is_stretch(schedule, model.schedule):
         raise ValueError(
             f"the denoiser is for another schedule: {model.schedule!r}, not {schedule!r}"
         )
     return model
+
+
+def _is_stretch(part: "Schedule", whole: "Schedule") -> bool:
+    """Whether one schedule is the other, or a slice `s[a:b]` of it."""
+    if part is whole or part == whole:
+        return True
+    if (part.kind, part.network_kind) != (whole.kind, whole.network_kind) or len(part) == 0:
+        return False
+    levels, of_whole = to_host(part.levels.high), to_host(whole.levels.high)
+    start = int(np.searchsorted(-of_whole, -levels[0]))
+    return np.array_equal(levels, of_whole[start : start + len(levels)]) and np.array_equal(
+        part.timesteps, whole.timesteps[start : start + len(part)]
+    )
 
 
 def last(walk: Iterator[Array], x: Array) -> Array:
@@ -211,7 +228,7 @@ def _rows(plan: "Plan", raw: bool, x: Array) -> list[Row]:
             if isinstance(of_x, np.ndarray):
                 # The noise that an epsilon network puts out is remembered as it is: what is left
                 # of x is rounding, and would be multiplied by 1 / sigma.
-                of_x = np.where(np.abs(of_x) <= 8e-16 * np.abs(direct), 0.0, of_x)
+                of_x = np.where(np.abs(of_x) <= ROUNDING * np.abs(direct), 0.0, of_x)
     newest = plan.b[:, 0]
     with np.errstate(invalid="ignore"):
         x_now, output_now = plan.a + newest * of_x, newest * of_output

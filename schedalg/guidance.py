@@ -20,7 +20,7 @@ from schedalg.arrays import (
     real_number,
     to_host,
 )
-from schedalg.model import Denoiser, Model, check_denoiser, scale_to, timestep_dtype
+from schedalg.model import Denoiser, Model, check_callable, check_denoiser, scale_to, told
 from schedalg.point import Point
 from schedalg.samplers.base import Denoise
 from schedalg.schedule import Schedule
@@ -40,8 +40,8 @@ class ClassifierFreeGuidance:
     Args:
         model: The network, called as `model(x, timesteps, **kwargs)`.
         scale: 1 is the conditional network, 0 the unconditional, above 1 pushes further.
-        cond: Keywords of the condition. Arrays (B, ...) are joined with those of `uncond`; anything
-            else must be the same in both.
+        cond: Keywords of the condition. Arrays (B, ...), also in dictionaries and lists, are joined
+            with those of `uncond`; anything else must be the same in both.
         uncond: The same keywords without the condition, or with what shall not be.
 
     Raises:
@@ -64,8 +64,7 @@ class ClassifierFreeGuidance:
     def __init__(
         self, model: Model, scale: float, cond: Mapping[str, Any], uncond: Mapping[str, Any]
     ) -> None:
-        if not callable(model):
-            raise TypeError(f"model must be callable, got {type(model).__name__}")
+        check_callable("model", model)
         for name, values in (("cond", cond), ("uncond", uncond)):
             if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
                 raise TypeError(f"{name} must be a mapping from keywords to values, got {values!r}")
@@ -126,8 +125,14 @@ def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
                     f"{tuple(cond.shape)} and {tuple(uncond.shape)}"
                 )
         return namespace(cond, uncond).concat([cond, uncond])
-    if cond is uncond:
+    if cond is uncond and not isinstance(cond, Mapping | list | tuple):
         return cond
+    if isinstance(cond, Mapping) and isinstance(uncond, Mapping) and set(cond) == set(uncond):
+        return {key: _joined(f"{name}[{key!r}]", cond[key], uncond[key], batch) for key in cond}
+    pairs = isinstance(cond, list | tuple) and isinstance(uncond, list | tuple)
+    if pairs and len(cond) == len(uncond):
+        entries = enumerate(zip(cond, uncond, strict=True))
+        return type(cond)(_joined(f"{name}[{i}]", *pair, batch) for i, pair in entries)
     try:
         same = bool(cond == uncond)
     except (TypeError, ValueError):  # of containers that hold arrays
@@ -180,8 +185,7 @@ def classifier_guidance(
     Source: Dhariwal and Nichol, arXiv 2105.05233, algorithms 1 (mean) and 2 (score).
     """
     check_denoiser("denoiser", denoiser)
-    if not callable(gradient):
-        raise TypeError(f"gradient must be callable, got {type(gradient).__name__}")
+    check_callable("gradient", gradient)
     if not isinstance(shift, str) or shift not in get_args(Shift):
         raise ValueError(f"shift must be 'score' or 'mean'; got {shift!r}")
     factor = real_number("scale", scale)
@@ -206,11 +210,7 @@ def classifier_guidance(
             strength = factor * following(t) * to_network / to_vp
         if isinstance(strength, float) and strength == 0:
             return x0
-        xp = namespace(x)
-        timesteps = xp.full(
-            (x.shape[0],), t.timestep, dtype=timestep_dtype(x, t.timestep), device=device(x)
-        )
-        slope = gradient(to_network * x, timesteps, **gradient_kwargs)
+        slope = gradient(to_network * x, told(x, t.timestep), **gradient_kwargs)
         check_like("what gradient returns", slope, x)
         return x0 + strength * slope
 

@@ -68,7 +68,7 @@ class TimestepRemap:
         rescale_timesteps: bool = False,
         original_num_steps: int | None = None,
     ) -> None:
-        _check_model(model)
+        check_callable("model", model)
         check_schedule(schedule)
         if len(schedule) == 0:
             raise ValueError("schedule has no points, and so no timestep to map to")
@@ -123,7 +123,7 @@ class Denoiser:
 
     Args:
         model: The network.
-        schedule: Whose points will be visited.
+        schedule: Whose points will be visited, or those of its slices.
         prediction: What the output means: a name such as "epsilon", or a `Parameterization`.
         clip: (low, high), between which the x0 prediction is clamped; or a function of it, such as
             `DynamicThreshold()`.
@@ -151,7 +151,7 @@ class Denoiser:
         clip: Clip | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        _check_model(model)
+        check_callable("model", model)
         check_schedule(schedule)
         self.model = model
         self.schedule = schedule
@@ -192,9 +192,7 @@ class Denoiser:
             TypeError: The network returns no array of x's library.
             ValueError: The output is not like x, and has not twice its channels either.
         """
-        xp = namespace(x)
-        dtype = timestep_dtype(x, timestep)
-        timesteps = xp.full((x.shape[0],), timestep, dtype=dtype, device=device(x))
+        timesteps = told(x, timestep)
         seen = x if isinstance(c_in, float) and c_in == 1 else c_in * x
         output = self.model(seen, timesteps, **self.model_kwargs)
         if self._check is not None:
@@ -286,7 +284,7 @@ class _Derived(Denoiser):
     def __init__(
         self, function: Callable[..., Array], schedule: Schedule, inner: tuple[Denoiser, ...]
     ) -> None:
-        _check_model(function)
+        check_callable("function", function)
         check_schedule(schedule)
         for denoiser in inner:
             check_denoiser("inner", denoiser)
@@ -300,7 +298,7 @@ class _Derived(Denoiser):
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
         variances: list[Array | None] = [None]
 
-        def told(inner: Denoiser) -> Callable[[Array, Point], Array]:
+        def recorded(inner: Denoiser) -> Callable[[Array, Point], Array]:
             def denoise(x: Array, t: Point) -> Array:
                 x0, variance = inner.predict(x, t)
                 variances.append(variance)
@@ -308,7 +306,7 @@ class _Derived(Denoiser):
 
             return denoise
 
-        x0 = self.model(x, t, *map(told, self.inner))
+        x0 = self.model(x, t, *map(recorded, self.inner))
         check_like("x0 returned by the denoiser", x0, x)
         if self._check is not None and not self.inner and t.timestep is not None:
             self._check(x0, t.timestep)
@@ -364,6 +362,12 @@ def _split(output: Any, x: Array) -> tuple[Any, Array | None]:
     return output[:, :channels, ...], output[:, channels:, ...]
 
 
+def told(x: Array, timestep: int | float) -> Array:
+    """Return a timestep as a network is told it: one a sample, (B,), beside x."""
+    dtype = timestep_dtype(x, timestep)
+    return namespace(x).full((x.shape[0],), timestep, dtype=dtype, device=device(x))
+
+
 def timestep_dtype(x: Array, timestep: int | float) -> Any:
     """Return the dtype in which a network with input x is told timesteps.
 
@@ -403,6 +407,11 @@ def check_denoiser(name: str, denoiser: object) -> None:
         raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")
 
 
-def _check_model(model: object) -> None:
-    if not callable(model):
-        raise TypeError(f"model must be callable, got {type(model).__name__}")
+def check_callable(name: str, function: object) -> None:
+    """Raise unless the value can be called.
+
+    Raises:
+        TypeError: It cannot.
+    """
+    if not callable(function):
+        raise TypeError(f"{name} must be callable, got {type(function).__name__}")

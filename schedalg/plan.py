@@ -188,6 +188,7 @@ class Plan:
         table = checked_column("b", b, high)
         if table.ndim == 1:
             table = namespace(table).reshape(table, (-1, 1))
+        table = table if rows else table[:, :1]  # a list of no rows would not tell how wide it is
         columns = {
             "m_x": checked_column("m_x", m_x, high),
             "m_d": checked_column("m_d", m_d, high),

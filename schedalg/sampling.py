@@ -21,7 +21,7 @@ from schedalg.execution import FiniteOutput, denoiser_for
 from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, noise_for
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.plan import check_plan
+from schedalg.plan import Plan, check_plan
 from schedalg.point import Point
 from schedalg.samplers.base import Noise, Planner, Sampler
 from schedalg.schedule import Schedule, check_schedule
@@ -31,7 +31,7 @@ from schedalg.steps import check_arrivals
 def sample(
     model: Model | Denoiser,
     schedule: Schedule,
-    sampler: Planner | Sampler[Any],
+    sampler: Planner | Plan | Sampler[Any],
     x: Array,
     *,
     prediction: Prediction | Parameterization = "epsilon",
@@ -49,8 +49,8 @@ def sample(
             array like x. Or a `Denoiser` of the schedule, which holds the network and `prediction`,
             `clip` and keywords.
         schedule: The path. One of no points returns x as it is.
-        sampler: Any object with a method `plan(schedule)`, whose table is run; or else with the
-            methods of the `Sampler` protocol.
+        sampler: Any object with a method `plan(schedule)`, whose table is run, or such a `Plan` of
+            this schedule; or else any object with the methods of the `Sampler` protocol.
         x: (B, ...), noise at the schedule's last point: standard normal times
             `schedule.prior_std`. An array of any array-API library, in any real floating dtype.
         prediction: What the network's output means: "epsilon", "x0", "v", "flow", "score", "edm",
@@ -99,7 +99,7 @@ def sample(
 def sample_steps(
     model: Model | Denoiser,
     schedule: Schedule,
-    sampler: Planner | Sampler[Any],
+    sampler: Planner | Plan | Sampler[Any],
     x: Array,
     *,
     prediction: Prediction | Parameterization = "epsilon",
@@ -133,8 +133,7 @@ def sample_steps(
     parameterization(prediction)
     chosen: Any = sampler
     if _has_table(chosen):
-        plan = chosen.plan(schedule)
-        check_plan(plan, schedule)
+        plan = check_plan(chosen if isinstance(chosen, Plan) else chosen.plan(schedule), schedule)
         walk = execution.walk(
             plan,
             model,
@@ -198,7 +197,7 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
 
 
 def _has_table(sampler: object) -> bool:
-    return callable(getattr(sampler, "plan", None))
+    return isinstance(sampler, Plan) or callable(getattr(sampler, "plan", None))
 
 
 def _check_sampler(sampler: object) -> None:

@@ -107,6 +107,11 @@ class Steps(NamedTuple):
             finite=finite,
         )
 
+    @property
+    def finite_h(self) -> Array:
+        """H with 1 in place of infinity, for formulas whose result is not used there."""
+        return self.where(self.finite, self.h, 1.0)
+
     def array(self, values: Any) -> Array:
         """Return host numbers as an array beside the columns."""
         return beside(self.h, values)

@@ -40,6 +40,7 @@ from schedalg import (
     sample,
     switch,
 )
+from schedalg.testing import Mixture
 from tests.test_bad_input import LINEAR, ZERO_SNR, X, network, run
 
 PLAN = DDIM().plan(LINEAR)
@@ -302,6 +303,122 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: run(model=inpaint(DENOISER, np.ones((5, 2, 3)), np.ones(3))),
         ValueError,
         ["known", "(2, 3)"],
+    ),
+    # Flags, tables and containers that are none
+    "singlestep": (lambda: DPMSolverPP(singlestep="no"), TypeError, ["singlestep", "'no'"]),
+    "corrector": (lambda: UniPC(corrector=1), TypeError, ["corrector", "1"]),
+    "corrector order False": (
+        lambda: SASolver(corrector_order=False),
+        TypeError,
+        ["corrector_order", "False"],
+    ),
+    "tau huge": (lambda: SASolver(tau=1e200), ValueError, ["tau", "1000"]),
+    "tmin > tmax": (lambda: Heun(s_tmin=2.0, s_tmax=1.0), ValueError, ["s_tmax", "2.0", "1.0"]),
+    "tableau order": (lambda: Tableau([[]], [1.0], 0), ValueError, ["order", "0"]),
+    "tableau of None": (lambda: Tableau(None, [1.0], 1), TypeError, ["A", "NoneType"]),
+    "tableau row": (lambda: Tableau([None], [1.0], 1), TypeError, ["A[0]", "NoneType"]),
+    "stretches": (lambda: Restart(Heun(), 5), TypeError, ["stretches", "int"]),
+    "stretch of two": (lambda: Restart(Heun(), [(1, 2)]), TypeError, ["stretches[0]", "(1, 2)"]),
+    "times": (lambda: RePaint(2, 10**30), ValueError, ["times", "10000"]),
+    "class to restart": (lambda: Restart(Heun, [(0, 1, 1)]), TypeError, ["sampler", "Heun"]),
+    "nothing to paint with": (lambda: RePaint(sampler=None), TypeError, ["sampler", "None"]),
+    "restart of another plan": (
+        lambda: Restart(Planned(PLAN), [(0, 3, 1)]).plan(LINEAR),
+        ValueError,
+        ["another schedule"],
+    ),
+    "trained a class": (lambda: TCD(trained=Schedule), TypeError, ["trained"]),
+    "trained too noisy": (
+        lambda: TCD(trained=LINEAR).plan(LINEAR.shift(0.1)),
+        ValueError,
+        ["log SNR", "trained schedule", "must be more"],
+    ),
+    "plan of None": (lambda: DDIM().plan(None), TypeError, ["schedule", "NoneType"]),
+    "plan for None": (lambda: Plan.of(None, a=X, b=X), TypeError, ["schedule", "NoneType"]),
+    "words in a plan": (lambda: plan_of(a=["1"] * 10), TypeError, ["a", "real numbers"]),
+    "complex in a plan": (lambda: plan_of(a=np.ones(10) * 1j), TypeError, ["a", "complex"]),
+    "b without columns": (lambda: plan_of(b=np.ones((10, 0))), ValueError, ["b", "(10, m)"]),
+    "b with three axes": (lambda: plan_of(b=np.ones((10, 1, 1))), ValueError, ["b", "(10, 1, 1)"]),
+    "half steps": (lambda: plan_of(step=np.arange(10) / 2), TypeError, ["step", "float64"]),
+    "start": (lambda: plan_of(start=None), TypeError, ["start", "None"]),
+    "start NaN": (lambda: plan_of(start=(np.nan, 0.0)), ValueError, ["start[0]", "nan"]),
+    "levels": (lambda: plan_of(levels=(1, 2, 3)), TypeError, ["levels", "tuple"]),
+    "levels NaN": (
+        lambda: plan_of(levels=Levels(np.full(10, np.nan), np.ones(10), np.ones(10))),
+        ValueError,
+        ["levels.timesteps[0]", "nan"],
+    ),
+    "alpha < 0": (
+        lambda: plan_of(levels=Levels(np.ones(10), -np.ones(10), np.ones(10))),
+        ValueError,
+        ["alpha[0]", "-1.0"],
+    ),
+    "plan step NaN": (lambda: loaded(step=["nan"] * 10), TypeError, ["step", "integers"]),
+    "plan c_in NaN": (lambda: loaded(c_in=["nan"] * 10), ValueError, ["c_in[0]", "nan"]),
+    "plan bytes": (lambda: loaded(a=b"1234567890"), TypeError, ["a", "list"]),
+    "plan version True": (lambda: loaded(version=True), ValueError, ["version True"]),
+    "no point": (lambda: DENOISER(X, 3), TypeError, ["t", "Point", "int"]),
+    "convert at no point": (lambda: convert(X, X, 3, "v", "x0"), TypeError, ["point", "int"]),
+    "column None": (
+        lambda: run(prediction=Parameterization(lambda a, s: None, lambda a, s: 1.0)),
+        TypeError,
+        ["parameterization", "number"],
+    ),
+    "column too short": (
+        lambda: run(prediction=Parameterization(lambda a, s: X[0], lambda a, s: 1.0)),
+        TypeError,
+        ["c_x", "number", "10"],
+    ),
+    "column NaN": (
+        lambda: run(prediction=Parameterization(lambda a, s: np.nan, lambda a, s: 1.0)),
+        ValueError,
+        ["prediction='custom'", "does not determine"],
+    ),
+    "weights of a parameterization": (
+        lambda: Parameterization(network, network, weights=5),
+        TypeError,
+        ["weights", "int"],
+    ),
+    "sigma_data huge": (lambda: edm(1e200), ValueError, ["sigma_data", "1e60"]),
+    "model_kwargs": (
+        lambda: Denoiser(network, LINEAR, model_kwargs=1),
+        TypeError,
+        ["model_kwargs", "1"],
+    ),
+    "denoiser and prediction": (
+        lambda: run(model=DENOISER, prediction="x0"),
+        ValueError,
+        ["prediction", "Denoiser"],
+    ),
+    "keyword twice": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": 1}, {"y": 1}), y=2),
+        ValueError,
+        ["['y']", "cond"],
+    ),
+    "labels of two shapes": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X}, {"y": X[:, :2]})),
+        ValueError,
+        ["y", "(2, 3)", "(2, 2)"],
+    ),
+    "labels of one": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X}, {"y": None})),
+        ValueError,
+        ["y", "array in both"],
+    ),
+    "cond": (lambda: ClassifierFreeGuidance(network, 2.0, None, {}), TypeError, ["cond", "None"]),
+    "interval below 0": (lambda: switch(DENOISER, DENOISER, -2.0), ValueError, ["-2.0"]),
+    "mask outside": (lambda: inpaint(DENOISER, X, 2 * X), ValueError, ["mask", "between 0 and 1"]),
+    "mask complex": (lambda: inpaint(DENOISER, X, X * 1j), TypeError, ["mask", "complex"]),
+    "threshold of a number": (
+        lambda: DynamicThreshold()(np.array(1.0)),
+        ValueError,
+        ["x0", "batch"],
+    ),
+    "mixture": (lambda: Mixture([0.0], [-1.0]), ValueError, ["spreads", "-1.0"]),
+    "mixture weights": (
+        lambda: Mixture([0.0, 1.0], [1.0, 1.0], [0.5, 0.6]),
+        ValueError,
+        ["weights", "sum to 1"],
     ),
 }
 

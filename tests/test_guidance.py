@@ -212,3 +212,39 @@ def test_finiteness_is_checked_in_every_network_of_a_denoiser() -> None:
     own = Denoiser.from_function(lambda x, t: x * np.inf, FAST)
     with pytest.raises(ValueError, match="NaN or infinity"):
         sample(own, FAST, DDIM(), X, check_finite=True)
+
+
+def test_guidance_by_the_mean_starts_at_zero_snr() -> None:
+    for schedule in (
+        Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=5, spacing="trailing"),
+        Schedule.flow(5),
+    ):
+        nothing = Denoiser(lambda x, t: 0 * x, schedule, "x0")
+        guided = classifier_guidance(nothing, lambda x, t: np.ones_like(x), shift="mean")
+        s, t = schedule.as_vp()[-2], schedule[-1]
+        to_vp = 1 / (t.alpha**2 + t.sigma**2) ** 0.5
+        to_network = to_vp if schedule.network_kind == "vp" else 1.0
+        expected = s.sigma**2 / s.alpha * to_network / to_vp
+        np.testing.assert_allclose(guided(np.ones((1, 1)), t), expected, rtol=1e-12)
+
+
+def test_what_is_unknown_may_be_anything() -> None:
+    known = np.full(X.shape, np.nan)
+    known[..., 0] = 0.5
+    mask = np.array([1.0, 0.0, 0.0])
+    image = sample(inpaint(Denoiser(lambda x, t: x, FAST), known, mask), FAST, DDIM(), X)
+    np.testing.assert_allclose(image[..., 0], 0.5, rtol=1e-12)
+    assert np.isfinite(image).all()
+
+
+def test_guidance_takes_part_in_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    log_snr = torch.linspace(4, -4, 6, dtype=torch.float64, requires_grad=True)
+    for shift in ("score", "mean"):
+        schedule = Schedule.from_log_snr(log_snr)
+        guided = classifier_guidance(
+            Denoiser(lambda x, t: 0.3 * x, schedule), lambda x, t: 1 - x, shift=shift
+        )
+        image = sample(guided, schedule, DDPM(), torch.ones(1, 2, dtype=torch.float64), noise=0)
+        (gradient,) = torch.autograd.grad(image.sum(), log_snr)
+        assert torch.isfinite(gradient).all()

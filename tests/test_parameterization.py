@@ -127,3 +127,15 @@ def test_nothing_is_made_of_an_output_that_does_not_tell(source: Any, target: An
         convert(np.ones((1, 1)), np.ones((1, 1)), Point(0.0, 1.0, 1), source, target)
     with pytest.raises(ValueError, match="does not determine"):
         convert(np.ones((1, 1)), np.ones((1, 1)), Point(1.0, 0.0, None), "v", "score")
+
+
+@pytest.mark.parametrize("number", [np.float64, np.asarray, float])
+def test_numbers_of_numpy_change_no_dtype(number: Any) -> None:
+    half = np.ones((2, 3), dtype=np.float16)
+    point = Point(number(0.6), number(0.8), 1)
+    assert convert(half, half, point, "v", "x0").dtype == np.float16
+    own = Parameterization(lambda a, s: np.int64(1), lambda a, s: np.asarray(-s))
+    assert convert(half, half, point, own, "x0").dtype == np.float16
+    schedule = Schedule.karras(4)
+    assert Denoiser(lambda x, t: x, schedule, own)(half, schedule[2]).dtype == np.float16
+    assert sample(lambda x, t: x, schedule, DDIM(), half, prediction=own).dtype == np.float16

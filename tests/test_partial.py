@@ -12,6 +12,7 @@ from schedalg import (
     Euler,
     EulerAncestral,
     Heun,
+    Parameterization,
     Plan,
     Schedule,
     UniPC,
@@ -110,3 +111,12 @@ def test_an_empty_path_goes_nowhere() -> None:
     assert plan.run(network, X) is X
     assert plan.reversed().run(network, X) is X
     assert Plan.from_dict(plan.to_dict()) == plan
+
+
+def test_a_reversed_plan_reads_the_network_as_the_plan_does() -> None:
+    plan = DDIM().plan(FAST)
+    expected = plan.reversed().run(network, X, prediction="v")
+    np.testing.assert_array_equal(plan.for_prediction("v").reversed().run(network, X), expected)
+    own = plan.for_prediction(Parameterization(lambda a, s: a, lambda a, s: -2 * s))
+    with pytest.raises(ValueError, match="without a name"):
+        own.reversed()

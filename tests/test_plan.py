@@ -1,6 +1,8 @@
 """`Plan` as a value, and running it."""
 
+import copy
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
@@ -21,8 +23,10 @@ from schedalg import (
     Schedule,
     Steps,
     UniPC,
+    inpaint,
     sample,
     sample_steps,
+    switch,
 )
 from schedalg.testing import Mixture
 from schedalg.testing.strategies import schedules
@@ -240,3 +244,36 @@ def test_float32_loses_no_more_than_the_path_does(name: str) -> None:
     assert result.dtype == np.float32
     scale = float(data.marginal_std(schedule[0]))
     assert np.abs(result - exact).max() < 2e-5 * scale
+
+
+def test_a_table_shows_and_loads_without_rows() -> None:
+    for entry in SAMPLERS.values():
+        plan = entry.sampler.plan(FAST[:0])
+        assert len(str(plan).splitlines()) == 2
+        assert Plan.from_dict(plan.to_dict()) == plan
+        assert plan.run(network, X) is X
+    plan = DDPM("learned").plan(FAST[:0])
+    assert Plan.from_dict(plan.to_dict()) == plan
+
+
+def test_no_copy_of_a_plan_can_be_changed() -> None:
+    mine = np.ones(12)
+    plan = replace(DDIM().plan(FAST), a=mine[:])
+    mine[0] = 5
+    assert plan.a[0] == 1
+    mine[0] = 1  # and the caller's own array is not frozen
+    for copied in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
+        assert copied == plan
+        with pytest.raises(ValueError, match="read-only"):
+            copied.a[0] = 2
+
+
+def test_a_learned_variance_reaches_through_wrappers() -> None:
+    def two(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return np.concatenate([network(x, timesteps), 0 * x + 0.3], axis=1)
+
+    denoise = Denoiser(two, FAST)
+    wrapped = switch(inpaint(denoise, X, np.zeros(3)), denoise, sigma_min=1.0)
+    image = sample(wrapped, FAST, DDPM("learned_range"), X, noise=1)
+    expected = sample(two, FAST, DDPM("learned_range"), X, noise=1)
+    np.testing.assert_allclose(image, expected, rtol=1e-12)

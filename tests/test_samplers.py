@@ -1,22 +1,25 @@
 """What every sampler declares and every sampler keeps, measured with the kit for authors."""
 
-import inspect
 from typing import Any
 
 import numpy as np
 import pytest
+from mpmath import mp, mpf
 
 import schedalg
 from schedalg import (
+    DDIM,
     DDPM,
     IPNDM,
     LMS,
     PNDM,
+    TCD,
     DPMSolverPP,
     Euler,
     Heun,
     Midpoint,
     Plan,
+    Restart,
     Schedule,
     Steps,
     sample,
@@ -34,12 +37,14 @@ from schedalg.testing import (
     check_threads,
     check_variance,
     measured_order,
+    variance_after,
 )
 from schedalg.testing.cases import cases, has_signal
 from tests.libraries import Library, lib
 from tests.samplers import SAMPLERS, Entry
 
 __all__ = ["lib"]
+mp.dps = 60
 
 EVERY = pytest.mark.parametrize("entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items()])
 NOISE_FREE = pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def tame(schedule: Schedule) -> bool:
     return bool(sigmas[-1] < 1000 and (steps < 10).all())
 
 
-def long_enough(sampler: Any, schedule: Schedule) -> bool:
+def takes(sampler: Any, schedule: Schedule) -> bool:
     """Whether the sampler takes the schedule; the only reason not to is that it is too short."""
     try:
         sampler.plan(schedule)
@@ -73,10 +78,9 @@ def long_enough(sampler: Any, schedule: Schedule) -> bool:
 
 def test_every_sampler_is_registered() -> None:
     kinds = {type(entry.sampler) for entry in SAMPLERS.values()}
-    for name in samplers.__all__:
+    for name in set(samplers.__all__) - {"Planner"}:
         kind = getattr(schedalg, name)
-        if hasattr(kind, "plan") and not inspect.isabstract(kind) and name != "Planner":
-            assert kind in kinds, name
+        assert not hasattr(kind, "plan") or kind in kinds, name
 
 
 @NOISE_FREE
@@ -100,7 +104,8 @@ def test_the_midpoint_method_is_of_order_2_on_what_is_no_gaussian() -> None:
 @NOISE_FREE
 def test_the_order_holds_for_two_peaks(entry: Entry) -> None:
     assert entry.order is not None
-    assert measured_order(entry.sampler, PEAKS, counts=(180, 360)) > entry.order - 0.15
+    measured = measured_order(entry.sampler, PEAKS, counts=(180, 360))
+    assert entry.order - 0.15 < measured < entry.order + 0.35
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
@@ -188,7 +193,7 @@ def test_a_point_is_recovered_on_every_schedule(entry: Entry) -> None:
             within = float(part.sigma[-1]) < 1e60 and float(part.alpha[-1]) > 1e-60
             if not known or not (within or part.alpha[-1] == 0):
                 continue
-            if (entry.uneven or tame(part)) and long_enough(entry.sampler, part):
+            if (entry.uneven or tame(part)) and takes(entry.sampler, part):
                 rtol = 1e-9 if entry.uneven else 1e-7
                 check_recovery(entry.sampler, part, rtol)
                 if part.origin.sigma > 0 and entry.sampler != DDPM("fixed_large"):
@@ -206,11 +211,10 @@ def test_arrays_of_any_library(lib: Library, entry: Entry) -> None:
 @EVERY
 def test_respacing_scales_threads_and_the_table(entry: Entry) -> None:
     check_respacing(entry.sampler)
-    if entry.sampler != DDPM("fixed_large"):  # the forward step's variance is the path's own
-        check_scales(entry.sampler)
+    check_scales(entry.sampler)
     check_threads(entry.sampler)
     for schedule in (FAST, Schedule.karras(12), Schedule.flow(12), FAST[2:].as_flow()):
-        if long_enough(entry.sampler, schedule):
+        if takes(entry.sampler, schedule):
             check_table(entry.sampler, schedule)
 
 
@@ -280,11 +284,11 @@ def test_zero_terminal_snr(entry: Entry) -> None:
 def test_one_and_two_steps(entry: Entry) -> None:
     """One step to clean data is the prediction; where two are too few, that is said."""
     one, two = FAST[[11]], FAST[[5, 11]]
-    if long_enough(entry.sampler, one):
+    if takes(entry.sampler, one):
         image = sample(lambda x, t: 0 * x + 0.25, one, entry.sampler, X, prediction="x0", noise=0)
         np.testing.assert_allclose(image, 0.25, rtol=1e-12)
-    if long_enough(entry.sampler, two):
-        assert isinstance(entry.sampler.plan(two), Plan)
+    if takes(entry.sampler, two):
+        check_recovery(entry.sampler, two)
 
 
 @EVERY
@@ -301,3 +305,72 @@ def test_gradients_reach_x_and_the_schedule(entry: Entry) -> None:
     assert torch.autograd.gradcheck(
         image, (log_snr.clone().requires_grad_(), x.clone().requires_grad_()), atol=1e-5
     )
+
+
+def test_gradients_are_right_where_the_log_snr_is_0() -> None:
+    """Where |v| and min(v, 0) have no derivative, and the step after is long."""
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([6.0, 3.0, 0.0, -3.0], dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda v: Schedule.from_log_snr(v).to_log_snr(), values
+    )
+    np.testing.assert_allclose(jacobian, np.eye(4), atol=1e-12)
+
+
+def test_an_undetermined_x0_is_an_error_with_a_gradient_too() -> None:
+    torch = pytest.importorskip("torch")
+    betas = torch.linspace(0.01, 0.3, 12, dtype=torch.float64, requires_grad=True)
+    x = torch.ones(1, 2, dtype=torch.float64)
+    for entry in SAMPLERS.values():
+        schedule = Schedule.from_betas(betas).rescale_zero_terminal_snr()
+        image = sample(lambda x, t: 0.3 * x, schedule, entry.sampler, x, prediction="v", noise=0)
+        (gradient,) = torch.autograd.grad(image.sum(), betas)
+        assert torch.isfinite(gradient).all()
+        with pytest.raises(ValueError, match="zero SNR"):
+            sample(lambda x, t: 0.3 * x, schedule, entry.sampler, x, noise=0)
+
+
+def test_weights_are_right_where_old_points_are_close_together() -> None:
+    """Against 60 digits: nodes a thousandth of a step apart, seen from elsewhere."""
+    log_snr = [9, 8.999, 5, 4.9999, 1, 0.99999, -3, -3.0001, -6, -7, -7.001, -9]
+    schedule = Schedule.from_log_snr(log_snr)[1:]
+    plan = DPMSolverPP(order=3).plan(schedule)
+    lam = [mpf(v) / 2 for v in reversed(log_snr)]
+    for row in range(2, len(plan)):
+        h = lam[row + 1] - lam[row]
+        nodes = [lam[row - j] - lam[row] for j in range(3)]
+        rise = -mp.expm1(-h)
+        moments = [rise, h - rise, h**2 - 2 * (h - rise)]
+        for j, node in enumerate(nodes):
+            one, two = (other for k, other in enumerate(nodes) if k != j)
+            weight = moments[2] - (one + two) * moments[1] + one * two * moments[0]
+            weight *= plan.schedule.alpha[::-1][row + 1] if row + 1 < 11 else schedule.origin.alpha
+            weight /= (node - one) * (node - two)
+            assert abs(plan.b[row, j] - weight) <= 4e-15 * abs(weight), (row, j)
+
+
+def test_tcd_with_no_noise_is_ddim() -> None:
+    base = Schedule.linear(1000)
+    fast = base.subsample(steps=4, spacing="trailing")
+    for sampler in (TCD(gamma=0.0), TCD(gamma=0.0, trained=base)):
+        plan = sampler.plan(fast)
+        assert not plan.c.any()
+        np.testing.assert_allclose(plan.b, DDIM().plan(fast).b, rtol=1e-15)
+
+
+def test_churn_may_be_walked_again() -> None:
+    """The noise that a part starts with is added at the end of the part before it."""
+    schedule = Schedule.karras(10)
+    sampler = Restart(Heun(s_churn=2.0, s_tmax=1.0), [(1, 4, 1)])
+    check_recovery(sampler, schedule)
+    check_variance(sampler, schedule[1:])
+    check_scales(sampler)
+
+
+def test_fixed_large_is_exact_for_data_of_unit_variance_in_every_scale() -> None:
+    base = Schedule.linear(1000)[[0, 3, 7, 50, 51, 300, 640, 999]][1:]
+    for schedule in (base, base.as_ve(), base.as_flow()):
+        data = Mixture([0.0], [1.0])
+        start, end = (data.marginal_std(p) ** 2 for p in (schedule[-1], schedule.origin))
+        variance = variance_after(DDPM("fixed_large"), schedule, data.denoiser(schedule), start)
+        assert variance == pytest.approx(end, rel=1e-12)

@@ -23,7 +23,9 @@ class LCM:
 
     Args:
         timestep_scaling: That of the boundary condition, 10 in the authors' code; None: f is the x0
-            prediction, which differs by 1e-5 or less at timesteps above 20.
+            prediction, which differs by 1e-5 or less at timesteps above 20. (At timestep 0 the
+            boundary condition is x itself, and the network's prediction goes unused: choose points
+            by "trailing" spacing.)
         sigma_data: sd, the standard deviation of the data in the boundary condition.
 
     Raises:

@@ -4,9 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schedalg.plan import Plan
-from schedalg.samplers.dpm_solver import of_prediction
-from schedalg.samplers.exponential import noise_moments, remembered_noise, signal_ratio
-from schedalg.samplers.multistep import finite_length, orders, weights
+from schedalg.samplers.exponential import (
+    noise_moments,
+    of_prediction,
+    remembered_noise,
+    signal_ratio,
+)
+from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
 from schedalg.steps import Steps
 
@@ -56,7 +60,7 @@ class DEIS:
         order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)
         moments = noise_moments(steps, order)
-        w = weights(steps, finite_length(steps), orders(steps.finite, order), moments)
+        w = weights(steps, steps.finite_h, orders(steps.finite, order), moments)
         b = -steps.sigma_s[:, None] * w
         return Plan.of(
             schedule,

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from schedalg.arrays import Array, namespace
 from schedalg.plan import Plan
-from schedalg.samplers.exponential import remembered_noise, signal_ratio
+from schedalg.samplers.exponential import of_prediction, remembered_noise, signal_ratio
 from schedalg.samplers.options import checked_order, long_enough
 from schedalg.samplers.phi import phi
 from schedalg.samplers.singlestep import weights
@@ -90,8 +88,3 @@ def _stages(lengths: Sequence[Array]) -> list[list[Array]]:
         stages.append([xp.expm1(to_w) - slope_w, slope_w])
         stages.append([xp.expm1(h) - slope, xp.zeros_like(h), slope])
     return stages
-
-
-def of_prediction(steps: Steps, width: int) -> Array:
-    """Return rows that take the last prediction alone, in steps over an infinite distance."""
-    return steps.alpha_s[:, None] * steps.array(np.eye(1, width))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from schedalg.arrays import Array, flag, namespace
 from schedalg.plan import Plan
 from schedalg.samplers import multistep, singlestep
-from schedalg.samplers.dpm_solver import of_prediction
-from schedalg.samplers.exponential import data_moments, kept, new_noise
+from schedalg.samplers.exponential import data_moments, kept, new_noise, of_prediction
 from schedalg.samplers.options import checked_eta, checked_order, long_enough
 from schedalg.steps import Steps
 
@@ -91,7 +90,7 @@ class DPMSolverPP:
         orders = multistep.orders(
             steps.finite, self.order, lower_order_final=self.lower_order_final
         )
-        h = multistep.finite_length(steps)
+        h = steps.finite_h
         moments = data_moments(steps, self.order, self.eta)
         if self.order == 1:
             return moments[0][:, None]

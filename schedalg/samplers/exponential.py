@@ -16,14 +16,13 @@ import math
 import numpy as np
 
 from schedalg.arrays import Array, to_host
-from schedalg.samplers.multistep import finite_length
 from schedalg.samplers.phi import phi
 from schedalg.steps import Steps
 
 
 def data_moments(steps: Steps, count: int, eta: float = 0.0) -> list[Array]:
     """Return ∫ q e^(-q(h - u)) (u/h)^k du for k = 0 … count - 1, of every step."""
-    q, h = 1 + eta, finite_length(steps)
+    q, h = 1 + eta, steps.finite_h
     first = -steps.xp.expm1(-q * steps.h) if eta else steps.rise
     return [first] + [
         q * h * math.factorial(k) * phi(steps.xp, k + 1, -q * h) for k in range(1, count)
@@ -32,7 +31,7 @@ def data_moments(steps: Steps, count: int, eta: float = 0.0) -> list[Array]:
 
 def noise_moments(steps: Steps, count: int) -> list[Array]:
     """Return ∫ e^(h - u) (u/h)^k du for k = 0 … count - 1, of every step."""
-    h = finite_length(steps)
+    h = steps.finite_h
     return [h * math.factorial(k) * phi(steps.xp, k + 1, h) for k in range(count)]
 
 
@@ -61,3 +60,8 @@ def signal_ratio(steps: Steps) -> Array:
     """Return alpha_s / alpha_t, the coefficient of x in the noise form; 1 from pure noise."""
     signal = to_host(steps.alpha_t) > 0
     return steps.alpha_s / steps.where(signal, steps.alpha_t, steps.alpha_s)
+
+
+def of_prediction(steps: Steps, width: int) -> Array:
+    """Return rows that take the last prediction alone, in steps over an infinite distance."""
+    return steps.alpha_s[:, None] * steps.array(np.eye(1, width))

@@ -101,8 +101,3 @@ def _solve(gaps: Sequence[Array], moments: Sequence[Array], ahead: bool) -> list
         total = sum(c * moment for c, moment in zip(polynomial, moments, strict=True))
         result.append(total / scale)
     return result
-
-
-def finite_length(steps: Steps) -> Array:
-    """Return h with 1 in place of infinity, for formulas whose result is not used there."""
-    return steps.where(steps.finite, steps.h, 1.0)

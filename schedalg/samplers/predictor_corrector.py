@@ -13,7 +13,7 @@ import numpy as np
 from schedalg.arrays import Array, flag, integer, real_number
 from schedalg.plan import Plan
 from schedalg.samplers.exponential import data_moments, kept, new_noise
-from schedalg.samplers.multistep import finite_length, orders, weights
+from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import checked_order, long_enough
 from schedalg.steps import Steps
 
@@ -76,7 +76,7 @@ class UniPC:
         long_enough(schedule, self.order, self)
         steps = Steps.of(schedule)
         used = orders(steps.finite, self.order, lower_order_final=self.lower_order_final)
-        h = finite_length(steps)
+        h = steps.finite_h
         moments = data_moments(steps, self.order + 1)
         simple = [moments[0], (h if self.variant == "bh1" else steps.rise) / 2]
         predictor = _either(
@@ -151,7 +151,7 @@ class SASolver:
         """
         long_enough(schedule, self.order, self)
         steps, eta = Steps.of(schedule), self.tau**2
-        h = finite_length(steps)
+        h = steps.finite_h
         moments = data_moments(steps, max(self.order, self.corrector_order + 1), eta)
         used = orders(steps.finite, self.order)
         predictor = weights(steps, h, used, moments[: self.order])

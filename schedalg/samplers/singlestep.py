@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from schedalg.arrays import Array, to_host
-from schedalg.samplers.multistep import LARGEST, finite_length
+from schedalg.samplers.multistep import LARGEST
 from schedalg.steps import Steps
 
 #: The lengths of a step's parts -> for each part, the weights of the predictions up to its start,
@@ -57,7 +57,7 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
         growth: -1 where x is integrated with e^-h, as in the data form; 1 with e^h, in the noise
             form.
     """
-    xp, h = steps.xp, finite_length(steps)
+    xp, h = steps.xp, steps.finite_h
     of_parts = groups(steps.finite, order)
     rows, tables = [], []
     for size in range(1, order + 1):

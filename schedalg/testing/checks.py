@@ -1,5 +1,6 @@
 """Checks of samplers and parameterizations. Each raises AssertionError, and says what it found."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -11,7 +12,7 @@ from schedalg.model import Denoiser
 from schedalg.parameterization import Parameterization, Prediction, convert
 from schedalg.plan import Plan
 from schedalg.samplers.base import Planner, Sampler
-from schedalg.sampling import sample
+from schedalg.sampling import sample, sample_steps
 from schedalg.schedule import Schedule
 from schedalg.testing.data import Mixture
 from schedalg.testing.measures import GAUSSIAN, measured_order, variance_after
@@ -23,12 +24,15 @@ PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
 FAST = Schedule.linear(1000).subsample(steps=12)
 
 
-def check_sampler(sampler: AnySampler, *, order: int | None = None) -> None:
-    """Run every check that holds for any sampler; with an order, that of a noise-free one too.
+def check_sampler(
+    sampler: AnySampler, *, order: int | None = None, distilled: bool = False
+) -> None:
+    """Run the checks that a sampler for trained or distilled networks should pass.
 
     Args:
         sampler: An object with a table, or with the methods of the protocol.
-        order: The declared order.
+        order: The declared order, if it adds no noise; None: not measured.
+        distilled: See `check_marginals`.
 
     Raises:
         AssertionError: A check failed.
@@ -43,7 +47,7 @@ def check_sampler(sampler: AnySampler, *, order: int | None = None) -> None:
         check_recovery(sampler, schedule)
     check_arrays(sampler, x)
     check_arrays(sampler, x.astype(np.float32))
-    check_marginals(sampler)
+    check_marginals(sampler, distilled=distilled)
     check_respacing(sampler)
     check_scales(sampler)
     check_threads(sampler)
@@ -135,8 +139,8 @@ def check_marginals(sampler: AnySampler, *, distilled: bool = False) -> None:
         variance = variance_after(sampler, schedule, denoise, start)
         errors.append(abs(variance / end - 1))
     assert errors[-1] < 0.05, f"relative errors of the variance: {errors}"
-    for more, fewer in pairwise(errors):
-        assert fewer < max(0.6 * more, 1e-9), f"relative errors of the variance: {errors}"
+    for before, after in pairwise(errors):
+        assert after < max(0.6 * before, 1e-9), f"relative errors of the variance: {errors}"
 
 
 def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None:
@@ -225,7 +229,7 @@ def check_scales(sampler: AnySampler) -> None:
 
 
 def check_threads(sampler: AnySampler) -> None:
-    """Check that runs at the same time do not disturb each other.
+    """Check that runs at the same time do not disturb each other: in turns, and in threads.
 
     Example:
         >>> from schedalg import PNDM
@@ -234,13 +238,21 @@ def check_threads(sampler: AnySampler) -> None:
     """
     x = np.random.default_rng(3).standard_normal((4, 3))
 
+    def walk(seed: int) -> Iterator[np.ndarray]:
+        return sample_steps(lambda x, t: np.sin(x), FAST, sampler, x + seed, noise=seed)
+
     def image(seed: int) -> np.ndarray:
-        return np.asarray(sample(lambda x, t: np.sin(x), FAST, sampler, x + seed, noise=seed))
+        return list(walk(seed))[-1]
 
     expected = [image(seed) for seed in range(8)]
+    # A step of each in turn: what is kept on the sampler would go from one to the others.
+    for steps in zip(*map(walk, range(8)), strict=True):
+        together = steps
     with ThreadPoolExecutor(8) as pool:
-        for one, other in zip(expected, pool.map(image, range(8)), strict=True):
-            np.testing.assert_array_equal(one, other)
+        threads = list(pool.map(image, range(8)))
+    for one, turn, thread in zip(expected, together, threads, strict=True):
+        np.testing.assert_array_equal(turn, one, err_msg="runs that take turns")
+        np.testing.assert_array_equal(thread, one, err_msg="runs in threads")
 
 
 def check_table(sampler: Planner, schedule: Schedule) -> None:
@@ -296,6 +308,8 @@ def check_parameterization(
     schedule = Schedule.cosine(50) if schedule is None else schedule
     x0, eps = np.random.default_rng(0).standard_normal((2, 3, 2))
     for k, point in enumerate(schedule):
+        if point.alpha < 1e-6 * point.sigma:  # nothing of x0 is left to be read
+            continue
         x, output = schedule.add_noise(x0, eps, k), schedule.target(x0, eps, k, parameterization)
         denoise = Denoiser(lambda x, t, y=output: y, schedule, parameterization)
         # x0 is seen through alpha x0 + sigma eps, and through its rounding.

@@ -92,7 +92,7 @@ def variance_after(
         draws += 1
         return np.zeros_like(x)
 
-    _last(sample_steps(denoise, schedule, sampler, np.zeros((1, 1)), noise=counted))
+    sample(denoise, schedule, sampler, np.zeros((1, 1)), noise=counted)
     numbers: Iterator[int] = iter(range(1, draws + 1))
 
     def one_hot(x: np.ndarray) -> np.ndarray:
@@ -105,8 +105,3 @@ def variance_after(
     x[0] = 1
     result = sample(denoise, schedule, sampler, x, noise=one_hot)[:, 0]
     return float(result[0] ** 2 * start + (result[1:] ** 2).sum())
-
-
-def _last(walk: Iterator[Any]) -> None:
-    for _ in walk:
-        pass
