@@ -7,12 +7,13 @@ from the root of the repository, with the packages that the tests need, and matp
 """
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from schedalg import Schedule, sample
+from schedalg import Schedule, Tableau, sample
 from schedalg.testing import Mixture, measured_order
 from tests.samplers import SAMPLERS
 
@@ -24,11 +25,21 @@ DRAWN = ("DDIM", "Heun", "DPM-Solver-3", "DPM-Solver++ 2M", "DPM-Solver++ 3M", "
 COLOURS = ("#444444", "#999999", "#6a1b9a", "#1e88e5", "#00897b", "#d81b60", "#ffa000")
 
 
+def written(sampler: Any) -> str:
+    """Return how a sampler is made, with the arguments that differ from their defaults."""
+    arguments = [
+        f"{field.name}={value!r}" if not isinstance(value, Tableau) else "Tableau(...)"
+        for field in fields(sampler)
+        if field.init and (value := getattr(sampler, field.name)) != field.default
+    ]
+    return f"{type(sampler).__name__}({', '.join(arguments)})"
+
+
 def rows() -> str:
     """Return the lines of all samplers without noise."""
     lines = [
-        "| sampler | declared | measured, a Gaussian | measured, two peaks | calls, 12 steps |\n",
-        "| --- | --- | --- | --- | --- |\n",
+        "| | sampler | declared | measured, a Gaussian | measured, two peaks | calls, 12 steps |\n",
+        "| --- | --- | --- | --- | --- | --- |\n",
     ]
     for name, entry in SAMPLERS.items():
         if entry.order is None:
@@ -54,11 +65,14 @@ def draw() -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
-    for name, colour in zip(DRAWN, COLOURS, strict=True):
+    for name, colour, mark in zip(DRAWN, COLOURS, "osv^D*P", strict=True):
         entry = SAMPLERS[name]
         points = [error(entry.sampler, steps) for steps in (6, 12, 24, 48, 96, 192)]
         label = f"{name} (order {entry.order})"
-        axes.loglog(*zip(*points, strict=True), "o-", color=colour, label=label, markersize=4)
+        axes.loglog(*zip(*points, strict=True), f"{mark}-", color=colour, label=label, markersize=5)
+    axes.set_xticks(
+        [6, 12, 24, 48, 96, 192, 384], labels=["6", "12", "24", "48", "96", "192", "384"]
+    )
     axes.set_xlabel("model calls")
     axes.set_ylabel("largest error of x")
     axes.set_title("Two Gaussian peaks, from noise to a log-SNR of 2", fontsize=10)

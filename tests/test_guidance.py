@@ -118,6 +118,32 @@ def test_guidance_by_the_score_is_bayes_rule(kind: str) -> None:
         )
 
 
+@pytest.mark.parametrize("base", [Schedule.karras(9), Schedule.flow(9)[:8], FAST])
+def test_guidance_by_the_mean_is_the_same_in_every_scale(base: Schedule) -> None:
+    """And is that of the same data and gradient for a network trained in another scale."""
+
+    def gradient(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return 0.3 - x
+
+    images = []
+    for schedule in (base.as_vp(), base.as_ve(), base.as_flow()):
+        guided = classifier_guidance(
+            Denoiser(lambda x, t: np.tanh(x), schedule, "v"), gradient, shift="mean"
+        )
+        images.append(sample(guided, schedule, DDPM(), X * schedule.sigma[-1], noise=2))
+    np.testing.assert_allclose(images[1], images[0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(images[2], images[0], rtol=1e-9, atol=1e-9)
+    # x0 + (sigma_s²/alpha_s) d log p / dx, with x in the variance-preserving scale.
+    denoise = Denoiser(lambda x, t: np.tanh(x), base, "v")
+    guided = classifier_guidance(denoise, gradient, shift="mean")
+    t, s = base[4], base.as_vp()[3]
+    unit = np.hypot(t.alpha, t.sigma)
+    seen = {"vp": 1 / unit, "ve": 1 / t.alpha, "flow": 1 / (t.alpha + t.sigma)}[base.network_kind]
+    slope = (0.3 - seen * X) * seen * unit
+    expected = denoise(X, t) + s.sigma**2 / s.alpha * slope
+    np.testing.assert_allclose(guided(X, t), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["vp", "ve"])
 def test_guidance_by_the_mean_adds_the_variance_times_the_gradient(kind: str) -> None:
     """As guided-diffusion's condition_mean, on the short schedule's posterior variance."""
@@ -248,3 +274,28 @@ def test_guidance_takes_part_in_gradients() -> None:
         image = sample(guided, schedule, DDPM(), torch.ones(1, 2, dtype=torch.float64), noise=0)
         (gradient,) = torch.autograd.grad(image.sum(), log_snr)
         assert torch.isfinite(gradient).all()
+
+
+def test_a_denoiser_serves_slices_of_its_schedule() -> None:
+    """Image to image with guidance in an interval, without making any of it again."""
+    y, n = np.arange(4.0), np.zeros(4)
+    strong = Denoiser(ClassifierFreeGuidance(conditional, 3.0, {"y": y}, {"y": n}), FAST)
+    weak = Denoiser(conditional, FAST, model_kwargs={"y": y})
+    guided = switch(strong, weak, 0.3, 5.0)
+    half = sample(guided, FAST[5:], DDIM(), X)
+    image = sample(guided, FAST[:5], DDIM(), half)
+    np.testing.assert_allclose(image, sample(guided, FAST, DDIM(), X), rtol=1e-9)
+    for other in (FAST[::2], FAST.as_ve(), Schedule.linear(12)):
+        with pytest.raises(ValueError, match="another schedule"):
+            sample(guided, other, DDIM(), X)
+
+
+def test_conditions_may_be_nested() -> None:
+    def model(x: Any, timesteps: Any, added: Any) -> Any:
+        assert added["size"] == (8, 8)
+        return x + added["text"][0][:, None, None]
+
+    y, n = np.arange(4.0), np.zeros(4)
+    cond, uncond = ({"added": {"text": [v], "size": (8, 8)}} for v in (y, n))
+    output = ClassifierFreeGuidance(model, 2.0, cond, uncond)(X, np.zeros(4))
+    np.testing.assert_allclose(output, X + 2 * y[:, None, None])

@@ -7,6 +7,7 @@ are kept in lists, weights come from numerical integration or from small linear 
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from schedalg import (
+    DDPM,
     DEIS,
     LCM,
     LMS,
@@ -24,6 +26,7 @@ from schedalg import (
     Euler,
     EulerAncestral,
     Heun,
+    RePaint,
     Restart,
     SASolver,
     Schedule,
@@ -142,14 +145,18 @@ def dpm_solver_pp_2s(s: Loop, x: np.ndarray) -> np.ndarray:
     return x if finite == s.steps else s.alpha[-1] * s.x0(x, s.steps - 1)
 
 
-def dpm_solver_3(s: Loop, x: np.ndarray) -> np.ndarray:
-    """Algorithm 2 of Lu et al., arXiv 2206.00927, over triples; pairs first where any are left."""
+def dpm_solver(order: int, s: Loop, x: np.ndarray) -> np.ndarray:
+    """Algorithms 1 and 2 of Lu et al., arXiv 2206.00927; what is left over comes first."""
     finite = s.steps - (s.sigma[-1] == 0)
-    sizes = {0: [], 1: [2, 2], 2: [2]}[finite % 3]
-    sizes = sizes + [3] * ((finite - sum(sizes)) // 3)
+    left: dict[int, list[int]] = {0: [], 1: [2, 2], 2: [2]} if order == 3 else {0: [], 1: [1]}
+    sizes = left[finite % order]
+    sizes = sizes + [order] * ((finite - sum(sizes)) // order)
     i = 0
     for size in sizes:
         t, j = s.eps(x, i), i + size
+        if size == 1:
+            x, i = s.ddim(x, t, i, j), j
+            continue
         h, first = s.lam[j] - s.lam[i], s.lam[i + 1] - s.lam[i]
         r1 = first / h
         u = s.alpha[i + 1] / s.alpha[i] * x - s.sigma[i + 1] * math.expm1(first) * t
@@ -302,38 +309,51 @@ def ancestral(s: Loop, x: np.ndarray) -> np.ndarray:
     return s.alpha[-1] * x
 
 
-def sa_solver(s: Loop, x: np.ndarray) -> np.ndarray:
-    """Algorithm 1 of Xue et al., arXiv 2309.05019: predictor 2, corrector 2, tau 0.7."""
-    q, eta = 1 + 0.7**2, 0.7**2
-    d: list[np.ndarray] = []
+def exponential_adams(
+    order: int, corrector: int, eta: float
+) -> Callable[[Loop, np.ndarray], np.ndarray]:
+    """Algorithm 1 of Xue et al., arXiv 2309.05019, eta for tau²; DPM-Solver++ if not corrected."""
+    q = 1 + eta
 
-    def move(x: np.ndarray, i: int, nodes: list[float], values: list[np.ndarray]) -> np.ndarray:
-        h = s.lam[i + 1] - s.lam[i]
-        after = s.sigma[i + 1] / s.sigma[i] * math.exp(-eta * h) * x
+    def move(s: Loop, x: np.ndarray, i: int, nodes: list[float], d: list[np.ndarray]) -> np.ndarray:
         a, b = s.lam[i], s.lam[i + 1]
-        for j, value in enumerate(values):
+        after = s.sigma[i + 1] / s.sigma[i] * math.exp(-eta * (b - a)) * x
+        for j, value in enumerate(d):
             weight = integrate(lagrange(nodes, j), a, b, lambda at: q * np.exp(-q * (b - at)))
             after = after + s.alpha[i + 1] * weight * value
         return after
 
-    before, fresh = x, np.zeros_like(x)
-    for i in range(s.steps):
-        now = s.x0(x, i)
-        if i > 0:
-            used = min(2, i)
-            nodes = [s.lam[i], *(s.lam[i - 1 - j] for j in range(used))]
-            x = move(before, i - 1, nodes, [now, *(d[-1 - j] for j in range(used))]) + fresh
-        d.append(now)
-        before = x
-        if s.sigma[i + 1] == 0:
-            return s.alpha[-1] * now
-        used = min(2, i + 1)
-        nodes = [s.lam[i - j] for j in range(used)]
-        x = move(x, i, nodes, [d[-1 - j] for j in range(used)])
-        h = s.lam[i + 1] - s.lam[i]
-        fresh = s.sigma[i + 1] * math.sqrt(-math.expm1(-2 * eta * h)) * next(s.noise)
-        x = x + fresh
-    return x
+    def run(s: Loop, x: np.ndarray) -> np.ndarray:
+        d: list[np.ndarray] = []
+        before, fresh = x, np.zeros_like(x)
+        for i in range(s.steps):
+            now = s.x0(x, i)
+            if i > 0 and corrector:
+                used = min(corrector, i)
+                nodes = [s.lam[i], *(s.lam[i - 1 - j] for j in range(used))]
+                values = [now, *(d[-1 - j] for j in range(used))]
+                x = move(s, before, i - 1, nodes, values) + fresh
+            d.append(now)
+            before = x
+            if s.sigma[i + 1] == 0:
+                return s.alpha[-1] * now
+            used = min(order, i + 1)
+            if used == 2 and order == 3 and not corrector:
+                # The second step of 3M is 2M's, with the slope taken half way.
+                h, h_before = s.lam[i + 1] - s.lam[i], s.lam[i] - s.lam[i - 1]
+                mixed = now + h / (2 * h_before) * (now - d[-2])
+                x = s.sigma[i + 1] / s.sigma[i] * math.exp(-eta * h) * x
+                x = x - s.alpha[i + 1] * math.expm1(-q * h) * mixed
+            else:
+                nodes = [s.lam[i - j] for j in range(used)]
+                x = move(s, x, i, nodes, [d[-1 - j] for j in range(used)])
+            if eta:
+                h = s.lam[i + 1] - s.lam[i]
+                fresh = s.sigma[i + 1] * math.sqrt(-math.expm1(-2 * eta * h)) * next(s.noise)
+                x = x + fresh
+        return x
+
+    return run
 
 
 def lcm(s: Loop, x: np.ndarray) -> np.ndarray:
@@ -363,7 +383,8 @@ LOOPS: dict[str, tuple[Any, Callable[[Loop, np.ndarray], np.ndarray]]] = {
     "DPM-Solver++ 2M": (DPMSolverPP(order=2), dpm_solver_pp_2m),
     "DPM-Solver++ SDE-2M": (DPMSolverPP(order=2, eta=1.0), sde_dpm_solver_pp_2m),
     "DPM-Solver++ 2S": (DPMSolverPP(order=2, singlestep=True), dpm_solver_pp_2s),
-    "DPM-Solver-3": (DPMSolver(order=3), dpm_solver_3),
+    "DPM-Solver-2": (DPMSolver(order=2), partial(dpm_solver, 2)),
+    "DPM-Solver-3": (DPMSolver(order=3), partial(dpm_solver, 3)),
     "UniPC-1": (UniPC(order=1), unipc("bh2", 1)),
     "UniPC-2": (UniPC(order=2), unipc("bh2", 2)),
     "UniPC-2 bh1": (UniPC(order=2, variant="bh1"), unipc("bh1", 2)),
@@ -371,11 +392,22 @@ LOOPS: dict[str, tuple[Any, Callable[[Loop, np.ndarray], np.ndarray]]] = {
     "LMS 2": (LMS(order=2), lms(2)),
     "LMS 4": (LMS(), lms(4)),
     "DEIS 2": (DEIS(order=2), deis(2)),
+    "DEIS 3": (DEIS(order=3), deis(3)),
     "DEIS 4": (DEIS(order=4), deis(4)),
     "PNDM": (PNDM(), pndm),
     "Heun": (Heun(), heun),
     "EulerAncestral": (EulerAncestral(), ancestral),
-    "SA-Solver": (SASolver(order=2, corrector_order=2, tau=0.7), sa_solver),
+    "DPM-Solver++ 3M": (DPMSolverPP(order=3), exponential_adams(3, 0, 0.0)),
+    "DPM-Solver++ SDE-3M": (DPMSolverPP(order=3, eta=1.0), exponential_adams(3, 0, 1.0)),
+    "SA-Solver": (SASolver(order=2, corrector_order=2, tau=0.7), exponential_adams(2, 2, 0.49)),
+    "SA-Solver 3, 1": (
+        SASolver(order=3, corrector_order=1, tau=0.6),
+        exponential_adams(3, 1, 0.36),
+    ),
+    "SA-Solver 4, 3": (
+        SASolver(order=4, corrector_order=3, tau=0.3),
+        exponential_adams(4, 3, 0.09),
+    ),
     "LCM": (LCM(timestep_scaling=10.0), lcm),
     "TCD": (TCD(gamma=0.3), tcd),
 }
@@ -469,6 +501,30 @@ def test_restart_walks_a_stretch_again() -> None:
     sampler = Restart(walk, [(2, 5, 2)])
     result = sample(model, path, sampler, X * 80, prediction="x0", noise=lambda x: next(draws))
     np.testing.assert_allclose(result, x, rtol=1e-10)
+
+
+def test_repaint_walks_every_stretch_again() -> None:
+    """Lugmayr et al., arXiv 2201.09865: up by jump_length from each of its multiples, times - 1."""
+    path = Schedule.linear(1000).subsample(steps=11)
+    rng = np.random.default_rng(9)
+    x, visited = X, []
+    for low, top in ((8, 11), (4, 9), (0, 5)):
+        for time in range(1 if top == 11 else 3):
+            if time > 0:
+                ratio = path[top - 1].alpha / path[low].alpha
+                noise = path[top - 1].sigma ** 2 - (ratio * path[low].sigma) ** 2
+                x = ratio * x + math.sqrt(noise) * rng.standard_normal(x.shape)
+            x = np.asarray(sample(network, path[low + 1 : top], DDPM(), x, noise=rng))
+            visited += path.timesteps[low + 1 : top][::-1].tolist()
+    x = np.asarray(sample(network, path[:1], DDPM(), x, noise=rng))
+    told: list[int] = []
+
+    def listening(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        told.append(int(timesteps[0]))
+        return network(x, timesteps)
+
+    sample(listening, path, RePaint(jump_length=4, times=3), X, noise=9)
+    assert told == [*visited, 0]
 
 
 def test_tcd_can_be_told_the_trained_schedule() -> None:

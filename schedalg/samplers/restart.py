@@ -80,6 +80,8 @@ class Restart:
         def plan(part: Schedule) -> Plan:
             return check_plan(self.sampler.plan(part), part)
 
+        if len(schedule) == 0:
+            return plan(schedule)
         top = len(schedule)
         plans = []
         for low, high, times in self.stretches:
@@ -147,8 +149,6 @@ def _check_planner(sampler: object) -> None:
 def joined(schedule: Schedule, plans: Sequence[Plan]) -> Plan:
     """Return the plans of parts of a schedule as one of the whole, each starting afresh."""
     walked = [plan for plan in plans if len(plan)]
-    if not walked:
-        return replace(plans[-1], schedule=schedule)
     # What a part does to x before its first row is done in the last row of the part before.
     plans = [_continued(plan, *following.start) for plan, following in pairwise(walked)] + walked[
         -1:

@@ -11,6 +11,7 @@ from schedalg.arrays import Array, namespace, to_host
 from schedalg.model import Denoiser
 from schedalg.parameterization import Parameterization, Prediction, convert
 from schedalg.plan import Plan
+from schedalg.point import Point
 from schedalg.samplers.base import Planner, Sampler
 from schedalg.sampling import sample, sample_steps
 from schedalg.schedule import Schedule
@@ -171,15 +172,14 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
             assert got == given, f"{part} {got} from {given}, for a prediction of {prediction}"
     result = to_host(sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
     rtol = 1e-11 if "64" in str(x.dtype) else tolerance
-    np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
     np.testing.assert_array_equal(to_host(x), before, err_msg="the sampler wrote to x")
+    np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
 
 
 def check_respacing(sampler: AnySampler) -> None:
-    """Check that a short schedule is as good as one made of the kept points' numbers, and no more.
+    """Check that on a respaced schedule the network is told the timesteps of the levels that it sees.
 
-    The network must see the same x at the same points, whether the schedule was respaced or is new:
-    a sampler that counts in timesteps, or looks for neighbours that were left out, fails.
+    And that the schedule is as good as a new one, made of the numbers of the kept points.
 
     Example:
         >>> from schedalg import DEIS
@@ -203,6 +203,21 @@ def check_respacing(sampler: AnySampler) -> None:
         images.append(sample(network, schedule, sampler, x, noise=7))
     np.testing.assert_allclose(images[1], images[0], rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(told[1], told[0], rtol=1e-9, err_msg="timesteps told")
+    visited: list[Point] = []
+
+    def expectation(x: np.ndarray, t: Point) -> np.ndarray:
+        visited.append(t)
+        return 0.3 * x
+
+    sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
+    for t in visited:
+        assert t.timestep is not None
+        assert kept[0] <= t.timestep <= kept[-1], f"timestep {t.timestep} of {kept}"
+        if t.timestep in kept:
+            trained = base[int(t.timestep)]
+            np.testing.assert_allclose(
+                (t.alpha, t.sigma), (trained.alpha, trained.sigma), rtol=1e-9, err_msg=str(t)
+            )
 
 
 def check_scales(sampler: AnySampler) -> None:
