@@ -46,7 +46,9 @@ def rows() -> str:
             continue
         gaussian = measured_order(entry.sampler, counts=(180, 360))
         peaks = measured_order(entry.sampler, PEAKS, counts=(180, 360))
-        lines.append(f"| {name} | {entry.order} | {gaussian:.2f} | {peaks:.2f} | {entry.calls} |\n")
+        cells = [name, f"`{written(entry.sampler)}`", entry.order]
+        cells += [f"{gaussian:.2f}", f"{peaks:.2f}", entry.calls]
+        lines.append(f"| {' | '.join(map(str, cells))} |\n")
     return "".join(lines)
 
 

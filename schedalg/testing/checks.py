@@ -177,7 +177,7 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
 
 
 def check_respacing(sampler: AnySampler) -> None:
-    """Check that on a respaced schedule the network is told the timesteps of the levels that it sees.
+    """Check that on a respaced schedule the network is told the timesteps of the levels it sees.
 
     And that the schedule is as good as a new one, made of the numbers of the kept points.
 
