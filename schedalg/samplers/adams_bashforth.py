@@ -79,9 +79,9 @@ class IPNDM:
 
     x_s = x_t + (tau_s - tau_t) Σ_j w_j slope_j with the constants 55/24, -59/24, 37/24, -9/24 (for
     order 4), in the coordinates of `LMS`, which is the same method with weights for uneven steps.
-    Of order 2 on grids that are not even in tau, whatever the number of slopes. One call a step; the
-    first steps are of lower order. It arrives at clean data with its full order; a step from pure
-    noise is DDIM's where tau is infinite there.
+    Of order 2 on grids that are not even in tau, whatever the number of slopes. One call a step;
+    the first steps are of lower order. It arrives at clean data with its full order; a step from
+    pure noise is DDIM's where tau is infinite there.
 
     Args:
         order: 1 to 4. None: 4, or as many as there are steps if these are fewer.
