@@ -374,3 +374,18 @@ def test_fixed_large_is_exact_for_data_of_unit_variance_in_every_scale() -> None
         start, end = (data.marginal_std(p) ** 2 for p in (schedule[-1], schedule.origin))
         variance = variance_after(DDPM("fixed_large"), schedule, data.denoiser(schedule), start)
         assert variance == pytest.approx(end, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "sampler", [pytest.param(e.sampler, id=n) for n, e in SAMPLERS.items() if e.calls == 12]
+)
+def test_no_step_looks_back_to_pure_noise(sampler: Any) -> None:
+    """After it, the table is that of the path without the point of pure noise."""
+    schedule = (
+        Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=10, spacing="trailing")
+    )
+    if getattr(sampler, "s_churn", 0):
+        pytest.skip("churn counts the steps")
+    whole, rest = sampler.plan(schedule), sampler.plan(schedule[:-1])
+    for name in ("a", "b", "c", "m_x", "m_d", "timesteps"):
+        np.testing.assert_allclose(getattr(whole, name)[1:], getattr(rest, name), rtol=1e-12)
