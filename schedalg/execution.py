@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
 
-#: What a difference of two equal float64 numbers, each of a few roundings, may leave of them.
-ROUNDING = 8e-16
-
-
 class Row(NamedTuple):
     """What is done with the network's output in one row, as numbers that multiply arrays.
 
@@ -223,12 +219,7 @@ def _rows(plan: "Plan", raw: bool, x: Array) -> list[Row]:
     of_x, of_output = plan.m_x, plan.m_d
     if raw:
         with np.errstate(invalid="ignore"):  # where x0 is not determined, which is found in time
-            direct, through = plan.m_x, plan.m_d * plan.c_x
-            of_x, of_output = direct + through, plan.m_d * plan.c_out
-            if isinstance(of_x, np.ndarray):
-                # The noise that an epsilon network puts out is remembered as it is: what is left
-                # of x is rounding, and would be multiplied by 1 / sigma.
-                of_x = np.where(np.abs(of_x) <= ROUNDING * np.abs(direct), 0.0, of_x)
+            of_x, of_output = plan.m_x + plan.m_d * plan.c_x, plan.m_d * plan.c_out
     newest = plan.b[:, 0]
     with np.errstate(invalid="ignore"):
         x_now, output_now = plan.a + newest * of_x, newest * of_output
