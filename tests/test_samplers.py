@@ -41,6 +41,7 @@ from schedalg.testing import (
 )
 from schedalg.testing.cases import cases, has_signal
 from tests.libraries import Library, lib
+from tests.registry import FAMILIES
 from tests.samplers import SAMPLERS, Entry
 
 __all__ = ["lib"]
@@ -389,3 +390,20 @@ def test_no_step_looks_back_to_pure_noise(sampler: Any) -> None:
     whole, rest = sampler.plan(schedule), sampler.plan(schedule[:-1])
     for name in ("a", "b", "c", "m_x", "m_d", "timesteps"):
         np.testing.assert_allclose(getattr(whole, name)[1:], getattr(rest, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("family", ["linear", "from_betas tiny", "cosine"])
+def test_columns_are_exact_however_short_the_step(family: str, eta: float) -> None:
+    """Of DDIM, in 60 digits, where 1 - alpha_t/alpha_s and the like would cancel."""
+    n = 1000
+    plan = DDIM(eta).plan(FAMILIES[family].make(n))
+    exact = [mpf(1), *FAMILIES[family].exact(n)][::-1]
+    for row in (0, 1, 500, n - 2):
+        now, then = exact[row], exact[row + 1]
+        std = eta * mp.sqrt((1 - then) * (1 - now * (1 - then) / (then * (1 - now))))
+        kept = mp.sqrt((1 - then) - std**2) / mp.sqrt(1 - now)
+        expected = (kept, mp.sqrt(then) - kept * mp.sqrt(now), std)
+        columns = (plan.a[row], plan.b[row, 0], plan.c[row])
+        for value, right in zip(columns, expected, strict=True):
+            assert abs(value - right) <= 4e-15 * abs(right), (row, value, right)
