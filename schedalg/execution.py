@@ -144,16 +144,16 @@ def _run(plan: "Plan", denoise: Denoiser, x: Array, draw: "Noise") -> Iterator[A
     c_in, c_x, c_out, alpha, sigma = (
         _numbers(getattr(plan, name), x) for name in ("c_in", "c_x", "c_out", "alpha", "sigma")
     )
-    reading = list(
-        zip(*(to_host(c).tolist() for c in (plan.c_in, plan.c_x, plan.c_out)), strict=True)
-    )
+    reading = np.stack([to_host(column) for column in (plan.c_in, plan.c_x, plan.c_out)], axis=1)
+    determined = np.isfinite(reading).all(axis=1).tolist()
     timesteps, step = plan.timesteps.tolist(), plan.step.tolist()
     learned = None if plan.log_variance is None else _numbers(plan.log_variance, x)
     x = _started(plan, x, draw)
     memories: list[Array | None] = []
     for k, row in enumerate(rows):
         if plain:
-            denoise.require_determined(reading[k], timesteps[k], alpha[k])
+            if not determined[k]:
+                denoise.require_determined(reading[k].tolist(), timesteps[k], alpha[k])
             output, variance = denoise.output(x, timesteps[k], c_in[k])
             if not raw:
                 output = denoise.bounded(c_x[k] * x + c_out[k] * output)
