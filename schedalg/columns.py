@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from schedalg import path
 from schedalg.arrays import (
     Array,
     as_array,
@@ -14,7 +15,7 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.schedule import Schedule
-from schedalg.steps import Steps, beside
+from schedalg.steps import beside, column_levels
 
 #: The columns of a plan that hold floats, in the order in which they are shown.
 FLOATS = ("alpha", "sigma", "c_in", "c_x", "c_out", "m_x", "m_d", "a", "b", "c", "log_variance")
@@ -45,8 +46,10 @@ class Levels(NamedTuple):
 
 def schedule_levels(schedule: Schedule) -> Levels:
     """Return the points of a schedule, the noisiest first."""
-    steps = Steps.of(schedule)
-    return Levels(schedule.timesteps[::-1], steps.alpha_t, steps.sigma_t)
+    levels = column_levels(schedule)
+    xp = namespace(levels.high)
+    alpha, sigma = path.alpha_sigma(xp, levels, schedule.kind)
+    return Levels(schedule.timesteps[::-1], xp.flip(alpha[1:]), xp.flip(sigma[1:]))
 
 
 def checked_column(name: str, values: Any, high: Array) -> Array:

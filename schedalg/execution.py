@@ -59,9 +59,7 @@ def walk(
     check_sample("x", x)
     if not isinstance(plan.schedule.levels.high, np.ndarray):
         namespace(x, plan.schedule.levels.high)  # raises if they are of two libraries
-    denoise = denoiser_for(model, plan.schedule, prediction, clip, model_kwargs)
-    if check_finite:
-        denoise = denoise.checked_by(FiniteOutput())
+    denoise = denoiser_for(model, plan.schedule, prediction, clip, check_finite, model_kwargs)
     if prediction is not None or isinstance(model, Denoiser):
         plan = plan.for_prediction(denoise.parameterization)
     return _run(plan, denoise, x, noise_for(x, noise))
@@ -72,6 +70,7 @@ def denoiser_for(
     schedule: "Schedule",
     prediction: Prediction | Parameterization | None,
     clip: Clip | None,
+    check_finite: bool,
     model_kwargs: Mapping[str, Any],
 ) -> Denoiser:
     """Return the network as a denoiser, or the denoiser that was given in its place.
@@ -82,7 +81,8 @@ def denoiser_for(
     """
     if not isinstance(model, Denoiser):
         meaning = "epsilon" if prediction is None else prediction
-        return Denoiser(model, schedule, meaning, clip=clip, model_kwargs=model_kwargs)
+        denoise = Denoiser(model, schedule, meaning, clip=clip, model_kwargs=model_kwargs)
+        return denoise.checked_by(FiniteOutput()) if check_finite else denoise
     if prediction not in (None, "epsilon") or clip is not None or model_kwargs:
         raise ValueError(
             "prediction, clip and keywords of the network belong to the Denoiser that is given"
@@ -91,7 +91,7 @@ def denoiser_for(
         raise ValueError(
             f"the denoiser is for another schedule: {model.schedule!r}, not {schedule!r}"
         )
-    return model
+    return model.checked_by(FiniteOutput()) if check_finite else model
 
 
 def _is_stretch(part: "Schedule", whole: "Schedule") -> bool:

@@ -1,12 +1,12 @@
 """A plan walked the other way: from an image to the noise that it comes from."""
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.columns import Levels, host_start
-from schedalg.parameterization import Prediction
+from schedalg.parameterization import PARAMETERIZATIONS, Prediction
 from schedalg.steps import beside
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def reversed_plan(plan: "Plan") -> "Plan":
 
 def _prediction(plan: "Plan") -> Prediction:
     """Return the name of what the network's output means, as the columns say."""
-    for name in get_args(Prediction):
+    for name in PARAMETERIZATIONS:
         if plan.for_prediction(name) == plan:
-            return name  # type: ignore[no-any-return]
+            return name
     raise ValueError(
         "the columns are those of a Parameterization without a name: walk the plan the other "
         "way first, and then call for_prediction"

@@ -17,7 +17,7 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.bounds import Clip
-from schedalg.execution import FiniteOutput, denoiser_for
+from schedalg.execution import denoiser_for
 from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, noise_for
 from schedalg.parameterization import Parameterization, Prediction, parameterization
@@ -146,9 +146,7 @@ def sample_steps(
         )
         total = len(np.unique(plan.step))
     else:
-        denoise = denoiser_for(model, schedule, prediction, clip, model_kwargs)
-        if check_finite:
-            denoise = denoise.checked_by(FiniteOutput())
+        denoise = denoiser_for(model, schedule, prediction, clip, check_finite, model_kwargs)
         walk = _walk(schedule, chosen, denoise, x, noise_for(x, noise))
         total = len(schedule)
     return _with_progress_bar(walk, total) if progress else walk

@@ -570,14 +570,18 @@ class Returns:
         return self.function(x)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_bad_input_is_named(name: str) -> None:
-    call, error, words = CASES[name]
+def check_named(call: Callable[[], Any], error: type[Exception], words: list[str]) -> None:
+    """Check that a call raises the error, and that its message holds the words."""
     with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named(name: str) -> None:
+    check_named(*CASES[name])
 
 
 def test_sample_steps_checks_before_the_first_step() -> None:

@@ -4,12 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schedalg.plan import Plan
-from schedalg.samplers.exponential import (
-    noise_moments,
-    of_prediction,
-    remembered_noise,
-    signal_ratio,
-)
+from schedalg.samplers.exponential import noise_form, noise_moments
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
 from schedalg.steps import Steps
@@ -61,10 +56,4 @@ class DEIS:
         steps = Steps.of(schedule)
         moments = noise_moments(steps, order)
         w = weights(steps, steps.finite_h, orders(steps.finite, order), moments)
-        b = -steps.sigma_s[:, None] * w
-        return Plan.of(
-            schedule,
-            a=steps.where(steps.finite, signal_ratio(steps), steps.sigma_s / steps.sigma_t),
-            b=steps.where(steps.finite, b, of_prediction(steps, order)),
-            memory=remembered_noise(steps, steps.finite),
-        )
+        return noise_form(schedule, steps, w)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from schedalg.arrays import Array, namespace
 from schedalg.plan import Plan
-from schedalg.samplers.exponential import of_prediction, remembered_noise, signal_ratio
+from schedalg.samplers.exponential import noise_form
 from schedalg.samplers.options import checked_order, long_enough
 from schedalg.samplers.phi import phi
 from schedalg.samplers.singlestep import weights
@@ -64,13 +64,8 @@ class DPMSolver:
         """
         long_enough(schedule, self.order, self)
         steps = Steps.of(schedule)
-        b = -steps.sigma_s[:, None] * weights(steps, self.order, _stages, growth=1.0)
-        return Plan.of(
-            schedule,
-            a=steps.where(steps.finite, signal_ratio(steps), steps.sigma_s / steps.sigma_t),
-            b=steps.where(steps.finite, b, of_prediction(steps, self.order)),
-            memory=remembered_noise(steps, steps.finite),
-        )
+        w = weights(steps, self.order, _stages, growth=1.0)
+        return noise_form(schedule, steps, w)
 
 
 def _stages(lengths: Sequence[Array]) -> list[list[Array]]:

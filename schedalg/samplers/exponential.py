@@ -12,12 +12,17 @@ Source: Lu et al., arXiv 2211.01095, proposition 4.1 and appendix B; Zhang and C
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schedalg.arrays import Array, to_host
+from schedalg.plan import Plan
 from schedalg.samplers.phi import phi
 from schedalg.steps import Steps
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Schedule
 
 
 def data_moments(steps: Steps, count: int, eta: float = 0.0) -> list[Array]:
@@ -48,7 +53,7 @@ def new_noise(steps: Steps, eta: float) -> Array | None:
     return steps.sigma_s * (-steps.xp.expm1(-2 * eta * steps.h)) ** 0.5
 
 
-def remembered_noise(steps: Steps, finite: np.ndarray) -> tuple[Array, Array]:
+def _remembered_noise(steps: Steps, finite: np.ndarray) -> tuple[Array, Array]:
     """Return what a row remembers: eps, or x0 in steps that are not finite."""
     return (
         steps.where(finite, 1 / steps.sigma_t, 0.0),
@@ -56,7 +61,7 @@ def remembered_noise(steps: Steps, finite: np.ndarray) -> tuple[Array, Array]:
     )
 
 
-def signal_ratio(steps: Steps) -> Array:
+def _signal_ratio(steps: Steps) -> Array:
     """Return alpha_s / alpha_t, the coefficient of x in the noise form; 1 from pure noise."""
     signal = to_host(steps.alpha_t) > 0
     return steps.alpha_s / steps.where(signal, steps.alpha_t, steps.alpha_s)
@@ -65,3 +70,22 @@ def signal_ratio(steps: Steps) -> Array:
 def of_prediction(steps: Steps, width: int) -> Array:
     """Return rows that take the last prediction alone, in steps over an infinite distance."""
     return steps.alpha_s[:, None] * steps.array(np.eye(1, width))
+
+
+def noise_form(schedule: "Schedule", steps: Steps, w: Array) -> Plan:
+    """Return x_s = (alpha_s/alpha_t) x_t - sigma_s Σ w_j eps_j as a table.
+
+    Steps over an infinite distance take the last x0 prediction in place of the noise.
+
+    Args:
+        schedule: The path.
+        steps: Its steps.
+        w: (N, m), weights of the last noise predictions, newest first.
+    """
+    b = -steps.sigma_s[:, None] * w
+    return Plan.of(
+        schedule,
+        a=steps.where(steps.finite, _signal_ratio(steps), steps.sigma_s / steps.sigma_t),
+        b=steps.where(steps.finite, b, of_prediction(steps, w.shape[1])),
+        memory=_remembered_noise(steps, steps.finite),
+    )
