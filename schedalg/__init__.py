@@ -1,5 +1,6 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
+from schedalg.backend import Backend, BackendStatus, backends
 from schedalg.bounds import DynamicThreshold
 from schedalg.columns import Levels
 from schedalg.guidance import ClassifierFreeGuidance, classifier_guidance, inpaint, switch
@@ -48,6 +49,8 @@ __all__ = [
     "LMS",
     "PNDM",
     "TCD",
+    "Backend",
+    "BackendStatus",
     "ClassifierFreeGuidance",
     "DPMSolver",
     "DPMSolverPP",
@@ -74,6 +77,7 @@ __all__ = [
     "Tableau",
     "TimestepRemap",
     "UniPC",
+    "backends",
     "classifier_guidance",
     "convert",
     "edm",

@@ -233,7 +233,7 @@ def check_like(what: str, result: object, x: Array) -> None:
 
     Raises:
         TypeError: It is no array, or of another library.
-        ValueError: Its shape or dtype differs.
+        ValueError: Its shape, dtype or device differs.
     """
     if not is_array(result):
         raise TypeError(f"{what} must be an array like x, got {_type_name(result)}")
@@ -247,6 +247,17 @@ def check_like(what: str, result: object, x: Array) -> None:
         if got != expected:
             shown = [tuple(v) if part == "shape" else v for v in (expected, got)]
             raise ValueError(f"{what} has the wrong {part}: expected {shown[0]}, got {shown[1]}")
+    if isinstance(x, np.ndarray) or array_api_compat.is_jax_array(x):
+        return  # NumPy has one device, and JAX moves arrays by itself
+    if array.device != x.device:
+        raise ValueError(f"{what} must be on x's device: expected {x.device}, got {array.device}")
+
+
+def is_like(result: Any, x: Array) -> bool:
+    """Whether the result surely is an array of x's type, shape, dtype and device; fast."""
+    if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
+        return False
+    return isinstance(x, np.ndarray) or bool(result.device == x.device)
 
 
 def described(value: Any) -> str:

@@ -3,12 +3,23 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from schedalg.arrays import Array, check_sample, in_unit, namespace, positive_number, real_number
 
 #: (low, high), or any function of an x0 prediction that returns one like it.
 Clip: TypeAlias = tuple[float, float] | Callable[[Array], Array]
+
+
+class Clamp(NamedTuple):
+    """Bounds of the x0 prediction that are the same for every element, such as (-1, 1)."""
+
+    low: float
+    high: float
+
+    def __call__(self, x0: Array) -> Array:
+        """Return the prediction within the bounds."""
+        return namespace(x0).clip(x0, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -79,4 +90,4 @@ def bounding(clip: Any) -> Callable[[Array], Array] | None:
     low, high = real_number("clip[0]", low), real_number("clip[1]", high)
     if not low < high:
         raise ValueError(f"clip must be (low, high) with low < high, got {clip!r}")
-    return lambda x0: namespace(x0).clip(x0, low, high)
+    return Clamp(low, high)

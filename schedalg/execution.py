@@ -1,47 +1,25 @@
 """Running a plan: what is left to do when the table is made."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
-    carries_gradient,
-    check_sample,
-    is_array,
-    multiplier,
-    namespace,
-    to_host,
-)
-from schedalg.bounds import Clip
+from schedalg import philox
+from schedalg.arrays import Array, check_sample, is_array, multiplier, namespace, to_host
+from schedalg.backend import Backend, Update, backend_for
+from schedalg.bounds import Clamp, Clip
+from schedalg.combination import given, weighted, widened
 from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, noise_for
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.point import Point
+from schedalg.rows import numbers_of, rows_of
 
 if TYPE_CHECKING:
     from schedalg.plan import Plan
     from schedalg.samplers.base import Noise
     from schedalg.schedule import Schedule
-
-
-class Row(NamedTuple):
-    """What is done with the network's output in one row, as numbers that multiply arrays.
-
-    Attributes:
-        x: Coefficient of x in the new x.
-        output: Coefficient of the row's output (or of its x0 prediction, see `_rows`).
-        memories: (coefficient, how many rows back) of the earlier memories.
-        noise: Coefficient of the noise; 0 where none is drawn.
-        memory: (coefficient of x, of the output) in what is remembered, if any later row asks.
-    """
-
-    x: Any
-    output: Any
-    memories: list[tuple[Any, int]]
-    noise: Any
-    memory: tuple[Any, Any] | None
 
 
 def walk(
@@ -54,15 +32,19 @@ def walk(
     noise: NoiseSource,
     check_finite: bool,
     model_kwargs: Mapping[str, Any],
+    reuse: bool,
 ) -> Iterator[Array]:
-    """Return an iterator over x after every step of a plan; arguments are checked at once."""
+    """Return an iterator over x after every step of a plan; arguments are checked at once.
+
+    With `reuse`, what it yields is overwritten two steps later: for those who want the last x only.
+    """
     check_sample("x", x)
     if not isinstance(plan.schedule.levels.high, np.ndarray):
         namespace(x, plan.schedule.levels.high)  # raises if they are of two libraries
     denoise = denoiser_for(model, plan.schedule, prediction, clip, check_finite, model_kwargs)
     if prediction is not None or isinstance(model, Denoiser):
         plan = plan.for_prediction(denoise.parameterization)
-    return _run(plan, denoise, x, noise_for(x, noise))
+    return _run(plan, denoise, x, noise_for(x, noise), reuse)
 
 
 def denoiser_for(
@@ -134,124 +116,85 @@ class FiniteOutput:
         self.calls += 1
 
 
-def _run(plan: "Plan", denoise: Denoiser, x: Array, draw: "Noise") -> Iterator[Array]:
+def _run(
+    plan: "Plan", denoise: Denoiser, x: Array, source: "np.ndarray | Noise", reuse: bool
+) -> Iterator[Array]:
     """Yield x after the last row of every step."""
     # A network's own output enters the update with one coefficient; what was bounded or changed on
-    # the way is an x0 prediction, and enters with that of x0.
+    # the way is an x0 prediction, and enters with that of x0. Backends clamp it themselves.
     plain = type(denoise) is Denoiser
+    clamp = denoise.clip if plain and isinstance(denoise.clip, Clamp) else None
     raw = plain and denoise.clip is None
-    rows = _rows(plan, raw, x)
-    c_in, c_x, c_out, alpha, sigma = (
-        _numbers(getattr(plan, name), x) for name in ("c_in", "c_x", "c_out", "alpha", "sigma")
-    )
-    reading = np.stack([to_host(column) for column in (plan.c_in, plan.c_x, plan.c_out)], axis=1)
-    determined = np.isfinite(reading).all(axis=1).tolist()
-    timesteps, step = plan.timesteps.tolist(), plan.step.tolist()
-    learned = None if plan.log_variance is None else _numbers(plan.log_variance, x)
-    x = _started(plan, x, draw)
-    memories: list[Array | None] = []
-    for k, row in enumerate(rows):
-        if plain:
-            if not determined[k]:
-                denoise.require_determined(reading[k].tolist(), timesteps[k], alpha[k])
-            output, variance = denoise.output(x, timesteps[k], c_in[k])
-            if not raw:
-                output = denoise.bounded(c_x[k] * x + c_out[k] * output)
-        else:
-            output, variance = denoise.predict(x, Point(alpha[k], sigma[k], timesteps[k]))
-        memory = None if row.memory is None else _sum(row.memory, (x, output))
-        values = [x, output, *(memories[-back] for _, back in row.memories)]
-        after = _sum([row.x, row.output, *(weight for weight, _ in row.memories)], values)
-        if _given(row.noise):
-            deviation = row.noise
-            if learned is not None:
-                deviation = _learned(deviation, learned[k], variance, x)
-            after = after + deviation * draw(x)
-        memories.append(memory)
-        if len(memories) >= plan.b.shape[1]:
-            memories.pop(0)
-        x = after
-        if k + 1 == len(rows) or step[k + 1] != step[k]:
+    backend = backend_for(x)
+    rows = rows_of(plan, widened(x[:0, ...]), raw=raw, clip=clamp)
+    keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
+    update = backend.update(rows, x, keys, reuse=reuse)
+    if plain:
+        timesteps = backend.timesteps(plan.timesteps, x)
+        predict = _network(plan, denoise, x, update, timesteps, read=not raw and clamp is None)
+    else:
+        predict = _derived(plan, denoise, x)
+    step = plan.step.tolist()
+    x = _started(plan, x, keys, draw, backend)
+    for k, row in enumerate(rows.rows):
+        output, variance = predict(k, x)
+        noise = None
+        if given(row.noise):
+            noise = None if draw is None else draw(x)
+            if row.log_variance is not None and variance is None:
+                raise ValueError(
+                    "a learned variance needs a network whose output has twice the channels of x "
+                    f"on axis 1, and this one's has the shape of x, {tuple(x.shape)}"
+                )
+        x = update(k, x, output, variance, noise)
+        if k + 1 == len(step) or step[k + 1] != step[k]:
             yield x
 
 
-def _started(plan: "Plan", x: Array, draw: "Noise") -> Array:
-    scale, noise = (multiplier(value, x) for value in plan.start)
-    if _given(noise):
-        return scale * x + noise * draw(x)
-    return x if isinstance(scale, float) and scale == 1 else scale * x
+#: Calls the network of a row: returns its output, or its x0 prediction, and its variance.
+_Predict: TypeAlias = Callable[[int, Array], tuple[Array, Array | None]]
 
 
-def _learned(weight: Any, bounds: Any, variance: Array | None, x: Array) -> Array:
-    """Return the standard deviation that a network says, between two log-variances."""
-    if variance is None:
-        raise ValueError(
-            "a learned variance needs a network whose output has twice the channels of x on axis "
-            f"1, and this one's has the shape of x, {tuple(x.shape)}"
-        )
-    middle, half = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
-    return weight * namespace(x).exp((middle + half * variance) / 2)
+def _network(
+    plan: "Plan",
+    denoise: Denoiser,
+    x: Array,
+    update: Update,
+    timesteps: Sequence[Array],
+    *,
+    read: bool,
+) -> _Predict:
+    """Return a function that calls the network, and bounds its x0 prediction if `read` is set."""
+    reading = np.stack([to_host(column) for column in (plan.c_in, plan.c_x, plan.c_out)], axis=1)
+    determined = np.isfinite(reading).all(axis=1).tolist()
+    labels, alpha = plan.timesteps.tolist(), plan.alpha
+    like = widened(x[:0, ...])
+    c_x, c_out = (numbers_of(column, like) if read else [] for column in (plan.c_x, plan.c_out))
+
+    def predict(k: int, x: Array) -> tuple[Array, Array | None]:
+        if not determined[k]:
+            denoise.require_determined(reading[k].tolist(), labels[k], alpha[k])
+        output, variance = denoise.output(update.input(k, x), timesteps[k], labels[k])
+        if read:
+            output = denoise.bounded(weighted([(c_x[k], x), (c_out[k], output)]))
+        return output, variance
+
+    return predict
 
 
-def _sum(weights: Any, values: Any) -> Array:
-    """Return Σ weight value, without what is multiplied by 0."""
-    total = None
-    for weight, value in zip(weights, values, strict=True):
-        if _given(weight):
-            total = weight * value if total is None else total + weight * value
-    return 0.0 * values[0] if total is None else total
+def _derived(plan: "Plan", denoise: Denoiser, x: Array) -> _Predict:
+    """Return a function that asks a denoiser that was made from others."""
+    columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
+    points = [Point(*level) for level in zip(*columns, plan.timesteps.tolist(), strict=True)]
+    return lambda k, x: denoise.predict(x, points[k])
 
 
-def _given(weight: Any) -> bool:
-    """Whether a coefficient is to be multiplied with: no number 0. Arrays are not looked into."""
-    return not isinstance(weight, float) or weight != 0
-
-
-def _rows(plan: "Plan", raw: bool, x: Array) -> list[Row]:
-    """Return the rows with the steps from output to denoised to memory multiplied out.
-
-    Args:
-        plan: The table.
-        raw: Whether the network's output itself is combined with x, in place of the denoised
-            prediction.
-        x: What the numbers will multiply.
-    """
-    of_x, of_output = plan.m_x, plan.m_d
-    if raw:
-        with np.errstate(invalid="ignore"):  # where x0 is not determined, which is found in time
-            of_x, of_output = plan.m_x + plan.m_d * plan.c_x, plan.m_d * plan.c_out
-    newest = plan.b[:, 0]
-    with np.errstate(invalid="ignore"):
-        x_now, output_now = plan.a + newest * of_x, newest * of_output
-    later = _asked_for(to_host(plan.b))
-    columns = (x_now, output_now, plan.c, of_x, of_output)
-    now_x, now_output, noise, kept_x, kept_output = (_numbers(column, x) for column in columns)
-    weights, zero, noisy = _numbers(plan.b, x), to_host(plan.b) == 0, to_host(plan.c) != 0
-    return [
-        Row(
-            now_x[k],
-            now_output[k],
-            [(weights[k][j], j) for j in range(1, zero.shape[1]) if not zero[k, j]],
-            noise[k] if noisy[k] else 0.0,
-            (kept_x[k], kept_output[k]) if later[k] else None,
-        )
-        for k in range(len(plan))
-    ]
-
-
-def _asked_for(b: np.ndarray) -> np.ndarray:
-    """Return for each row whether a later one reads its memory."""
-    asked = np.zeros(len(b), dtype=bool)
-    for back in range(1, b.shape[1]):
-        asked[: max(len(b) - back, 0)] |= b[back:, back] != 0
-    return asked
-
-
-def _numbers(column: Array, x: Array) -> list[Any]:
-    """Return the entries of a column, ready to multiply x: floats, unless a gradient flows."""
-    if not carries_gradient(column):
-        return list(to_host(column).tolist())
-    return [
-        _numbers(entry, x) if entry.ndim else multiplier(entry, x)
-        for entry in (column[(k, ...)] for k in range(column.shape[0]))
-    ]
+def _started(
+    plan: "Plan", x: Array, keys: np.ndarray | None, draw: "Noise | None", backend: Backend
+) -> Array:
+    """Return x as the first row takes it."""
+    scale, noise = (multiplier(value, widened(x[:0, ...])) for value in plan.start)
+    if given(noise):
+        z = draw(x) if draw is not None else backend.normal(x, keys, philox.BEFORE)
+        return weighted([(scale, x), (noise, z)])
+    return x if isinstance(scale, float) and scale == 1 else weighted([(scale, x)])

@@ -20,7 +20,8 @@ from schedalg.arrays import (
     real_number,
     to_host,
 )
-from schedalg.model import Denoiser, Model, check_callable, check_denoiser, scale_to, told
+from schedalg.labels import told
+from schedalg.model import Denoiser, Model, check_callable, check_denoiser, scale_to
 from schedalg.point import Point
 from schedalg.samplers.base import Denoise
 from schedalg.schedule import Schedule

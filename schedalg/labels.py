@@ -6,12 +6,13 @@ the scale it was trained in: then the timestep follows from the point, and moves
 transform changes the noise.
 """
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from array_api_compat import device
 
 from schedalg import path
-from schedalg.arrays import Namespace, host_numbers, to_host
+from schedalg.arrays import Array, Namespace, host_numbers, integer_dtype, namespace, to_host
 from schedalg.twofold import Twofold
 
 #: A number for each point, or the rule that gives it: sigma / alpha, or sigma / (alpha + sigma).
@@ -57,3 +58,21 @@ def noise_level(xp: Namespace, levels: Twofold, rule: Literal["sigma", "flow_tim
 def take(labels: Labels, index: slice | np.ndarray) -> Labels:
     """Return the labels of the points chosen."""
     return labels[index] if isinstance(labels, np.ndarray) else labels
+
+
+def told(x: Array, timestep: int | float) -> Array:
+    """Return a timestep as a network is told it: one a sample, (B,), beside x."""
+    dtype = timestep_dtype(x, timestep)
+    return namespace(x).full((x.shape[0],), timestep, dtype=dtype, device=device(x))
+
+
+def timestep_dtype(x: Array, timestep: int | float) -> Any:
+    """Return the dtype in which a network with input x is told timesteps.
+
+    The library's integer for whole numbers; else x's own type, but at least float32, since half
+    precision has no room for 999.5.
+    """
+    xp = namespace(x)
+    if isinstance(timestep, int):
+        return integer_dtype(xp, device(x))
+    return x.dtype if x.dtype in (xp.float32, xp.float64) else xp.float32

@@ -14,14 +14,16 @@ from schedalg.arrays import (
     check_sample,
     checked_positions,
     described,
-    integer_dtype,
     is_array,
+    is_like,
     multiplier,
     namespace,
     positive_integer,
     to_host,
 )
 from schedalg.bounds import Clip, bounding
+from schedalg.combination import weighted, widened
+from schedalg.labels import timestep_dtype, told
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.path import Kind
 from schedalg.point import Point
@@ -179,24 +181,32 @@ class Denoiser:
             raise ValueError("t is clean data: it has no timestep to tell the network")
         columns = read_columns(self.parameterization, self.schedule, t.alpha, t.sigma)
         self.require_determined(columns, t.timestep, t.alpha)
-        c_in, c_x, c_out = (multiplier(column, x) for column in columns)
-        output, variance = self.output(x, t.timestep, c_in)
+        c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in columns)
+        seen = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
+        output, variance = self.output(seen, told(x, t.timestep), t.timestep)
         if isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0):
             return self.bounded(output), variance
-        return self.bounded(c_x * x + c_out * output), variance
+        return self.bounded(weighted([(c_x, x), (c_out, output)])), variance
 
-    def output(self, x: Array, timestep: int | float, c_in: Any) -> tuple[Array, Array | None]:
-        """Return the network's output at c_in x: its prediction, and its variance if it has one.
+    def output(
+        self, x: Array, timesteps: Array, timestep: int | float
+    ) -> tuple[Array, Array | None]:
+        """Return what the network says: its prediction, and its variance if it has one.
+
+        Args:
+            x: The network's input.
+            timesteps: What it is told, (B,).
+            timestep: The same as a number, for messages.
 
         Raises:
             TypeError: The network returns no array of x's library.
             ValueError: The output is not like x, and has not twice its channels either.
         """
-        timesteps = told(x, timestep)
-        seen = x if isinstance(c_in, float) and c_in == 1 else c_in * x
-        output = self.model(seen, timesteps, **self.model_kwargs)
+        output = self.model(x, timesteps, **self.model_kwargs)
         if self._check is not None:
             self._check(output, timestep)
+        if is_like(output, x):
+            return output, None
         prediction, variance = _split(output, x)
         check_like(f"model output at timestep {timestep}", prediction, x)
         return prediction, variance
@@ -360,24 +370,6 @@ def _split(output: Any, x: Array) -> tuple[Any, Array | None]:
     if tuple(output.shape) != doubled or channels == 0:
         return output, None
     return output[:, :channels, ...], output[:, channels:, ...]
-
-
-def told(x: Array, timestep: int | float) -> Array:
-    """Return a timestep as a network is told it: one a sample, (B,), beside x."""
-    dtype = timestep_dtype(x, timestep)
-    return namespace(x).full((x.shape[0],), timestep, dtype=dtype, device=device(x))
-
-
-def timestep_dtype(x: Array, timestep: int | float) -> Any:
-    """Return the dtype in which a network with input x is told timesteps.
-
-    The library's integer for whole numbers; else x's own type, but at least float32, since half
-    precision has no room for 999.5.
-    """
-    xp = namespace(x)
-    if isinstance(timestep, int):
-        return integer_dtype(xp, device(x))
-    return x.dtype if x.dtype in (xp.float32, xp.float64) else xp.float32
 
 
 def scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:

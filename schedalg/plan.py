@@ -308,6 +308,7 @@ class Plan:
             noise=noise,
             check_finite=check_finite,
             model_kwargs=model_kwargs,
+            reuse=True,
         )
         return execution.last(walk, x)
 

@@ -1,8 +1,8 @@
 """Running a sampler along a schedule: `sample`, and `sample_steps` to see every step."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import is_torch_array
@@ -19,7 +19,7 @@ from schedalg.arrays import (
 from schedalg.bounds import Clip
 from schedalg.execution import denoiser_for
 from schedalg.model import Denoiser, Model
-from schedalg.noise import NoiseSource, noise_for
+from schedalg.noise import NoiseSource, drawing
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan import Plan, check_plan
 from schedalg.point import Point
@@ -81,19 +81,9 @@ def sample(
         >>> sample(model, fast, DDIM(), np.ones((1, 2)), prediction="x0")
         array([[0., 0.]])
     """
-    steps = sample_steps(
-        model,
-        schedule,
-        sampler,
-        x,
-        prediction=prediction,
-        clip=clip,
-        noise=noise,
-        progress=progress,
-        check_finite=check_finite,
-        **model_kwargs,
-    )
-    return execution.last(steps, x)
+    meaning = _Meaning(prediction, clip, check_finite, model_kwargs)
+    walk = _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=True)
+    return execution.last(walk, x)
 
 
 def sample_steps(
@@ -127,27 +117,50 @@ def sample_steps(
         [[0.01]]
         [[0.]]
     """
+    meaning = _Meaning(prediction, clip, check_finite, model_kwargs)
+    return _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=False)
+
+
+class _Meaning(NamedTuple):
+    """What is done with the network's output before a sampler sees it."""
+
+    prediction: Prediction | Parameterization
+    clip: Clip | None
+    check_finite: bool
+    model_kwargs: Mapping[str, Any]
+
+
+def _steps(
+    model: Model | Denoiser,
+    schedule: Schedule,
+    sampler: Any,
+    x: Array,
+    meaning: _Meaning,
+    noise: NoiseSource,
+    progress: bool,
+    *,
+    reuse: bool,
+) -> Iterator[Array]:
+    """Return an iterator over x after every step; see `execution.walk` for `reuse`."""
     check_sample("x", x)
     check_schedule(schedule)
     _check_sampler(sampler)
-    parameterization(prediction)
-    chosen: Any = sampler
-    if _has_table(chosen):
-        plan = check_plan(chosen if isinstance(chosen, Plan) else chosen.plan(schedule), schedule)
-        walk = execution.walk(
-            plan,
-            model,
-            x,
-            prediction=prediction,
-            clip=clip,
-            noise=noise,
-            check_finite=check_finite,
-            model_kwargs=model_kwargs,
-        )
+    parameterization(meaning.prediction)
+    if _has_table(sampler):
+        own = sampler if isinstance(sampler, Plan) else sampler.plan(schedule)
+        plan = check_plan(own, schedule)
+        walk = execution.walk(plan, model, x, noise=noise, reuse=reuse, **meaning._asdict())
         total = len(np.unique(plan.step))
     else:
-        denoise = denoiser_for(model, schedule, prediction, clip, check_finite, model_kwargs)
-        walk = _walk(schedule, chosen, denoise, x, noise_for(x, noise))
+        denoise = denoiser_for(
+            model,
+            schedule,
+            meaning.prediction,
+            meaning.clip,
+            meaning.check_finite,
+            meaning.model_kwargs,
+        )
+        walk = _walk(schedule, sampler, denoise, x, drawing(x, noise))
         total = len(schedule)
     return _with_progress_bar(walk, total) if progress else walk
 

@@ -1,0 +1,126 @@
+"""The rows of a plan made ready to run: what is left to do with the output of each call."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from schedalg.arrays import Array, carries_gradient, multiplier, to_host
+
+if TYPE_CHECKING:
+    from schedalg.plan import Plan
+
+
+class Row(NamedTuple):
+    """What is done around one call of the network, as numbers that multiply arrays.
+
+    With d the output itself, or where `read` is given the x0 prediction c_x x + c_out output,
+    clamped:
+
+        memory = memory[0] x + memory[1] d
+        x      = x_weight x + d_weight d + Σ weight memory_{k - back} + noise z
+
+    Attributes:
+        c_in: What the network's input is: c_in x.
+        read: (c_x, c_out), or None.
+        x: Coefficient of x.
+        d: Coefficient of d.
+        memories: (coefficient, how many rows back) of what is read of earlier memories.
+        memory: Coefficients of x and d in what is remembered; None if no later row reads it.
+        noise: Coefficient of the noise; 0.0 where none is drawn.
+        log_variance: (middle, half width) of a learned log-variance l, which makes the coefficient
+            of the noise noise exp((middle + half l) / 2); or None.
+    """
+
+    c_in: Any
+    read: tuple[Any, Any] | None
+    x: Any
+    d: Any
+    memories: tuple[tuple[Any, int], ...]
+    memory: tuple[Any, Any] | None
+    noise: Any
+    log_variance: tuple[Any, Any] | None
+
+
+class Rows(NamedTuple):
+    """All rows of a run.
+
+    Attributes:
+        rows: In their order.
+        depth: How many rows back memories are read, at most.
+        clip: (low, high) for the x0 prediction, where rows have `read`; or None.
+        numbers: Whether all coefficients are floats. Elsewhere a gradient flows through them, and
+            they are arrays.
+    """
+
+    rows: list[Row]
+    depth: int
+    clip: tuple[float, float] | None
+    numbers: bool
+
+
+def rows_of(plan: "Plan", x: Array, *, raw: bool, clip: tuple[float, float] | None) -> Rows:
+    """Return the rows of a plan with the way from output to memory multiplied out.
+
+    Args:
+        plan: The table.
+        x: What the numbers will multiply, or any array of its library and dtype.
+        raw: Whether d is the network's own output, which is combined with x in one go. Otherwise it
+            is an x0 prediction.
+        clip: The bounds of x0, if the update is to read the output and clamp it.
+    """
+    of_x, of_d = plan.m_x, plan.m_d
+    with np.errstate(invalid="ignore"):  # where x0 is not determined, which is found in time
+        if raw:
+            of_x, of_d = plan.m_x + plan.m_d * plan.c_x, plan.m_d * plan.c_out
+        newest = plan.b[:, 0]
+        columns = {
+            "c_in": plan.c_in,
+            "c_x": plan.c_x,
+            "c_out": plan.c_out,
+            "x": plan.a + newest * of_x,
+            "d": newest * of_d,
+            "noise": plan.c,
+            "memory_x": of_x,
+            "memory_d": of_d,
+        }
+    of = {name: numbers_of(column, x) for name, column in columns.items()}
+    weights, read = numbers_of(plan.b, x), to_host(plan.b) != 0
+    noisy, asked = to_host(plan.c) != 0, _asked_for(to_host(plan.b))
+    learned = None if plan.log_variance is None else numbers_of(plan.log_variance, x)
+    rows = [
+        Row(
+            c_in=of["c_in"][k],
+            read=None if clip is None else (of["c_x"][k], of["c_out"][k]),
+            x=of["x"][k],
+            d=of["d"][k],
+            memories=tuple((weights[k][j], j) for j in range(1, read.shape[1]) if read[k, j]),
+            memory=(of["memory_x"][k], of["memory_d"][k]) if asked[k] else None,
+            noise=of["noise"][k] if noisy[k] else 0.0,
+            log_variance=None if learned is None else _middle_and_half(*learned[k]),
+        )
+        for k in range(len(plan))
+    ]
+    depth = max((back for row in rows for _, back in row.memories), default=0)
+    return Rows(rows, depth, clip, all(not carries_gradient(c) for c in columns.values()))
+
+
+def _middle_and_half(low: Any, high: Any) -> tuple[Any, Any]:
+    return (low + high) / 2, (high - low) / 2
+
+
+def _asked_for(b: np.ndarray) -> np.ndarray:
+    """Return for each row whether a later one reads its memory."""
+    asked = np.zeros(len(b), dtype=bool)
+    for back in range(1, b.shape[1]):
+        asked[: max(len(b) - back, 0)] |= b[back:, back] != 0
+    return asked
+
+
+def numbers_of(column: Array, x: Array) -> list[Any]:
+    """Return the entries of a column, ready to multiply x: floats, unless a gradient flows."""
+    if not carries_gradient(column):
+        return list(to_host(column).tolist())
+    return [
+        numbers_of(entry, x) if entry.ndim else multiplier(entry, x)
+        for entry in (column[(k, ...)] for k in range(column.shape[0]))
+    ]
