@@ -8,7 +8,7 @@ array-API operations.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -155,13 +155,14 @@ def backend_for(x: Array) -> Backend:
     """
     if isinstance(x, np.ndarray):
         return _REFERENCE
-    backend = _serving(type(x))
+    kind: Any = type(x)
+    backend = _serving(kind)
     backend.check(x)
     return backend
 
 
 @cache
-def _serving(kind: type) -> Backend:
+def _serving(kind: type[Any]) -> Backend:
     """Return the backend for a type of array, or one of the types that it derives from."""
     entries = _entries()
     for base in kind.__mro__:

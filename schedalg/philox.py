@@ -30,7 +30,7 @@ def normal(keys: np.ndarray, row: int, count: int) -> np.ndarray:
     Example:
         >>> import numpy as np
         >>> normal(np.array([[7, 0]], dtype=np.uint64), row=0, count=5).round(3)
-        array([[ 0.501,  2.063, -1.154,  0.363, -1.178]])
+        array([[-0.147,  0.502, -1.091,  0.738, -0.734]])
     """
     blocks = -(-count // 4)
     raw = np.empty((len(keys), 2 * blocks, 2), dtype=np.uint64)

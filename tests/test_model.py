@@ -81,5 +81,5 @@ def test_remapped_loop_is_the_sampler_s_loop() -> None:
         x = FAST.posterior_mean_coef1[k] * x0 + FAST.posterior_mean_coef2[k] * x
         if k:
             x = x + np.sqrt(betas[k]) * rng.standard_normal(x.shape)
-    result = sample(told, FAST, DDPM("fixed_large"), X, noise=4)
+    result = sample(told, FAST, DDPM("fixed_large"), X, noise=np.random.default_rng(4))
     np.testing.assert_allclose(result, x, rtol=1e-10, atol=1e-10)

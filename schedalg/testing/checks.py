@@ -291,7 +291,8 @@ def check_table(sampler: Planner, schedule: Schedule) -> None:
     signal = float(to_host(schedule.alpha)[-1]) > 0
     for prediction in ("epsilon", "x0", "v") if signal else ("x0", "v"):
         images = [
-            sample(lambda x, t: np.sin(x), schedule, one, x, prediction=prediction, noise=3)
+            # Times sigma = 80, a steeper network would blow up the last digit.
+            sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
             for one in (sampler, protocol)
         ]
         np.testing.assert_allclose(

@@ -1,0 +1,1 @@
+"""schedalg's backend for CuPy."""

@@ -1,0 +1,208 @@
+"""The update as one kernel a step, with all numbers in a table on the device."""
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg import philox
+from schedalg.reference import Functional
+from schedalg.rows import Rows
+from schedalg_torch.eager import followed
+from schedalg_torch.layout import Layout
+
+#: Elements that a program of the kernel takes.
+_BLOCK = 1024
+
+
+@cache
+def kernels() -> ModuleType | None:
+    """Return the kernels, or None where Triton is not installed."""
+    try:
+        from schedalg_torch import kernel
+    except ImportError:
+        return None
+    return kernel
+
+
+class Fused:
+    """Updates tensors of one device by one launch a row, with no synchronization.
+
+    Args:
+        rows: The rows to run; all numbers.
+        x: What they will start from, which is not written to.
+        keys: The keys of noise that is made in the kernel, or None.
+        reuse: Whether x after a row may be written to two rows later. Otherwise it is a new tensor.
+        kernel: The module that holds the kernels.
+    """
+
+    def __init__(
+        self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, kernel: Any
+    ) -> None:
+        self.rows = rows
+        self.reuse = reuse
+        self.step = kernel.step
+        self.layout = Layout.of(x)
+        self.keys = keys
+        self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
+        self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
+        self.table = on_device(table(rows, kernel.COLUMNS), x, real_dtype(x))
+        self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
+        self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
+        self.own: list[Tensor] = []
+        scaled = any(row.c_in != 1 for row in rows.rows)
+        self.seen = self.layout.empty(x) if scaled else None
+        self.written = -1
+        self.now: tuple[Tensor, Tensor] | None = None
+        self.functional: Functional | None = None
+
+    def input(self, k: int, x: Tensor) -> Tensor:
+        """Return the network's input in row k: written by the row before it, but for the first."""
+        if self.seen is None:
+            return x
+        if self.functional is not None or followed(x):
+            return x * self.rows.rows[k].c_in
+        if self.written != k:
+            torch.mul(self.layout.flat(x), self.rows.rows[k].c_in, out=self.seen)
+        return self.layout.shaped(self.seen)
+
+    def __call__(
+        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+    ) -> Tensor:
+        """Return x after row k."""
+        if self.functional is None and followed(x, output, variance, noise):
+            self.functional = Functional(self.rows, self.keys)
+            if self.rows.depth:
+                recent = (self.ring[j % self.rows.depth] for j in range(k - self.rows.depth, k))
+                self.functional.memories = [self.layout.shaped(memory) for memory in recent]
+        if self.functional is not None:
+            after: Tensor = self.functional(k, x, output, variance, noise)
+            return after
+        flat = self.now[1] if self.now is not None and x is self.now[0] else self.layout.flat(x)
+        target = self._target(flat, output)
+        self.launch(self.positions[k], flat, target, output, variance, noise)
+        self.written = k + 1
+        self.now = self.layout.shaped(target), target
+        return self.now[0]
+
+    def launch(
+        self,
+        position: Tensor,
+        x: Tensor,
+        after: Tensor,
+        output: Tensor,
+        variance: Tensor | None,
+        noise: Tensor | None,
+    ) -> None:
+        """Take flat x through the row whose index `position` holds, on the device.
+
+        `after` may be x itself, and must share no memory with the output.
+        """
+        rows, layout = self.rows, self.layout
+        batch = layout.shape[0]
+        count = x.numel() // max(batch, 1)
+        if x.numel() == 0:
+            return
+        d = layout.batched(output)
+        v = None if variance is None else layout.batched(variance)
+        z = None if noise is None else layout.flat(noise)
+        low, high = rows.clip or (0.0, 0.0)
+        source = 0 if not any(row.noise for row in rows.rows) else 1 if self.keys is None else 2
+        self.step[(-(-count // _BLOCK), batch)](
+            x,
+            d,
+            d if v is None else v,
+            d if z is None else z,
+            after,
+            after if self.seen is None else self.seen,
+            self.ring,
+            self.table if self.key_words is None else self.key_words,
+            self.table,
+            position,
+            count,
+            layout.channels,
+            d.stride(0),
+            0 if v is None else v.stride(0),
+            x.numel(),
+            low,
+            high,
+            DEPTH=rows.depth,
+            READ=rows.clip is not None,
+            NOISE=source,
+            LEARNED=v is not None and rows.rows[0].log_variance is not None,
+            SEEN=self.seen is not None,
+            TOGETHER=layout.channels_last,
+            BLOCK=_BLOCK,
+            REAL=self.real,
+        )
+
+    def _target(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return memory to write x to, which neither x nor the output lies in."""
+        place = output.data_ptr()
+        for mine in self.own:
+            start = mine.data_ptr()
+            if start != x.data_ptr() and not start <= place < start + mine.nbytes:
+                return mine
+        new = torch.empty_like(x)
+        if self.reuse and len(self.own) < 2:
+            self.own.append(new)
+        return new
+
+
+def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
+    """Return the noise of a row, like x, made on its device."""
+    layout = Layout.of(x)
+    flat = layout.empty(x)
+    batch = x.shape[0]
+    count = flat.numel() // max(batch, 1)
+    position = -1 if row == philox.BEFORE else row
+    if flat.numel():
+        kernel.normal[(-(-count // _BLOCK), batch)](
+            flat,
+            on_device(keys.view(np.int64), x),
+            on_device(np.array([position]), x),
+            count,
+            layout.channels,
+            TOGETHER=layout.channels_last,
+            BLOCK=_BLOCK,
+            REAL=kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32,
+        )
+    return layout.shaped(flat)
+
+
+def table(rows: Rows, columns: tuple[str, ...]) -> np.ndarray:
+    """Return the rows' numbers as the kernel reads them, (K, columns + depth)."""
+    entries = np.zeros((len(rows.rows), len(columns) + rows.depth))
+    for k, row in enumerate(rows.rows):
+        following = rows.rows[k + 1].c_in if k + 1 < len(rows.rows) else 1.0
+        middle, half = row.log_variance or (0.0, 0.0)
+        values = {
+            "x": row.x,
+            "d": row.d,
+            "noise": row.noise,
+            "memory_x": row.memory[0] if row.memory else 0.0,
+            "memory_d": row.memory[1] if row.memory else 0.0,
+            "remembered": 1.0 if row.memory else 0.0,
+            "c_x": row.read[0] if row.read else 0.0,
+            "c_out": row.read[1] if row.read else 0.0,
+            "next_c_in": following,
+            "middle": middle,
+            "half": half,
+        }
+        entries[k, : len(columns)] = [values[name] for name in columns]
+        for weight, back in row.memories:
+            entries[k, len(columns) + (k - back) % rows.depth] = weight
+    return entries
+
+
+def real_dtype(x: Tensor) -> torch.dtype:
+    """Return the type in which x is computed with."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def on_device(values: np.ndarray, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return numbers beside x, sent without waiting for the device."""
+    return torch.tensor(values, dtype=dtype).to(x.device, non_blocking=True)

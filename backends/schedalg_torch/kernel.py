@@ -1,0 +1,162 @@
+"""The Triton kernel: everything that a step does to x but the network, in one pass over memory."""
+
+import triton
+import triton.language as tl
+
+#: The columns of the table that the kernel reads, one row of the plan each; after them come the
+#: weights of the ring's places, in their order.
+COLUMNS = (
+    "x",
+    "d",
+    "noise",
+    "memory_x",
+    "memory_d",
+    "remembered",
+    "c_x",
+    "c_out",
+    "next_c_in",
+    "middle",
+    "half",
+)
+_FIXED = tl.constexpr(len(COLUMNS))
+_TURN = tl.constexpr(6.283185307179586 / 2.0**64)
+
+
+@triton.jit
+def _philox(counter, row, key_0, key_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Return the four words of Philox4x64-10 for the counters (counter, row, 0, 0)."""
+    c0 = counter
+    c1 = tl.zeros_like(counter) + row
+    c2 = tl.zeros_like(counter)
+    c3 = tl.zeros_like(counter)
+    k0 = tl.zeros_like(counter) + key_0
+    k1 = tl.zeros_like(counter) + key_1
+    m0 = tl.full(counter.shape, 0xD2E7470EE14C6C93, tl.uint64)
+    m1 = tl.full(counter.shape, 0xCA5A826395121157, tl.uint64)
+    w0 = tl.full(counter.shape, 0x9E3779B97F4A7C15, tl.uint64)
+    w1 = tl.full(counter.shape, 0xBB67AE8584CAA73B, tl.uint64)
+    for _ in tl.static_range(10):
+        high_0, low_0 = tl.umulhi(m0, c0), m0 * c0
+        high_1, low_1 = tl.umulhi(m1, c2), m1 * c2
+        c0, c1, c2, c3 = high_1 ^ c1 ^ k0, low_1, high_0 ^ c3 ^ k1, low_0
+        k0 += w0
+        k1 += w1
+    return c0, c1, c2, c3
+
+
+@triton.jit
+def _pair(word, other, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
+    """Return the two normals of two words, by Box and Muller."""
+    # u and 1 - u, each to the last digit that REAL has: float32 cannot hold a u close to 1.
+    u = ((word >> 11).to(REAL) + 0.5) * 2.0**-53
+    rest = ((~word >> 11).to(REAL) + 0.5) * 2.0**-53
+    near = 1.0 - rest
+    exact = tl.where(near == 1.0, 1.0, near - 1.0)
+    log1p = tl.where(near == 1.0, -rest, tl.log(near) * (-rest / exact))
+    radius = tl.sqrt(-2.0 * tl.where(rest < 0.5, log1p, tl.log(u)))
+    angle = other.to(tl.int64, bitcast=True).to(REAL) * _TURN
+    return radius * tl.cos(angle), radius * tl.sin(angle)
+
+
+@triton.jit
+def _normal(start, row, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
+    """Return the elements start … start + BLOCK - 1 of a sample's noise; start divides by 4."""
+    counter = (start // 4 + 1 + tl.arange(0, BLOCK // 4)).to(tl.uint64)
+    key_0 = tl.load(keys + 2 * sample).to(tl.uint64, bitcast=True)
+    key_1 = tl.load(keys + 2 * sample + 1).to(tl.uint64, bitcast=True)
+    w0, w1, w2, w3 = _philox(counter, row.to(tl.uint64, bitcast=True), key_0, key_1)
+    z0, z1 = _pair(w0, w1, REAL)
+    z2, z3 = _pair(w2, w3, REAL)
+    return tl.interleave(tl.interleave(z0, z2), tl.interleave(z1, z3))
+
+
+@triton.jit
+def _place(j, count, channels):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Return where element j of a sample lies, if every `channels` elements lie together."""
+    places = count // channels
+    return (j % places) * channels + j // places
+
+
+@triton.jit
+def normal(after, keys, row_at, count, channels, TOGETHER: tl.constexpr, BLOCK: tl.constexpr, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, E501, N803
+    """Write the noise of a row."""
+    sample = tl.program_id(1)
+    start = tl.program_id(0) * BLOCK
+    j = start + tl.arange(0, BLOCK)
+    place = j
+    if TOGETHER:
+        place = _place(j, count, channels)
+    z = _normal(start, tl.load(row_at), keys, sample, BLOCK, REAL)
+    tl.store(after + sample.to(tl.int64) * count + place, z, mask=j < count)
+
+
+@triton.jit
+def step(  # type: ignore[no-untyped-def]  # noqa: ANN201
+    x,  # noqa: ANN001
+    d,  # noqa: ANN001
+    variance,  # noqa: ANN001
+    noise,  # noqa: ANN001
+    after,  # noqa: ANN001
+    seen,  # noqa: ANN001
+    ring,  # noqa: ANN001
+    keys,  # noqa: ANN001
+    table,  # noqa: ANN001
+    row_at,  # noqa: ANN001
+    count,  # noqa: ANN001
+    channels,  # noqa: ANN001
+    d_apart,  # noqa: ANN001
+    variance_apart,  # noqa: ANN001
+    ring_apart,  # noqa: ANN001
+    low,  # noqa: ANN001
+    high,  # noqa: ANN001
+    DEPTH: tl.constexpr,  # noqa: N803
+    READ: tl.constexpr,  # noqa: N803
+    NOISE: tl.constexpr,  # noqa: N803
+    LEARNED: tl.constexpr,  # noqa: N803
+    SEEN: tl.constexpr,  # noqa: N803
+    TOGETHER: tl.constexpr,  # noqa: N803
+    BLOCK: tl.constexpr,  # noqa: N803
+    REAL: tl.constexpr,  # noqa: N803
+):
+    """Take BLOCK elements of a sample through one row of the table; see `schedalg.rows.Row`."""
+    row = tl.load(row_at)
+    of = table + row * (_FIXED + DEPTH)
+    sample = tl.program_id(1)
+    start = tl.program_id(0) * BLOCK
+    j = start + tl.arange(0, BLOCK)
+    inside = j < count
+    place = j
+    if TOGETHER:
+        place = _place(j, count, channels)
+    batch = sample.to(tl.int64)
+    mine = batch * count + place
+    x_now = tl.load(x + mine, mask=inside, other=0.0).to(REAL)
+    d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
+    if READ:
+        d_now = tl.load(of + 6) * x_now + tl.load(of + 7) * d_now
+        d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
+    total = tl.load(of) * x_now + tl.load(of + 1) * d_now
+    for slot in tl.static_range(DEPTH):
+        weight = tl.load(of + _FIXED + slot)
+        if weight != 0.0:
+            memory = tl.load(ring + slot * ring_apart + mine, mask=inside, other=0.0)
+            total += weight * memory.to(REAL)
+    if NOISE != 0:
+        deviation = tl.load(of + 2)
+        if deviation != 0.0:
+            if NOISE == 1:
+                z = tl.load(noise + mine, mask=inside, other=0.0).to(REAL)
+            else:
+                z = _normal(start, row, keys, sample, BLOCK, REAL)
+            if LEARNED:
+                v = tl.load(variance + batch * variance_apart + place, mask=inside, other=0.0)
+                log_variance = tl.load(of + 9) + tl.load(of + 10) * v.to(REAL)
+                z *= tl.exp(0.5 * log_variance)
+            total += deviation * z
+    tl.store(after + mine, total, mask=inside)
+    if SEEN:
+        tl.store(seen + mine, tl.load(of + 8) * total, mask=inside)
+    if DEPTH > 0:
+        if tl.load(of + 5) != 0.0:
+            memory = tl.load(of + 3) * x_now + tl.load(of + 4) * d_now
+            tl.store(ring + (row % DEPTH) * ring_apart + mine, memory, mask=inside)

@@ -1,0 +1,61 @@
+"""How a sample lies in memory: everything is done on flat views, whatever the order of the axes."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+#: Anything of one shape; see `Layout.flat`.
+Shape: TypeAlias = torch.Size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An order of axes in which samples lie one after the other, without holes.
+
+    Attributes:
+        shape: (B, ...), as users see it.
+        channels_last: Whether axis 1 is the innermost. Otherwise the order is that of the axes.
+    """
+
+    shape: Shape
+    channels_last: bool
+
+    @classmethod
+    def of(cls, x: Tensor) -> "Layout":
+        """Return the layout in which x can be taken as it is, or else the order of its axes."""
+        if x.is_contiguous() or x.ndim < 3:
+            return cls(x.shape, False)
+        return cls(x.shape, x.movedim(1, -1).is_contiguous())
+
+    @property
+    def channels(self) -> int:
+        """How many elements of a sample lie together before the next place: 1 unless channels do."""
+        return self.shape[1] if self.channels_last else 1
+
+    def flat(self, x: Tensor) -> Tensor:
+        """Return a 1-D view in the order of memory; of a copy, if x does not lie so."""
+        return (x.movedim(1, -1) if self.channels_last else x).reshape(-1)
+
+    def batched(self, x: Tensor) -> Tensor:
+        """Return x as (B, elements), the elements of each sample lying in order; a view if it can.
+
+        The samples may be apart: the first half of the channels of a wider tensor is not copied.
+        """
+        if self.channels_last:
+            x = x.movedim(1, -1)
+        if not x[:1].is_contiguous():
+            x = x.contiguous()
+        return x.flatten(1) if x.ndim > 1 else x[:, None]
+
+    def shaped(self, flat: Tensor) -> Tensor:
+        """Return a flat tensor in its shape, as a view."""
+        if not self.channels_last:
+            return flat.view(self.shape)
+        batch, channels, *places = self.shape
+        return flat.view(batch, *places, channels).movedim(-1, 1)
+
+    def empty(self, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return new memory for x, flat."""
+        return torch.empty(self.shape.numel(), dtype=dtype or like.dtype, device=like.device)

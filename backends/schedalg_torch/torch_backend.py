@@ -1,0 +1,63 @@
+"""`TorchBackend`: which way of running a plan fits a tensor."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg.backend import Update
+from schedalg.labels import timestep_dtype
+from schedalg.noise import keyed_normal
+from schedalg.reference import Functional
+from schedalg.rows import Rows
+from schedalg_torch.eager import Eager, followed
+
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+#: Devices whose operations write where they are told to.
+_IN_PLACE = ("cpu", "cuda", "mps", "xpu")
+
+
+class TorchBackend:
+    """Runs plans on tensors of torch; see `schedalg.Backend`."""
+
+    name = "torch"
+
+    def unavailable(self) -> str | None:
+        """Return None: torch was imported."""
+        return None
+
+    def check(self, x: Tensor) -> None:
+        """Raise unless x is a dense tensor with data, in one of four dtypes.
+
+        Raises:
+            TypeError: The dtype is none of float16, bfloat16, float32 and float64.
+            ValueError: The tensor is on the meta device, or not strided.
+        """
+        if x.dtype not in _DTYPES:
+            allowed = ", ".join(str(dtype) for dtype in _DTYPES)
+            raise TypeError(f"x must be of one of the dtypes {allowed}; got {x.dtype}")
+        if x.layout is not torch.strided:
+            raise ValueError(f"x must be strided, got layout {x.layout}")
+        if x.device.type == "meta":
+            raise ValueError("x is on the device meta, which holds no data")
+
+    def timesteps(self, values: np.ndarray, x: Tensor) -> Sequence[Tensor]:
+        """Return what the network is told in each row: views of one table, uploaded at once."""
+        if not len(values):
+            return []
+        dtype = timestep_dtype(x, values[0].item())
+        table = torch.tensor(values, dtype=dtype).to(x.device, non_blocking=True)
+        return table[:, None].repeat(1, x.shape[0]).unbind()
+
+    def normal(self, x: Tensor, keys: np.ndarray, row: int) -> Tensor:
+        """Return the noise of a row, like x; see `schedalg.philox`."""
+        noise: Tensor = keyed_normal(x, keys, row)
+        return noise
+
+    def update(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> Update:
+        """Return what takes x through the rows."""
+        in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
+        if not in_place or followed(x) or torch.compiler.is_compiling():
+            return Functional(rows, keys)
+        return Eager(rows, x, keys, reuse=reuse)
