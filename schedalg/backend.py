@@ -6,9 +6,9 @@ an object with the members of `Backend`. Arrays of a library that nobody serves 
 array-API operations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -51,13 +51,12 @@ class Backend(Protocol):
 
     A backend does nothing but the arithmetic: the same rows on the same noise give the same x on
     every library, up to rounding (`schedalg.testing.check_backend`).
-
-    Attributes:
-        name: What to call it.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What to call it."""
+        ...
 
     def unavailable(self) -> str | None:
         """Return why the backend cannot run on this machine; None if it can."""
@@ -100,6 +99,38 @@ class Backend(Protocol):
             keys: (B, 2), uint64: make the noise from these. None: it will be given.
             reuse: Whether arrays that were returned may be written to in later rows. Otherwise the
                 user keeps them.
+        """
+        ...
+
+
+#: The network in a captured step: its input and what it is told → its output, and its variance.
+Network: TypeAlias = Callable[[Array, Array], tuple[Array, Array | None]]
+
+
+@runtime_checkable
+class Replaying(Protocol):
+    """A backend that can capture a step, the network included, and replay it for every row."""
+
+    def replay(
+        self,
+        rows: "Rows",
+        values: np.ndarray,
+        x: Array,
+        keys: np.ndarray | None,
+        network: Network,
+        /,
+    ) -> Array:
+        """Return x after the last row.
+
+        Args:
+            rows: The rows.
+            values: The timestep of each.
+            x: (B, ...), what they start from.
+            keys: The keys of the noise; None if no row has any.
+            network: The network, called as often as capturing needs.
+
+        Raises:
+            ValueError: Nothing can be captured where x is.
         """
         ...
 
@@ -172,7 +203,7 @@ def _serving(kind: type[Any]) -> Backend:
                 backend = _loaded(name)
                 reason = backend.unavailable()
             except Exception as error:
-                raise RuntimeError(f"the backend for {name} could not be loaded: {error}") from error
+                raise RuntimeError(f"the backend for {name} cannot be loaded: {error}") from error
             if reason is not None:
                 raise RuntimeError(f"the backend for {name} cannot run here: {reason}")
             return backend

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from schedalg.arrays import Array, check_sample, in_unit, namespace, positive_number, real_number
 
@@ -11,7 +11,8 @@ from schedalg.arrays import Array, check_sample, in_unit, namespace, positive_nu
 Clip: TypeAlias = tuple[float, float] | Callable[[Array], Array]
 
 
-class Clamp(NamedTuple):
+@dataclass(frozen=True)
+class Clamp:
     """Bounds of the x0 prediction that are the same for every element, such as (-1, 1)."""
 
     low: float

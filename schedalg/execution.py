@@ -1,13 +1,13 @@
 """Running a plan: what is left to do when the table is made."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from schedalg import philox
 from schedalg.arrays import Array, check_sample, is_array, multiplier, namespace, to_host
-from schedalg.backend import Backend, Update, backend_for
+from schedalg.backend import Replaying, Update, backend_for
 from schedalg.bounds import Clamp, Clip
 from schedalg.combination import given, weighted, widened
 from schedalg.model import Denoiser, Model
@@ -22,38 +22,96 @@ if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
 
+class Meaning(NamedTuple):
+    """What is done with the network's output before a sampler sees it; see `sample`.
+
+    Attributes:
+        prediction: What the output means. None: what the plan's columns say.
+        clip: Bounds of the x0 prediction, or a function of it.
+        check_finite: Whether to look for NaN and infinity.
+        model_kwargs: Handed to the network in every call.
+    """
+
+    prediction: Prediction | Parameterization | None
+    clip: Clip | None
+    check_finite: bool
+    model_kwargs: Mapping[str, Any]
+
+
 def walk(
     plan: "Plan",
     model: Model | Denoiser,
     x: Array,
-    *,
-    prediction: Prediction | Parameterization | None,
-    clip: Clip | None,
+    meaning: Meaning,
     noise: NoiseSource,
-    check_finite: bool,
-    model_kwargs: Mapping[str, Any],
+    *,
     reuse: bool,
 ) -> Iterator[Array]:
     """Return an iterator over x after every step of a plan; arguments are checked at once.
 
     With `reuse`, what it yields is overwritten two steps later: for those who want the last x only.
     """
+    plan, denoise = _prepared(plan, model, x, meaning)
+    return _run(plan, denoise, x, noise_for(x, noise), reuse)
+
+
+def captured(
+    plan: "Plan", model: Model | Denoiser, x: Array, meaning: Meaning, noise: NoiseSource
+) -> Array:
+    """Return x after the last row, by a step that the backend captures and replays.
+
+    Raises:
+        TypeError: As `sample`.
+        ValueError: As `sample`; or something would happen on the host between steps.
+    """
+    if meaning.check_finite:
+        raise ValueError("capture=True and check_finite=True: nothing is looked at between steps")
+    plan, denoise = _prepared(plan, model, x, meaning)
+    if type(denoise) is not Denoiser or not isinstance(denoise.clip, Clamp | None):
+        raise ValueError(
+            "capture=True takes a network, with clip=None or (low, high): what else is done to x0 "
+            "may differ from step to step"
+        )
+    keys = noise_for(x, noise)
+    if not isinstance(keys, np.ndarray):
+        raise ValueError("capture=True takes noise from a seed, or a list of seeds")
+    backend = backend_for(x)
+    if not isinstance(backend, Replaying):
+        raise ValueError(f"capture=True takes tensors on a CUDA device, and x is a {type(x)}")
+    for k, is_determined in enumerate(_determined(plan)):
+        if not is_determined:
+            _raise_undetermined(plan, denoise, k)
+    rows = rows_of(plan, widened(x[:0, ...]), raw=denoise.clip is None, clamp=denoise.clip)
+    if not rows.rows:
+        return x
+    x = _started(plan, x, keys, None, backend)
+
+    def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
+        output, variance = denoise.output(x, timesteps, "of a captured step")
+        if variance is None and rows.rows[0].log_variance is not None:
+            _raise_without_variance(x)
+        return output, variance
+
+    return backend.replay(rows, plan.timesteps, x, keys, network)
+
+
+def _prepared(
+    plan: "Plan", model: Model | Denoiser, x: Array, meaning: Meaning
+) -> tuple["Plan", Denoiser]:
+    """Return the plan with the columns of the network's prediction, and the denoiser."""
     check_sample("x", x)
     if not isinstance(plan.schedule.levels.high, np.ndarray):
         namespace(x, plan.schedule.levels.high)  # raises if they are of two libraries
-    denoise = denoiser_for(model, plan.schedule, prediction, clip, check_finite, model_kwargs)
-    if prediction is not None or isinstance(model, Denoiser):
+    denoise = denoiser_for(model, plan.schedule, meaning)
+    if meaning.prediction is not None or isinstance(model, Denoiser):
         plan = plan.for_prediction(denoise.parameterization)
-    return _run(plan, denoise, x, noise_for(x, noise), reuse)
+    return plan, denoise
 
 
 def denoiser_for(
     model: Model | Denoiser,
     schedule: "Schedule",
-    prediction: Prediction | Parameterization | None,
-    clip: Clip | None,
-    check_finite: bool,
-    model_kwargs: Mapping[str, Any],
+    meaning: Meaning,
 ) -> Denoiser:
     """Return the network as a denoiser, or the denoiser that was given in its place.
 
@@ -61,9 +119,10 @@ def denoiser_for(
         TypeError: The network cannot be called.
         ValueError: A denoiser is for another schedule, or comes with what only a network takes.
     """
+    prediction, clip, check_finite, model_kwargs = meaning
     if not isinstance(model, Denoiser):
-        meaning = "epsilon" if prediction is None else prediction
-        denoise = Denoiser(model, schedule, meaning, clip=clip, model_kwargs=model_kwargs)
+        said = "epsilon" if prediction is None else prediction
+        denoise = Denoiser(model, schedule, said, clip=clip, model_kwargs=model_kwargs)
         return denoise.checked_by(FiniteOutput()) if check_finite else denoise
     if prediction not in (None, "epsilon") or clip is not None or model_kwargs:
         raise ValueError(
@@ -102,7 +161,7 @@ class FiniteOutput:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, output: Any, timestep: int | float) -> None:
+    def __call__(self, output: Any, timestep: int | float | str) -> None:
         """Raise if the output holds NaN or infinity. What is no array is named by the caller.
 
         Raises:
@@ -126,7 +185,7 @@ def _run(
     clamp = denoise.clip if plain and isinstance(denoise.clip, Clamp) else None
     raw = plain and denoise.clip is None
     backend = backend_for(x)
-    rows = rows_of(plan, widened(x[:0, ...]), raw=raw, clip=clamp)
+    rows = rows_of(plan, widened(x[:0, ...]), raw=raw, clamp=clamp)
     keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
     update = backend.update(rows, x, keys, reuse=reuse)
     if plain:
@@ -134,7 +193,7 @@ def _run(
         predict = _network(plan, denoise, x, update, timesteps, read=not raw and clamp is None)
     else:
         predict = _derived(plan, denoise, x)
-    step = plan.step.tolist()
+    step = [*plan.step.tolist(), None]
     x = _started(plan, x, keys, draw, backend)
     for k, row in enumerate(rows.rows):
         output, variance = predict(k, x)
@@ -142,12 +201,9 @@ def _run(
         if given(row.noise):
             noise = None if draw is None else draw(x)
             if row.log_variance is not None and variance is None:
-                raise ValueError(
-                    "a learned variance needs a network whose output has twice the channels of x "
-                    f"on axis 1, and this one's has the shape of x, {tuple(x.shape)}"
-                )
+                _raise_without_variance(x)
         x = update(k, x, output, variance, noise)
-        if k + 1 == len(step) or step[k + 1] != step[k]:
+        if step[k + 1] != step[k]:
             yield x
 
 
@@ -165,16 +221,17 @@ def _network(
     read: bool,
 ) -> _Predict:
     """Return a function that calls the network, and bounds its x0 prediction if `read` is set."""
-    reading = np.stack([to_host(column) for column in (plan.c_in, plan.c_x, plan.c_out)], axis=1)
-    determined = np.isfinite(reading).all(axis=1).tolist()
-    labels, alpha = plan.timesteps.tolist(), plan.alpha
+    determined = _determined(plan)
+    unscaled = [isinstance(c_in, float) and c_in == 1 for c_in in numbers_of(plan.c_in, x)]
+    labels = plan.timesteps.tolist()
     like = widened(x[:0, ...])
     c_x, c_out = (numbers_of(column, like) if read else [] for column in (plan.c_x, plan.c_out))
 
     def predict(k: int, x: Array) -> tuple[Array, Array | None]:
         if not determined[k]:
-            denoise.require_determined(reading[k].tolist(), labels[k], alpha[k])
-        output, variance = denoise.output(update.input(k, x), timesteps[k], labels[k])
+            _raise_undetermined(plan, denoise, k)
+        seen = x if unscaled[k] else update.input(k, x)
+        output, variance = denoise.output(seen, timesteps[k], labels[k])
         if read:
             output = denoise.bounded(weighted([(c_x[k], x), (c_out[k], output)]))
         return output, variance
@@ -189,8 +246,26 @@ def _derived(plan: "Plan", denoise: Denoiser, x: Array) -> _Predict:
     return lambda k, x: denoise.predict(x, points[k])
 
 
+def _determined(plan: "Plan") -> list[bool]:
+    """Return for each row whether the network's output determines x0."""
+    columns = [np.isfinite(to_host(column)) for column in (plan.c_in, plan.c_x, plan.c_out)]
+    return list(np.logical_and.reduce(columns).tolist())
+
+
+def _raise_undetermined(plan: "Plan", denoise: Denoiser, k: int) -> None:
+    reading = [float(to_host(column)[k]) for column in (plan.c_in, plan.c_x, plan.c_out)]
+    denoise.require_determined(reading, plan.timesteps[k].item(), plan.alpha[k])
+
+
+def _raise_without_variance(x: Array) -> None:
+    raise ValueError(
+        "a learned variance needs a network whose output has twice the channels of x on axis 1, "
+        f"and this one's has the shape of x, {tuple(x.shape)}"
+    )
+
+
 def _started(
-    plan: "Plan", x: Array, keys: np.ndarray | None, draw: "Noise | None", backend: Backend
+    plan: "Plan", x: Array, keys: np.ndarray | None, draw: "Noise | None", backend: Any
 ) -> Array:
     """Return x as the first row takes it."""
     scale, noise = (multiplier(value, widened(x[:0, ...])) for value in plan.start)

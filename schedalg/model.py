@@ -189,14 +189,14 @@ class Denoiser:
         return self.bounded(weighted([(c_x, x), (c_out, output)])), variance
 
     def output(
-        self, x: Array, timesteps: Array, timestep: int | float
+        self, x: Array, timesteps: Array, timestep: int | float | str
     ) -> tuple[Array, Array | None]:
         """Return what the network says: its prediction, and its variance if it has one.
 
         Args:
             x: The network's input.
             timesteps: What it is told, (B,).
-            timestep: The same as a number, for messages.
+            timestep: The same for messages.
 
         Raises:
             TypeError: The network returns no array of x's library.
@@ -330,7 +330,7 @@ class _Derived(Denoiser):
 
 
 #: Is shown a network's output and the timestep, and raises if it does not like them.
-OutputCheck: TypeAlias = Callable[[Array, int | float], None]
+OutputCheck: TypeAlias = Callable[[Array, int | float | str], None]
 
 
 def read_columns(

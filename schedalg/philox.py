@@ -19,13 +19,14 @@ import numpy as np
 BEFORE = 2**64 - 1
 
 
-def normal(keys: np.ndarray, row: int, count: int) -> np.ndarray:
-    """Return the first elements of every sample in a row, (B, count), float64.
+def normal(keys: np.ndarray, row: int, count: int, *, single: bool = False) -> np.ndarray:
+    """Return the first elements of every sample in a row, (B, count).
 
     Args:
         keys: (B, 2), uint64.
         row: The row, from 0, or `BEFORE`.
         count: Number of elements of a sample.
+        single: Whether to return float32, with the sine and cosine taken in it. Otherwise float64.
 
     Example:
         >>> import numpy as np
@@ -37,13 +38,14 @@ def normal(keys: np.ndarray, row: int, count: int) -> np.ndarray:
     for key, words in zip(keys, raw, strict=True):
         philox = np.random.Philox(key=key, counter=np.array([0, row, 0, 0], dtype=np.uint64))
         words.reshape(-1)[:] = philox.random_raw(4 * blocks)
-    radius = (raw[..., 0] >> np.uint64(11)) + 0.5
-    radius *= 2.0**-53
-    np.log(radius, out=radius)
-    radius *= -2
-    np.sqrt(radius, out=radius)
-    angle = raw[..., 1].view(np.int64) * (2 * np.pi * 2.0**-64)
-    pairs = raw.view(np.float64)  # the words have been read
+    real = np.float32 if single else np.float64
+    u = (raw[..., 0] >> np.uint64(11)) + 0.5
+    u *= 2.0**-53
+    np.log(u, out=u)
+    u *= -2
+    radius = np.sqrt(u, out=u).astype(real, copy=False)
+    angle = (raw[..., 1].view(np.int64) * (2 * np.pi * 2.0**-64)).astype(real, copy=False)
+    pairs = np.empty(raw.shape, dtype=real)
     np.multiply(radius, np.cos(angle), out=pairs[..., 0])
     np.multiply(radius, np.sin(angle), out=pairs[..., 1])
     return pairs.reshape(len(keys), 4 * blocks)[:, :count]

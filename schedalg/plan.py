@@ -299,18 +299,8 @@ class Plan:
             >>> bool((DDIM().plan(s).run(model, x) == sample(model, s, DDIM(), x)).all())
             True
         """
-        walk = execution.walk(
-            self,
-            model,
-            x,
-            prediction=prediction,
-            clip=clip,
-            noise=noise,
-            check_finite=check_finite,
-            model_kwargs=model_kwargs,
-            reuse=True,
-        )
-        return execution.last(walk, x)
+        meaning = execution.Meaning(prediction, clip, check_finite, model_kwargs)
+        return execution.last(execution.walk(self, model, x, meaning, noise, reuse=True), x)
 
     reversed = inversion.reversed_plan
     to_dict = plan_text.to_dict

@@ -12,7 +12,7 @@ from schedalg.noise import keyed_normal
 from schedalg.rows import Row, Rows
 
 #: Elements that NumPy updates at a time, so that what is between two operations stays in the cache.
-BLOCK = 2**14
+BLOCK = 2**15
 
 
 class ReferenceBackend:
@@ -113,7 +113,8 @@ class InPlace:
             return x
         if self.seen is None or not self.reuse:
             self.seen = np.empty(x.shape, x.dtype)
-        return np.multiply(x, c_in, out=self.seen, dtype=self.wide, casting="same_kind")
+        np.multiply(x, c_in, out=self.seen, dtype=self.wide, casting="same_kind")
+        return self.seen
 
     def __call__(
         self,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from schedalg.arrays import Array, carries_gradient, multiplier, to_host
+from schedalg.bounds import Clamp
 
 if TYPE_CHECKING:
     from schedalg.plan import Plan
@@ -58,7 +59,7 @@ class Rows(NamedTuple):
     numbers: bool
 
 
-def rows_of(plan: "Plan", x: Array, *, raw: bool, clip: tuple[float, float] | None) -> Rows:
+def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
     """Return the rows of a plan with the way from output to memory multiplied out.
 
     Args:
@@ -66,7 +67,7 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clip: tuple[float, float] | No
         x: What the numbers will multiply, or any array of its library and dtype.
         raw: Whether d is the network's own output, which is combined with x in one go. Otherwise it
             is an x0 prediction.
-        clip: The bounds of x0, if the update is to read the output and clamp it.
+        clamp: The bounds of x0, if the update is to read the output and clamp it.
     """
     of_x, of_d = plan.m_x, plan.m_d
     with np.errstate(invalid="ignore"):  # where x0 is not determined, which is found in time
@@ -90,7 +91,7 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clip: tuple[float, float] | No
     rows = [
         Row(
             c_in=of["c_in"][k],
-            read=None if clip is None else (of["c_x"][k], of["c_out"][k]),
+            read=None if clamp is None else (of["c_x"][k], of["c_out"][k]),
             x=of["x"][k],
             d=of["d"][k],
             memories=tuple((weights[k][j], j) for j in range(1, read.shape[1]) if read[k, j]),
@@ -101,6 +102,7 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clip: tuple[float, float] | No
         for k in range(len(plan))
     ]
     depth = max((back for row in rows for _, back in row.memories), default=0)
+    clip = None if clamp is None else (clamp.low, clamp.high)
     return Rows(rows, depth, clip, all(not carries_gradient(c) for c in columns.values()))
 
 

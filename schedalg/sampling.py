@@ -1,8 +1,8 @@
 """Running a sampler along a schedule: `sample`, and `sample_steps` to see every step."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
@@ -17,7 +17,7 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.bounds import Clip
-from schedalg.execution import denoiser_for
+from schedalg.execution import Meaning, denoiser_for
 from schedalg.model import Denoiser, Model
 from schedalg.noise import NoiseSource, drawing
 from schedalg.parameterization import Parameterization, Prediction, parameterization
@@ -39,6 +39,7 @@ def sample(
     noise: NoiseSource = None,
     progress: bool = False,
     check_finite: bool = False,
+    capture: bool = False,
     **model_kwargs: Any,
 ) -> Array:
     """Walk a schedule from its noisiest point to its origin, and return x there.
@@ -57,11 +58,17 @@ def sample(
             or a `Parameterization` of your own.
         clip: (low, high), between which each x0 prediction is clamped; or a function of it, such as
             `DynamicThreshold()`.
-        noise: Where a stochastic sampler's noise comes from: a seed, a generator of NumPy or of x's
-            library, or a function of x. The same seed gives the same sample.
+        noise: Where a stochastic sampler's noise comes from. A seed, or a list of seeds, one a
+            sample: the noise is a function of the seed, the row of the table and the place in the
+            sample, so that a sample is the same in any batch, on any device and in any library
+            (with one seed, sample i is that of seed + i 2^64). Or a generator of NumPy or of x's
+            library, or a function of x. None: a seed that nobody knows.
         progress: Show a bar (needs tqdm).
         check_finite: Raise if the network returns NaN or infinity. Costs a pass over its output in
             each call, and a synchronization on a GPU.
+        capture: For tensors on a CUDA device: record one step, the network included, as a CUDA
+            graph, and replay it for all. The network is called three times whatever the number of
+            steps, must do the same work in each, and no gradient is followed.
         **model_kwargs: Handed to the network in every call.
 
     Returns:
@@ -81,9 +88,16 @@ def sample(
         >>> sample(model, fast, DDIM(), np.ones((1, 2)), prediction="x0")
         array([[0., 0.]])
     """
-    meaning = _Meaning(prediction, clip, check_finite, model_kwargs)
-    walk = _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=True)
-    return execution.last(walk, x)
+    meaning = Meaning(prediction, clip, check_finite, model_kwargs)
+    if not capture:
+        walk = _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=True)
+        return execution.last(walk, x)
+    if progress:
+        raise ValueError("capture=True and progress=True: there is nothing to see between steps")
+    plan = _table(schedule, sampler)
+    if plan is None:
+        raise ValueError("capture=True takes a sampler that has a table, a method plan")
+    return execution.captured(plan, model, x, meaning, noise)
 
 
 def sample_steps(
@@ -117,17 +131,8 @@ def sample_steps(
         [[0.01]]
         [[0.]]
     """
-    meaning = _Meaning(prediction, clip, check_finite, model_kwargs)
+    meaning = Meaning(prediction, clip, check_finite, model_kwargs)
     return _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=False)
-
-
-class _Meaning(NamedTuple):
-    """What is done with the network's output before a sampler sees it."""
-
-    prediction: Prediction | Parameterization
-    clip: Clip | None
-    check_finite: bool
-    model_kwargs: Mapping[str, Any]
 
 
 def _steps(
@@ -135,7 +140,7 @@ def _steps(
     schedule: Schedule,
     sampler: Any,
     x: Array,
-    meaning: _Meaning,
+    meaning: Meaning,
     noise: NoiseSource,
     progress: bool,
     *,
@@ -143,23 +148,13 @@ def _steps(
 ) -> Iterator[Array]:
     """Return an iterator over x after every step; see `execution.walk` for `reuse`."""
     check_sample("x", x)
-    check_schedule(schedule)
-    _check_sampler(sampler)
     parameterization(meaning.prediction)
-    if _has_table(sampler):
-        own = sampler if isinstance(sampler, Plan) else sampler.plan(schedule)
-        plan = check_plan(own, schedule)
-        walk = execution.walk(plan, model, x, noise=noise, reuse=reuse, **meaning._asdict())
+    plan = _table(schedule, sampler)
+    if plan is not None:
+        walk = execution.walk(plan, model, x, meaning, noise, reuse=reuse)
         total = len(np.unique(plan.step))
     else:
-        denoise = denoiser_for(
-            model,
-            schedule,
-            meaning.prediction,
-            meaning.clip,
-            meaning.check_finite,
-            meaning.model_kwargs,
-        )
+        denoise = denoiser_for(model, schedule, meaning)
         walk = _walk(schedule, sampler, denoise, x, drawing(x, noise))
         total = len(schedule)
     return _with_progress_bar(walk, total) if progress else walk
@@ -205,6 +200,20 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
         replace(point, alpha=xp.astype(point.alpha, x.dtype), sigma=xp.astype(point.sigma, x.dtype))
         for point in points
     ]
+
+
+def _table(schedule: Schedule, sampler: Any) -> Plan | None:
+    """Return the sampler's table for a schedule; None if it has none.
+
+    Raises:
+        TypeError: The schedule or the sampler is none.
+        ValueError: The table is for another schedule.
+    """
+    check_schedule(schedule)
+    _check_sampler(sampler)
+    if not _has_table(sampler):
+        return None
+    return check_plan(sampler if isinstance(sampler, Plan) else sampler.plan(schedule), schedule)
 
 
 def _has_table(sampler: object) -> bool:

@@ -213,7 +213,13 @@ def test_law_8_a_respaced_loop_is_the_loop_over_sparse_timesteps(
         return np.sin(3 * x) + 0.01 * timesteps[:, None]
 
     start = np.random.default_rng(1).standard_normal((2, 3))
-    result = sample(network, base.subsample(indices=kept), sampler, start, noise=np.random.default_rng(7))
+    result = sample(
+        network,
+        base.subsample(indices=kept),
+        sampler,
+        start,
+        noise=np.random.default_rng(7),
+    )
     assert told == set(kept)
 
     alphas_cumprod = base.to_alphas_cumprod()

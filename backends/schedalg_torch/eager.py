@@ -6,14 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from schedalg.combination import weighted
 from schedalg.noise import keyed_normal
 from schedalg.reference import Functional, deviation
-from schedalg.rows import Row, Rows
+from schedalg.rows import Rows
 from schedalg_torch.layout import Layout
 
 #: Up to this many elements, several memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
 _SMALL = 2**16
+
+
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 
 
 class Buffer(NamedTuple):
@@ -22,6 +26,15 @@ class Buffer(NamedTuple):
     tensor: Tensor
     flat: Tensor
     column: Tensor
+    start: int
+    end: int
+
+
+class Drawn(NamedTuple):
+    """Noise, and what to multiply it with."""
+
+    noise: Tensor
+    scale: float
 
 
 class Eager:
@@ -46,7 +59,8 @@ class Eager:
         self.depth = rows.depth + (rows.clip is not None) if rows.depth else 0
         size = self.layout.shape.numel()
         self.ring = torch.zeros(self.depth, size, dtype=x.dtype, device=x.device)
-        self.slots = [Buffer(slot, slot, slot[:, None]) for slot in self.ring.unbind()]
+        self.ring_t = self.ring.T
+        self.slots = [_buffer(slot, slot) for slot in self.ring.unbind()]
         self.joint = self._joint_weights() if size <= _SMALL and not self.half else {}
         self.one = torch.ones(1, dtype=x.dtype, device=x.device)
         self.own: list[Buffer] = []
@@ -61,106 +75,96 @@ class Eager:
         if c_in == 1:
             return x
         if self.functional is not None or followed(x):
-            return x * c_in
+            return weighted([(c_in, x)])  # type: ignore[no-any-return]
         if self.seen is None or not self.reuse:
             self.seen = self._new(x)
-        torch.mul(self._buffer(x).flat, c_in, out=self.seen.flat)
+        torch.mul(self.layout.flat(x), c_in, out=self.seen.flat)
         return self.seen.tensor
 
     def __call__(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is None and followed(x, output, variance, noise):
-            self.functional = Functional(self.rows, self.keys)
-            if self.depth:
-                recent = (self.ring[j % self.depth] for j in range(k - self.rows.depth, k))
-                self.functional.memories = [self.layout.shaped(memory) for memory in recent]
-        if self.functional is not None:
-            after: Tensor = self.functional(k, x, output, variance, noise)
-            return after
+        if self.functional is not None or followed(output, variance, noise):
+            return self._followed(k, x, output, variance, noise)
         row = self.rows.rows[k]
+        drawn = None
         if row.noise:
             if self.keys is not None:
                 noise = keyed_normal(x, self.keys, k)
             assert noise is not None
-            noise = self.layout.flat(noise * deviation(row, variance))
+            scale = deviation(row, variance)
+            if isinstance(scale, Tensor):
+                noise, scale = noise * scale, 1.0
+            drawn = Drawn(self.layout.flat(noise), scale)
+        now = self.now
+        if now is None or x is not now.tensor:
+            now = _buffer(x, self.layout.flat(x))
         d = self.layout.flat(output)
-        target = self._target(d, x)
-        slot = self.slots[k % self.depth] if row.memory is not None else None
+        target = self._target(now, d)
+        slot = None if row.memory is None else self.slots[k % self.depth]
         if self.half:
-            self._in_single_precision(k, row, self._buffer(x).flat, d, noise, target, slot)
+            self._in_single_precision(k, now, d, drawn, target, slot)
         else:
-            self._directly(k, row, self._buffer(x), d, noise, target, slot)
+            self._directly(k, now, d, drawn, target, slot)
         self.now = target
         return target.tensor
 
     def _directly(
-        self,
-        k: int,
-        row: Row,
-        x: Buffer,
-        d: Tensor,
-        noise: Tensor | None,
-        target: Buffer,
-        slot: Buffer | None,
+        self, k: int, x: Buffer, d: Tensor, drawn: Drawn | None, target: Buffer, slot: Buffer | None
     ) -> None:
-        """Write x after the row to target, and its memory to slot, in their own precision."""
-        if row.read is not None and self.rows.clip is not None:
-            remembered = slot is not None and row.memory == (0.0, 1.0)
-            x0 = slot if slot is not None and remembered else target
-            self._pair(x0, x, row.read[0], d, row.read[1])
-            d = x0.flat.clamp_(*self.rows.clip)
-            if slot is not None and row.memory is not None and not remembered:
-                self._pair(slot, x, row.memory[0], d, row.memory[1])
-                slot = None
-            elif remembered:
-                slot = None
-        self._pair(target, x, row.x, d, row.d)
-        weights = self.joint.get(k)
-        if weights is not None:
-            target.flat.addmv_(self.ring.T, weights)
+        """Write x after row k to target, and its memory to slot, in their own precision."""
+        row, clip, memory = self.rows.rows[k], self.rows.clip, self.rows.rows[k].memory
+        if row.read is not None and clip is not None:
+            x0 = slot if slot is not None and memory == (0.0, 1.0) else target
+            _pair(x0, x, row.read[0], d, row.read[1], self.one)
+            d = x0.flat.clamp_(*clip)
+            if slot is not None and memory is not None and x0 is target:
+                _pair(slot, x, memory[0], d, memory[1], self.one)
+            slot = None
+        _pair(target, x, row.x, d, row.d, self.one)
+        if k in self.joint:
+            target.flat.addmv_(self.ring_t, self.joint[k])
         else:
             for weight, back in row.memories:
                 target.flat.add_(self.slots[(k - back) % self.depth].flat, alpha=weight)
-        if noise is not None:
-            target.flat.add_(noise)
-        if slot is not None and row.memory is not None:
-            self._pair(slot, x, row.memory[0], d, row.memory[1])
+        if drawn is not None:
+            target.flat.add_(drawn.noise, alpha=drawn.scale)
+        if slot is not None and memory is not None:
+            _pair(slot, x, memory[0], d, memory[1], self.one)
 
     def _in_single_precision(
-        self,
-        k: int,
-        row: Row,
-        x: Tensor,
-        d: Tensor,
-        noise: Tensor | None,
-        target: Buffer,
-        slot: Buffer | None,
+        self, k: int, x: Buffer, d: Tensor, drawn: Drawn | None, target: Buffer, slot: Buffer | None
     ) -> None:
         """Do the same in float32 inside, each result rounded once."""
-        assert self.wide is not None
-        total = self.wide
-        if row.read is not None and self.rows.clip is not None:
-            total.copy_(x).mul_(row.read[0]).add_(d, alpha=row.read[1]).clamp_(*self.rows.clip)
-            d = total.clone()
-        total.copy_(x).mul_(row.x).add_(d, alpha=row.d)
+        row, total, clip = self.rows.rows[k], self.wide, self.rows.clip
+        assert total is not None
+        if row.read is not None and clip is not None:
+            d = total.copy_(x.flat).mul_(row.read[0]).add_(d, alpha=row.read[1]).clamp_(*clip)
+            d = d.clone()
+        total.copy_(x.flat).mul_(row.x).add_(d, alpha=row.d)
         for weight, back in row.memories:
             total.add_(self.slots[(k - back) % self.depth].flat, alpha=weight)
-        if noise is not None:
-            total.add_(noise)
+        if drawn is not None:
+            total.add_(drawn.noise, alpha=drawn.scale)
         target.flat.copy_(total)
         if slot is not None and row.memory is not None:
-            slot.flat.copy_(total.copy_(x).mul_(row.memory[0]).add_(d, alpha=row.memory[1]))
+            total.copy_(x.flat).mul_(row.memory[0]).add_(d, alpha=row.memory[1])
+            slot.flat.copy_(total)
 
-    def _pair(self, to: Buffer, x: Buffer, a: float, d: Tensor, b: float) -> None:
-        """Write a x + b d, without what is multiplied by 0."""
-        if a == 0:
-            torch.mul(d, b, out=to.flat)
-        elif b == 0:
-            torch.mul(x.flat, a, out=to.flat)
-        else:
-            torch.addr(x.column, d, self.one, beta=a, alpha=b, out=to.column)
+    def _followed(
+        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+    ) -> Tensor:
+        """Return x after row k by operations that can be followed, from here to the last row."""
+        if self.functional is None:
+            self.functional = Functional(self.rows, self.keys)
+            if self.depth:
+                self.functional.memories = [
+                    self.layout.shaped(self.ring[j % self.depth])
+                    for j in range(k - self.rows.depth, k)
+                ]
+        after: Tensor = self.functional(k, x, output, variance, noise)
+        return after
 
     def _joint_weights(self) -> dict[int, Tensor]:
         """Return the weights of all places of the ring, for rows that read two or more."""
@@ -173,34 +177,41 @@ class Eager:
                 joint[k] = weights.to(self.ring.device)
         return joint
 
-    def _buffer(self, x: Tensor) -> Buffer:
-        """Return x as a buffer."""
-        if self.now is None or x is not self.now.tensor:
-            flat = self.layout.flat(x)
-            self.now = Buffer(x, flat, flat[:, None])
-        return self.now
-
     def _new(self, like: Tensor) -> Buffer:
         flat = self.layout.empty(like)
-        return Buffer(self.layout.shaped(flat), flat, flat[:, None])
+        return _buffer(self.layout.shaped(flat), flat)
 
-    def _target(self, d: Tensor, x: Tensor) -> Buffer:
+    def _target(self, x: Buffer, d: Tensor) -> Buffer:
         """Return a buffer to write x to, which neither x nor the output lies in."""
         place = d.data_ptr()
         for mine in self.own:
-            start = mine.flat.data_ptr()
-            outside = not start <= place < start + mine.flat.nbytes
-            if mine.tensor is not x and outside:
+            if mine is not x and not mine.start <= place < mine.end:
                 return mine
-        new = self._new(x)
+        new = self._new(x.flat)
         if self.reuse and len(self.own) < 2:
             self.own.append(new)
         return new
 
 
+def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> None:
+    """Write a x + b d, without what is multiplied by 0."""
+    if a == 0:
+        torch.mul(d, b, out=to.flat)
+    elif b == 0:
+        torch.mul(x.flat, a, out=to.flat)
+    else:
+        torch.addr(x.column, d, one, beta=a, alpha=b, out=to.column)
+
+
+def _buffer(x: Tensor, flat: Tensor) -> Buffer:
+    start = flat.data_ptr()
+    return Buffer(x, flat, flat[:, None], start, start + flat.nbytes)
+
+
 def followed(*tensors: Tensor | None) -> bool:
     """Whether autograd, or a transform of `torch.func`, follows one of the tensors."""
-    given = [tensor for tensor in tensors if tensor is not None]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
-        return True
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in given)
+    grad = torch.is_grad_enabled()
+    for tensor in tensors:
+        if tensor is not None and ((grad and tensor.requires_grad) or _is_wrapped(tensor)):
+            return True
+    return False

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from schedalg import philox
+from schedalg.combination import weighted
+from schedalg.labels import timestep_dtype
 from schedalg.reference import Functional
 from schedalg.rows import Rows
 from schedalg_torch.eager import followed
@@ -16,6 +18,8 @@ from schedalg_torch.layout import Layout
 
 #: Elements that a program of the kernel takes.
 _BLOCK = 1024
+#: Said, because what Triton does unless told differs between its versions.
+_OPTIONS = {"enable_fp_fusion": True}
 
 
 @cache
@@ -64,7 +68,7 @@ class Fused:
         if self.seen is None:
             return x
         if self.functional is not None or followed(x):
-            return x * self.rows.rows[k].c_in
+            return weighted([(self.rows.rows[k].c_in, x)])  # type: ignore[no-any-return]
         if self.written != k:
             torch.mul(self.layout.flat(x), self.rows.rows[k].c_in, out=self.seen)
         return self.layout.shaped(self.seen)
@@ -73,7 +77,7 @@ class Fused:
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is None and followed(x, output, variance, noise):
+        if self.functional is None and followed(output, variance, noise):
             self.functional = Functional(self.rows, self.keys)
             if self.rows.depth:
                 recent = (self.ring[j % self.rows.depth] for j in range(k - self.rows.depth, k))
@@ -109,7 +113,6 @@ class Fused:
         d = layout.batched(output)
         v = None if variance is None else layout.batched(variance)
         z = None if noise is None else layout.flat(noise)
-        low, high = rows.clip or (0.0, 0.0)
         source = 0 if not any(row.noise for row in rows.rows) else 1 if self.keys is None else 2
         self.step[(-(-count // _BLOCK), batch)](
             x,
@@ -127,8 +130,6 @@ class Fused:
             d.stride(0),
             0 if v is None else v.stride(0),
             x.numel(),
-            low,
-            high,
             DEPTH=rows.depth,
             READ=rows.clip is not None,
             NOISE=source,
@@ -137,6 +138,7 @@ class Fused:
             TOGETHER=layout.channels_last,
             BLOCK=_BLOCK,
             REAL=self.real,
+            **_OPTIONS,
         )
 
     def _target(self, x: Tensor, output: Tensor) -> Tensor:
@@ -169,6 +171,7 @@ def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
             TOGETHER=layout.channels_last,
             BLOCK=_BLOCK,
             REAL=kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32,
+            **_OPTIONS,
         )
     return layout.shaped(flat)
 
@@ -176,6 +179,7 @@ def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
 def table(rows: Rows, columns: tuple[str, ...]) -> np.ndarray:
     """Return the rows' numbers as the kernel reads them, (K, columns + depth)."""
     entries = np.zeros((len(rows.rows), len(columns) + rows.depth))
+    low, high = rows.clip or (0.0, 0.0)
     for k, row in enumerate(rows.rows):
         following = rows.rows[k + 1].c_in if k + 1 < len(rows.rows) else 1.0
         middle, half = row.log_variance or (0.0, 0.0)
@@ -191,6 +195,8 @@ def table(rows: Rows, columns: tuple[str, ...]) -> np.ndarray:
             "next_c_in": following,
             "middle": middle,
             "half": half,
+            "low": low,
+            "high": high,
         }
         entries[k, : len(columns)] = [values[name] for name in columns]
         for weight, back in row.memories:
@@ -206,3 +212,9 @@ def real_dtype(x: Tensor) -> torch.dtype:
 def on_device(values: np.ndarray, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return numbers beside x, sent without waiting for the device."""
     return torch.tensor(values, dtype=dtype).to(x.device, non_blocking=True)
+
+
+def told(values: np.ndarray, x: Tensor) -> Tensor:
+    """Return what the network is told, (K, B), beside x: a row for each timestep."""
+    dtype = timestep_dtype(x, values[0].item())
+    return on_device(values, x, dtype)[:, None].repeat(1, x.shape[0])

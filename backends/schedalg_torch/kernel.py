@@ -17,13 +17,15 @@ COLUMNS = (
     "next_c_in",
     "middle",
     "half",
+    "low",
+    "high",
 )
 _FIXED = tl.constexpr(len(COLUMNS))
 _TURN = tl.constexpr(6.283185307179586 / 2.0**64)
 
 
 @triton.jit
-def _philox(counter, row, key_0, key_1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _philox(counter, row, key_0, key_1):
     """Return the four words of Philox4x64-10 for the counters (counter, row, 0, 0)."""
     c0 = counter
     c1 = tl.zeros_like(counter) + row
@@ -45,7 +47,7 @@ def _philox(counter, row, key_0, key_1):  # type: ignore[no-untyped-def]  # noqa
 
 
 @triton.jit
-def _pair(word, other, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
+def _pair(word, other, REAL: tl.constexpr):
     """Return the two normals of two words, by Box and Muller."""
     # u and 1 - u, each to the last digit that REAL has: float32 cannot hold a u close to 1.
     u = ((word >> 11).to(REAL) + 0.5) * 2.0**-53
@@ -59,7 +61,7 @@ def _pair(word, other, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # n
 
 
 @triton.jit
-def _normal(start, row, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
+def _normal(start, row, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):
     """Return the elements start … start + BLOCK - 1 of a sample's noise; start divides by 4."""
     counter = (start // 4 + 1 + tl.arange(0, BLOCK // 4)).to(tl.uint64)
     key_0 = tl.load(keys + 2 * sample).to(tl.uint64, bitcast=True)
@@ -71,14 +73,23 @@ def _normal(start, row, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr): 
 
 
 @triton.jit
-def _place(j, count, channels):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _place(j, count, channels):
     """Return where element j of a sample lies, if every `channels` elements lie together."""
     places = count // channels
     return (j % places) * channels + j // places
 
 
 @triton.jit
-def normal(after, keys, row_at, count, channels, TOGETHER: tl.constexpr, BLOCK: tl.constexpr, REAL: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, E501, N803
+def normal(
+    after,
+    keys,
+    row_at,
+    count,
+    channels,
+    TOGETHER: tl.constexpr,
+    BLOCK: tl.constexpr,
+    REAL: tl.constexpr,
+):
     """Write the noise of a row."""
     sample = tl.program_id(1)
     start = tl.program_id(0) * BLOCK
@@ -91,32 +102,30 @@ def normal(after, keys, row_at, count, channels, TOGETHER: tl.constexpr, BLOCK: 
 
 
 @triton.jit
-def step(  # type: ignore[no-untyped-def]  # noqa: ANN201
-    x,  # noqa: ANN001
-    d,  # noqa: ANN001
-    variance,  # noqa: ANN001
-    noise,  # noqa: ANN001
-    after,  # noqa: ANN001
-    seen,  # noqa: ANN001
-    ring,  # noqa: ANN001
-    keys,  # noqa: ANN001
-    table,  # noqa: ANN001
-    row_at,  # noqa: ANN001
-    count,  # noqa: ANN001
-    channels,  # noqa: ANN001
-    d_apart,  # noqa: ANN001
-    variance_apart,  # noqa: ANN001
-    ring_apart,  # noqa: ANN001
-    low,  # noqa: ANN001
-    high,  # noqa: ANN001
-    DEPTH: tl.constexpr,  # noqa: N803
-    READ: tl.constexpr,  # noqa: N803
-    NOISE: tl.constexpr,  # noqa: N803
-    LEARNED: tl.constexpr,  # noqa: N803
-    SEEN: tl.constexpr,  # noqa: N803
-    TOGETHER: tl.constexpr,  # noqa: N803
-    BLOCK: tl.constexpr,  # noqa: N803
-    REAL: tl.constexpr,  # noqa: N803
+def step(
+    x,
+    d,
+    variance,
+    noise,
+    after,
+    seen,
+    ring,
+    keys,
+    table,
+    row_at,
+    count,
+    channels,
+    d_apart,
+    variance_apart,
+    ring_apart,
+    DEPTH: tl.constexpr,
+    READ: tl.constexpr,
+    NOISE: tl.constexpr,
+    LEARNED: tl.constexpr,
+    SEEN: tl.constexpr,
+    TOGETHER: tl.constexpr,
+    BLOCK: tl.constexpr,
+    REAL: tl.constexpr,
 ):
     """Take BLOCK elements of a sample through one row of the table; see `schedalg.rows.Row`."""
     row = tl.load(row_at)
@@ -134,6 +143,7 @@ def step(  # type: ignore[no-untyped-def]  # noqa: ANN201
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
     if READ:
         d_now = tl.load(of + 6) * x_now + tl.load(of + 7) * d_now
+        low, high = tl.load(of + 11), tl.load(of + 12)
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
     total = tl.load(of) * x_now + tl.load(of + 1) * d_now
     for slot in tl.static_range(DEPTH):

@@ -31,12 +31,14 @@ class Layout:
 
     @property
     def channels(self) -> int:
-        """How many elements of a sample lie together before the next place: 1 unless channels do."""
+        """How many elements of a sample lie at one place: 1 unless the channels do."""
         return self.shape[1] if self.channels_last else 1
 
     def flat(self, x: Tensor) -> Tensor:
         """Return a 1-D view in the order of memory; of a copy, if x does not lie so."""
-        return (x.movedim(1, -1) if self.channels_last else x).reshape(-1)
+        if self.channels_last:
+            return x.movedim(1, -1).reshape(-1)
+        return x.view(-1) if x.is_contiguous() else x.reshape(-1)
 
     def batched(self, x: Tensor) -> Tensor:
         """Return x as (B, elements), the elements of each sample lying in order; a view if it can.

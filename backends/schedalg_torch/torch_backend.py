@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.backend import Update
-from schedalg.labels import timestep_dtype
+from schedalg.backend import Network, Update
 from schedalg.noise import keyed_normal
 from schedalg.reference import Functional
 from schedalg.rows import Rows
+from schedalg_torch.capture import Step, replayed
 from schedalg_torch.eager import Eager, followed
+from schedalg_torch.fused import Fused, kernels, normal, told
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Devices whose operations write where they are told to.
@@ -44,14 +45,12 @@ class TorchBackend:
 
     def timesteps(self, values: np.ndarray, x: Tensor) -> Sequence[Tensor]:
         """Return what the network is told in each row: views of one table, uploaded at once."""
-        if not len(values):
-            return []
-        dtype = timestep_dtype(x, values[0].item())
-        table = torch.tensor(values, dtype=dtype).to(x.device, non_blocking=True)
-        return table[:, None].repeat(1, x.shape[0]).unbind()
+        return told(values, x).unbind() if len(values) else ()
 
     def normal(self, x: Tensor, keys: np.ndarray, row: int) -> Tensor:
         """Return the noise of a row, like x; see `schedalg.philox`."""
+        if x.device.type == "cuda" and (kernel := kernels()) is not None:
+            return normal(x, keys, row, kernel)
         noise: Tensor = keyed_normal(x, keys, row)
         return noise
 
@@ -60,4 +59,28 @@ class TorchBackend:
         in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
         if not in_place or followed(x) or torch.compiler.is_compiling():
             return Functional(rows, keys)
+        if x.device.type == "cuda" and (kernel := kernels()) is not None:
+            return Fused(rows, x, keys, reuse=reuse, kernel=kernel)
         return Eager(rows, x, keys, reuse=reuse)
+
+    def replay(
+        self,
+        rows: Rows,
+        values: np.ndarray,
+        x: Tensor,
+        keys: np.ndarray | None,
+        network: Network,
+    ) -> Tensor:
+        """Return x after the last row, by a step captured once and replayed; see `Replaying`.
+
+        Raises:
+            ValueError: x is on no CUDA device, a gradient is to flow, or Triton is missing.
+        """
+        if x.device.type != "cuda":
+            raise ValueError(f"capture=True needs x on a CUDA device, and it is on {x.device}")
+        if not rows.numbers or followed(x):
+            raise ValueError("capture=True cannot follow a gradient: use torch.no_grad()")
+        kernel = kernels()
+        if kernel is None:
+            raise ValueError("capture=True needs Triton, which is not installed")
+        return replayed(Step(rows, values, x, keys, network, kernel))

@@ -1,0 +1,86 @@
+"""A step with its network, captured once as a CUDA graph and replayed for every row."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg.backend import Network
+from schedalg.rows import Rows
+from schedalg_torch.fused import Fused, on_device, told
+
+
+class Step:
+    """One row of a plan, the call of the network included, that reads its number on the device.
+
+    So every row is the same work on the same memory. x is updated in place.
+
+    Args:
+        rows: The rows; all numbers.
+        values: The timestep of each.
+        x: What they start from, which is not written to.
+        keys: The keys of noise, or None if no row has any.
+        network: Called with its input and what it is told; returns its output, and its variance.
+        kernel: The module that holds the kernels.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        values: np.ndarray,
+        x: Tensor,
+        keys: np.ndarray | None,
+        network: Network,
+        kernel: Any,
+    ) -> None:
+        self.network = network
+        self.fused = Fused(rows, x, keys, reuse=True, kernel=kernel)
+        self.table = told(values, x)
+        self.told = torch.empty_like(self.table[:1])
+        self.position = on_device(np.zeros(1, dtype=np.int64), x)
+        self.start = self.fused.layout.flat(x)
+        self.x = self.start.clone()
+        self.first_c_in = rows.rows[0].c_in
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the first row."""
+        self.position.zero_()
+        self.x.copy_(self.start)
+        if self.fused.seen is not None:
+            torch.mul(self.start, self.first_c_in, out=self.fused.seen)
+
+    def __call__(self) -> None:
+        """Take x through the row that `position` says, and go on to the next."""
+        layout, seen = self.fused.layout, self.fused.seen
+        torch.index_select(self.table, 0, self.position, out=self.told)
+        shown = layout.shaped(self.x if seen is None else seen)
+        output, variance = self.network(shown, self.told[0])
+        if output.untyped_storage().data_ptr() == shown.untyped_storage().data_ptr():
+            output = output.clone()  # what it shares with x is about to be written to
+        self.fused.launch(self.position, self.x, self.x, output, variance, None)
+        self.position.add_(1)
+
+    def result(self) -> Tensor:
+        """Return x."""
+        return self.fused.layout.shaped(self.x)
+
+
+@torch.no_grad()
+def replayed(step: Step) -> Tensor:
+    """Return x after the last row."""
+    # Capture wants everything that is made once (kernels, workspaces) made before it.
+    beside = torch.cuda.Stream(step.x.device)
+    beside.wait_stream(torch.cuda.current_stream(step.x.device))
+    with torch.cuda.stream(beside):
+        for _ in range(2):
+            step()
+            step.reset()
+    torch.cuda.current_stream(step.x.device).wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    for _ in range(len(step.table)):
+        graph.replay()
+    return step.result()
