@@ -181,6 +181,11 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
     if array_api_compat.is_jax_array(position) or array_api_compat.is_cupy_array(position):
         return xp.astype(position, dtype)  # may be traced, or far from the host
     if array_api_compat.is_torch_array(position) and position.device.type != "cpu":
+        if position.device != x.device:
+            raise ValueError(
+                f"{name} must be on x's device or on the CPU: x is on {x.device}, and {name} on "
+                f"{position.device}"
+            )
         return xp.astype(position, dtype)
     host = to_host(position)
     outside = (host < 0) | (host >= n)
@@ -189,7 +194,8 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
         place = f"{name}[{index}]" if host.ndim else name
         raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
     if position is not host:
-        return xp.astype(position, dtype)
+        position = xp.astype(position, dtype)
+        return array_api_compat.to_device(position, array_api_compat.device(x))
     return xp.asarray(host.astype(np.int64), dtype=dtype, device=array_api_compat.device(x))
 
 

@@ -143,6 +143,11 @@ class BackendStatus(NamedTuple):
         version: Of the package that brings it.
         available: Whether it can run on this machine.
         reason: Why not; empty if it can.
+
+    Example:
+        >>> from schedalg import BackendStatus
+        >>> BackendStatus("cupy", "0.1.0", False, "no CUDA driver").available
+        False
     """
 
     name: str

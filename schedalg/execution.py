@@ -203,6 +203,7 @@ def _run(
             if row.log_variance is not None and variance is None:
                 _raise_without_variance(x)
         x = update(k, x, output, variance, noise)
+        del output, variance, noise  # before the network makes the next
         if step[k + 1] != step[k]:
             yield x
 

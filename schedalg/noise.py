@@ -91,13 +91,14 @@ def drawing(x: Array, source: NoiseSource) -> "Noise":
     return draw
 
 
-def keyed_normal(x: Array, keys: np.ndarray, row: int) -> Array:
+def keyed_normal(x: Array, keys: np.ndarray, row: int, *, rounded: bool = True) -> Array:
     """Return the noise of a row, like x, made by NumPy.
 
     Args:
         x: (B, ...), an array of any library.
         keys: (B, 2), uint64.
         row: The row of a plan, or `philox.BEFORE`.
+        rounded: Whether that for half precision is in it, and not in float32.
     """
     shape = tuple(x.shape)
     if len(keys) != shape[0]:
@@ -111,9 +112,11 @@ def keyed_normal(x: Array, keys: np.ndarray, row: int) -> Array:
         end = start + together
         draw[start:end] = philox.normal(keys[start:end], row, count, single=single)
     draw = draw.reshape(shape)
+    xp = namespace(x)
+    dtype = xp.float32 if is_half(x) and not rounded else x.dtype
     if isinstance(x, np.ndarray):
-        return draw.astype(x.dtype, copy=False)
-    return namespace(x).asarray(draw, dtype=x.dtype, device=array_api_compat.device(x))
+        return draw.astype(dtype, copy=False)
+    return xp.asarray(draw, dtype=dtype, device=array_api_compat.device(x))
 
 
 def _listed(source: Any) -> Sequence[Any] | None:

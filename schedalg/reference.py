@@ -74,7 +74,7 @@ class Functional:
         terms += [(weight, self.memories[-back]) for weight, back in row.memories]
         if given(row.noise):
             if self.keys is not None:
-                noise = keyed_normal(x, self.keys, k)
+                noise = keyed_normal(x, self.keys, k, rounded=False)
             terms.append((deviation(row, variance), noise))
         after = weighted(terms)
         if self.rows.depth:
@@ -102,7 +102,6 @@ class InPlace:
         self.wide = np.promote_types(x.dtype, np.float32)
         self.ring = [np.empty(x.size, x.dtype) for _ in range(rows.depth)]
         self.own: list[np.ndarray] = []
-        self.seen: np.ndarray | None = None
         block = min(BLOCK, x.size)
         self.sum, self.product, self.x0 = (np.empty(block, self.wide) for _ in range(3))
 
@@ -111,10 +110,9 @@ class InPlace:
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        if self.seen is None or not self.reuse:
-            self.seen = np.empty(x.shape, x.dtype)
-        np.multiply(x, c_in, out=self.seen, dtype=self.wide, casting="same_kind")
-        return self.seen
+        seen = self._apart_from(x)
+        np.multiply(x, c_in, out=seen, dtype=self.wide, casting="same_kind")
+        return seen
 
     def __call__(
         self,
@@ -126,16 +124,16 @@ class InPlace:
     ) -> np.ndarray:
         """Return x after row k."""
         row, clip = self.rows.rows[k], self.rows.clip
-        after = self._target(x, output)
+        after = self._apart_from(x, output)
         from_x, to, d = x.reshape(-1), after.reshape(-1), output.reshape(-1)
         terms = [(weight, self.ring[(k - back) % self.rows.depth]) for weight, back in row.memories]
         if row.noise:
             if self.keys is not None:
-                noise = keyed_normal(x, self.keys, k)
+                noise = keyed_normal(x, self.keys, k, rounded=False)
             assert noise is not None
             scale = deviation(row, variance)
             if isinstance(scale, np.ndarray):
-                noise, scale = weighted([(scale, noise)]), 1.0
+                noise, scale = weighted([(scale, noise)], rounded=False), 1.0
             terms.append((scale, noise.reshape(-1)))
         slot = self.ring[k % self.rows.depth] if row.memory is not None else None
         for start in range(0, x.size, BLOCK):
@@ -151,10 +149,10 @@ class InPlace:
                 self._combine(slot[part], zip(row.memory, pair, strict=True))
         return after
 
-    def _target(self, x: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Return an array to write x to, which neither x nor the output lies in."""
+    def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        """Return an array to write to, which neither x nor the others lie in."""
         for mine in self.own:
-            if mine is not x and not np.may_share_memory(mine, output):
+            if mine is not x and not any(np.may_share_memory(mine, other) for other in others):
                 return mine
         new = np.empty(x.shape, x.dtype)
         if self.reuse and len(self.own) < 2:

@@ -48,7 +48,7 @@ def test_every_public_object_is_documented_with_an_example() -> None:
     for name in schedalg.__all__:
         documentation = getattr(schedalg, name).__doc__
         assert documentation, name
-        protocol = name in ("Sampler", "Planner", "Denoise", "Noise")
+        protocol = name in ("Sampler", "Planner", "Denoise", "Noise", "Backend")
         assert protocol or ">>>" in documentation, name
 
 

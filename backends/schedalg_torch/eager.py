@@ -64,7 +64,6 @@ class Eager:
         self.joint = self._joint_weights() if size <= _SMALL and not self.half else {}
         self.one = torch.ones(1, dtype=x.dtype, device=x.device)
         self.own: list[Buffer] = []
-        self.seen: Buffer | None = None
         self.now: Buffer | None = None
         self.wide = self.layout.empty(x, torch.float32) if self.half else None
         self.functional: Functional | None = None
@@ -76,10 +75,9 @@ class Eager:
             return x
         if self.functional is not None or followed(x):
             return weighted([(c_in, x)])  # type: ignore[no-any-return]
-        if self.seen is None or not self.reuse:
-            self.seen = self._new(x)
-        torch.mul(self.layout.flat(x), c_in, out=self.seen.flat)
-        return self.seen.tensor
+        seen = self._apart_from(x)
+        torch.mul(self.layout.flat(x), c_in, out=seen.flat)
+        return seen.tensor
 
     def __call__(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
@@ -91,7 +89,7 @@ class Eager:
         drawn = None
         if row.noise:
             if self.keys is not None:
-                noise = keyed_normal(x, self.keys, k)
+                noise = keyed_normal(x, self.keys, k, rounded=False)
             assert noise is not None
             scale = deviation(row, variance)
             if isinstance(scale, Tensor):
@@ -101,7 +99,7 @@ class Eager:
         if now is None or x is not now.tensor:
             now = _buffer(x, self.layout.flat(x))
         d = self.layout.flat(output)
-        target = self._target(now, d)
+        target = self._apart_from(now.tensor, d)
         slot = None if row.memory is None else self.slots[k % self.depth]
         if self.half:
             self._in_single_precision(k, now, d, drawn, target, slot)
@@ -168,26 +166,27 @@ class Eager:
 
     def _joint_weights(self) -> dict[int, Tensor]:
         """Return the weights of all places of the ring, for rows that read two or more."""
-        joint = {}
-        for k, row in enumerate(self.rows.rows):
-            if len(row.memories) > 1:
-                weights = torch.zeros(self.depth, dtype=self.ring.dtype)
-                for weight, back in row.memories:
-                    weights[(k - back) % self.depth] = weight
-                joint[k] = weights.to(self.ring.device)
-        return joint
+        joint = [k for k, row in enumerate(self.rows.rows) if len(row.memories) > 1]
+        if not joint:
+            return {}
+        table = np.zeros((len(joint), self.depth))
+        for weights, k in zip(table, joint, strict=True):
+            for weight, back in self.rows.rows[k].memories:
+                weights[(k - back) % self.depth] = weight
+        on_device = torch.tensor(table, dtype=self.ring.dtype).to(self.ring.device)
+        return dict(zip(joint, on_device.unbind(), strict=True))
 
     def _new(self, like: Tensor) -> Buffer:
         flat = self.layout.empty(like)
         return _buffer(self.layout.shaped(flat), flat)
 
-    def _target(self, x: Buffer, d: Tensor) -> Buffer:
-        """Return a buffer to write x to, which neither x nor the output lies in."""
-        place = d.data_ptr()
+    def _apart_from(self, x: Tensor, d: Tensor | None = None) -> Buffer:
+        """Return a buffer to write to, which neither x nor the output lies in."""
+        place = 0 if d is None else d.data_ptr()
         for mine in self.own:
-            if mine is not x and not mine.start <= place < mine.end:
+            if mine.tensor is not x and not mine.start <= place < mine.end:
                 return mine
-        new = self._new(x.flat)
+        new = self._new(x)
         if self.reuse and len(self.own) < 2:
             self.own.append(new)
         return new

@@ -85,8 +85,13 @@ class Fused:
         if self.functional is not None:
             after: Tensor = self.functional(k, x, output, variance, noise)
             return after
-        flat = self.now[1] if self.now is not None and x is self.now[0] else self.layout.flat(x)
-        target = self._target(flat, output)
+        mine = self.now is not None and x is self.now[0]
+        flat = self.now[1] if self.now is not None and mine else self.layout.flat(x)
+        if self.seen is not None and shares_memory(output, self.seen):
+            output = output.clone()  # the next input is about to be written there
+        # Where its input is another tensor, the network has not seen x, and x is updated in place.
+        in_place = self.seen is not None and mine and self.reuse
+        target = flat if in_place else self._target(flat, output)
         self.launch(self.positions[k], flat, target, output, variance, noise)
         self.written = k + 1
         self.now = self.layout.shaped(target), target
@@ -143,15 +148,18 @@ class Fused:
 
     def _target(self, x: Tensor, output: Tensor) -> Tensor:
         """Return memory to write x to, which neither x nor the output lies in."""
-        place = output.data_ptr()
         for mine in self.own:
-            start = mine.data_ptr()
-            if start != x.data_ptr() and not start <= place < start + mine.nbytes:
+            if mine is not x and not shares_memory(output, mine):
                 return mine
         new = torch.empty_like(x)
         if self.reuse and len(self.own) < 2:
             self.own.append(new)
         return new
+
+
+def shares_memory(tensor: Tensor, other: Tensor) -> bool:
+    """Whether both lie in the same storage."""
+    return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:

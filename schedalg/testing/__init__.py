@@ -1,10 +1,11 @@
-"""What the author of a sampler or a parameterization runs against their own work.
+"""What the author of a sampler, a parameterization or a backend runs against their own work.
 
 Data of which everything is known (`Mixture`), and checks that raise AssertionError: `check_sampler`
 runs all that hold for any sampler. Hypothesis strategies for schedules and subsets are in
 `schedalg.testing.strategies`, which needs hypothesis (`pip install 'schedalg[testing]'`).
 """
 
+from schedalg.testing.backends import check_backend
 from schedalg.testing.checks import (
     check_arrays,
     check_marginals,
@@ -24,6 +25,7 @@ from schedalg.testing.measures import measured_order, variance_after
 __all__ = [
     "Mixture",
     "check_arrays",
+    "check_backend",
     "check_marginals",
     "check_order",
     "check_parameterization",

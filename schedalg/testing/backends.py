@@ -1,0 +1,291 @@
+"""What every backend must do: the arithmetic of `schedalg.backend.Update`, and nothing else."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from schedalg import philox
+from schedalg.arrays import Array, is_like, namespace, to_host
+from schedalg.backend import backend_for
+from schedalg.combination import widened
+from schedalg.model import Denoiser
+from schedalg.rows import Row, Rows
+from schedalg.samplers import DDIM, DDPM, DPMSolverPP, EulerAncestral, Heun, UniPC
+from schedalg.sampling import sample, sample_steps
+from schedalg.schedule import Schedule
+
+#: Makes an array of the library, on the device, from values and the name of a dtype.
+Make: TypeAlias = Callable[[np.ndarray, str], Array]
+
+#: The distance from 1 to the next number.
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+class Case(NamedTuple):
+    """What a run is made of.
+
+    Attributes:
+        depth: How far back its rows remember.
+        clip: Bounds of the x0 prediction, or None.
+        noise: Whether noise is absent, given, or made from keys.
+        learned: Whether the network says how much of it.
+        scaled: Whether the network's input is scaled.
+    """
+
+    depth: int
+    clip: tuple[float, float] | None
+    noise: str
+    learned: bool
+    scaled: bool
+
+
+CASES = [
+    Case(0, None, "none", False, False),
+    Case(0, (-0.5, 0.75), "keys", False, False),
+    Case(0, None, "given", True, True),
+    Case(0, (-0.5, 0.75), "keys", True, False),
+    Case(1, None, "none", False, True),
+    Case(1, (-0.5, 0.75), "given", False, False),
+    Case(2, None, "keys", False, False),
+    Case(3, None, "none", False, True),
+    Case(3, (-0.5, 0.75), "keys", True, True),
+]
+
+
+def check_backend(make: Make, dtypes: Sequence[str] = ("float64", "float32")) -> None:
+    """Check that arrays of a library are run as the table says, up to the rounding of their dtype.
+
+    Every row is held against the same in float64: with memories, noise, clamping, scaled inputs;
+    whole samples against NumPy's; arrays that the user holds are not written to, whatever the
+    network returns; noise is that of `philox`.
+
+    Args:
+        make: Makes an array of the library from values and the name of a dtype.
+        dtypes: Names of the dtypes to check: "float64", "float32", "float16", "bfloat16".
+
+    Raises:
+        AssertionError: Something differs.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg.testing import check_backend
+        >>> check_backend(lambda values, dtype: np.asarray(values, dtype=dtype))
+    """
+    for dtype in dtypes:
+        for case in CASES:
+            for shape in ((3, 2, 5, 7), (2, 5), (4,)):
+                check_rows(make, dtype, case, shape)
+        check_normal(make, dtype)
+        check_timesteps(make, dtype)
+    check_samples(make, [dtype for dtype in dtypes if dtype in ("float64", "float32")])
+    check_ownership(make, dtypes[0])
+
+
+def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> None:
+    """Check every row of a run, with random numbers in the table, against float64."""
+    if case.learned and len(shape) < 2:
+        return
+    rng = np.random.default_rng(len(shape))
+    rows = _random_rows(rng, case)
+    x = make(rng.standard_normal(shape), dtype)
+    keys = None
+    if case.noise == "keys":
+        keys = rng.integers(0, 2**64, (shape[0], 2), dtype=np.uint64)
+    update = backend_for(x).update(rows, x, keys, reuse=True)
+    memories: list[np.ndarray] = []
+    eps = EPS[dtype]
+    for k, row in enumerate(rows.rows):
+        before = _host(x)
+        seen, scaled = _host(update.input(k, x)), row.c_in * before
+        _close(seen, scaled, 2 * eps * np.abs(scaled), f"input of row {k}", case, dtype)
+        output, variance = _output(make, rng, shape, dtype, case.learned)
+        noise = make(rng.standard_normal(shape), dtype) if case.noise == "given" else None
+        after = update(k, x, output, variance, noise)
+        assert is_like(after, x), f"row {k} returns {after.dtype} for {x.dtype}"
+        terms = [row.x * before]
+        d = _host(output)
+        if row.read is not None and rows.clip is not None:
+            d = np.clip(row.read[0] * before + row.read[1] * d, *rows.clip)
+        terms.append(row.d * d)
+        terms += [weight * memories[-back] for weight, back in row.memories]
+        kept = sum((np.abs(term) for term in terms[2:]), np.zeros(shape))
+        if row.noise:
+            z = _host(noise) if keys is None else _philox(keys, k, shape)
+            scale = row.noise
+            if variance is not None and row.log_variance is not None:
+                middle, half = row.log_variance
+                scale = scale * np.exp((middle + half * _host(variance)) / 2)
+            terms.append(scale * z)
+        exact = sum(terms, np.zeros(shape))
+        # One rounding of the sum and of each memory; inside, those of float32 or float64.
+        inside = sum((np.abs(term) for term in terms), np.zeros(shape))
+        allowed = eps * (np.abs(exact) + kept) + 16 * min(eps, EPS["float32"]) * (inside + 1)
+        _close(_host(after), exact, allowed, f"row {k}", case, dtype)
+        memory = row.memory or (0.0, 0.0)
+        memories.append(memory[0] * before + memory[1] * d)
+        x = after
+
+
+def check_normal(make: Make, dtype: str) -> None:
+    """Check that noise is a function of the key, the row and the place, as `philox` defines it."""
+    keys = np.array([[7, 0], [2**64 - 1, 3], [7, 1]], dtype=np.uint64)
+    x = make(np.zeros((3, 2, 5, 5)), dtype)
+    backend = backend_for(x)
+    for row in (0, 1, philox.BEFORE):
+        exact = _philox(keys, row, (3, 2, 5, 5))
+        drawn = backend.normal(x, keys, row)
+        assert is_like(drawn, x), f"noise of {drawn.dtype} for {x.dtype}"
+        allowed = EPS[dtype] * np.abs(exact) + 16 * min(EPS[dtype], EPS["float32"])
+        _close(_host(drawn), exact, allowed, f"noise of row {row}", None, dtype)
+        alone = backend.normal(x[1:2, ...], keys[1:2], row)
+        np.testing.assert_array_equal(_host(alone), _host(drawn)[1:2], "noise in a batch of one")
+
+
+def check_timesteps(make: Make, dtype: str) -> None:
+    """Check what the network is told: one a sample, whole numbers as integers."""
+    x = make(np.zeros((3, 2)), dtype)
+    for values in (np.array([999, 500, 0]), np.array([999.5, 0.25])):
+        told = backend_for(x).timesteps(values, x)
+        assert len(told) == len(values)
+        for each, value in zip(told, values, strict=True):
+            assert namespace(each) is namespace(x)
+            assert tuple(each.shape) == (3,)
+            integral = namespace(each).isdtype(each.dtype, "integral")
+            assert integral == (values.dtype.kind == "i"), f"{value} is told as {each.dtype}"
+            np.testing.assert_array_equal(to_host(each), value)
+
+
+def check_samples(make: Make, dtypes: Sequence[str]) -> None:
+    """Check whole samples against those of NumPy in float64, alone and in a batch."""
+    vp, ve = Schedule.linear(1000).subsample(steps=6), Schedule.karras(6)
+    rng = np.random.default_rng(0)
+    for sampler, schedule in (
+        (DDIM(), vp),
+        (DDPM(), vp),
+        (DPMSolverPP(2), vp),
+        (UniPC(3), vp),
+        (Heun(), ve),
+        (EulerAncestral(), ve),
+    ):
+        start = schedule.prior_std * rng.standard_normal((3, 2, 4, 4))
+        for clip in (None, (-1.0, 1.0)):
+            how: dict[str, Any] = {"clip": clip}
+            # Not steep: what is told from one rounding to the next must not grow.
+            exact = sample(
+                lambda x, t: np.tanh(x / 40), schedule, sampler, start, noise=[5, 6, 7], **how
+            )
+            for dtype in dtypes:
+                x = make(start, dtype)
+
+                def network(x: Array, timesteps: Array) -> Array:
+                    return namespace(x).tanh(x / 40)
+
+                together = sample(network, schedule, sampler, x, noise=[5, 6, 7], **how)
+                alone = sample(network, schedule, sampler, x[1:2, ...], noise=6, **how)
+                within = {"float64": 1e-12, "float32": 1e-5}[dtype] * np.abs(exact).max()
+                what = f"{sampler!r} with clip={clip} in {dtype}"
+                np.testing.assert_allclose(_host(together), exact, 0, within, err_msg=what)
+                np.testing.assert_allclose(
+                    _host(alone)[0], _host(together)[1], 0, within, err_msg=f"{what}, alone"
+                )
+
+
+def check_ownership(make: Make, dtype: str) -> None:
+    """Check that nothing is written to that a user or the network holds and looks at later."""
+    schedule = Schedule.karras(5)
+    values = 9 * np.random.default_rng(2).standard_normal((2, 3, 4, 4))
+    outside = make(values / 90, dtype)
+    outputs: dict[str, Callable[[Array], Array]] = {
+        "its input": lambda x: x,
+        "its input turned": lambda x: namespace(x).permute_dims(x, (0, 1, 3, 2)),
+        "what it holds": lambda x: outside,
+    }
+    for what, output in outputs.items():
+        for sampler in (DDIM(), Heun(), UniPC(3)):
+            for path in (schedule, schedule.as_vp()):
+                x = make(values, dtype)
+
+                def network(x: Array, timesteps: Array, output: Any = output) -> Array:
+                    return output(x)
+
+                # A denoiser made from a function is given new arrays alone.
+                plain = Denoiser.from_function(Denoiser(network, path, "x0"), path)
+                exact = _host(sample(plain, path, sampler, x))
+                steps = list(sample_steps(network, path, sampler, x, prediction="x0"))
+                for result in (steps[-1], sample(network, path, sampler, x, prediction="x0")):
+                    np.testing.assert_allclose(
+                        _host(result), exact, 1e-5, 1e-5, err_msg=f"the network returns {what}"
+                    )
+                np.testing.assert_array_equal(_host(x), _host(make(values, dtype)), "x")
+    again = sample_steps(network, path, sampler, x, prediction="x0")
+    for step, kept in zip(again, steps, strict=True):
+        np.testing.assert_array_equal(_host(step), _host(kept), "steps that were kept")
+    empty = make(np.zeros((0, 3, 4, 4)), dtype)
+    assert tuple(sample(lambda x, t: x, schedule, DDIM(), empty).shape) == (0, 3, 4, 4)
+    turned = namespace(x).permute_dims(make(values, dtype), (0, 1, 3, 2))
+    straight = make(values.transpose(0, 1, 3, 2).copy(), dtype)
+    images = [_host(sample(lambda x, t: x / 9, schedule, UniPC(3), y)) for y in (turned, straight)]
+    np.testing.assert_allclose(images[0], images[1], 1e-5, 1e-5, err_msg="x in another order")
+
+
+def _random_rows(rng: np.random.Generator, case: Case) -> Rows:
+    """Return rows with random numbers, some of them 0, as in no sampler's table."""
+    count = 6
+
+    def number() -> float:
+        return float(rng.uniform(-1, 1)) if rng.random() < 0.9 else 0.0
+
+    rows = [
+        Row(
+            c_in=0.25 + 0.5 * rng.random() if case.scaled and k != 2 else 1.0,
+            read=(number(), number()) if case.clip else None,
+            x=number(),
+            d=number(),
+            memories=tuple(
+                (float(rng.uniform(0.1, 1)), back)
+                for back in range(1, min(k, case.depth) + 1)
+                if k != 4 or back == case.depth
+            ),
+            memory=(number(), 1.0) if case.depth else None,
+            noise=0.0 if case.noise == "none" or k == count - 1 else abs(number()),
+            log_variance=(-1.0, 0.5) if case.learned else None,
+        )
+        for k in range(count)
+    ]
+    return Rows(rows, case.depth, case.clip, True)
+
+
+def _output(
+    make: Make, rng: np.random.Generator, shape: tuple[int, ...], dtype: str, learned: bool
+) -> tuple[Array, Array | None]:
+    """Return a network's output, and its variance: halves of one array, as a network makes them."""
+    if not learned:
+        return make(rng.standard_normal(shape), dtype), None
+    both = make(rng.standard_normal((shape[0], 2 * shape[1], *shape[2:])), dtype)
+    return both[:, : shape[1], ...], both[:, shape[1] :, ...]
+
+
+def _philox(keys: np.ndarray, row: int, shape: tuple[int, ...]) -> np.ndarray:
+    return philox.normal(keys, row, int(np.prod(shape[1:]))).reshape(shape)
+
+
+def _host(array: Array) -> np.ndarray:
+    """Return a float64 copy on the host."""
+    return np.array(to_host(widened(array)), dtype=np.float64)
+
+
+def _close(
+    got: np.ndarray,
+    exact: np.ndarray,
+    allowed: np.ndarray,
+    what: str,
+    case: Case | None,
+    dtype: str,
+) -> None:
+    excess = np.abs(got - exact) - allowed
+    assert not (excess > 0).any() and not np.isnan(got).any(), (
+        f"{what} in {dtype} is off by {np.abs(got - exact).max():.3g}, {excess.max():.3g} more "
+        f"than rounding explains; {case}"
+    )
+

@@ -1,0 +1,89 @@
+"""The Triton kernels, run by Triton's interpreter on the CPU: a program of its own.
+
+    TRITON_INTERPRET=1 python -m tests.interpreted
+
+since Triton decides when it is imported whether to interpret. What this cannot see is the rounding
+to bfloat16, which the interpreter truncates.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from schedalg_torch import fused, kernel
+from schedalg_torch.capture import Step
+from schedalg_torch.torch_backend import TorchBackend
+
+from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Schedule, sample
+from schedalg.backend import Update
+from schedalg.rows import Rows
+from schedalg.testing import check_backend
+
+
+class Interpreted(TorchBackend):
+    """The backend as it is on a GPU, but for where the tensors are."""
+
+    def normal(self, x: torch.Tensor, keys: np.ndarray, row: int) -> torch.Tensor:
+        """Return noise from the kernel."""
+        return fused.normal(x, keys, row, kernel)
+
+    def update(
+        self, rows: Rows, x: torch.Tensor, keys: np.ndarray | None, *, reuse: bool
+    ) -> Update:
+        """Return the kernel's update."""
+        return fused.Fused(rows, x, keys, reuse=reuse, kernel=kernel)
+
+    def replay(
+        self, rows: Rows, values: np.ndarray, x: torch.Tensor, keys: Any, network: Any
+    ) -> torch.Tensor:
+        """Run a step over and over, as the graph would, after two to warm up."""
+        step = Step(rows, values, x, keys, network, kernel)
+        for _ in range(2):
+            step()
+            step.reset()
+        for _ in rows.rows:
+            step()
+        return step.result()
+
+
+def channels_last(values: np.ndarray, dtype: str) -> torch.Tensor:
+    """Return a tensor whose channels lie together, if it has channels and places."""
+    x = torch.tensor(values, dtype=getattr(torch, dtype))
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def check_replayed() -> None:
+    """Check that a step that reads its number from memory makes the samples of the loop."""
+
+    def network(x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x / 40) + timesteps.view(-1, 1, 1, 1) / 1000
+
+    def itself(x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return x.transpose(2, 3)
+
+    vp = Schedule.linear(1000).subsample(steps=5)
+    x = torch.tensor(np.random.default_rng(0).standard_normal((2, 3, 4, 4)))
+    for schedule in (vp, vp.as_ve(), vp[:1]):
+        for sampler in (DDIM(), DDPM(), DPMSolverPP(2), Heun()):
+            for clip in (None, (-1.0, 1.0)):
+                for model in (network, itself):
+                    how: Any = {"clip": clip, "noise": [5, 6], "prediction": "x0"}
+                    expected = sample(model, schedule, sampler, x, **how)
+                    result = sample(model, schedule, sampler, x, capture=True, **how)
+                    torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
+
+
+def main() -> None:
+    """Run the checks with the kernels in the place of the backend for tensors."""
+    import schedalg_torch
+
+    for name in ("normal", "update", "replay"):
+        setattr(schedalg_torch.backend, name, getattr(Interpreted(), name))
+    check_backend(lambda values, dtype: torch.tensor(values, dtype=getattr(torch, dtype)))
+    check_backend(channels_last, ["float32", "float16"])
+    check_replayed()
+    print("the kernels do what the rows say")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Backends: the arithmetic of each, how one is found, and what is said of one that cannot run."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DDIM, DPMSolverPP, Euler, Heun, Schedule, UniPC, backends, sample, sample_steps
+from schedalg.reference import BLOCK
+from schedalg.testing import check_backend
+from tests.libraries import Library, lib
+
+__all__ = ["lib"]
+
+FAST = Schedule.linear(1000).subsample(steps=6)
+
+
+def test_every_library_does_the_same_arithmetic(lib: Library) -> None:
+    half = {"numpy": ["float16"], "torch": ["float16", "bfloat16"], "jax": ["float16", "bfloat16"]}
+    dtypes = ["float64", "float32"] if lib.widest == "float64" else ["float32"]
+    check_backend(lib.array, [*dtypes, *half.get(lib.name, [])])
+
+
+@pytest.mark.parametrize("fault", ["weight", "rounding", "memory", "noise", "alias"])
+def test_the_conformance_suite_sees_faults(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schedalg import reference
+    from schedalg.testing import backends as suite
+
+    right = reference.InPlace.__call__
+
+    def wrong(self: Any, k: int, x: Any, output: Any, variance: Any, noise: Any) -> Any:
+        if fault == "weight":
+            return right(self, k, x, output, variance, noise) * (1 + 3e-7)
+        if fault == "rounding":
+            self.wide = x.dtype
+        if fault == "memory" and k == 3 and self.ring:
+            self.ring[0] = self.ring[0] * 1.001
+        if fault == "noise" and self.keys is not None:
+            return right(self, k + (k == 2), x, output, variance, noise)
+        if fault == "alias":
+            x *= 1.0 if not self.own else 1.01
+        return right(self, k, x, output, variance, noise)
+
+    monkeypatch.setattr(reference.InPlace, "__call__", wrong)
+
+    def check() -> None:
+        suite.check_backend(lambda v, dtype: np.asarray(v, dtype=dtype), ["float64", "float16"])
+
+    with pytest.raises(AssertionError):
+        check()
+
+
+def test_backends_are_listed_with_what_keeps_them_from_running() -> None:
+    status = {backend.name: backend for backend in backends()}
+    assert backends()[0].name == "array-api"
+    assert status["array-api"].available
+    assert not status["array-api"].reason
+    pytest.importorskip("torch")
+    assert status["torch"].available
+    assert status["torch"].version == status["array-api"].version
+    assert status["cupy"].available or status["cupy"].reason
+
+
+PLUGIN = """
+from schedalg.reference import ReferenceBackend
+
+class Mine(ReferenceBackend):
+    name = "mine"
+    used = 0
+
+    def unavailable(self):
+        return {reason!r}
+
+    def update(self, *arguments, **keywords):
+        self.used += 1
+        return super().update(*arguments, **keywords)
+
+backend = Mine()
+"""
+SAMPLE = """
+import numpy as np, array_api_strict, schedalg
+x = array_api_strict.asarray(np.ones((2, 3)))
+fast = schedalg.Schedule.linear(1000).subsample(steps=3)
+numpys = schedalg.sample(lambda x, t: x, fast, schedalg.DDIM(), np.ones((2, 3)))
+print([tuple(b) for b in schedalg.backends() if b.name == "array_api_strict"])
+try:
+    schedalg.sample(lambda x, t: x, fast, schedalg.DDIM(), x)
+    import plugin_of_mine
+    print(plugin_of_mine.backend.used)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "outcome"),
+    [
+        (PLUGIN.format(reason=None), "True, ''", "1"),
+        (
+            PLUGIN.format(reason="no such device"),
+            "False, 'no such device'",
+            "the backend for array_api_strict cannot run here: no such device",
+        ),
+        (
+            "raise ImportError('a part is missing')",
+            "False, 'it could not be loaded: ImportError: a part is missing'",
+            "the backend for array_api_strict cannot be loaded: a part is missing",
+        ),
+    ],
+)
+def test_a_published_backend_is_found_and_breaks_no_other(
+    tmp_path: Path, source: str, status: str, outcome: str
+) -> None:
+    """An installed package with an entry point, in an interpreter of its own."""
+    pytest.importorskip("array_api_strict")
+    (tmp_path / "plugin_of_mine.py").write_text(source)
+    info = tmp_path / "plugin_of_mine-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-of-mine\nVersion: 2.5\n")
+    entry = "[schedalg.backends]\narray_api_strict = plugin_of_mine:backend\n"
+    (info / "entry_points.txt").write_text(entry)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    printed = subprocess.run(
+        [sys.executable, "-c", SAMPLE],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    ).stdout.splitlines()
+    assert printed == [f"[('array_api_strict', '2.5', {status})]", outcome]
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), DPMSolverPP(2), UniPC(2)], ids=lambda s: repr(s))
+def test_a_loop_holds_x_the_output_and_its_memories_and_no_more(sampler: Any) -> None:
+    x = np.ones((4, 3, 128, 128), dtype=np.float32)
+    memories = sampler.plan(FAST).b.shape[1]
+    peak = peak_of(lambda: sample(lambda x, t: x * 0.1, FAST, sampler, x))
+    assert peak <= (2 + memories) * x.nbytes + 3 * 4 * BLOCK + 2**17
+
+
+@pytest.mark.parametrize("sampler", [Euler(), Heun()], ids=lambda s: repr(s))
+def test_a_scaled_input_takes_no_memory_of_its_own(sampler: Any) -> None:
+    schedule = Schedule.linear(1000).subsample(steps=6).as_ve()
+    x = np.ones((4, 3, 128, 128), dtype=np.float32)
+    memories = sampler.plan(schedule).b.shape[1]
+    peak = peak_of(lambda: sample(lambda x, t: x * 0.1, schedule, sampler, x))
+    assert peak <= (2 + memories) * x.nbytes + 3 * 4 * BLOCK + 2**17
+
+
+def peak_of(run: Any) -> int:
+    """Return the bytes that NumPy's arrays and everything else take at most, above the start."""
+    run()
+    tracemalloc.start()
+    run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_steps_that_are_yielded_stay_as_they_are() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    for schedule in (FAST, FAST.as_ve()):
+        for sampler in (DDIM(), UniPC(2), Heun()):
+            seen, copies = [], []
+            for step in sample_steps(lambda x, t: np.sin(x), schedule, sampler, x):
+                seen.append(step)
+                copies.append(step.copy())
+            np.testing.assert_array_equal(seen, copies)
+
+
+def test_the_whole_loop_is_traced_by_jax() -> None:
+    jax = pytest.importorskip("jax")
+    calls = 0
+
+    def network(x: Any, timesteps: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return jax.numpy.sin(x) + timesteps[:, None] / 1000
+
+    x = jax.numpy.asarray(np.random.default_rng(0).standard_normal((2, 3)), dtype="float32")
+    for sampler in (DDIM(), UniPC(2), DDIM(eta=1.0)):
+
+        def loop(x: Any, sampler: Any = sampler) -> Any:
+            return sample(network, FAST, sampler, x, clip=(-1, 1), noise=[3, 4])
+
+        compiled = jax.jit(loop)
+        expected = loop(x)
+        calls = 0
+        for _ in range(2):
+            result = compiled(x)
+            np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
+            assert result.devices() == x.devices()
+        assert calls == len(FAST)  # traced once
+
+
+def test_capturing_is_for_cuda() -> None:
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match="capture=True takes tensors on a CUDA device"):
+        sample(lambda x, t: x, FAST, DDIM(), x, capture=True)
+    with pytest.raises(ValueError, match="capture=True and progress=True"):
+        sample(lambda x, t: x, FAST, DDIM(), x, capture=True, progress=True)
+    with pytest.raises(ValueError, match="capture=True and check_finite=True"):
+        sample(lambda x, t: x, FAST, DDIM(), x, capture=True, check_finite=True)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="needs x on a CUDA device, and it is on cpu"):
+        sample(lambda x, t: x, FAST, DDIM(), torch.ones(2, 3), capture=True)
