@@ -17,7 +17,7 @@ from schedalg_torch.eager import followed
 from schedalg_torch.layout import Layout
 
 #: Elements that a program of the kernel takes.
-_BLOCK = 1024
+BLOCK = 1024
 #: Said, because what Triton does unless told differs between its versions.
 _OPTIONS = {"enable_fp_fusion": True}
 
@@ -119,7 +119,7 @@ class Fused:
         v = None if variance is None else layout.batched(variance)
         z = None if noise is None else layout.flat(noise)
         source = 0 if not any(row.noise for row in rows.rows) else 1 if self.keys is None else 2
-        self.step[(-(-count // _BLOCK), batch)](
+        self.step[(batch * -(-count // BLOCK),)](
             x,
             d,
             d if v is None else v,
@@ -141,7 +141,7 @@ class Fused:
             LEARNED=v is not None and rows.rows[0].log_variance is not None,
             SEEN=self.seen is not None,
             TOGETHER=layout.channels_last,
-            BLOCK=_BLOCK,
+            BLOCK=BLOCK,
             REAL=self.real,
             **_OPTIONS,
         )
@@ -170,14 +170,14 @@ def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
     count = flat.numel() // max(batch, 1)
     position = -1 if row == philox.BEFORE else row
     if flat.numel():
-        kernel.normal[(-(-count // _BLOCK), batch)](
+        kernel.normal[(batch * -(-count // BLOCK),)](
             flat,
             on_device(keys.view(np.int64), x),
             on_device(np.array([position]), x),
             count,
             layout.channels,
             TOGETHER=layout.channels_last,
-            BLOCK=_BLOCK,
+            BLOCK=BLOCK,
             REAL=kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32,
             **_OPTIONS,
         )

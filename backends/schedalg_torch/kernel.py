@@ -20,7 +20,22 @@ COLUMNS = (
     "low",
     "high",
 )
-_FIXED = tl.constexpr(len(COLUMNS))
+(
+    _X,
+    _D,
+    _NOISE,
+    _MEMORY_X,
+    _MEMORY_D,
+    _REMEMBERED,
+    _C_X,
+    _C_OUT,
+    _NEXT_C_IN,
+    _MIDDLE,
+    _HALF,
+    _LOW,
+    _HIGH,
+    _RING,
+) = (tl.constexpr(i) for i in range(len(COLUMNS) + 1))
 _TURN = tl.constexpr(6.283185307179586 / 2.0**64)
 
 
@@ -80,6 +95,13 @@ def _place(j, count, channels):
 
 
 @triton.jit
+def _where(count, BLOCK: tl.constexpr):
+    """Return the sample of this program, and the first of its elements."""
+    blocks = tl.cdiv(count, BLOCK)
+    return tl.program_id(0) // blocks, (tl.program_id(0) % blocks) * BLOCK
+
+
+@triton.jit
 def normal(
     after,
     keys,
@@ -91,8 +113,7 @@ def normal(
     REAL: tl.constexpr,
 ):
     """Write the noise of a row."""
-    sample = tl.program_id(1)
-    start = tl.program_id(0) * BLOCK
+    sample, start = _where(count, BLOCK)
     j = start + tl.arange(0, BLOCK)
     place = j
     if TOGETHER:
@@ -129,9 +150,8 @@ def step(
 ):
     """Take BLOCK elements of a sample through one row of the table; see `schedalg.rows.Row`."""
     row = tl.load(row_at)
-    of = table + row * (_FIXED + DEPTH)
-    sample = tl.program_id(1)
-    start = tl.program_id(0) * BLOCK
+    of = table + row * (_RING + DEPTH)
+    sample, start = _where(count, BLOCK)
     j = start + tl.arange(0, BLOCK)
     inside = j < count
     place = j
@@ -142,17 +162,17 @@ def step(
     x_now = tl.load(x + mine, mask=inside, other=0.0).to(REAL)
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
     if READ:
-        d_now = tl.load(of + 6) * x_now + tl.load(of + 7) * d_now
-        low, high = tl.load(of + 11), tl.load(of + 12)
+        d_now = tl.load(of + _C_X) * x_now + tl.load(of + _C_OUT) * d_now
+        low, high = tl.load(of + _LOW), tl.load(of + _HIGH)
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
-    total = tl.load(of) * x_now + tl.load(of + 1) * d_now
+    total = tl.load(of + _X) * x_now + tl.load(of + _D) * d_now
     for slot in tl.static_range(DEPTH):
-        weight = tl.load(of + _FIXED + slot)
+        weight = tl.load(of + _RING + slot)
         if weight != 0.0:
             memory = tl.load(ring + slot * ring_apart + mine, mask=inside, other=0.0)
             total += weight * memory.to(REAL)
     if NOISE != 0:
-        deviation = tl.load(of + 2)
+        deviation = tl.load(of + _NOISE)
         if deviation != 0.0:
             if NOISE == 1:
                 z = tl.load(noise + mine, mask=inside, other=0.0).to(REAL)
@@ -160,13 +180,13 @@ def step(
                 z = _normal(start, row, keys, sample, BLOCK, REAL)
             if LEARNED:
                 v = tl.load(variance + batch * variance_apart + place, mask=inside, other=0.0)
-                log_variance = tl.load(of + 9) + tl.load(of + 10) * v.to(REAL)
+                log_variance = tl.load(of + _MIDDLE) + tl.load(of + _HALF) * v.to(REAL)
                 z *= tl.exp(0.5 * log_variance)
             total += deviation * z
     tl.store(after + mine, total, mask=inside)
     if SEEN:
-        tl.store(seen + mine, tl.load(of + 8) * total, mask=inside)
+        tl.store(seen + mine, tl.load(of + _NEXT_C_IN) * total, mask=inside)
     if DEPTH > 0:
-        if tl.load(of + 5) != 0.0:
-            memory = tl.load(of + 3) * x_now + tl.load(of + 4) * d_now
+        if tl.load(of + _REMEMBERED) != 0.0:
+            memory = tl.load(of + _MEMORY_X) * x_now + tl.load(of + _MEMORY_D) * d_now
             tl.store(ring + (row % DEPTH) * ring_apart + mine, memory, mask=inside)

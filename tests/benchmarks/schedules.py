@@ -8,12 +8,11 @@ taken together mean anything.
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import numpy as np
 
 from schedalg import Schedule
+from tests.benchmarks.timing import interleaved
 
 
 class Process:
@@ -76,23 +75,6 @@ def export(n: int) -> np.ndarray:
     """Subsample a schedule of n steps and export it."""
     betas: np.ndarray = Schedule.linear(n, 1e-6, 1e-5).subsample(every=10).to_betas()
     return betas
-
-
-def interleaved(
-    *functions: Callable[[], object], blocks: int = 100, calls: int = 20
-) -> list[float]:
-    """Return the median seconds of a call, the functions taking turns in blocks of calls.
-
-    So that what disturbs the machine disturbs all of them alike.
-    """
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(blocks):
-        for function, mine in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            for _ in range(calls):
-                function()
-            mine.append((time.perf_counter() - start) / calls)
-    return [float(np.median(mine)) for mine in times]
 
 
 def import_seconds(code: str) -> float:
