@@ -15,7 +15,8 @@ from schedalg_torch.layout import Layout
 #: Up to this many elements, several memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
 _SMALL = 2**16
-
+#: Elements of half precision that are taken to float32 and back at a time.
+_BLOCK = 2**18
 
 _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 
@@ -62,10 +63,13 @@ class Eager:
         self.ring_t = self.ring.T
         self.slots = [_buffer(slot, slot) for slot in self.ring.unbind()]
         self.joint = self._joint_weights() if size <= _SMALL and not self.half else {}
-        self.one = torch.ones(1, dtype=x.dtype, device=x.device)
+        real = torch.float32 if self.half else x.dtype
+        self.one = torch.ones(1, dtype=real, device=x.device)
         self.own: list[Buffer] = []
         self.now: Buffer | None = None
-        self.wide = self.layout.empty(x, torch.float32) if self.half else None
+        block = min(size, _BLOCK) if self.half else 0
+        self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
+        self.block = [_buffer(flat, flat) for flat in self.wide.unbind()]
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
@@ -134,21 +138,33 @@ class Eager:
     def _in_single_precision(
         self, k: int, x: Buffer, d: Tensor, drawn: Drawn | None, target: Buffer, slot: Buffer | None
     ) -> None:
-        """Do the same in float32 inside, each result rounded once."""
-        row, total, clip = self.rows.rows[k], self.wide, self.rows.clip
-        assert total is not None
-        if row.read is not None and clip is not None:
-            d = total.copy_(x.flat).mul_(row.read[0]).add_(d, alpha=row.read[1]).clamp_(*clip)
-            d = d.clone()
-        total.copy_(x.flat).mul_(row.x).add_(d, alpha=row.d)
-        for weight, back in row.memories:
-            total.add_(self.slots[(k - back) % self.depth].flat, alpha=weight)
-        if drawn is not None:
-            total.add_(drawn.noise, alpha=drawn.scale)
-        target.flat.copy_(total)
-        if slot is not None and row.memory is not None:
-            total.copy_(x.flat).mul_(row.memory[0]).add_(d, alpha=row.memory[1])
-            slot.flat.copy_(total)
+        """Do the same in float32 inside, each result rounded once, a block at a time."""
+        row, clip, one = self.rows.rows[k], self.rows.clip, self.one
+        old = [(self.slots[(k - back) % self.depth].flat, w) for w, back in row.memories]
+        for start in range(0, len(d), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            now, read, kept = self._single(min(len(d) - start, _BLOCK))
+            now.flat.copy_(x.flat[part])
+            read.flat.copy_(d[part])
+            if row.read is not None and clip is not None:
+                _pair(read, now, row.read[0], read.flat, row.read[1], one)
+                read.flat.clamp_(*clip)
+            if row.memory is not None:
+                _pair(kept, now, row.memory[0], read.flat, row.memory[1], one)
+            _pair(now, now, row.x, read.flat, row.d, one)
+            for memory, weight in old:
+                now.flat.add_(read.flat.copy_(memory[part]), alpha=weight)
+            if drawn is not None:
+                now.flat.add_(read.flat.copy_(drawn.noise[part]), alpha=drawn.scale)
+            target.flat[part].copy_(now.flat)
+            if slot is not None:
+                slot.flat[part].copy_(kept.flat)
+
+    def _single(self, count: int) -> list[Buffer]:
+        """Return three blocks of float32."""
+        if count == self.wide.shape[1]:
+            return self.block
+        return [_buffer(flat, flat) for flat in self.wide[:, :count].unbind()]
 
     def _followed(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
