@@ -1,5 +1,6 @@
 """Hypothesis profiles, and the examples in README and docs as tests."""
 
+import importlib.util
 import os
 
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # The examples need packages of their own, and are run by their own test.
 collect_ignore = ["docs/examples"]
+# Modules that import a package at once: collected where it is installed.
+for package, paths in {
+    "torch": ["backends/schedalg_torch", "tests/interpreted.py"],
+    "triton": ["backends/schedalg_torch/kernel.py", "tests/interpreted.py"],
+    "cupy": ["backends/schedalg_cupy"],
+}.items():
+    if importlib.util.find_spec(package) is None:
+        collect_ignore += paths
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["*.md"]

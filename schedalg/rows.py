@@ -11,6 +11,24 @@ if TYPE_CHECKING:
     from schedalg.plan import Plan
 
 
+#: What a table for a device holds of each row.
+COLUMNS = (
+    "x",
+    "d",
+    "noise",
+    "memory_x",
+    "memory_d",
+    "remembered",
+    "c_x",
+    "c_out",
+    "next_c_in",
+    "middle",
+    "half",
+    "low",
+    "high",
+)
+
+
 class Row(NamedTuple):
     """What is done around one call of the network, as numbers that multiply arrays.
 
@@ -104,6 +122,40 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
     depth = max((back for row in rows for _, back in row.memories), default=0)
     clip = None if clamp is None else (clamp.low, clamp.high)
     return Rows(rows, depth, clip, all(not carries_gradient(c) for c in columns.values()))
+
+
+def table_of(rows: Rows) -> np.ndarray:
+    """Return the rows as one table for a device, (K, columns + depth), float64.
+
+    After the columns come the weights of memories by their place in a ring of `depth` places, where
+    the memory of row k lies at k modulo depth.
+
+    Args:
+        rows: All numbers.
+    """
+    table = np.zeros((len(rows.rows), len(COLUMNS) + rows.depth))
+    low, high = rows.clip or (0.0, 0.0)
+    for k, row in enumerate(rows.rows):
+        remembered = row.memory is not None and rows.depth > 0
+        values = {
+            "x": row.x,
+            "d": row.d,
+            "noise": row.noise,
+            "memory_x": row.memory[0] if row.memory else 0.0,
+            "memory_d": row.memory[1] if row.memory else 0.0,
+            "remembered": float(remembered),
+            "c_x": row.read[0] if row.read else 0.0,
+            "c_out": row.read[1] if row.read else 0.0,
+            "next_c_in": rows.rows[k + 1].c_in if k + 1 < len(rows.rows) else 1.0,
+            "middle": row.log_variance[0] if row.log_variance else 0.0,
+            "half": row.log_variance[1] if row.log_variance else 0.0,
+            "low": low,
+            "high": high,
+        }
+        table[k, : len(COLUMNS)] = [values[name] for name in COLUMNS]
+        for weight, back in row.memories:
+            table[k, len(COLUMNS) + (k - back) % rows.depth] = weight
+    return table
 
 
 def _middle_and_half(low: Any, high: Any) -> tuple[Any, Any]:

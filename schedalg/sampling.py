@@ -47,7 +47,8 @@ def sample(
     Args:
         model: The network, called as `model(x, timesteps, **model_kwargs)` with x like the x given
             and timesteps (B,), the trained timestep of the point for each sample. It returns an
-            array like x. Or a `Denoiser` of the schedule, which holds the network and `prediction`,
+            array like x. Its x may be written over after the call: what it keeps, it must copy. Or
+            a `Denoiser` of the schedule, which holds the network and `prediction`,
             `clip` and keywords.
         schedule: The path. One of no points returns x as it is.
         sampler: Any object with a method `plan(schedule)`, whose table is run, or such a `Plan` of

@@ -28,7 +28,7 @@ def words(key: list[int], counter: list[int]) -> list[int]:
     generator = np.random.Philox(
         key=np.array(key, dtype=np.uint64), counter=np.array(before, dtype=np.uint64)
     )
-    return generator.random_raw(4).tolist()  # type: ignore[no-any-return]
+    return generator.random_raw(4).tolist()
 
 
 @pytest.mark.parametrize(

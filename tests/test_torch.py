@@ -1,4 +1,4 @@
-"""The torch backend: what it costs, what it leaves to autograd, what it refuses; and its kernels."""
+"""The torch backend: what it costs, leaves to autograd, and refuses; and its kernels."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def operations(run: Callable[[], object]) -> list[str]:
 
     names: list[str] = []
 
-    class Listed(TorchDispatchMode):  # type: ignore[misc]
+    class Listed(TorchDispatchMode):
         def __torch_dispatch__(
             self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
         ) -> Any:
@@ -66,7 +66,7 @@ def operations(run: Callable[[], object]) -> list[str]:
                 names.append(function.__name__)
             return result
 
-    with Listed():
+    with Listed():  # type: ignore[no-untyped-call]
         run()
     return names
 
@@ -268,7 +268,7 @@ def test_devices_and_libraries_that_differ_are_named() -> None:
     x = torch.ones(2, 3)
     with pytest.raises(ValueError, match="must be on x's device: expected cpu, got meta"):
         sample(lambda x, t: torch.ones(2, 3, device="meta"), FAST, DDIM(), x)
-    with pytest.raises(TypeError, match="must be of x's library: expected torch.Tensor, got numpy"):
+    with pytest.raises(TypeError, match=r"must be of x's library: expected torch\.Tensor, got numpy"):
         sample(lambda x, t: x.numpy(), FAST, DDIM(), x)
     with pytest.raises(ValueError, match="what noise returns must be on x's device"):
         sample(network, FAST, DDPM(), x, noise=lambda x: torch.ones(2, 3, device="meta"))
@@ -315,12 +315,13 @@ def test_the_kernels_compile(dtype: str, flags: dict[str, Any], capability: int)
 def compiled(name: str, dtype: str, flags: dict[str, Any], capability: int) -> str:
     """Return the assembly of a kernel for arguments that divide by 16, as in most runs."""
     import triton
+    import triton.language as tl
     from schedalg_torch import kernel
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     function = getattr(kernel, name)
-    real = kernel.tl.float64 if dtype == "fp64" else kernel.tl.float32
+    real = tl.float64 if dtype == "fp64" else tl.float32
     flags = {**flags, "REAL": real}
     integers = ("count", "channels", "d_apart", "variance_apart", "ring_apart")
     special = {"keys": "*i64", "row_at": "*i64", "table": "*fp64" if dtype == "fp64" else "*fp32"}

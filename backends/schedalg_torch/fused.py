@@ -12,7 +12,7 @@ from schedalg import philox
 from schedalg.combination import weighted
 from schedalg.labels import timestep_dtype
 from schedalg.reference import Functional
-from schedalg.rows import Rows
+from schedalg.rows import Rows, table_of
 from schedalg_torch.eager import followed
 from schedalg_torch.layout import Layout
 
@@ -53,7 +53,7 @@ class Fused:
         self.keys = keys
         self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
         self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
-        self.table = on_device(table(rows, kernel.COLUMNS), x, real_dtype(x))
+        self.table = on_device(table_of(rows), x, real_dtype(x))
         self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
         self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
         self.own: list[Tensor] = []
@@ -89,8 +89,10 @@ class Fused:
         flat = self.now[1] if self.now is not None and mine else self.layout.flat(x)
         if self.seen is not None and shares_memory(output, self.seen):
             output = output.clone()  # the next input is about to be written there
-        # Where its input is another tensor, the network has not seen x, and x is updated in place.
+        # Where its input is another tensor, the network has not seen x, and x is updated in place;
+        # unless a denoiser that scales for itself has.
         in_place = self.seen is not None and mine and self.reuse
+        in_place = in_place and not shares_memory(output, flat)
         target = flat if in_place else self._target(flat, output)
         self.launch(self.positions[k], flat, target, output, variance, noise)
         self.written = k + 1
@@ -182,34 +184,6 @@ def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
             **_OPTIONS,
         )
     return layout.shaped(flat)
-
-
-def table(rows: Rows, columns: tuple[str, ...]) -> np.ndarray:
-    """Return the rows' numbers as the kernel reads them, (K, columns + depth)."""
-    entries = np.zeros((len(rows.rows), len(columns) + rows.depth))
-    low, high = rows.clip or (0.0, 0.0)
-    for k, row in enumerate(rows.rows):
-        following = rows.rows[k + 1].c_in if k + 1 < len(rows.rows) else 1.0
-        middle, half = row.log_variance or (0.0, 0.0)
-        values = {
-            "x": row.x,
-            "d": row.d,
-            "noise": row.noise,
-            "memory_x": row.memory[0] if row.memory else 0.0,
-            "memory_d": row.memory[1] if row.memory else 0.0,
-            "remembered": 1.0 if row.memory else 0.0,
-            "c_x": row.read[0] if row.read else 0.0,
-            "c_out": row.read[1] if row.read else 0.0,
-            "next_c_in": following,
-            "middle": middle,
-            "half": half,
-            "low": low,
-            "high": high,
-        }
-        entries[k, : len(columns)] = [values[name] for name in columns]
-        for weight, back in row.memories:
-            entries[k, len(columns) + (k - back) % rows.depth] = weight
-    return entries
 
 
 def real_dtype(x: Tensor) -> torch.dtype:

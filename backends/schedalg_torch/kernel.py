@@ -3,23 +3,9 @@
 import triton
 import triton.language as tl
 
-#: The columns of the table that the kernel reads, one row of the plan each; after them come the
-#: weights of the ring's places, in their order.
-COLUMNS = (
-    "x",
-    "d",
-    "noise",
-    "memory_x",
-    "memory_d",
-    "remembered",
-    "c_x",
-    "c_out",
-    "next_c_in",
-    "middle",
-    "half",
-    "low",
-    "high",
-)
+from schedalg.rows import COLUMNS
+
+# The columns of the table, and after them the weights of the ring's places.
 (
     _X,
     _D,

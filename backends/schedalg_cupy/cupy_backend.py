@@ -1,0 +1,68 @@
+"""`CupyBackend`: runs plans on arrays of CuPy."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import cupy
+import numpy as np
+
+from schedalg.backend import Update
+from schedalg.labels import timestep_dtype
+from schedalg.reference import Functional
+from schedalg.rows import Rows
+from schedalg_cupy.fused import Fused, normal
+from schedalg_cupy.kernels import CupyKernels
+
+_DTYPES = ("float16", "float32", "float64")
+
+
+class CupyBackend:
+    """Runs plans on arrays of CuPy; see `schedalg.Backend`.
+
+    Every row is one launch on the current stream of x's device, and nothing waits for it.
+    """
+
+    name = "cupy"
+
+    @cached_property
+    def kernels(self) -> CupyKernels:
+        """The kernels, made once."""
+        return CupyKernels()
+
+    def unavailable(self) -> str | None:
+        """Return why there is no device; None if there is."""
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            return f"CuPy finds no CUDA device: {error}"
+        return None if count > 0 else "CuPy finds no CUDA device"
+
+    def check(self, x: cupy.ndarray) -> None:
+        """Raise unless x is in one of three dtypes.
+
+        Raises:
+            TypeError: The dtype is none of float16, float32 and float64.
+        """
+        if x.dtype not in _DTYPES:
+            allowed = ", ".join(_DTYPES)
+            raise TypeError(f"x must be of one of the dtypes {allowed}; got {x.dtype}")
+
+    def timesteps(self, values: np.ndarray, x: cupy.ndarray) -> Sequence[cupy.ndarray]:
+        """Return what the network is told in each row: views of one table, uploaded at once."""
+        if not len(values):
+            return ()
+        with x.device:
+            told = cupy.asarray(values.astype(timestep_dtype(x, values[0].item())))
+            return list(cupy.repeat(told[:, None], x.shape[0], axis=1))
+
+    def normal(self, x: cupy.ndarray, keys: np.ndarray, row: int) -> cupy.ndarray:
+        """Return the noise of a row, like x; see `schedalg.philox`."""
+        return normal(x, keys, row, self.kernels)
+
+    def update(
+        self, rows: Rows, x: cupy.ndarray, keys: np.ndarray | None, *, reuse: bool
+    ) -> Update:
+        """Return what takes x through the rows."""
+        if not rows.numbers:
+            return Functional(rows, keys)
+        return Fused(rows, x, keys, reuse=reuse, kernels=self.kernels)

@@ -1,0 +1,140 @@
+"""The update as one kernel a step, with all numbers in a table on the device."""
+
+import numpy as np
+
+from schedalg.arrays import Array, Namespace
+from schedalg.combination import weighted
+from schedalg.rows import Rows, table_of
+from schedalg_cupy.kernels import Kernels
+
+
+class Fused:
+    """Updates arrays of one device by one launch a row, with no synchronization.
+
+    Args:
+        rows: The rows to run; all numbers.
+        x: What they will start from, which is not written to.
+        keys: The keys of noise that is made in the kernel, or None.
+        reuse: Whether x after a row may be written to two rows later. Otherwise it is a new array.
+        kernels: What is launched.
+    """
+
+    def __init__(
+        self, rows: Rows, x: Array, keys: np.ndarray | None, *, reuse: bool, kernels: Kernels
+    ) -> None:
+        self.rows = rows
+        self.reuse = reuse
+        self.kernels = kernels
+        self.keyed = keys is not None
+        self.scaled = any(row.c_in != 1 for row in rows.rows)
+        self.own: list[Array] = []
+        self.shown: list[Array] = []
+        self.seen: tuple[int, Array] | None = None
+        xp = kernels.xp
+        with kernels.on_device(x):
+            self.ring = xp.empty(rows.depth * x.size, dtype=x.dtype)
+            self.table = xp.asarray(table_of(rows).astype(np.promote_types(x.dtype, np.float32)))
+            self.keys = xp.asarray(np.zeros(2, np.uint64) if keys is None else keys.reshape(-1))
+
+    def input(self, k: int, x: Array) -> Array:
+        """Return the network's input in row k: written by the row before it, but for the first."""
+        c_in = self.rows.rows[k].c_in
+        if c_in == 1:
+            return x
+        if self.seen is not None and self.seen[0] == k:
+            return self.seen[1]
+        with self.kernels.on_device(x):
+            return weighted([(c_in, x)])
+
+    def __call__(
+        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None
+    ) -> Array:
+        """Return x after row k."""
+        with self.kernels.on_device(x):
+            return self._after(k, x, output, variance, noise)
+
+    def _after(
+        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None
+    ) -> Array:
+        xp = self.kernels.xp
+        read = [array for array in (output, variance, noise) if array is not None]
+        # Where its input is another array, the network has not seen x, and x is updated in place.
+        apart = read if self.scaled else [x, *read]
+        after = self._apart_from(apart, x, self.own if self.reuse else None)
+        scaled = self.scaled and k + 1 < len(self.rows.rows)
+        seen = self._apart_from(read, x, self.shown) if scaled else after
+        if x.size:
+            batch = x.shape[0]
+            count = x.size // batch
+            d = batched(output, xp)
+            v = d if variance is None else batched(variance, xp)
+            now = flat(x, xp)
+            self.kernels.step(
+                now,
+                d,
+                v,
+                now if noise is None else flat(noise, xp),
+                self.keys,
+                self.table,
+                k,
+                count,
+                x.size,
+                d.strides[0] // d.itemsize,
+                v.strides[0] // v.itemsize,
+                self.rows.depth,
+                self.rows.clip is not None,
+                self.keyed,
+                variance is not None and self.rows.rows[k].log_variance is not None,
+                scaled,
+                after.reshape(-1),
+                seen.reshape(-1),
+                self.ring,
+                size=items(batch, count),
+            )
+        self.seen = (k + 1, seen) if scaled else None
+        return after
+
+    def _apart_from(self, read: list[Array], like: Array, own: list[Array] | None) -> Array:
+        """Return memory to write to, which nothing that is read lies in: one of two, or new."""
+        xp = self.kernels.xp
+        for mine in own or ():
+            if not any(xp.may_share_memory(mine, array) for array in read):
+                return mine
+        new = xp.empty(like.shape, dtype=like.dtype)
+        if own is not None and len(own) < 2:
+            own.append(new)
+        return new
+
+
+def normal(x: Array, keys: np.ndarray, row: int, kernels: Kernels) -> Array:
+    """Return the noise of a row, like x, made on its device."""
+    xp = kernels.xp
+    with kernels.on_device(x):
+        after = xp.empty(x.shape, dtype=x.dtype)
+        if x.size:
+            batch = x.shape[0]
+            count = x.size // batch
+            words = xp.asarray(keys.reshape(-1))
+            to = after.reshape(-1)
+            kernels.normal(words, np.uint64(row), count, to, size=items(batch, count))
+    return after
+
+
+def flat(x: Array, xp: Namespace) -> Array:
+    """Return x in 1-D, a view if it lies in order."""
+    return xp.ascontiguousarray(x).reshape(-1)
+
+
+def batched(x: Array, xp: Namespace) -> Array:
+    """Return x as (B, elements), the elements of each sample lying in order; a view if it can.
+
+    The samples may be apart: the first half of the channels of a wider array is not copied.
+    """
+    if not x[:1].flags.c_contiguous:
+        x = xp.ascontiguousarray(x)
+    return x.reshape(x.shape[0], -1)
+
+
+def items(batch: int, count: int) -> int:
+    """Return how many items a kernel has for samples of `count` elements."""
+    return batch * -(-count // 4)
