@@ -207,7 +207,7 @@ class Denoiser:
             self._check(output, timestep)
         if is_like(output, x):
             return output, None
-        prediction, variance = _split(output, x)
+        prediction, variance = split(output, x)
         check_like(f"model output at timestep {timestep}", prediction, x)
         return prediction, variance
 
@@ -361,7 +361,7 @@ def read_columns(
         raise TypeError(f"the parameterization must return numbers: {error}") from error
 
 
-def _split(output: Any, x: Array) -> tuple[Any, Array | None]:
+def split(output: Any, x: Array) -> tuple[Any, Array | None]:
     """Return a network's prediction, and the variance that follows it in the channels, if any."""
     if x.ndim < 2 or not is_array(output) or output.ndim != x.ndim:
         return output, None

@@ -1,0 +1,1 @@
+"""Moving in from other codebases: guided-diffusion, diffusers, k-diffusion and EDM."""

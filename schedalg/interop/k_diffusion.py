@@ -1,0 +1,233 @@
+"""k-diffusion and EDM: lists of sigmas, and denoisers `D(x, sigma)`, both ways.
+
+There, a schedule is a list of noise levels from the noisiest to 0, x = x0 + sigma eps, and a
+network is a function of x and sigma that returns x0. So a denoiser from there is a network here
+that predicts "x0" and is told sigma:
+
+    sample(D, from_sigmas(sigmas), DPMSolverPP(), x, prediction="x0")
+
+and a network from here becomes a denoiser there by `Denoised`.
+
+Source: Karras et al., arXiv 2206.00364.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import (
+    Array,
+    as_array,
+    check_like,
+    check_sample,
+    described,
+    is_array,
+    namespace,
+    positive_number,
+    require,
+    to_host,
+)
+from schedalg.bounds import Clip, bounding
+from schedalg.combination import widened
+from schedalg.model import Model, check_callable, read_columns, split
+from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.schedule import Schedule, check_schedule
+
+__all__ = ["Denoised", "from_sigmas", "to_sigmas"]
+
+
+def from_sigmas(sigmas: Array) -> Schedule:
+    """Return the schedule of a list that runs from the noisiest level to the cleanest.
+
+    Args:
+        sigmas: (N,) or (N + 1,), falling strictly; a final 0 is the origin. On any device: they are
+            copied to the host.
+
+    Returns:
+        A variance-exploding schedule that tells the network sigma. If the list does not end in 0,
+        its last level is where a sample ends: the origin.
+
+    Raises:
+        TypeError: They are no real numbers.
+        ValueError: They are not 1-D, do not fall, or there are less than two.
+
+    Example:
+        >>> from schedalg.interop.k_diffusion import from_sigmas
+        >>> from_sigmas([10.0, 1.0, 0.1, 0.0]).timesteps
+        array([ 0.1,  1. , 10. ])
+    """
+    host = to_host(as_array("sigmas", sigmas))
+    if host.dtype.kind not in "iuf":
+        raise TypeError(f"sigmas must hold real numbers, got {described(host)}")
+    if host.ndim != 1 or len(host) < 2:
+        raise ValueError(f"sigmas must be 1-D, two or more; got shape {host.shape}")
+    levels = host.astype(np.float64)
+    wrong = ~(levels[1:] < levels[:-1]) | ~(levels[1:] >= 0)
+    if wrong.any():
+        k = int(np.argmax(wrong)) + 1
+        raise ValueError(
+            f"sigmas[{k}] is {levels[k].item()!r} after {levels[k - 1].item()!r}: they must fall "
+            "strictly, to 0 or above"
+        )
+    if levels[-1] == 0:
+        return Schedule.from_sigmas(levels[-2::-1])
+    return Schedule.from_sigmas(levels[::-1])[1:]
+
+
+def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
+    """Return sigma / alpha of a schedule, from the noisiest to the cleanest.
+
+    Args:
+        schedule: Any schedule with some signal at every point.
+        final_zero: Whether the level of the origin follows, 0 for clean data.
+
+    Returns:
+        (N + 1,) or (N,), of the library of the schedule.
+
+    Raises:
+        ValueError: A point has no signal, so that its sigma is infinite.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> from schedalg.interop.k_diffusion import to_sigmas
+        >>> to_sigmas(Schedule.karras(3, 0.1, 10.0)).round(3)
+        array([10.   ,  1.451,  0.1  ,  0.   ])
+    """
+    check_schedule(schedule)
+    sigmas = schedule.to_sigmas()
+    xp = namespace(sigmas)
+    require("sigmas", sigmas, xp.isfinite(sigmas), "a point without signal has no sigma")
+    falling = xp.flip(sigmas)
+    if not final_zero:
+        return falling
+    origin = schedule.origin
+    last = origin.sigma / origin.alpha
+    end = last if is_array(last) else xp.asarray(last, dtype=sigmas.dtype)
+    return xp.concat([falling, xp.reshape(end, (1,))])
+
+
+class Denoised:
+    """A network as k-diffusion's samplers want it: D(x, sigma), the prediction of x0.
+
+    x is noisy data x0 + sigma eps, and the network sees it in the scale that it was trained in. It
+    is told the timestep whose noise is sigma, between two trained ones if need be: on a straight
+    line in log sigma.
+
+    Args:
+        model: The network, called as `model(x, timesteps, **kwargs)`. With twice the channels of x,
+            the first half of them is its prediction.
+        schedule: What it was trained on.
+        prediction: What its output means.
+        clip: (low, high) for the x0 prediction, or a function of it.
+
+    Raises:
+        TypeError: The network cannot be called, or the schedule is none.
+        ValueError: The schedule has no points, or one without signal; the prediction is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import Schedule
+        >>> from schedalg.interop.k_diffusion import Denoised
+        >>> D = Denoised(lambda x, timesteps: 0 * x, Schedule.linear(1000))
+        >>> D(np.array([[3.0]]), np.array([2.0]))  # no noise is predicted
+        array([[3.]])
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        schedule: Schedule,
+        prediction: Prediction | Parameterization = "epsilon",
+        *,
+        clip: Clip | None = None,
+    ) -> None:
+        check_callable("model", model)
+        check_schedule(schedule)
+        if len(schedule) == 0:
+            raise ValueError("schedule has no points, and so nothing to tell the network")
+        self.model = model
+        self.schedule = schedule.as_ve()
+        self.parameterization = parameterization(prediction)
+        self.clip = bounding(clip)
+        self.sigmas = to_host(self.schedule.to_sigmas())
+        self._tables: dict[tuple[str, str], tuple[Array, Array]] = {}
+
+    @property
+    def sigma_min(self) -> float:
+        """The lowest noise level that the network was trained on."""
+        return float(self.sigmas[0])
+
+    @property
+    def sigma_max(self) -> float:
+        """The highest noise level that the network was trained on."""
+        return float(self.sigmas[-1])
+
+    def __call__(self, x: Array, sigma: Array, **kwargs: Any) -> Array:
+        """Return the prediction of x0.
+
+        Args:
+            x: (B, ...), at noise level sigma.
+            sigma: (B,), or one number for all; beside x, and above 0 (an array is not looked into,
+                which would stop a device).
+            **kwargs: Handed to the network.
+
+        Raises:
+            TypeError: An argument is no array of real numbers, or of two libraries.
+            ValueError: There is not one sigma a sample, or the output is not like x.
+        """
+        check_sample("x", x)
+        xp = namespace(x)
+        if not is_array(sigma):
+            sigma = positive_number("sigma", sigma)
+            sigma = xp.asarray(sigma, dtype=widened(x[:0, ...]).dtype, device=x.device)
+        xp = namespace(x, sigma)
+        if tuple(sigma.shape) not in ((), (1,), (x.shape[0],)):
+            raise ValueError(
+                f"sigma must be one number or {x.shape[0]}, one a sample; got shape "
+                f"{tuple(sigma.shape)}"
+            )
+        wide = widened(x)
+        sigma = xp.broadcast_to(xp.astype(sigma, wide.dtype), (x.shape[0],))
+        column = xp.reshape(sigma, (x.shape[0],) + (1,) * (x.ndim - 1))
+        c_in, c_x, c_out = read_columns(self.parameterization, self.schedule, 1.0, column)
+        seen = xp.astype(c_in * wide, x.dtype)
+        output = self.model(seen, self.timesteps(sigma), **kwargs)
+        prediction, _ = split(output, x)
+        check_like("model output", prediction, x)
+        x0 = xp.astype(c_x * wide + c_out * widened(prediction), x.dtype)
+        if self.clip is None:
+            return x0
+        result = self.clip(x0)
+        check_like("x0 returned by clip", result, x0)
+        return result
+
+    def timesteps(self, sigma: Array) -> Array:
+        """Return what the network is told at noise levels, (B,) of each.
+
+        Args:
+            sigma: (B,), in float32 or float64. Beyond the trained levels, those are told.
+        """
+        xp = namespace(sigma)
+        log_sigmas, labels = self._table(sigma)
+        if len(self.sigmas) == 1:
+            return xp.zeros_like(sigma) + labels[0]
+        if isinstance(self.schedule.labels, str):  # the noise level itself
+            return sigma if self.schedule.labels == "sigma" else sigma / (1 + sigma)
+        log_sigma = xp.log(sigma)
+        above = xp.searchsorted(log_sigmas, log_sigma)
+        above = xp.clip(above, 1, len(self.sigmas) - 1)
+        low, high = xp.take(log_sigmas, above - 1), xp.take(log_sigmas, above)
+        share = xp.clip((log_sigma - low) / (high - low), 0.0, 1.0)
+        below, over = xp.take(labels, above - 1), xp.take(labels, above)
+        return below + share * (over - below)
+
+    def _table(self, like: Array) -> tuple[Array, Array]:
+        """Return log sigma and timestep of every point, beside an array; uploaded once."""
+        xp = namespace(like)
+        key = str(like.device), str(like.dtype)
+        if key not in self._tables:
+            values = np.log(self.sigmas), np.asarray(self.schedule.timesteps, dtype=np.float64)
+            self._tables[key] = tuple(
+                xp.asarray(v, dtype=like.dtype, device=like.device, copy=True) for v in values
+            )
+        return self._tables[key]
