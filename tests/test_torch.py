@@ -151,6 +151,28 @@ def test_any_strides_will_do(strided: str) -> None:
     assert torch.equal(given, kept)
 
 
+def test_what_a_kernel_reads_lies_in_order() -> None:
+    """Samples may be apart; what is in one may not."""
+    from schedalg_torch.layout import Layout
+
+    x = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
+    wide = torch.stack([x, -x], -1)
+    last = x.contiguous(memory_format=torch.channels_last)
+    for like in (x, last):
+        layout = Layout.of(like)
+        assert layout.channels_last == (like is last)
+        order = layout.flat(x).reshape(2, -1)
+        for given in (x, last, wide[..., 0], torch.cat([x, -x], 1)[:, :3], x.mT.clone().mT):
+            read = layout.batched(given)
+            assert read.stride(1) == 1
+            assert torch.equal(read, order)
+        assert torch.equal(layout.shaped(layout.flat(like)), x)
+    for row in (x[:, 0, 0, 0], x[:, 0, 0, ::2]):
+        assert Layout.of(row).batched(row).stride(1) == 1
+    halves = Layout.of(x).batched(torch.cat([x, -x], 1)[:, :3])
+    assert halves.stride(0) == 2 * x[0].numel()  # not copied
+
+
 def test_autograd_follows_the_loop() -> None:
     weight = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
 
@@ -251,6 +273,20 @@ def test_half_precision_is_rounded_once_a_step() -> None:
         assert torch.equal(result, (a * x.float() + b * eps.float()).to(dtype))
 
 
+def test_half_precision_is_run_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from schedalg_torch import eager
+
+    monkeypatch.setattr(eager, "_BLOCK", 16)
+    check_backend(lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)), ["bfloat16"])
+
+
+def test_memories_of_large_samples_are_added_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from schedalg_torch import eager
+
+    monkeypatch.setattr(eager, "_SMALL", 0)
+    check_backend(lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)), ["float64"])
+
+
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
@@ -268,7 +304,9 @@ def test_devices_and_libraries_that_differ_are_named() -> None:
     x = torch.ones(2, 3)
     with pytest.raises(ValueError, match="must be on x's device: expected cpu, got meta"):
         sample(lambda x, t: torch.ones(2, 3, device="meta"), FAST, DDIM(), x)
-    with pytest.raises(TypeError, match=r"must be of x's library: expected torch\.Tensor, got numpy"):
+    with pytest.raises(
+        TypeError, match=r"must be of x's library: expected torch\.Tensor, got numpy"
+    ):
         sample(lambda x, t: x.numpy(), FAST, DDIM(), x)
     with pytest.raises(ValueError, match="what noise returns must be on x's device"):
         sample(network, FAST, DDPM(), x, noise=lambda x: torch.ones(2, 3, device="meta"))
