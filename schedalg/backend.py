@@ -53,11 +53,6 @@ class Backend(Protocol):
     every library, up to rounding (`schedalg.testing.check_backend`).
     """
 
-    @property
-    def name(self) -> str:
-        """What to call it."""
-        ...
-
     def unavailable(self) -> str | None:
         """Return why the backend cannot run on this machine; None if it can."""
         ...
@@ -170,7 +165,7 @@ def backends() -> tuple[BackendStatus, ...]:
     """
     from schedalg import __version__
 
-    found = [BackendStatus(_REFERENCE.name, __version__, True, "")]
+    found = [BackendStatus("array-api", __version__, True, "")]
     for name, entry in sorted(_entries().items()):
         try:
             reason = _loaded(name).unavailable()

@@ -49,7 +49,7 @@ def walk(
 ) -> Iterator[Array]:
     """Return an iterator over x after every step of a plan; arguments are checked at once.
 
-    With `reuse`, what it yields is overwritten two steps later: for those who want the last x only.
+    With `reuse`, what it yields is overwritten in later steps: for those who want the last x only.
     """
     plan, denoise = _prepared(plan, model, x, meaning)
     return _run(plan, denoise, x, noise_for(x, noise), reuse)
@@ -87,12 +87,13 @@ def captured(
     x = _started(plan, x, keys, None, backend)
 
     def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
-        output, variance = denoise.output(x, timesteps, "of a captured step")
+        output, variance = denoise.output(x, timesteps)
         if variance is None and rows.rows[0].log_variance is not None:
             _raise_without_variance(x)
         return output, variance
 
-    return backend.replay(rows, plan.timesteps, x, keys, network)
+    noisy = any(given(row.noise) for row in rows.rows)
+    return backend.replay(rows, plan.timesteps, x, keys if noisy else None, network)
 
 
 def _prepared(
@@ -161,7 +162,7 @@ class FiniteOutput:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, output: Any, timestep: int | float | str) -> None:
+    def __call__(self, output: Any, timestep: int | float) -> None:
         """Raise if the output holds NaN or infinity. What is no array is named by the caller.
 
         Raises:
@@ -187,6 +188,9 @@ def _run(
     backend = backend_for(x)
     rows = rows_of(plan, widened(x[:0, ...]), raw=raw, clamp=clamp)
     keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
+    x = _started(plan, x, keys, draw, backend)
+    if not any(given(row.noise) for row in rows.rows):
+        keys = None
     update = backend.update(rows, x, keys, reuse=reuse)
     if plain:
         timesteps = backend.timesteps(plan.timesteps, x)
@@ -194,7 +198,6 @@ def _run(
     else:
         predict = _derived(plan, denoise, x)
     step = [*plan.step.tolist(), None]
-    x = _started(plan, x, keys, draw, backend)
     for k, row in enumerate(rows.rows):
         output, variance = predict(k, x)
         noise = None
@@ -223,7 +226,6 @@ def _network(
 ) -> _Predict:
     """Return a function that calls the network, and bounds its x0 prediction if `read` is set."""
     determined = _determined(plan)
-    unscaled = [isinstance(c_in, float) and c_in == 1 for c_in in numbers_of(plan.c_in, x)]
     labels = plan.timesteps.tolist()
     like = widened(x[:0, ...])
     c_x, c_out = (numbers_of(column, like) if read else [] for column in (plan.c_x, plan.c_out))
@@ -231,8 +233,7 @@ def _network(
     def predict(k: int, x: Array) -> tuple[Array, Array | None]:
         if not determined[k]:
             _raise_undetermined(plan, denoise, k)
-        seen = x if unscaled[k] else update.input(k, x)
-        output, variance = denoise.output(seen, timesteps[k], labels[k])
+        output, variance = denoise.output(update.input(k, x), timesteps[k], labels[k])
         if read:
             output = denoise.bounded(weighted([(c_x[k], x), (c_out[k], output)]))
         return output, variance

@@ -189,26 +189,27 @@ class Denoiser:
         return self.bounded(weighted([(c_x, x), (c_out, output)])), variance
 
     def output(
-        self, x: Array, timesteps: Array, timestep: int | float | str
+        self, x: Array, timesteps: Array, timestep: int | float | None = None
     ) -> tuple[Array, Array | None]:
         """Return what the network says: its prediction, and its variance if it has one.
 
         Args:
             x: The network's input.
             timesteps: What it is told, (B,).
-            timestep: The same for messages.
+            timestep: The same as a number, for messages, where it is known.
 
         Raises:
             TypeError: The network returns no array of x's library.
             ValueError: The output is not like x, and has not twice its channels either.
         """
         output = self.model(x, timesteps, **self.model_kwargs)
-        if self._check is not None:
+        if self._check is not None and timestep is not None:
             self._check(output, timestep)
         if is_like(output, x):
             return output, None
         prediction, variance = split(output, x)
-        check_like(f"model output at timestep {timestep}", prediction, x)
+        where = "" if timestep is None else f" at timestep {timestep}"
+        check_like(f"model output{where}", prediction, x)
         return prediction, variance
 
     def bounded(self, x0: Array) -> Array:
@@ -330,7 +331,7 @@ class _Derived(Denoiser):
 
 
 #: Is shown a network's output and the timestep, and raises if it does not like them.
-OutputCheck: TypeAlias = Callable[[Array, int | float | str], None]
+OutputCheck: TypeAlias = Callable[[Array, int | float], None]
 
 
 def read_columns(

@@ -18,8 +18,6 @@ BLOCK = 2**15
 class ReferenceBackend:
     """Serves arrays of every library that follows the array-API standard."""
 
-    name = "array-api"
-
     def unavailable(self) -> str | None:
         """Return None: NumPy is always there."""
         return None
@@ -50,12 +48,15 @@ class Functional:
     Args:
         rows: The rows to run.
         keys: The keys of noise that is made here, or None.
+        memories: Those of the rows before, the newest last, if it takes over in the middle.
     """
 
-    def __init__(self, rows: Rows, keys: np.ndarray | None) -> None:
+    def __init__(
+        self, rows: Rows, keys: np.ndarray | None, memories: Iterable[Array | None] = ()
+    ) -> None:
         self.rows = rows
         self.keys = keys
-        self.memories: list[Array | None] = []
+        self.memories = list(memories)
 
     def input(self, k: int, x: Array) -> Array:
         """Return the network's input in row k."""
@@ -92,7 +93,7 @@ class InPlace:
         rows: The rows to run; all numbers.
         x: What they will start from, which is not written to.
         keys: The keys of noise that is made here, or None.
-        reuse: Whether x after a row may be written to two rows later. Otherwise it is a new array.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new array.
     """
 
     def __init__(self, rows: Rows, x: np.ndarray, keys: np.ndarray | None, *, reuse: bool) -> None:

@@ -38,6 +38,9 @@ class Row(NamedTuple):
         memory = memory[0] x + memory[1] d
         x      = x_weight x + d_weight d + Σ weight memory_{k - back} + noise z
 
+    where what has the coefficient 0 is left out, even if it is infinite. Half precision is computed
+    in float32, and each of the two results rounded once.
+
     Attributes:
         c_in: What the network's input is: c_in x.
         read: (c_x, c_out), or None.
@@ -67,8 +70,8 @@ class Rows(NamedTuple):
         rows: In their order.
         depth: How many rows back memories are read, at most.
         clip: (low, high) for the x0 prediction, where rows have `read`; or None.
-        numbers: Whether all coefficients are floats. Elsewhere a gradient flows through them, and
-            they are arrays.
+        numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
+            they are arrays: `reference.Functional` runs them.
     """
 
     rows: list[Row]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DPMSolverPP, Euler, Heun, Schedule, UniPC, backends, sample, sample_steps
-from schedalg.reference import BLOCK
+from schedalg.reference import BLOCK, InPlace, ReferenceBackend
+from schedalg.rows import Rows
 from schedalg.testing import check_backend
 from tests.libraries import Library, lib
 
@@ -26,32 +27,77 @@ def test_every_library_does_the_same_arithmetic(lib: Library) -> None:
     check_backend(lib.array, [*dtypes, *half.get(lib.name, [])])
 
 
-@pytest.mark.parametrize("fault", ["weight", "rounding", "memory", "noise", "alias"])
-def test_the_conformance_suite_sees_faults(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from schedalg import reference
-    from schedalg.testing import backends as suite
+class Faulty(ReferenceBackend):
+    """A backend with one fault."""
 
-    right = reference.InPlace.__call__
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
 
-    def wrong(self: Any, k: int, x: Any, output: Any, variance: Any, noise: Any) -> Any:
-        if fault == "weight":
-            return right(self, k, x, output, variance, noise) * (1 + 3e-7)
+    def timesteps(self, values: np.ndarray, x: Any) -> Any:
+        told = super().timesteps(values, x)
+        return [each.astype(np.float32) for each in told] if self.fault == "timesteps" else told
+
+    def normal(self, x: Any, keys: np.ndarray, row: int) -> Any:
+        return super().normal(x, keys, row) * (1.001 if self.fault == "normal" else 1)
+
+    def update(self, rows: Rows, x: Any, keys: Any, *, reuse: bool) -> Any:
+        right = super().update(rows, x, keys, reuse=reuse)
+        return FaultyUpdate(self.fault, right) if isinstance(right, InPlace) else right
+
+
+class FaultyUpdate:
+    """An update with one fault."""
+
+    def __init__(self, fault: str, right: InPlace) -> None:
+        self.fault, self.right = fault, right
         if fault == "rounding":
-            self.wide = x.dtype
-        if fault == "memory" and k == 3 and self.ring:
-            self.ring[0] = self.ring[0] * 1.001
-        if fault == "noise" and self.keys is not None:
-            return right(self, k + (k == 2), x, output, variance, noise)
-        if fault == "alias":
-            x *= 1.0 if not self.own else 1.01
-        return right(self, k, x, output, variance, noise)
+            right.wide = np.dtype(np.float16)
+        if fault == "overwrites steps":
+            right.reuse = True
 
-    monkeypatch.setattr(reference.InPlace, "__call__", wrong)
+    def input(self, k: int, x: Any) -> Any:
+        seen = self.right.input(k, x)
+        return seen * 1.001 if self.fault == "input" and k == 1 else seen
+
+    def __call__(self, k: int, x: Any, output: Any, variance: Any, noise: Any) -> Any:
+        right, row = self.right, self.right.rows.rows[k]
+        if self.fault == "memory" and k == 3 and right.ring:
+            right.ring[0] = right.ring[0] * 1.01
+        if self.fault == "noise" and right.keys is not None:
+            right.keys = right.keys + np.uint64(k == 2)
+        after = right(k, x, output, variance, noise)
+        if self.fault == "zeros" and row.x == 0:
+            return after + 0 * x
+        if self.fault == "overwrites x":
+            x[...] = after
+        return after
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("input", "input of row 1"),
+        ("memory", "row 3 in float"),
+        ("noise", "row [23] in float"),
+        ("zeros", "0 times infinity"),
+        ("normal", "noise of row 0"),
+        ("timesteps", "is told in float32"),
+        ("overwrites x", "."),
+        ("overwrites steps", "."),
+        ("rounding", r"row \d in float16 is off"),
+    ],
+)
+def test_the_conformance_suite_sees_faults(
+    fault: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schedalg.backend._REFERENCE", Faulty(fault))
+    dtypes = ["float16"] if fault == "rounding" else ["float64", "float32"]
 
     def check() -> None:
-        suite.check_backend(lambda v, dtype: np.asarray(v, dtype=dtype), ["float64", "float16"])
+        check_backend(lambda v, dtype: np.asarray(v, dtype=dtype), dtypes)
 
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=message):
         check()
 
 
@@ -70,7 +116,6 @@ PLUGIN = """
 from schedalg.reference import ReferenceBackend
 
 class Mine(ReferenceBackend):
-    name = "mine"
     used = 0
 
     def unavailable(self):

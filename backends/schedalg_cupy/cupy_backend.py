@@ -22,8 +22,6 @@ class CupyBackend:
     Every row is one launch on the current stream of x's device, and nothing waits for it.
     """
 
-    name = "cupy"
-
     @cached_property
     def kernels(self) -> CupyKernels:
         """The kernels, made once."""

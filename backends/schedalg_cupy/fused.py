@@ -15,7 +15,7 @@ class Fused:
         rows: The rows to run; all numbers.
         x: What they will start from, which is not written to.
         keys: The keys of noise that is made in the kernel, or None.
-        reuse: Whether x after a row may be written to two rows later. Otherwise it is a new array.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new array.
         kernels: What is launched.
     """
 

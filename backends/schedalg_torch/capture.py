@@ -70,17 +70,18 @@ class Step:
 @torch.no_grad()
 def replayed(step: Step) -> Tensor:
     """Return x after the last row."""
-    # Capture wants everything that is made once (kernels, workspaces) made before it.
-    beside = torch.cuda.Stream(step.x.device)
-    beside.wait_stream(torch.cuda.current_stream(step.x.device))
-    with torch.cuda.stream(beside):
-        for _ in range(2):
+    with torch.cuda.device(step.x.device):
+        # Capture wants everything that is made once (kernels, workspaces) made before it.
+        own = torch.cuda.Stream()
+        own.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(own):
+            for _ in range(2):
+                step()
+                step.reset()
+        torch.cuda.current_stream().wait_stream(own)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=own):
             step()
-            step.reset()
-    torch.cuda.current_stream(step.x.device).wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    for _ in range(len(step.table)):
-        graph.replay()
+        for _ in range(len(step.table)):
+            graph.replay()
     return step.result()

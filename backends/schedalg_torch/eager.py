@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.combination import weighted
 from schedalg.noise import keyed_normal
 from schedalg.reference import Functional, deviation
 from schedalg.rows import Rows
@@ -18,6 +17,7 @@ _SMALL = 2**16
 #: Elements of half precision that are taken to float32 and back at a time.
 _BLOCK = 2**18
 
+# torch.func has no public way to ask. It is what torch's own library asks.
 _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 
 
@@ -47,7 +47,7 @@ class Eager:
         rows: The rows to run; all numbers.
         x: What they will start from, which is not written to.
         keys: The keys of noise that is made here, or None.
-        reuse: Whether x after a row may be written to two rows later. Otherwise it is a new tensor.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new tensor.
     """
 
     def __init__(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> None:
@@ -77,11 +77,12 @@ class Eager:
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        if self.functional is not None or followed(x):
-            return weighted([(c_in, x)])  # type: ignore[no-any-return]
-        seen = self._apart_from(x)
-        torch.mul(self.layout.flat(x), c_in, out=seen.flat)
-        return seen.tensor
+        if self.functional is not None:
+            seen: Tensor = self.functional.input(k, x)
+            return seen
+        spare = self._apart_from(x)
+        torch.mul(self.layout.flat(x), c_in, out=spare.flat)
+        return spare.tensor
 
     def __call__(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
@@ -171,12 +172,8 @@ class Eager:
     ) -> Tensor:
         """Return x after row k by operations that can be followed, from here to the last row."""
         if self.functional is None:
-            self.functional = Functional(self.rows, self.keys)
-            if self.depth:
-                self.functional.memories = [
-                    self.layout.shaped(self.ring[j % self.depth])
-                    for j in range(k - self.rows.depth, k)
-                ]
+            recent = [self.ring[j % self.depth] for j in range(k - self.rows.depth, k)]
+            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
         after: Tensor = self.functional(k, x, output, variance, noise)
         return after
 
@@ -225,6 +222,8 @@ def _buffer(x: Tensor, flat: Tensor) -> Buffer:
 
 def followed(*tensors: Tensor | None) -> bool:
     """Whether autograd, or a transform of `torch.func`, follows one of the tensors."""
+    if torch.autograd.forward_ad._current_level >= 0:
+        return True  # a tangent may be carried
     grad = torch.is_grad_enabled()
     for tensor in tensors:
         if tensor is not None and ((grad and tensor.requires_grad) or _is_wrapped(tensor)):

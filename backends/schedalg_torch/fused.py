@@ -1,5 +1,6 @@
 """The update as one kernel a step, with all numbers in a table on the device."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor
 
 from schedalg import philox
-from schedalg.combination import weighted
 from schedalg.labels import timestep_dtype
 from schedalg.reference import Functional
 from schedalg.rows import Rows, table_of
@@ -39,7 +39,7 @@ class Fused:
         rows: The rows to run; all numbers.
         x: What they will start from, which is not written to.
         keys: The keys of noise that is made in the kernel, or None.
-        reuse: Whether x after a row may be written to two rows later. Otherwise it is a new tensor.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new tensor.
         kernel: The module that holds the kernels.
     """
 
@@ -67,8 +67,9 @@ class Fused:
         """Return the network's input in row k: written by the row before it, but for the first."""
         if self.seen is None:
             return x
-        if self.functional is not None or followed(x):
-            return weighted([(self.rows.rows[k].c_in, x)])  # type: ignore[no-any-return]
+        if self.functional is not None:
+            seen: Tensor = self.functional.input(k, x)
+            return seen
         if self.written != k:
             torch.mul(self.layout.flat(x), self.rows.rows[k].c_in, out=self.seen)
         return self.layout.shaped(self.seen)
@@ -78,10 +79,9 @@ class Fused:
     ) -> Tensor:
         """Return x after row k."""
         if self.functional is None and followed(output, variance, noise):
-            self.functional = Functional(self.rows, self.keys)
-            if self.rows.depth:
-                recent = (self.ring[j % self.rows.depth] for j in range(k - self.rows.depth, k))
-                self.functional.memories = [self.layout.shaped(memory) for memory in recent]
+            depth = self.rows.depth
+            recent = [self.ring[j % depth] for j in range(k - depth, k)]
+            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
         if self.functional is not None:
             after: Tensor = self.functional(k, x, output, variance, noise)
             return after
@@ -94,7 +94,8 @@ class Fused:
         in_place = self.seen is not None and mine and self.reuse
         in_place = in_place and not shares_memory(output, flat)
         target = flat if in_place else self._target(flat, output)
-        self.launch(self.positions[k], flat, target, output, variance, noise)
+        with beside(x):
+            self.launch(self.positions[k], flat, target, output, variance, noise)
         self.written = k + 1
         self.now = self.layout.shaped(target), target
         return self.now[0]
@@ -159,6 +160,11 @@ class Fused:
         return new
 
 
+def beside(x: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which kernels are launched on x's device; Triton takes the current."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
 def shares_memory(tensor: Tensor, other: Tensor) -> bool:
     """Whether both lie in the same storage."""
     return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
@@ -172,17 +178,18 @@ def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
     count = flat.numel() // max(batch, 1)
     position = -1 if row == philox.BEFORE else row
     if flat.numel():
-        kernel.normal[(batch * -(-count // BLOCK),)](
-            flat,
-            on_device(keys.view(np.int64), x),
-            on_device(np.array([position]), x),
-            count,
-            layout.channels,
-            TOGETHER=layout.channels_last,
-            BLOCK=BLOCK,
-            REAL=kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32,
-            **_OPTIONS,
-        )
+        with beside(x):
+            kernel.normal[(batch * -(-count // BLOCK),)](
+                flat,
+                on_device(keys.view(np.int64), x),
+                on_device(np.array([position]), x),
+                count,
+                layout.channels,
+                TOGETHER=layout.channels_last,
+                BLOCK=BLOCK,
+                REAL=kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32,
+                **_OPTIONS,
+            )
     return layout.shaped(flat)
 
 

@@ -74,6 +74,12 @@ def _normal(start, row, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):
 
 
 @triton.jit
+def _term(weight, value):
+    """Return weight value; 0 where the weight is, be the value infinite."""
+    return tl.where(weight == 0.0, 0.0, weight * value)
+
+
+@triton.jit
 def _place(j, count, channels):
     """Return where element j of a sample lies, if every `channels` elements lie together."""
     places = count // channels
@@ -148,14 +154,16 @@ def step(
     x_now = tl.load(x + mine, mask=inside, other=0.0).to(REAL)
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
     if READ:
-        d_now = tl.load(of + _C_X) * x_now + tl.load(of + _C_OUT) * d_now
+        d_now = _term(tl.load(of + _C_X), x_now) + _term(tl.load(of + _C_OUT), d_now)
         low, high = tl.load(of + _LOW), tl.load(of + _HIGH)
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
-    total = tl.load(of + _X) * x_now + tl.load(of + _D) * d_now
+    total = _term(tl.load(of + _X), x_now) + _term(tl.load(of + _D), d_now)
     for slot in tl.static_range(DEPTH):
         weight = tl.load(of + _RING + slot)
         if weight != 0.0:
-            memory = tl.load(ring + slot * ring_apart + mine, mask=inside, other=0.0)
+            memory = tl.load(
+                ring + slot * tl.cast(ring_apart, tl.int64) + mine, mask=inside, other=0.0
+            )
             total += weight * memory.to(REAL)
     if NOISE != 0:
         deviation = tl.load(of + _NOISE)
@@ -174,5 +182,6 @@ def step(
         tl.store(seen + mine, tl.load(of + _NEXT_C_IN) * total, mask=inside)
     if DEPTH > 0:
         if tl.load(of + _REMEMBERED) != 0.0:
-            memory = tl.load(of + _MEMORY_X) * x_now + tl.load(of + _MEMORY_D) * d_now
+            memory = _term(tl.load(of + _MEMORY_X), x_now)
+            memory += _term(tl.load(of + _MEMORY_D), d_now)
             tl.store(ring + (row % DEPTH) * ring_apart + mine, memory, mask=inside)

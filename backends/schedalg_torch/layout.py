@@ -1,13 +1,9 @@
 """How a sample lies in memory: everything is done on flat views, whatever the order of the axes."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
-
-#: Anything of one shape; see `Layout.flat`.
-Shape: TypeAlias = torch.Size
 
 
 @dataclass(frozen=True)
@@ -19,7 +15,7 @@ class Layout:
         channels_last: Whether axis 1 is the innermost. Otherwise the order is that of the axes.
     """
 
-    shape: Shape
+    shape: torch.Size
     channels_last: bool
 
     @classmethod
@@ -58,6 +54,6 @@ class Layout:
         batch, channels, *places = self.shape
         return flat.view(batch, *places, channels).movedim(-1, 1)
 
-    def empty(self, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    def empty(self, like: Tensor) -> Tensor:
         """Return new memory for x, flat."""
-        return torch.empty(self.shape.numel(), dtype=dtype or like.dtype, device=like.device)
+        return torch.empty(self.shape.numel(), dtype=like.dtype, device=like.device)

@@ -22,8 +22,6 @@ _IN_PLACE = ("cpu", "cuda", "mps", "xpu")
 class TorchBackend:
     """Runs plans on tensors of torch; see `schedalg.Backend`."""
 
-    name = "torch"
-
     def unavailable(self) -> str | None:
         """Return None: torch was imported."""
         return None

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from array_api_compat import device
 
 from schedalg import philox
 from schedalg.arrays import Array, is_like, namespace, to_host
 from schedalg.backend import backend_for
 from schedalg.combination import widened
+from schedalg.labels import timestep_dtype
 from schedalg.model import Denoiser
 from schedalg.rows import Row, Rows
 from schedalg.samplers import DDIM, DDPM, DPMSolverPP, EulerAncestral, Heun, UniPC
@@ -76,6 +78,7 @@ def check_backend(make: Make, dtypes: Sequence[str] = ("float64", "float32")) ->
         for case in CASES:
             for shape in ((3, 2, 5, 7), (2, 5), (4,)):
                 check_rows(make, dtype, case, shape)
+        check_zeros(make, dtype)
         check_normal(make, dtype)
         check_timesteps(make, dtype)
     check_samples(make, [dtype for dtype in dtypes if dtype in ("float64", "float32")])
@@ -127,6 +130,22 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
         x = after
 
 
+def check_zeros(make: Make, dtype: str) -> None:
+    """Check that what has the coefficient 0 is left out, be it infinite."""
+    nothing = Row(1.0, None, 0.0, 1.0, (), None, 0.0, None)
+    for row, clip in (
+        (nothing, None),
+        (nothing._replace(read=(0.0, 0.5)), (-9.0, 9.0)),
+        (nothing._replace(x=1.0, d=0.0), None),
+    ):
+        finite, infinite = make(np.full((2, 3), 0.75), dtype), make(np.full((2, 3), np.inf), dtype)
+        x, output = (finite, infinite) if row.d == 0 else (infinite, finite)
+        update = backend_for(x).update(Rows([row], 0, clip, True), x, None, reuse=True)
+        after = _host(update(0, x, output, None, None))
+        expected = 0.375 if clip else 0.75
+        np.testing.assert_array_equal(after, expected, f"0 times infinity in {dtype}")
+
+
 def check_normal(make: Make, dtype: str) -> None:
     """Check that noise is a function of the key, the row and the place, as `philox` defines it."""
     keys = np.array([[7, 0], [2**64 - 1, 3], [7, 1]], dtype=np.uint64)
@@ -150,9 +169,10 @@ def check_timesteps(make: Make, dtype: str) -> None:
         assert len(told) == len(values)
         for each, value in zip(told, values, strict=True):
             assert namespace(each) is namespace(x)
-            assert tuple(each.shape) == (3,)
-            integral = namespace(each).isdtype(each.dtype, "integral")
-            assert integral == (values.dtype.kind == "i"), f"{value} is told as {each.dtype}"
+            assert tuple(each.shape) == (3,), f"{value} is told to {tuple(each.shape)}, not (3,)"
+            expected = timestep_dtype(x, value.item())
+            assert each.dtype == expected, f"{value} is told in {each.dtype}, not {expected}"
+            assert device(each) == device(x), f"{value} is told on {device(each)}"
             np.testing.assert_array_equal(to_host(each), value)
 
 
