@@ -97,8 +97,7 @@ def as_array(name: str, values: object) -> Array:
         TypeError: The values are neither, or masked.
         ValueError: They are sequences of different lengths.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: what stands under a mask is unknown")
+    _check_unmasked(name, values)
     if is_array(values):
         return values
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
@@ -226,12 +225,18 @@ def check_sample(name: str, x: object) -> None:
     if not is_array(x):
         raise TypeError(f"{name} must be an array of an array-API library, got {_type_name(x)}")
     array: Array = x
+    _check_unmasked(name, x)
     if not is_real_floating(array):
         raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
         raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
+
+
+def _check_unmasked(name: str, values: object) -> None:
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: what stands under a mask is unknown")
 
 
 def check_like(what: str, result: object, x: Array) -> None:
@@ -244,6 +249,7 @@ def check_like(what: str, result: object, x: Array) -> None:
     if not is_array(result):
         raise TypeError(f"{what} must be an array like x, got {_type_name(result)}")
     array: Array = result
+    _check_unmasked(what, result)
     if type(array) is not type(x) and namespace(array) is not namespace(x):
         raise TypeError(
             f"{what} must be of x's library: expected {_type_name(x)}, got {_type_name(array)}"

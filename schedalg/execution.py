@@ -7,7 +7,7 @@ import numpy as np
 
 from schedalg import philox
 from schedalg.arrays import Array, check_sample, is_array, multiplier, namespace, to_host
-from schedalg.backend import Replaying, Update, backend_for
+from schedalg.backend import Backend, Replaying, Update, backend_for
 from schedalg.bounds import Clamp, Clip
 from schedalg.combination import given, weighted, widened
 from schedalg.model import Denoiser, Model
@@ -52,7 +52,7 @@ def walk(
     With `reuse`, what it yields is overwritten in later steps: for those who want the last x only.
     """
     plan, denoise = _prepared(plan, model, x, meaning)
-    return _run(plan, denoise, x, noise_for(x, noise), reuse)
+    return _run(plan, denoise, x, noise_for(x, noise), backend_for(x), reuse)
 
 
 def captured(
@@ -72,12 +72,14 @@ def captured(
             "capture=True takes a network, with clip=None or (low, high): what else is done to x0 "
             "may differ from step to step"
         )
+    backend = backend_for(x)
     keys = noise_for(x, noise)
     if not isinstance(keys, np.ndarray):
         raise ValueError("capture=True takes noise from a seed, or a list of seeds")
-    backend = backend_for(x)
     if not isinstance(backend, Replaying):
-        raise ValueError(f"capture=True takes tensors on a CUDA device, and x is a {type(x)}")
+        raise ValueError(
+            f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
+        )
     for k, is_determined in enumerate(_determined(plan)):
         if not is_determined:
             _raise_undetermined(plan, denoise, k)
@@ -177,7 +179,12 @@ class FiniteOutput:
 
 
 def _run(
-    plan: "Plan", denoise: Denoiser, x: Array, source: "np.ndarray | Noise", reuse: bool
+    plan: "Plan",
+    denoise: Denoiser,
+    x: Array,
+    source: "np.ndarray | Noise",
+    backend: Backend,
+    reuse: bool,
 ) -> Iterator[Array]:
     """Yield x after the last row of every step."""
     # A network's own output enters the update with one coefficient; what was bounded or changed on
@@ -185,7 +192,6 @@ def _run(
     plain = type(denoise) is Denoiser
     clamp = denoise.clip if plain and isinstance(denoise.clip, Clamp) else None
     raw = plain and denoise.clip is None
-    backend = backend_for(x)
     rows = rows_of(plan, widened(x[:0, ...]), raw=raw, clamp=clamp)
     keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
     x = _started(plan, x, keys, draw, backend)

@@ -8,7 +8,16 @@ import array_api_compat
 import numpy as np
 
 from schedalg import philox
-from schedalg.arrays import Array, check_like, integer, is_array, is_like, namespace, to_host
+from schedalg.arrays import (
+    Array,
+    check_like,
+    described,
+    integer,
+    is_array,
+    is_like,
+    namespace,
+    to_host,
+)
 from schedalg.combination import is_half
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
@@ -47,15 +56,15 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
         raise TypeError(f"noise must be a seed, a generator or a function, got {source!r}")
     if source is None:
         source = secrets.randbits(128)
-    if isinstance(source, int | np.integer):
+    if array_api_compat.is_jax_array(x) and _is_jax_key(source):
+        return _jax_normal(source)
+    if isinstance(source, int | np.integer) or _is_one_integer(source):
         first = _seed("noise", source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
     if isinstance(source, np.random.Generator):
         return _numpy_normal(source)
     if array_api_compat.is_torch_array(x) and type(source).__name__ == "Generator":
         return _torch_normal(source)
-    if array_api_compat.is_jax_array(x) and array_api_compat.is_jax_array(source):
-        return _jax_normal(source)
     seeds = _listed(source)
     if seeds is not None:
         if len(seeds) != x.shape[0]:
@@ -65,7 +74,7 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
         return _checked(source)
     raise TypeError(
         "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, or a "
-        f"function of x; got {type(source).__name__}"
+        f"function of x; got {described(source)}"
     )
 
 
@@ -117,6 +126,19 @@ def keyed_normal(x: Array, keys: np.ndarray, row: int, *, rounded: bool = True) 
     if isinstance(x, np.ndarray):
         return draw.astype(dtype, copy=False)
     return xp.asarray(draw, dtype=dtype, device=array_api_compat.device(x))
+
+
+def _is_jax_key(source: Any) -> bool:
+    """Whether the source is a key of JAX: a typed one, or two words of 32 bits as they were."""
+    if not array_api_compat.is_jax_array(source):
+        return False
+    dtype = str(source.dtype)
+    return dtype.startswith("key<") or (source.shape == (2,) and dtype == "uint32")
+
+
+def _is_one_integer(source: Any) -> bool:
+    """Whether the source is a 0-d array of an integer."""
+    return is_array(source) and source.ndim == 0 and to_host(source).dtype.kind in "iu"
 
 
 def _listed(source: Any) -> Sequence[Any] | None:

@@ -37,7 +37,7 @@ class ReferenceBackend:
         self, rows: Rows, x: Array, keys: np.ndarray | None, *, reuse: bool
     ) -> "Functional | InPlace":
         """Return what takes x through the rows."""
-        if isinstance(x, np.ndarray) and rows.numbers:
+        if type(x) in (np.ndarray, np.memmap) and rows.numbers:
             return InPlace(rows, x, keys, reuse=reuse)
         return Functional(rows, keys)
 
@@ -126,7 +126,7 @@ class InPlace:
         """Return x after row k."""
         row, clip = self.rows.rows[k], self.rows.clip
         after = self._apart_from(x, output)
-        from_x, to, d = x.reshape(-1), after.reshape(-1), output.reshape(-1)
+        from_x, to, d = (np.asarray(array).reshape(-1) for array in (x, after, output))
         terms = [(weight, self.ring[(k - back) % self.rows.depth]) for weight, back in row.memories]
         if row.noise:
             if self.keys is not None:
@@ -135,7 +135,7 @@ class InPlace:
             scale = deviation(row, variance)
             if isinstance(scale, np.ndarray):
                 noise, scale = weighted([(scale, noise)], rounded=False), 1.0
-            terms.append((scale, noise.reshape(-1)))
+            terms.append((scale, np.asarray(noise).reshape(-1)))
         slot = self.ring[k % self.rows.depth] if row.memory is not None else None
         for start in range(0, x.size, BLOCK):
             part = slice(start, start + BLOCK)

@@ -122,9 +122,31 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
         )
         for k in range(len(plan))
     ]
+    numbers = all(not carries_gradient(column) for column in columns.values())
+    if numbers and "float32" in str(x.dtype):
+        _check_range(rows, plan)
     depth = max((back for row in rows for _, back in row.memories), default=0)
     clip = None if clamp is None else (clamp.low, clamp.high)
-    return Rows(rows, depth, clip, all(not carries_gradient(c) for c in columns.values()))
+    return Rows(rows, depth, clip, numbers)
+
+
+def _check_range(rows: list[Row], plan: "Plan") -> None:
+    """Raise if a coefficient is beyond float32.
+
+    Raises:
+        ValueError: One is, and what is remedied by.
+    """
+    largest = float(np.finfo(np.float32).max)
+    for k, row in enumerate(rows):
+        weights = [row.c_in, row.x, row.d, row.noise, *(row.memory or ()), *(row.read or ())]
+        weights += [weight for weight, _ in row.memories]
+        for weight in weights:
+            if largest < abs(weight) < np.inf:
+                raise ValueError(
+                    f"a coefficient of row {k} (timestep {plan.timesteps[k]}) is {weight:.3g}, "
+                    "which float32 cannot hold: give x in float64, or use a network that predicts "
+                    "'v' or 'x0'"
+                )
 
 
 def table_of(rows: Rows) -> np.ndarray:

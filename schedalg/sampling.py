@@ -13,6 +13,7 @@ from schedalg.arrays import (
     check_like,
     check_sample,
     described,
+    flag,
     namespace,
     to_host,
 )
@@ -47,9 +48,9 @@ def sample(
     Args:
         model: The network, called as `model(x, timesteps, **model_kwargs)` with x like the x given
             and timesteps (B,), the trained timestep of the point for each sample. It returns an
-            array like x. Its x may be written over after the call: what it keeps, it must copy. Or
-            a `Denoiser` of the schedule, which holds the network and `prediction`,
-            `clip` and keywords.
+            array like x. It must not write to its x, which may be written over after the call:
+            what it keeps, for a gradient too, it must copy. Or a `Denoiser` of the schedule, which
+            holds the network and `prediction`, `clip` and keywords.
         schedule: The path. One of no points returns x as it is.
         sampler: Any object with a method `plan(schedule)`, whose table is run, or such a `Plan` of
             this schedule; or else any object with the methods of the `Sampler` protocol.
@@ -63,7 +64,8 @@ def sample(
             sample: the noise is a function of the seed, the row of the table and the place in the
             sample, so that a sample is the same in any batch, on any device and in any library
             (with one seed, sample i is that of seed + i 2^64). Or a generator of NumPy or of x's
-            library, or a function of x. None: a seed that nobody knows.
+            library, or a function of x, which must copy what it keeps of x. None: a seed that
+            nobody knows.
         progress: Show a bar (needs tqdm).
         check_finite: Raise if the network returns NaN or infinity. Costs a pass over its output in
             each call, and a synchronization on a GPU.
@@ -90,7 +92,7 @@ def sample(
         array([[0., 0.]])
     """
     meaning = Meaning(prediction, clip, check_finite, model_kwargs)
-    if not capture:
+    if not flag("capture", capture):
         walk = _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=True)
         return execution.last(walk, x)
     if progress:

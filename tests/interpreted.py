@@ -43,7 +43,7 @@ class Interpreted(TorchBackend):
             step.reset()
         for _ in rows.rows:
             step()
-        return step.result()
+        return step.result
 
 
 def channels_last(values: np.ndarray, dtype: str) -> torch.Tensor:

@@ -65,6 +65,9 @@ class FaultyUpdate:
             right.ring[0] = right.ring[0] * 1.01
         if self.fault == "noise" and right.keys is not None:
             right.keys = right.keys + np.uint64(k == 2)
+        if self.fault == "unread" and k == 3 and len(row.memories) == 2 and not row.d:
+            unread = 0 * right.ring[0].reshape(x.shape)
+            return right(k, x, output, variance, noise) + unread
         after = right(k, x, output, variance, noise)
         if self.fault == "zeros" and row.x == 0:
             return after + 0 * x
@@ -81,6 +84,7 @@ class FaultyUpdate:
         ("memory", "row 3 in float"),
         ("noise", "row [23] in float"),
         ("zeros", "0 times infinity"),
+        ("unread", "memories that are not read"),
         ("normal", "noise of row 0"),
         ("timesteps", "is told in float32"),
         ("overwrites x", "."),
@@ -243,10 +247,37 @@ def test_the_whole_loop_is_traced_by_jax() -> None:
         assert calls == len(FAST)  # traced once
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of numpy.matrix
+def test_subclasses_of_numpy_arrays_are_run_and_masks_are_refused() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    for sampler in (DDIM(), UniPC(2)):
+        expected = sample(lambda x, t: 0.3 * x, FAST, sampler, x)
+        result = sample(lambda x, t: np.asmatrix(0.3 * x), FAST, sampler, x)
+        np.testing.assert_allclose(result, expected, rtol=1e-13)
+    masked = np.ma.masked_less(x, 0)
+    with pytest.raises(TypeError, match="x must not be a masked array"):
+        sample(lambda x, t: x, FAST, DDIM(), masked)
+    with pytest.raises(TypeError, match="model output at timestep 833 must not be a masked array"):
+        sample(lambda x, t: masked, FAST, DDIM(), x)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_a_coefficient_beyond_float32_is_named(library: str) -> None:
+    xp: Any = pytest.importorskip(library)
+    schedule = Schedule.from_betas(np.full(20, 1 - 1e-15))
+    x = xp.ones((1, 2), dtype=xp.float32)
+    with pytest.raises(ValueError, match=r"a coefficient of row 0 \(timestep 19\) is .* float64"):
+        sample(lambda x, t: x, schedule, DDIM(), x, clip=(-1, 1))
+    wide = xp.ones((1, 2), dtype=xp.float64)
+    assert xp.isfinite(sample(lambda x, t: x, schedule, DDIM(), wide, clip=(-1, 1))).all()
+
+
 def test_capturing_is_for_cuda() -> None:
     x = np.ones((2, 3))
     with pytest.raises(ValueError, match="capture=True takes tensors on a CUDA device"):
         sample(lambda x, t: x, FAST, DDIM(), x, capture=True)
+    with pytest.raises(TypeError, match="capture must be True or False, got 'no'"):
+        sample(lambda x, t: x, FAST, DDIM(), x, capture="no")
     with pytest.raises(ValueError, match="capture=True and progress=True"):
         sample(lambda x, t: x, FAST, DDIM(), x, capture=True, progress=True)
     with pytest.raises(ValueError, match="capture=True and check_finite=True"):

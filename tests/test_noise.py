@@ -164,8 +164,41 @@ def test_seeds_may_be_arrays_of_integers() -> None:
     expected = sample(network, FAST, DDPM(), X, noise=[1, 2, 3, 4])
     for seeds in (np.arange(1, 5), np.arange(1, 5, dtype=np.uint8), range(1, 5), (1, 2, 3, 4)):
         np.testing.assert_array_equal(sample(network, FAST, DDPM(), X, noise=seeds), expected)
+    one = sample(network, FAST, DDPM(), X, noise=7)
+    for seed in (np.array(7), np.uint64(7), torch.tensor(7)):
+        np.testing.assert_array_equal(sample(network, FAST, DDPM(), X, noise=seed), one)
     seeds = torch.arange(1, 5)
     np.testing.assert_array_equal(sample(network, FAST, DDPM(), X, noise=seeds), expected)
+
+
+def test_arrays_of_jax_are_seeds_unless_they_are_keys() -> None:
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.asarray(X, dtype="float32")
+    expected = sample(network, FAST, DDPM(), x, noise=[1, 2, 3, 4])
+    result = sample(network, FAST, DDPM(), x, noise=jax.numpy.arange(1, 5))
+    np.testing.assert_array_equal(result, expected)
+    with pytest.raises(ValueError, match="noise holds 3 seeds for 4 samples"):
+        sample(network, FAST, DDPM(), x, noise=jax.numpy.arange(3))
+    images = [
+        sample(network, FAST, DDPM(), x, noise=key)
+        for key in (jax.random.key(3), jax.random.PRNGKey(3))
+    ]
+    np.testing.assert_array_equal(images[0], images[1])
+
+
+def test_normals_keep_their_digits_where_u_is_almost_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest words: u is 1 - 2^-54, which float64 cannot hold."""
+
+    class Largest:
+        def __init__(self, **keywords: Any) -> None:
+            pass
+
+        def random_raw(self, count: int) -> np.ndarray:
+            return np.resize(np.array([2**64 - 1, 0], dtype=np.uint64), count)
+
+    monkeypatch.setattr(np.random, "Philox", Largest)
+    drawn = philox.normal(np.zeros((1, 2), dtype=np.uint64), 0, 2)
+    assert drawn[0, 0] == pytest.approx(2.0**-26.5, rel=1e-12)
 
 
 @pytest.mark.parametrize(

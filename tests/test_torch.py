@@ -80,7 +80,7 @@ def operations(run: Callable[[], object]) -> list[str]:
         (DPMSolverPP(2), {}, 3),
         (Heun(), {}, 2),
         (UniPC(2), {}, 3),
-        (PNDM(), {}, 3),
+        (PNDM(), {}, 5),  # reads three memories of a ring of four: one by one
         (LMS(4), {}, 3),
         (LMS(4), {"as_ve": True}, 4),  # with that which scales the network's input
         (Euler(), {"as_ve": True}, 2),
@@ -286,6 +286,44 @@ def test_compiled_networks_and_compiled_loops() -> None:
     plan = UniPC(2).plan(FAST)
     loop = torch.compile(lambda x: plan.run(network, x), backend="eager")
     torch.testing.assert_close(loop(x), expected)
+
+
+def test_results_are_tensors_of_their_own() -> None:
+    """No views, which could not be changed in place outside of the mode that they were made in."""
+    weight = torch.randn(2, 3, requires_grad=True)
+    for like in (torch.randn(2, 3), torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)):
+        with torch.no_grad():
+            image = sample(network, FAST, UniPC(2), like)
+            steps = list(sample_steps(network, FAST, DDIM(), like))
+        for result in (image, *steps):
+            assert result._base is None
+            assert result.stride() == like.stride()
+    changed = sample(network, FAST, DDIM(), torch.randn(2, 3))
+    changed += weight
+    changed.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_run_may_leave_the_mode_that_it_began_in(dtype: Any) -> None:
+    x = torch.tensor(X).to(dtype)
+    for schedule in (FAST, FAST.as_ve()):
+        expected = sample(network, schedule, UniPC(3), x)
+        steps = sample_steps(network, schedule, UniPC(3), x)
+        with torch.inference_mode():
+            next(steps)
+        assert torch.equal(list(steps)[-1], expected)
+
+
+def test_a_default_device_is_left_alone() -> None:
+    x = torch.tensor(X)
+    expected = sample(network, FAST, UniPC(3), x, noise=3)
+    with torch.device("meta"):
+        assert torch.equal(sample(network, FAST, UniPC(3), x, noise=3), expected)
+
+
+def test_arguments_are_checked_before_the_first_step() -> None:
+    with pytest.raises(ValueError, match="x is on the device meta"):
+        sample_steps(network, FAST, DDIM(), torch.ones(2, 3, device="meta"))
 
 
 def test_half_precision_is_rounded_once_a_step() -> None:

@@ -23,6 +23,9 @@ class Step:
         keys: The keys of noise, or None if no row has any.
         network: Called with its input and what it is told; returns its output, and its variance.
         kernel: The module that holds the kernels.
+
+    Attributes:
+        result: x, wherever it is.
     """
 
     def __init__(
@@ -39,32 +42,28 @@ class Step:
         self.table = told(values, x)
         self.told = torch.empty_like(self.table[:1])
         self.position = on_device(np.zeros(1, dtype=np.int64), x)
-        self.start = self.fused.layout.flat(x)
-        self.x = self.start.clone()
+        self.result = self.fused.layout.empty(x)
+        self.x = self.fused.layout.flat(self.result)
+        self.start = x
         self.first_c_in = rows.rows[0].c_in
         self.reset()
 
     def reset(self) -> None:
         """Go back to the first row."""
         self.position.zero_()
-        self.x.copy_(self.start)
-        if self.fused.seen is not None:
-            torch.mul(self.start, self.first_c_in, out=self.fused.seen)
+        self.result.copy_(self.start)
+        if self.fused.shown is not None:
+            torch.mul(self.start, self.first_c_in, out=self.fused.shown)
 
     def __call__(self) -> None:
         """Take x through the row that `position` says, and go on to the next."""
-        layout, seen = self.fused.layout, self.fused.seen
+        shown = self.result if self.fused.shown is None else self.fused.shown
         torch.index_select(self.table, 0, self.position, out=self.told)
-        shown = layout.shaped(self.x if seen is None else seen)
         output, variance = self.network(shown, self.told[0])
         if shares_memory(output, shown):
             output = output.clone()  # what it shares with x is about to be written to
         self.fused.launch(self.position, self.x, self.x, output, variance, None)
         self.position.add_(1)
-
-    def result(self) -> Tensor:
-        """Return x."""
-        return self.fused.layout.shaped(self.x)
 
 
 @torch.no_grad()
@@ -84,4 +83,4 @@ def replayed(step: Step) -> Tensor:
             step()
         for _ in range(len(step.table)):
             graph.replay()
-    return step.result()
+    return step.result

@@ -59,17 +59,18 @@ class Eager:
         # A clamped prediction is written to the new memory's place while the oldest is still read.
         self.depth = rows.depth + (rows.clip is not None) if rows.depth else 0
         size = self.layout.shape.numel()
-        self.ring = torch.zeros(self.depth, size, dtype=x.dtype, device=x.device)
-        self.ring_t = self.ring.T
-        self.slots = [_buffer(slot, slot) for slot in self.ring.unbind()]
-        self.joint = self._joint_weights() if size <= _SMALL and not self.half else {}
-        real = torch.float32 if self.half else x.dtype
-        self.one = torch.ones(1, dtype=real, device=x.device)
+        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
+            self.ring = torch.empty(self.depth, size, dtype=x.dtype, device=x.device)
+            self.ring_t = self.ring.T
+            self.slots = [_buffer(slot, slot) for slot in self.ring.unbind()]
+            self.joint = self._joint_weights() if size <= _SMALL and not self.half else {}
+            real = torch.float32 if self.half else x.dtype
+            self.one = torch.ones(1, dtype=real, device=x.device)
+            block = min(size, _BLOCK) if self.half else 0
+            self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
+            self.block = [_buffer(flat, flat) for flat in self.wide.unbind()]
         self.own: list[Buffer] = []
         self.now: Buffer | None = None
-        block = min(size, _BLOCK) if self.half else 0
-        self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
-        self.block = [_buffer(flat, flat) for flat in self.wide.unbind()]
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
@@ -178,20 +179,20 @@ class Eager:
         return after
 
     def _joint_weights(self) -> dict[int, Tensor]:
-        """Return the weights of all places of the ring, for rows that read two or more."""
-        joint = [k for k, row in enumerate(self.rows.rows) if len(row.memories) > 1]
+        """Return the weights of the ring's places, for rows that read every one, two or more."""
+        joint = [k for k, row in enumerate(self.rows.rows) if len(row.memories) == self.depth > 1]
         if not joint:
             return {}
         table = np.zeros((len(joint), self.depth))
         for weights, k in zip(table, joint, strict=True):
             for weight, back in self.rows.rows[k].memories:
                 weights[(k - back) % self.depth] = weight
-        on_device = torch.tensor(table, dtype=self.ring.dtype).to(self.ring.device)
+        on_device = torch.tensor(table, dtype=self.ring.dtype, device="cpu").to(self.ring.device)
         return dict(zip(joint, on_device.unbind(), strict=True))
 
     def _new(self, like: Tensor) -> Buffer:
-        flat = self.layout.empty(like)
-        return _buffer(self.layout.shaped(flat), flat)
+        x = self.layout.empty(like)
+        return _buffer(x, self.layout.flat(x))
 
     def _apart_from(self, x: Tensor, d: Tensor | None = None) -> Buffer:
         """Return a buffer to write to, which neither x nor the output lies in."""
@@ -207,7 +208,9 @@ class Eager:
 
 def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> None:
     """Write a x + b d, without what is multiplied by 0."""
-    if a == 0:
+    if a == 0 and b == 0:
+        to.flat.zero_()
+    elif a == 0:
         torch.mul(d, b, out=to.flat)
     elif b == 0:
         torch.mul(x.flat, a, out=to.flat)

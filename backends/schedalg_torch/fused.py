@@ -52,27 +52,29 @@ class Fused:
         self.layout = Layout.of(x)
         self.keys = keys
         self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
-        self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
-        self.table = on_device(table_of(rows), x, real_dtype(x))
-        self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
-        self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
-        self.own: list[Tensor] = []
+        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
+            self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
+            self.table = on_device(table_of(rows), x, real_dtype(x))
+            self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
+            self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
+        self.own: list[tuple[Tensor, Tensor]] = []
         scaled = any(row.c_in != 1 for row in rows.rows)
-        self.seen = self.layout.empty(x) if scaled else None
+        self.shown = self.layout.empty(x) if scaled else None
+        self.seen = None if self.shown is None else self.layout.flat(self.shown)
         self.written = -1
         self.now: tuple[Tensor, Tensor] | None = None
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
         """Return the network's input in row k: written by the row before it, but for the first."""
-        if self.seen is None:
+        if self.shown is None:
             return x
         if self.functional is not None:
             seen: Tensor = self.functional.input(k, x)
             return seen
         if self.written != k:
-            torch.mul(self.layout.flat(x), self.rows.rows[k].c_in, out=self.seen)
-        return self.layout.shaped(self.seen)
+            torch.mul(x, self.rows.rows[k].c_in, out=self.shown)
+        return self.shown
 
     def __call__(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
@@ -85,20 +87,23 @@ class Fused:
         if self.functional is not None:
             after: Tensor = self.functional(k, x, output, variance, noise)
             return after
-        mine = self.now is not None and x is self.now[0]
-        flat = self.now[1] if self.now is not None and mine else self.layout.flat(x)
+        now = self.now if self.now is not None and x is self.now[0] else None
+        flat = self.layout.flat(x.resolve_neg()) if now is None else now[1]
         if self.seen is not None and shares_memory(output, self.seen):
             output = output.clone()  # the next input is about to be written there
         # Where its input is another tensor, the network has not seen x, and x is updated in place;
         # unless a denoiser that scales for itself has.
-        in_place = self.seen is not None and mine and self.reuse
-        in_place = in_place and not shares_memory(output, flat)
-        target = flat if in_place else self._target(flat, output)
+        in_place = self.seen is not None and self.reuse and not shares_memory(output, flat)
+        target = now if now is not None and in_place else self._target(x, output)
         with beside(x):
-            self.launch(self.positions[k], flat, target, output, variance, noise)
+            self.launch(self.positions[k], flat, target[1], output, variance, noise)
+        if torch.is_grad_enabled():  # so that autograd sees what a kernel has written to
+            torch.autograd.graph.increment_version(target[0])
+            if self.shown is not None:
+                torch.autograd.graph.increment_version(self.shown)
         self.written = k + 1
-        self.now = self.layout.shaped(target), target
-        return self.now[0]
+        self.now = target
+        return target[0]
 
     def launch(
         self,
@@ -149,15 +154,16 @@ class Fused:
             **_OPTIONS,
         )
 
-    def _target(self, x: Tensor, output: Tensor) -> Tensor:
-        """Return memory to write x to, which neither x nor the output lies in."""
+    def _target(self, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return memory to write x to, as it is and flat, which neither x nor the output is in."""
         for mine in self.own:
-            if mine is not x and not shares_memory(output, mine):
+            if mine[0] is not x and not shares_memory(output, mine[0]):
                 return mine
-        new = torch.empty_like(x)
+        new = self.layout.empty(x)
         if self.reuse and len(self.own) < 2:
-            self.own.append(new)
-        return new
+            self.own.append((new, self.layout.flat(new)))
+            return self.own[-1]
+        return new, self.layout.flat(new)
 
 
 def beside(x: Tensor) -> AbstractContextManager[Any]:
@@ -173,7 +179,8 @@ def shares_memory(tensor: Tensor, other: Tensor) -> bool:
 def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
     """Return the noise of a row, like x, made on its device."""
     layout = Layout.of(x)
-    flat = layout.empty(x)
+    after = layout.empty(x)
+    flat = layout.flat(after)
     batch = x.shape[0]
     count = flat.numel() // max(batch, 1)
     position = -1 if row == philox.BEFORE else row
@@ -190,7 +197,7 @@ def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
                 REAL=kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32,
                 **_OPTIONS,
             )
-    return layout.shaped(flat)
+    return after
 
 
 def real_dtype(x: Tensor) -> torch.dtype:
@@ -200,7 +207,7 @@ def real_dtype(x: Tensor) -> torch.dtype:
 
 def on_device(values: np.ndarray, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return numbers beside x, sent without waiting for the device."""
-    return torch.tensor(values, dtype=dtype).to(x.device, non_blocking=True)
+    return torch.tensor(values, dtype=dtype, device="cpu").to(x.device, non_blocking=True)
 
 
 def told(values: np.ndarray, x: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def _place(j, count, channels):
 @triton.jit
 def _where(count, BLOCK: tl.constexpr):
     """Return the sample of this program, and the first of its elements."""
-    blocks = tl.cdiv(count, BLOCK)
+    blocks = (count - 1) // BLOCK + 1
     return tl.program_id(0) // blocks, (tl.program_id(0) % blocks) * BLOCK
 
 

@@ -41,6 +41,7 @@ class Layout:
 
         The samples may be apart: the first half of the channels of a wider tensor is not copied.
         """
+        x = x.resolve_neg()
         if self.channels_last:
             x = x.movedim(1, -1)
         if not x[:1].is_contiguous():
@@ -55,5 +56,13 @@ class Layout:
         return flat.view(batch, *places, channels).movedim(-1, 1)
 
     def empty(self, like: Tensor) -> Tensor:
-        """Return new memory for x, flat."""
-        return torch.empty(self.shape.numel(), dtype=like.dtype, device=like.device)
+        """Return new memory for x, in its shape: no view, and good outside inference mode too."""
+        axes = list(range(len(self.shape)))
+        if self.channels_last:
+            axes = [0, *axes[2:], 1]
+        strides, apart = [0] * len(axes), 1
+        for axis in reversed(axes):
+            strides[axis] = apart
+            apart *= max(self.shape[axis], 1)
+        with torch.inference_mode(False):
+            return torch.empty_strided(self.shape, strides, dtype=like.dtype, device=like.device)

@@ -79,6 +79,7 @@ def check_backend(make: Make, dtypes: Sequence[str] = ("float64", "float32")) ->
             for shape in ((3, 2, 5, 7), (2, 5), (4,)):
                 check_rows(make, dtype, case, shape)
         check_zeros(make, dtype)
+        check_unread(make, dtype)
         check_normal(make, dtype)
         check_timesteps(make, dtype)
     check_samples(make, [dtype for dtype in dtypes if dtype in ("float64", "float32")])
@@ -144,6 +145,25 @@ def check_zeros(make: Make, dtype: str) -> None:
         after = _host(update(0, x, output, None, None))
         expected = 0.375 if clip else 0.75
         np.testing.assert_array_equal(after, expected, f"0 times infinity in {dtype}")
+
+
+def check_unread(make: Make, dtype: str) -> None:
+    """Check that a memory that a row does not read does nothing, and that a sum of none is 0."""
+    remembering = Row(1.0, None, 0.0, 1.0, (), (0.0, 1.0), 0.0, None)
+    rows = [
+        remembering._replace(x=1.0, d=0.0),  # remembers what is infinite
+        remembering,
+        remembering,
+        remembering._replace(d=0.0, memories=((0.5, 1), (0.5, 2))),
+        Row(1.0, None, 0.0, 0.0, (), None, 0.0, None),
+    ]
+    x = make(np.full((2, 3), 0.75), dtype)
+    update = backend_for(x).update(Rows(rows, 3, None, True), x, None, reuse=True)
+    results = []
+    for k in range(len(rows)):
+        x = update(k, x, make(np.full((2, 3), k or np.inf), dtype), None, None)
+        results.append(_host(x)[0, 0])
+    np.testing.assert_array_equal(results, [0.75, 1, 2, 1.5, 0], "memories that are not read")
 
 
 def check_normal(make: Make, dtype: str) -> None:
