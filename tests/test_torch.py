@@ -106,7 +106,7 @@ def test_a_step_is_a_few_operations(sampler: Any, how: dict[str, Any], expected:
 
     longer, shorter = (count(steps) for steps in (60, 20))
     calls = sampler.plan(Schedule.linear(1000).subsample(steps=40)).model_calls
-    assert (longer - shorter) / calls == pytest.approx(expected, abs=0.1)
+    assert (longer - shorter) / calls == pytest.approx(expected, abs=0.2)
 
 
 def test_a_run_owns_two_tensors_and_its_memories() -> None:

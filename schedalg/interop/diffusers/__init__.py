@@ -1,0 +1,19 @@
+"""Schedulers of diffusers read as schedules and samplers, and the other way round.
+
+Importing this loads neither torch nor diffusers. Reading a configuration from a dict or a JSON file
+needs neither.
+"""
+
+from schedalg.interop.diffusers.methods import ClippedDDIM, LowerOrderFinal
+from schedalg.interop.diffusers.reading import Imported, from_diffusers
+from schedalg.interop.diffusers.scheduler import DiffusersScheduler, StepOutput, to_diffusers
+
+__all__ = [
+    "ClippedDDIM",
+    "DiffusersScheduler",
+    "Imported",
+    "LowerOrderFinal",
+    "StepOutput",
+    "from_diffusers",
+    "to_diffusers",
+]

@@ -1,0 +1,95 @@
+"""`from_diffusers`: a configuration of diffusers as a schedule, a sampler and a prediction."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from schedalg.arrays import Array, positive_integer, real_number
+from schedalg.bounds import Clip
+from schedalg.interop.diffusers import config, methods, paths
+from schedalg.interop.diffusers.trained import EDM, trained
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.samplers.base import Planner, Sampler
+from schedalg.schedule import Schedule
+
+
+class Imported(NamedTuple):
+    """What `sample` needs to know in place of a scheduler of diffusers.
+
+    Attributes:
+        schedule: The path. Its `prior_std` is what diffusers multiplies the first noise with.
+        sampler: The sampler; `ClippedDDIM` bounds x0 itself.
+        prediction: What the network's output means.
+        clip: How x0 is bounded, or None.
+    """
+
+    schedule: Schedule
+    sampler: Planner | Sampler[Any]
+    prediction: Prediction | Parameterization
+    clip: Clip | None
+
+
+def from_diffusers(
+    scheduler: Any,
+    steps: int | None = None,
+    *,
+    timesteps: Sequence[float] | Array | None = None,
+    sigmas: Sequence[float] | Array | None = None,
+    mu: float | None = None,
+) -> Imported:
+    """Return the schedule, sampler, prediction and bounds of a scheduler of diffusers.
+
+    Numbers are computed anew in float64. A last step that has no length, such as one from
+    timestep 0 to its own noise level (`set_alpha_to_one=False`), goes down by 1e-12 of the noise,
+    since a schedule falls strictly.
+
+    Args:
+        scheduler: A scheduler of diffusers, its `config` as a mapping that names the class
+            (`"_class_name"`), or the path of a `scheduler_config.json` or of its directory. For
+            the latter two diffusers need not be installed.
+        steps: How many steps to make. None: those of training, if nothing below says otherwise.
+        timesteps: The timesteps, falling, in place of the configured spacing. On a flow they are
+            what the network is told, and the noise levels follow from them without a shift.
+        sigmas: The noise levels, falling. For `EulerDiscreteScheduler` with the one that is
+            reached last, such as 0; for flows without it, and before the shift.
+        mu: The shift, or its logarithm (`time_shift_type`), where `use_dynamic_shifting` is set.
+
+    Returns:
+        An `Imported`, which can be unpacked.
+
+    Raises:
+        TypeError: An argument or an option is of the wrong type.
+        ValueError: An option is unknown, not supported, or contradicts another; the message names
+            it.
+        ImportError: `use_beta_sigmas` is set, and SciPy is not installed.
+        OSError: A file cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import sample
+        >>> from schedalg.interop.diffusers import from_diffusers
+        >>> config = {"_class_name": "DPMSolverMultistepScheduler", "timestep_spacing": "trailing"}
+        >>> schedule, sampler, prediction, clip = from_diffusers(config, 5)
+        >>> schedule.timesteps, sampler.order
+        (array([199, 399, 599, 799, 999]), 2)
+        >>> model = lambda x, timesteps: 0.1 * x
+        >>> sample(model, schedule, sampler, np.ones((1, 2)), prediction=prediction).shape
+        (1, 2)
+    """
+    options = config.read(scheduler)
+    count = None if steps is None else positive_integer("steps", steps)
+    told = None if timesteps is None else paths.falling("timesteps", timesteps)
+    noise = None if sigmas is None else paths.falling("sigmas", sigmas)
+    both = told is not None and noise is not None
+    if both and "shift" not in options:
+        raise ValueError("give timesteps= or sigmas=, not both")
+    for name, values in (("timesteps", told), ("sigmas", noise)):
+        if count is not None and values is not None:
+            raise ValueError(f"give steps= or {name}=, not both")
+    if told is not None and noise is not None and len(told) != len(noise):
+        raise ValueError(f"timesteps and sigmas differ in length: {len(told)} and {len(noise)}")
+    if mu is not None:
+        mu = real_number("mu", mu)
+    meaning, bounds = methods.prediction(options), methods.clip(options)
+    schedule = paths.path(options, count, told, noise, mu)
+    base = None if options.name in EDM else trained(options)
+    return Imported(schedule, methods.sampler(options, schedule, base), meaning, bounds)

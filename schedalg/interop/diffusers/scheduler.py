@@ -1,0 +1,432 @@
+"""`to_diffusers`: a schedule and a sampler as an object that pipelines take for a scheduler."""
+
+import math
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from schedalg.arrays import flag, positive_integer, real_number, to_host
+from schedalg.bounds import Clip, bounding
+from schedalg.interop.diffusers.paths import falling
+from schedalg.interop.diffusers.tables import State, Table
+from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.samplers.base import Planner, Sampler
+from schedalg.schedule import Schedule, check_schedule
+from schedalg.spacing import IndexSpacing, NoiseSpacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NAMES = {"epsilon": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "flow_prediction"}
+#: Options of `step` that pipelines hand to every scheduler, and the values that ask for nothing.
+_STEP_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "eta": (None, 0.0),
+    "use_clipped_model_output": (None, False),
+    "variance_noise": (None,),
+    "s_churn": (0.0,),
+    "s_tmin": (0.0,),
+    "s_tmax": (math.inf,),
+    "s_noise": (1.0,),
+}
+
+
+class StepOutput(NamedTuple):
+    """What a step returns.
+
+    Attributes:
+        prev_sample: x after the step.
+    """
+
+    prev_sample: Any
+
+
+def to_diffusers(
+    schedule: Schedule,
+    sampler: Planner | Sampler[Any],
+    *,
+    prediction: Prediction | Parameterization = "epsilon",
+    clip: Clip | None = None,
+    spacing: IndexSpacing | NoiseSpacing = "leading",
+    dynamic_shift: bool = False,
+) -> "DiffusersScheduler":
+    """Return an object that a pipeline of diffusers takes for its scheduler.
+
+    Args:
+        schedule: The path, or the trained schedule that `num_inference_steps` are chosen from. All
+            of its points are visited where there are as many steps as points.
+        sampler: Any sampler with a table; or one without that calls the network once a step, where
+            the step starts.
+        prediction: What the network's output means.
+        clip: (low, high) for the x0 prediction, or a function of it.
+        spacing: How steps are chosen, as in `Schedule.subsample`.
+        dynamic_shift: Whether the `mu` of a pipeline shifts the chosen points, by
+            `shift(exp(mu))`. Without, it is not heeded.
+
+    Returns:
+        The scheduler.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a wrong value.
+
+    Example:
+        >>> from schedalg import DDIM, Schedule
+        >>> from schedalg.interop.diffusers import to_diffusers
+        >>> scheduler = to_diffusers(Schedule.linear(1000), DDIM())
+        >>> scheduler.order, scheduler.init_noise_sigma
+        (1, 1.0)
+    """
+    return DiffusersScheduler(schedule, sampler, prediction, clip, spacing, dynamic_shift)
+
+
+class DiffusersScheduler:
+    """What `to_diffusers` returns: a scheduler that keeps what a run needs with that run.
+
+    `set_timesteps` chooses the points, and runs that go on are not touched by it. `step` takes a
+    run on by one call of the network. Which run, it tells by the tensor: the one that `step`
+    returned last for a run, itself, belongs to that run, and so any number of them may be
+    interleaved. A tensor that it did not return
+
+    - starts a new run, if it is the first since `set_timesteps`, or if its timestep is the first;
+    - else goes on with the run that was stepped last, if the timestep is the next one there, since
+      some pipelines copy or blend what they were given. These cannot be interleaved.
+
+    A run may start later than at the first timestep (`set_begin_index`, or simply a later
+    timestep); a multistep method then starts anew there, with lower orders.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        sampler: Any,
+        prediction: Any,
+        clip: Any,
+        spacing: Any,
+        dynamic_shift: bool,
+    ) -> None:
+        check_schedule(schedule)
+        if isinstance(sampler, type) or not any(
+            callable(getattr(sampler, method, None)) for method in ("plan", "step")
+        ):
+            raise TypeError(f"sampler must be a sampler, such as DDIM(); got {sampler!r}")
+        parameterization(prediction)
+        bounding(clip)
+        self.base = schedule
+        self.sampler = sampler
+        self.prediction = prediction
+        self.clip = clip
+        self.spacing = spacing
+        self.dynamic_shift = flag("dynamic_shift", dynamic_shift)
+        self.num_inference_steps: int | None = None
+        self._table: Table | None = None
+        self._device: Any = None
+        self._timesteps: Any = None
+        self._begin: int | None = None
+        self._latest: State | None = None
+        #: By the id of the tensor that a run goes on with.
+        self._runs: dict[int, tuple[weakref.ref[Any], State]] = {}
+
+    @property
+    def schedule(self) -> Schedule:
+        """The points that the next run visits."""
+        return self.table.schedule
+
+    @property
+    def table(self) -> Table:
+        """The rows of the next run."""
+        if self._table is None:
+            self._table = Table(self.base, self.sampler, self.prediction, self.clip)
+        return self._table
+
+    @property
+    def order(self) -> int:
+        """How many calls of the network a step takes, at most."""
+        return self.table.order
+
+    @property
+    def timesteps(self) -> "Tensor":
+        """What the network is told in each call: a tensor on the device of `set_timesteps`."""
+        if self._timesteps is None:
+            torch = _torch()
+            told = self.table.timesteps
+            dtype = torch.int64 if told.dtype.kind == "i" else torch.float32
+            self._timesteps = torch.tensor(told.tolist(), dtype=dtype, device=self._device)
+        tensor: Tensor = self._timesteps
+        return tensor
+
+    @property
+    def sigmas(self) -> "Tensor":
+        """sigma/alpha at each point and where the last step arrives, falling."""
+        schedule = self.schedule
+        origin = schedule.origin
+        values = [*to_host(schedule.to_sigmas())[::-1].tolist(), origin.sigma / origin.alpha]
+        tensor: Tensor = _torch().tensor(values, device=self._device)
+        return tensor
+
+    @property
+    def init_noise_sigma(self) -> float:
+        """What the first, standard normal noise is multiplied with."""
+        return self.schedule.prior_std
+
+    @property
+    def config(self) -> Any:
+        """The configuration, as a `FrozenDict` of diffusers."""
+        try:
+            from diffusers.configuration_utils import FrozenDict
+        except ImportError:
+            raise ImportError("config needs diffusers: pip install 'schedalg[diffusers]'") from None
+        prediction = self.prediction if isinstance(self.prediction, str) else None
+        frozen: Any = FrozenDict
+        return frozen(
+            {
+                "num_train_timesteps": len(self),
+                "prediction_type": _NAMES.get(str(prediction), str(prediction)),
+                "use_dynamic_shifting": self.dynamic_shift,
+            }
+        )
+
+    def __len__(self) -> int:
+        """Return how many timesteps the network was trained on, as far as the schedule tells."""
+        last = float(self.base.timesteps[-1])
+        trained = isinstance(self.base.labels, np.ndarray) and last >= len(self.base) - 1
+        return math.floor(last) + (self.base.kind != "flow") if trained else len(self.base)
+
+    def __repr__(self) -> str:
+        return f"<DiffusersScheduler: {self.sampler!r} on {self.base!r}>"
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        *,
+        timesteps: Sequence[float] | None = None,
+        sigmas: Sequence[float] | None = None,
+        mu: float | None = None,
+    ) -> None:
+        """Choose the points of the runs that begin from now on.
+
+        Args:
+            num_inference_steps: How many, spaced as `to_diffusers` was told.
+            device: Where `timesteps` shall lie.
+            timesteps: Timesteps of the schedule, falling.
+            sigmas: Noise levels, falling: sigma/alpha, or sigma of a flow. A last 0 may be left
+                out. The network is told what lies between the schedule's timesteps there.
+            mu: See `dynamic_shift`.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: Not exactly one way of choosing is given, or it cannot be satisfied.
+        """
+        given = [
+            name
+            for name, value in (("timesteps", timesteps), ("sigmas", sigmas))
+            if value is not None
+        ]
+        if len(given) == 2 or (not given and num_inference_steps is None):
+            raise ValueError("give one of num_inference_steps, timesteps and sigmas")
+        if timesteps is not None:
+            path = self.base.subsample(timesteps=falling("timesteps", timesteps)[::-1].copy())
+        elif sigmas is not None:
+            path = _at_sigmas(self.base, falling("sigmas", sigmas))
+        else:
+            steps = positive_integer("num_inference_steps", num_inference_steps)
+            path = self.base
+            if steps != len(path):
+                path = path.subsample(steps=steps, spacing=self.spacing)
+        if num_inference_steps is not None and given and num_inference_steps != len(path):
+            raise ValueError(
+                f"num_inference_steps is {num_inference_steps}, and {given[0]} are {len(path)}"
+            )
+        if mu is not None and self.dynamic_shift:
+            path = path.shift(math.exp(real_number("mu", mu)))
+        self._table = Table(path, self.sampler, self.prediction, self.clip)
+        self.num_inference_steps = len(path)
+        self._device, self._timesteps = device, None
+        self._begin, self._latest = None, None
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Let the next new run begin at that entry of `timesteps`."""
+        self._begin = begin_index
+
+    @property
+    def begin_index(self) -> int | None:
+        """Where the next new run begins, if `set_begin_index` was called."""
+        return self._begin
+
+    def scale_model_input(self, sample: "Tensor", timestep: Any = None) -> "Tensor":
+        """Return what the network is to be given in place of x.
+
+        Args:
+            sample: x, or copies of it one after the other (guidance).
+            timestep: What the network is told.
+        """
+        state = self._run_of(sample)
+        if state is None:
+            state = self._found(timestep)
+        scaled: Tensor = state.table.input(state.row, sample)
+        return scaled
+
+    def step(
+        self,
+        model_output: "Tensor",
+        timestep: Any,
+        sample: "Tensor",
+        generator: Any = None,
+        return_dict: bool = True,
+        **options: Any,
+    ) -> Any:
+        """Return x after one call of the network.
+
+        Args:
+            model_output: What the network said.
+            timestep: What it was told.
+            sample: x, not scaled.
+            generator: A `torch.Generator`, or a list of one a sample.
+            return_dict: Whether to return a `StepOutput`, and not a tuple.
+            **options: What pipelines hand to any scheduler, such as `eta=0.0`; nothing that asks
+                for anything. How much noise there is, is said to the sampler.
+
+        Raises:
+            TypeError: An option is unknown.
+            ValueError: An option asks for something, no run has such a next timestep, or the
+                network's output does not determine x0.
+        """
+        for name, value in options.items():
+            if name not in _STEP_OPTIONS:
+                raise TypeError(f"step takes no option {name!r}")
+            if not any(value is idle or value == idle for idle in _STEP_OPTIONS[name]):
+                raise ValueError(f"{name}={value!r} is the sampler's to know: {self.sampler!r}")
+        state = self._run_of(sample)
+        if state is None:
+            state = self._found(timestep)
+        table = state.table
+        after, state = table.step(state, sample, model_output, lambda x: _normal(x, generator))
+        self._latest = state
+        if state.row < len(table):
+            self._keep(after, state)
+        return StepOutput(after) if return_dict else (after,)
+
+    def add_noise(
+        self, original_samples: "Tensor", noise: "Tensor", timesteps: "Tensor"
+    ) -> "Tensor":
+        """Return x at timesteps of the chosen points, one, or one a sample."""
+        own = np.asarray(self.schedule.timesteps, dtype=np.float64)
+        wanted = timesteps.detach().cpu().reshape(-1).tolist()
+        positions = []
+        for t in wanted:
+            near = np.abs(own - t) <= 1e-6 * max(abs(t), 1.0)
+            if not near.any():
+                raise ValueError(f"timesteps holds {t!r}, which is none of {self.schedule!r}")
+            positions.append(int(np.argmax(near)))
+        if len(positions) == 1:
+            positions = positions * int(original_samples.shape[0])
+        k = _torch().tensor(positions, device=original_samples.device)
+        noisy: Tensor = self.schedule.add_noise(original_samples, noise.to(original_samples), k)
+        return noisy
+
+    def scale_noise(self, sample: "Tensor", timestep: "Tensor", noise: "Tensor") -> "Tensor":
+        """Return the same as `add_noise`, as pipelines of flows call it."""
+        return self.add_noise(sample, noise, timestep)
+
+    def _run_of(self, sample: Any) -> State | None:
+        """Return the run that goes on with this very tensor."""
+        found = self._runs.get(id(sample))
+        return found[1] if found is not None and found[0]() is sample else None
+
+    def _keep(self, sample: Any, state: State) -> None:
+        key = id(sample)
+
+        def forget(dead: Any) -> None:
+            found = self._runs.get(key)
+            if found is not None and found[0] is dead:
+                del self._runs[key]
+
+        self._runs[key] = (weakref.ref(sample, forget), state)
+
+    def _found(self, timestep: Any) -> State:
+        """Return the run of a tensor that is not known; see the class.
+
+        Raises:
+            ValueError: There is none whose next timestep it is.
+        """
+        table, latest = self.table, self._latest
+        if timestep is None:
+            return latest or table.start()
+        t = float(timestep)
+        new = latest is None or latest.row >= len(latest.table)
+        # The first two calls may be told the same timestep.
+        repeated = latest is not None and latest.row == 1 and _is(latest.table, 1, t)
+        if not new and len(table) and _is(table, 0, t) and not repeated:
+            new = True
+        if not new and latest is not None:
+            if _is(latest.table, latest.row, t):
+                return latest
+            raise ValueError(
+                f"timestep is {t:g}, and the run that was stepped last goes on at "
+                f"{latest.table.labels[latest.row]:g}"
+            )
+        begin = self._begin or 0
+        for row in range(begin, len(table)):
+            if _is(table, row, t):
+                return table.from_row(row).start()
+        raise ValueError(f"timestep is {t:g}, which is none of {table.timesteps.tolist()}")
+
+
+def _is(table: Table, row: int, t: float) -> bool:
+    label = table.labels[row]
+    return abs(label - t) <= 1e-6 * max(abs(t), 1.0)
+
+
+def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
+    """Return the schedule through noise levels, told what the base tells between its points."""
+    levels = sigmas[:-1] if sigmas[-1] == 0 else sigmas
+    levels = levels[::-1]
+    flow = base.network_kind == "flow"
+    scaled = base.as_flow() if flow else base
+    known = to_host(scaled.sigma) if flow else to_host(base.to_sigmas())
+    rounding = 1e-6 * known[-1] if np.isfinite(known[-1]) else 0.0
+    if len(levels) == 0 or levels[0] <= 0 or levels[-1] > known[-1] + rounding:
+        raise ValueError(
+            f"sigmas must be above 0, and at most {known[-1]:.6g}; got {sigmas.tolist()}"
+        )
+    if flow:
+        levels = np.minimum(levels, 1.0)
+        told = np.interp(levels, known, base.timesteps)
+        with np.errstate(divide="ignore"):  # pure noise
+            log_snr = 2 * (np.log1p(-levels) - np.log(levels))
+    else:
+        told = np.interp(np.log(levels), np.log(known), base.timesteps)
+        log_snr = -2 * np.log(levels)
+    labels = base.labels if isinstance(base.labels, str) else None
+    path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=told)
+    path = replace(path, network_kind=base.network_kind)
+    return path if labels is None else replace(path, labels=labels)
+
+
+def _normal(x: "Tensor", generator: Any) -> "Tensor":
+    """Return noise like x, drawn as pipelines draw theirs."""
+    torch = _torch()
+    if isinstance(generator, list):
+        if len(generator) == 1:
+            generator = generator[0]
+        else:
+            parts = [_normal(x[i : i + 1], one) for i, one in enumerate(generator)]
+            joined: Tensor = torch.cat(parts)
+            return joined
+    where = x.device if generator is None else generator.device
+    drawn = torch.randn(tuple(x.shape), generator=generator, dtype=x.dtype, device=where)
+    noise: Tensor = drawn.to(x.device)
+    return noise
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            "a pipeline's scheduler needs torch and diffusers: pip install 'schedalg[diffusers]'"
+        ) from None
+    return torch

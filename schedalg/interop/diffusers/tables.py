@@ -1,0 +1,184 @@
+"""A sampler's walk along one schedule, taken one call of the network at a time.
+
+A `Table` is a value, and so is the `State` of a run: a step takes one and returns another.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from schedalg.arrays import Array, check_like, namespace, to_host
+from schedalg.bounds import Clamp
+from schedalg.combination import weighted, widened
+from schedalg.model import Denoiser
+from schedalg.plan import Plan, check_plan
+from schedalg.point import Point
+from schedalg.reference import Functional
+from schedalg.rows import Rows, rows_of
+from schedalg.samplers.base import Sampler
+from schedalg.schedule import Schedule
+
+
+class State(NamedTuple):
+    """Where a run is.
+
+    Attributes:
+        table: What it runs.
+        row: The row it does next.
+        kept: What earlier rows left: memories, or the state of a sampler without a table.
+    """
+
+    table: "Table"
+    row: int
+    kept: Any
+
+
+class Table:
+    """The rows of a walk, each with one call of the network.
+
+    Args:
+        schedule: The path.
+        sampler: A sampler with a table, or one that calls the network once a step, where it starts.
+        prediction: What the network's output means.
+        clip: How x0 is bounded.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a wrong value, or the sampler does not fit the schedule.
+    """
+
+    def __init__(self, schedule: Schedule, sampler: Any, prediction: Any, clip: Any) -> None:
+        self.schedule = schedule
+        self.sampler = sampler
+        self.prediction = prediction
+        self.clip = clip
+        self.denoise = Denoiser(_nothing, schedule, prediction, clip=clip)
+        self.planned = callable(getattr(sampler, "plan", None))
+        if self.planned:
+            plan = check_plan(sampler.plan(schedule), schedule)
+            if plan.start != (1.0, 0.0):
+                raise ValueError(f"{sampler!r} changes x before its first call, as no pipeline can")
+        else:
+            plan = _plain(schedule)
+        self.plan = plan.for_prediction(self.denoise.parameterization)
+        self.timesteps = self.plan.timesteps
+        self.c_in, self.c_x, self.c_out = (
+            to_host(column).tolist() for column in (self.plan.c_in, self.plan.c_x, self.plan.c_out)
+        )
+        self.labels: list[int | float] = self.timesteps.tolist()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def order(self) -> int:
+        """How many calls a step has, at most."""
+        return int(np.bincount(self.plan.step).max()) if len(self) else 1
+
+    def from_row(self, row: int) -> "Table":
+        """Return the table that starts where row `row` does.
+
+        Raises:
+            ValueError: A row in the middle of a step, or of a sampler that goes up the path.
+        """
+        if row == 0:
+            return self
+        step = int(self.plan.step[row])
+        if int(self.plan.step[-1]) + 1 != len(self.schedule) or self.plan.step[row - 1] == step:
+            raise ValueError(
+                f"a run cannot start at row {row} of {self.sampler!r}, in the middle of a step"
+            )
+        rest = self.schedule[: len(self.schedule) - step]
+        return Table(rest, self.sampler, self.prediction, self.clip)
+
+    def start(self) -> State:
+        """Return where a new run is."""
+        return State(self, 0, ())
+
+    def input(self, row: int, x: Array) -> Array:
+        """Return the network's input in a row."""
+        c_in = self.c_in[row]
+        return x if c_in == 1 else weighted([(c_in, x)])
+
+    def step(
+        self, state: State, x: Array, output: Array, draw: Callable[[Array], Array]
+    ) -> tuple[Array, State]:
+        """Return x after the next row, and where the run is then.
+
+        Args:
+            state: Where it is.
+            x: x before the row.
+            output: What the network said to it.
+            draw: Returns standard normal noise like x; called if the row has noise.
+        """
+        k = state.row
+        columns = (self.c_in[k], self.c_x[k], self.c_out[k])
+        self.denoise.require_determined(columns, self.labels[k], self.plan.alpha[k])
+        output, variance = _split(output, x)
+        check_like("model_output", output, x)
+        if not self.planned:
+            return self._plain_step(state, x, output, draw)
+        clip = self.denoise.clip
+        clamp = clip if isinstance(clip, Clamp) else None
+        rows = self._rows(x)
+        if clip is not None and clamp is None:
+            x0 = weighted([(self.c_x[k], x), (self.c_out[k], output)])
+            output = self.denoise.bounded(x0)
+        row = rows.rows[k]
+        noise = draw(x) if row.noise != 0 else None
+        if noise is not None and row.log_variance is not None and variance is None:
+            raise ValueError("a learned variance needs an output with twice the channels of x")
+        update = Functional(rows, None)
+        update.memories = list(state.kept)
+        after = update(k, x, output, variance, noise)
+        return after, State(self, k + 1, tuple(update.memories))
+
+    def _rows(self, x: Array) -> Rows:
+        rows: Rows | None = getattr(self, "_made", None)
+        if rows is None:
+            clip = self.denoise.clip
+            clamp = clip if isinstance(clip, Clamp) else None
+            rows = rows_of(self.plan, widened(x[:0, ...]), raw=clip is None, clamp=clamp)
+            self._made = rows
+        return rows
+
+    def _plain_step(
+        self, state: State, x: Array, output: Array, draw: Callable[[Array], Array]
+    ) -> tuple[Array, State]:
+        """Return a step of a sampler that has no table."""
+        k, n = state.row, len(self.schedule)
+        t = self.schedule[n - 1 - k]
+        s = self.schedule[n - 2 - k] if k < n - 1 else self.schedule.origin
+        sampler: Sampler[Any] = self.sampler
+        kept = state.kept if k else (sampler.init(x, self.schedule),)
+
+        def denoise(seen: Array, at: Point, /) -> Array:
+            if seen is not x or at is not t:
+                raise ValueError(
+                    f"{type(sampler).__name__} calls the network elsewhere than where a step "
+                    "starts, and has no table that says where: a pipeline cannot run it"
+                )
+            return self.denoise.bounded(weighted([(self.c_x[k], x), (self.c_out[k], output)]))
+
+        after, next_state = sampler.step(x, t, s, denoise, draw, kept[0])
+        return after, State(self, k + 1, (next_state,))
+
+
+def _plain(schedule: Schedule) -> Plan:
+    """Return a table that only says where the network is called: at the points of a schedule."""
+    n = len(schedule)
+    return Plan.of(schedule, a=np.zeros(n), b=np.ones(n))
+
+
+def _nothing(x: Array, timesteps: Array) -> Array:
+    raise AssertionError("the pipeline calls the network")
+
+
+def _split(output: Any, x: Array) -> tuple[Any, Any]:
+    """Return the prediction, and the variance that follows it in the channels, if any."""
+    shape = tuple(getattr(output, "shape", ()))
+    if len(shape) == x.ndim > 1 and shape[1] == 2 * x.shape[1] > 0:
+        namespace(output, x)
+        return output[:, : x.shape[1], ...], output[:, x.shape[1] :, ...]
+    return output, None
