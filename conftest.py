@@ -17,7 +17,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 collect_ignore = ["docs/examples"]
 # Modules that import a package at once: collected where it is installed.
 for package, paths in {
-    "torch": ["backends/schedalg_torch", "docs/backends.md", "tests/interpreted.py"],
+    "torch": [
+        "backends/schedalg_torch",
+        "docs/backends.md",
+        "docs/from-guided-diffusion.md",
+        "schedalg/interop/guided_diffusion",
+        "tests/interpreted.py",
+    ],
     "triton": ["backends/schedalg_torch/kernel.py", "tests/interpreted.py"],
     "cupy": ["backends/schedalg_cupy"],
 }.items():

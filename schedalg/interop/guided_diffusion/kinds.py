@@ -1,0 +1,72 @@
+"""What a network's output means, and what it is trained for: the three enumerations."""
+
+import enum
+from typing import TypeVar
+
+
+class ModelMeanType(enum.Enum):
+    """What a network predicts: x one step less noisy, clean data, or the noise."""
+
+    PREVIOUS_X = enum.auto()
+    START_X = enum.auto()
+    EPSILON = enum.auto()
+
+
+class ModelVarType(enum.Enum):
+    """Where the variance of a step comes from; the second half of the channels if learned.
+
+    LEARNED is its logarithm; LEARNED_RANGE is v in [-1, 1], for a place between the logarithms of
+    the posterior's variance and of β.
+    """
+
+    LEARNED = enum.auto()
+    FIXED_SMALL = enum.auto()
+    FIXED_LARGE = enum.auto()
+    LEARNED_RANGE = enum.auto()
+
+    def is_learned(self) -> bool:
+        """Whether the network has twice the channels of its input.
+
+        Example:
+            >>> from schedalg.interop.guided_diffusion import ModelVarType
+            >>> ModelVarType.LEARNED_RANGE.is_learned()
+            True
+        """
+        return self in (ModelVarType.LEARNED, ModelVarType.LEARNED_RANGE)
+
+
+class LossType(enum.Enum):
+    """What is minimized: the squared error, with the bound for a learned variance; or the bound.
+
+    RESCALED_MSE weighs that bound with steps / 1000, and RESCALED_KL with the number of steps.
+    """
+
+    MSE = enum.auto()
+    RESCALED_MSE = enum.auto()
+    KL = enum.auto()
+    RESCALED_KL = enum.auto()
+
+    def is_vb(self) -> bool:
+        """Whether the loss is the variational bound alone.
+
+        Example:
+            >>> from schedalg.interop.guided_diffusion import LossType
+            >>> LossType.KL.is_vb(), LossType.RESCALED_MSE.is_vb()
+            (True, False)
+        """
+        return self in (LossType.KL, LossType.RESCALED_KL)
+
+
+Member = TypeVar("Member", bound=enum.Enum)
+
+
+def checked_member(name: str, value: object, kind: type[Member]) -> Member:
+    """Return the value if it is a member of the enumeration.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, kind):
+        allowed = ", ".join(str(member) for member in kind)
+        raise TypeError(f"{name} must be one of {allowed} (of this module); got {value!r}")
+    return value

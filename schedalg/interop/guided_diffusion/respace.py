@@ -1,0 +1,121 @@
+"""Processes over some of the timesteps that a network was trained on."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from schedalg.arrays import integer, is_array, positive_integer, to_host
+from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
+from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
+from schedalg.interop.guided_diffusion.wrapped import wrapper
+from schedalg.spacing import checked_indices, sections_of
+
+
+def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int]) -> set[int]:
+    """Return the timesteps to keep of an original process, so many of each of its sections.
+
+    Args:
+        num_timesteps: Number of steps of the original process.
+        section_counts: How many to keep of each section, the sections being as equal as they can:
+            `[10, 15, 20]`, `"10,15,20"`, `"250"`; or `"ddim25"`, for the smallest whole stride from
+            0 that gives 25.
+
+    Returns:
+        A set of timesteps.
+
+    Raises:
+        TypeError: A count is no integer.
+        ValueError: A count is below 1 or more than its section holds, there is none, or no stride
+            gives N points.
+
+    Example:
+        >>> from schedalg.interop.guided_diffusion import space_timesteps
+        >>> sorted(space_timesteps(1000, "ddim4"))
+        [0, 250, 500, 750]
+        >>> sorted(space_timesteps(12, "2,1,3"))
+        [0, 3, 4, 8, 10, 11]
+
+    Source: Nichol and Dhariwal, arXiv 2102.09672, section 4.
+    """
+    n = positive_integer("num_timesteps", num_timesteps)
+    try:
+        return set(sections_of(n, section_counts))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"section_counts is {section_counts!r}: {error}") from None
+
+
+class SpacedDiffusion(GaussianDiffusion):
+    """A process that visits only some of the timesteps of the one that it is made from.
+
+    ᾱ is that of the original at each timestep kept, and β' = 1 - ᾱ/ᾱ_before between them. Networks
+    and gradients of classifiers are told the original's timesteps, wherever they are given.
+
+    Args:
+        use_timesteps: The timesteps to keep, in any order.
+        betas: Those of the original process; this and the rest as in `GaussianDiffusion`.
+        model_mean_type: What the network predicts.
+        model_var_type: Where the variance comes from.
+        loss_type: What `training_losses` returns.
+        rescale_timesteps: Tell the network t · 1000 / original steps as a float.
+
+    Attributes:
+        use_timesteps: The timesteps kept, a set.
+        timestep_map: The same as a rising list: the timestep at each position.
+        original_num_steps: Number of steps of the original.
+
+    Raises:
+        TypeError: As `GaussianDiffusion`; or a timestep is no integer.
+        ValueError: As `GaussianDiffusion`; or no timestep is kept, or one is out of range.
+
+    Example:
+        >>> from schedalg.interop.guided_diffusion import *
+        >>> fast = SpacedDiffusion(
+        ...     use_timesteps=space_timesteps(1000, "ddim25"),
+        ...     betas=get_named_beta_schedule("linear", 1000),
+        ...     model_mean_type=ModelMeanType.EPSILON,
+        ...     model_var_type=ModelVarType.LEARNED_RANGE,
+        ...     loss_type=LossType.MSE,
+        ... )
+        >>> fast.num_timesteps, fast.timestep_map[:3], fast.original_num_steps
+        (25, [0, 40, 80], 1000)
+        >>> fast.schedule
+        <Schedule vp: 25 points, timesteps 0 … 960, log SNR 9.210 … -9.345>
+
+    Source: Nichol and Dhariwal, arXiv 2102.09672, section 4.
+    """
+
+    def __init__(
+        self,
+        use_timesteps: Iterable[int],
+        *,
+        betas: Any,
+        model_mean_type: ModelMeanType,
+        model_var_type: ModelVarType,
+        loss_type: LossType,
+        rescale_timesteps: bool = False,
+    ) -> None:
+        super().__init__(
+            betas=betas,
+            model_mean_type=model_mean_type,
+            model_var_type=model_var_type,
+            loss_type=loss_type,
+            rescale_timesteps=rescale_timesteps,
+        )
+        self.original_num_steps = self.num_timesteps
+        self.timestep_map = _checked(use_timesteps, self.num_timesteps)
+        self.use_timesteps = set(self.timestep_map)
+        self._walk(self.schedule.subsample(indices=self.timestep_map))
+        self._told = wrapper(self.schedule, self.rescale_timesteps, self.original_num_steps)
+
+
+def _checked(use_timesteps: Any, n: int) -> list[int]:
+    """Return timesteps of n as a rising list."""
+    values = to_host(use_timesteps).ravel() if is_array(use_timesteps) else use_timesteps
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(
+            f"use_timesteps must be a collection of integers, got {use_timesteps!r}; "
+            "space_timesteps makes one"
+        )
+    kept = sorted({integer("each of use_timesteps", value) for value in values})
+    if not kept:
+        raise ValueError("use_timesteps is empty: at least one timestep is needed")
+    return [int(t) for t in checked_indices("sorted use_timesteps", kept, n)]
