@@ -80,13 +80,14 @@ def captured(
         raise ValueError(
             f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
         )
-    for k, is_determined in enumerate(_determined(plan)):
-        if not is_determined:
-            _raise_undetermined(plan, denoise, k)
-    rows = rows_of(plan, widened(x[:0, ...]), raw=denoise.clip is None, clamp=denoise.clip)
+    undetermined = _undetermined(plan)
+    if undetermined is not None:
+        _raise_undetermined(plan, denoise, undetermined)
+    like = widened(x[:0, ...])
+    rows = rows_of(plan, like, raw=denoise.clip is None, clamp=denoise.clip)
     if not rows.rows:
         return x
-    x = _started(plan, x, keys, None, backend)
+    x = _started(plan, x, like, keys, None, backend)
 
     def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
         output, variance = denoise.output(x, timesteps)
@@ -94,7 +95,7 @@ def captured(
             _raise_without_variance(x)
         return output, variance
 
-    noisy = any(given(row.noise) for row in rows.rows)
+    noisy = any(rows.noisy)
     return backend.replay(rows, plan.timesteps, x, keys if noisy else None, network)
 
 
@@ -192,24 +193,24 @@ def _run(
     plain = type(denoise) is Denoiser
     clamp = denoise.clip if plain and isinstance(denoise.clip, Clamp) else None
     raw = plain and denoise.clip is None
-    rows = rows_of(plan, widened(x[:0, ...]), raw=raw, clamp=clamp)
+    like = widened(x[:0, ...])
+    rows = rows_of(plan, like, raw=raw, clamp=clamp)
     keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
-    x = _started(plan, x, keys, draw, backend)
-    if not any(given(row.noise) for row in rows.rows):
-        keys = None
-    update = backend.update(rows, x, keys, reuse=reuse)
+    x = _started(plan, x, like, keys, draw, backend)
+    update = backend.update(rows, x, keys if any(rows.noisy) else None, reuse=reuse)
     if plain:
         timesteps = backend.timesteps(plan.timesteps, x)
-        predict = _network(plan, denoise, x, update, timesteps, read=not raw and clamp is None)
+        predict = _network(plan, denoise, like, update, timesteps, read=not raw and clamp is None)
     else:
         predict = _derived(plan, denoise, x)
+    learned = plan.log_variance is not None
     step = [*plan.step.tolist(), None]
-    for k, row in enumerate(rows.rows):
+    for k, is_noisy in enumerate(rows.noisy):
         output, variance = predict(k, x)
         noise = None
-        if given(row.noise):
+        if is_noisy:
             noise = None if draw is None else draw(x)
-            if row.log_variance is not None and variance is None:
+            if learned and variance is None:
                 _raise_without_variance(x)
         x = update(k, x, output, variance, noise)
         del output, variance, noise  # before the network makes the next
@@ -224,22 +225,22 @@ _Predict: TypeAlias = Callable[[int, Array], tuple[Array, Array | None]]
 def _network(
     plan: "Plan",
     denoise: Denoiser,
-    x: Array,
+    like: Array,
     update: Update,
     timesteps: Sequence[Array],
     *,
     read: bool,
 ) -> _Predict:
     """Return a function that calls the network, and bounds its x0 prediction if `read` is set."""
-    determined = _determined(plan)
+    undetermined = _undetermined(plan)
     labels = plan.timesteps.tolist()
-    like = widened(x[:0, ...])
+    seen, outputs = update.input, denoise.output
     c_x, c_out = (numbers_of(column, like) if read else [] for column in (plan.c_x, plan.c_out))
 
     def predict(k: int, x: Array) -> tuple[Array, Array | None]:
-        if not determined[k]:
+        if k == undetermined:
             _raise_undetermined(plan, denoise, k)
-        output, variance = denoise.output(update.input(k, x), timesteps[k], labels[k])
+        output, variance = outputs(seen(k, x), timesteps[k], labels[k])
         if read:
             output = denoise.bounded(weighted([(c_x[k], x), (c_out[k], output)]))
         return output, variance
@@ -254,10 +255,16 @@ def _derived(plan: "Plan", denoise: Denoiser, x: Array) -> _Predict:
     return lambda k, x: denoise.predict(x, points[k])
 
 
-def _determined(plan: "Plan") -> list[bool]:
-    """Return for each row whether the network's output determines x0."""
-    columns = [np.isfinite(to_host(column)) for column in (plan.c_in, plan.c_x, plan.c_out)]
-    return list(np.logical_and.reduce(columns).tolist())
+def _undetermined(plan: "Plan") -> int | None:
+    """Return the first row whose output does not determine x0; None if there is none."""
+
+    def found() -> int | None:
+        columns = [np.isfinite(to_host(column)) for column in (plan.c_in, plan.c_x, plan.c_out)]
+        determined = np.logical_and.reduce(columns)
+        return None if determined.all() else int(np.argmin(determined))
+
+    row: int | None = plan.kept(("undetermined",), found)
+    return row
 
 
 def _raise_undetermined(plan: "Plan", denoise: Denoiser, k: int) -> None:
@@ -273,10 +280,10 @@ def _raise_without_variance(x: Array) -> None:
 
 
 def _started(
-    plan: "Plan", x: Array, keys: np.ndarray | None, draw: "Noise | None", backend: Any
+    plan: "Plan", x: Array, like: Array, keys: np.ndarray | None, draw: "Noise | None", backend: Any
 ) -> Array:
     """Return x as the first row takes it."""
-    scale, noise = (multiplier(value, widened(x[:0, ...])) for value in plan.start)
+    scale, noise = (multiplier(value, like) for value in plan.start)
     if given(noise):
         z = draw(x) if draw is not None else backend.normal(x, keys, philox.BEFORE)
         return weighted([(scale, x), (noise, z)])

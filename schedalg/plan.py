@@ -1,7 +1,7 @@
 """`Plan`, a sampler compiled for one schedule: a table with a row for each call of the network."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -101,6 +101,7 @@ class Plan:
     c: Array
     log_variance: Array | None = None
     start: tuple[Any, Any] = (1.0, 0.0)
+    _kept: dict[Hashable, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("step", "timesteps", *FLOATS):
@@ -231,6 +232,12 @@ class Plan:
             >>> DDIM().plan(Schedule.linear(10)).for_prediction("x0").c_out[:2]
             array([1., 1.])
         """
+        if isinstance(prediction, str):
+            plan: Plan = self.kept(("for", prediction), lambda: self._for(prediction))
+            return plan
+        return self._for(prediction)
+
+    def _for(self, prediction: Prediction | Parameterization) -> "Plan":
         reading = parameterization(prediction)
         columns = read_columns(reading, self.schedule, self.alpha, self.sigma)
         c_in, c_x, c_out = (
@@ -251,6 +258,17 @@ class Plan:
             return np.full(len(self), values, dtype=np.float64)
         xp = namespace(self.alpha)
         return xp.zeros_like(self.alpha) + values
+
+    def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what `make()` returns, which follows from the columns, and keep it for the next.
+
+        Not kept where the columns are of a library whose arrays can be written to.
+        """
+        if not isinstance(self.a, np.ndarray):
+            return make()
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def __len__(self) -> int:
         return len(self.timesteps)
@@ -339,11 +357,16 @@ class Plan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that the arrays of what is restored are read-only as well.
-        return _restore, tuple(getattr(self, field.name) for field in fields(self))
+        return _restore, tuple(getattr(self, name) for name in _given())
 
 
 def _restore(*values: Any) -> Plan:
-    return Plan(**dict(zip((field.name for field in fields(Plan)), values, strict=True)))
+    return Plan(**dict(zip(_given(), values, strict=True)))
+
+
+def _given() -> list[str]:
+    """Return the names of what a plan is constructed with."""
+    return [field.name for field in fields(Plan) if field.init]
 
 
 def check_plan(plan: object, schedule: Schedule) -> Plan:

@@ -1,15 +1,19 @@
 """The rows of a plan made ready to run: what is left to do with the output of each call."""
 
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from schedalg.arrays import Array, carries_gradient, multiplier, to_host
 from schedalg.bounds import Clamp
+from schedalg.combination import given
 
 if TYPE_CHECKING:
     from schedalg.plan import Plan
 
+_LARGEST = float(np.finfo(np.float32).max)
 
 #: What a table for a device holds of each row.
 COLUMNS = (
@@ -63,7 +67,8 @@ class Row(NamedTuple):
     log_variance: tuple[Any, Any] | None
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Rows:
     """All rows of a run.
 
     Attributes:
@@ -72,12 +77,38 @@ class Rows(NamedTuple):
         clip: (low, high) for the x0 prediction, where rows have `read`; or None.
         numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
             they are arrays: `reference.Functional` runs them.
+        largest: The largest finite coefficient, if all are numbers.
     """
 
     rows: list[Row]
     depth: int
     clip: tuple[float, float] | None
     numbers: bool
+    largest: float = 0.0
+    _tables: dict[int, np.ndarray] = field(init=False, repr=False, default_factory=dict)
+
+    @cached_property
+    def noisy(self) -> list[bool]:
+        """Whether each row has noise."""
+        return [given(row.noise) for row in self.rows]
+
+    @cached_property
+    def scaled(self) -> bool:
+        """Whether the network's input differs from x in any row, all coefficients being numbers."""
+        return any(row.c_in != 1 for row in self.rows)
+
+    def table(self, places: int) -> np.ndarray:
+        """Return the rows as one table for a device, (K, columns + places), float64; read-only.
+
+        After `COLUMNS` come the weights of memories by their place in a ring, where the memory of
+        row k lies at k modulo `places`.
+
+        Args:
+            places: How many memories the ring holds, `depth` or more.
+        """
+        if places not in self._tables:
+            self._tables[places] = _table(self, places)
+        return self._tables[places]
 
 
 def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
@@ -89,7 +120,17 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
         raw: Whether d is the network's own output, which is combined with x in one go. Otherwise it
             is an x0 prediction.
         clamp: The bounds of x0, if the update is to read the output and clamp it.
+
+    Raises:
+        ValueError: x is in float32, which cannot hold a coefficient.
     """
+    rows: Rows = plan.kept(("rows", raw, clamp), lambda: _made(plan, x, raw, clamp))
+    if rows.largest > _LARGEST and "float32" in str(x.dtype):
+        _raise_out_of_range(rows, plan)
+    return rows
+
+
+def _made(plan: "Plan", x: Array, raw: bool, clamp: Clamp | None) -> Rows:
     of_x, of_d = plan.m_x, plan.m_d
     with np.errstate(invalid="ignore"):  # where x0 is not determined, which is found in time
         if raw:
@@ -123,42 +164,35 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
         for k in range(len(plan))
     ]
     numbers = all(not carries_gradient(column) for column in columns.values())
-    if numbers and "float32" in str(x.dtype):
-        _check_range(rows, plan)
     depth = max((back for row in rows for _, back in row.memories), default=0)
     clip = None if clamp is None else (clamp.low, clamp.high)
-    return Rows(rows, depth, clip, numbers)
+    largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
+    return Rows(rows, depth, clip, numbers, largest)
 
 
-def _check_range(rows: list[Row], plan: "Plan") -> None:
-    """Raise if a coefficient is beyond float32.
-
-    Raises:
-        ValueError: One is, and what is remedied by.
-    """
-    largest = float(np.finfo(np.float32).max)
-    for k, row in enumerate(rows):
-        weights = [row.c_in, row.x, row.d, row.noise, *(row.memory or ()), *(row.read or ())]
-        weights += [weight for weight, _ in row.memories]
-        for weight in weights:
-            if largest < abs(weight) < np.inf:
-                raise ValueError(
-                    f"a coefficient of row {k} (timestep {plan.timesteps[k]}) is {weight:.3g}, "
-                    "which float32 cannot hold: give x in float64, or use a network that predicts "
-                    "'v' or 'x0'"
-                )
+def _weights(row: Row) -> list[float]:
+    """Return everything that multiplies an array."""
+    memories = [weight for weight, _ in row.memories]
+    return [row.c_in, row.x, row.d, row.noise, *(row.memory or ()), *(row.read or ()), *memories]
 
 
-def table_of(rows: Rows) -> np.ndarray:
-    """Return the rows as one table for a device, (K, columns + depth), float64.
+def _largest(row: Row) -> float:
+    """Return the largest finite weight of a row."""
+    return max(abs(weight) for weight in _weights(row) if abs(weight) < np.inf)
 
-    After the columns come the weights of memories by their place in a ring of `depth` places, where
-    the memory of row k lies at k modulo depth.
 
-    Args:
-        rows: All numbers.
-    """
-    table = np.zeros((len(rows.rows), len(COLUMNS) + rows.depth))
+def _raise_out_of_range(rows: Rows, plan: "Plan") -> None:
+    """Say which coefficient is beyond float32, and what remedies it."""
+    k = next(k for k, row in enumerate(rows.rows) if _largest(row) > _LARGEST)
+    weight = next(weight for weight in _weights(rows.rows[k]) if _LARGEST < abs(weight) < np.inf)
+    raise ValueError(
+        f"a coefficient of row {k} (timestep {plan.timesteps[k]}) is {weight:.3g}, which float32 "
+        "cannot hold: give x in float64, or use a network that predicts 'v' or 'x0'"
+    )
+
+
+def _table(rows: Rows, places: int) -> np.ndarray:
+    table = np.zeros((len(rows.rows), len(COLUMNS) + places))
     low, high = rows.clip or (0.0, 0.0)
     for k, row in enumerate(rows.rows):
         remembered = row.memory is not None and rows.depth > 0
@@ -179,7 +213,8 @@ def table_of(rows: Rows) -> np.ndarray:
         }
         table[k, : len(COLUMNS)] = [values[name] for name in COLUMNS]
         for weight, back in row.memories:
-            table[k, len(COLUMNS) + (k - back) % rows.depth] = weight
+            table[k, len(COLUMNS) + (k - back) % places] = weight
+    table.flags.writeable = False
     return table
 
 

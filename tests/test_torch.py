@@ -349,7 +349,7 @@ def test_half_precision_is_run_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch
 def test_memories_of_large_samples_are_added_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     from schedalg_torch import eager
 
-    monkeypatch.setattr(eager, "_SMALL", 0)
+    monkeypatch.setattr(eager, "SMALL", 0)
     check_backend(lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)), ["float64"])
 
 

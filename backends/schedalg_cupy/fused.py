@@ -4,7 +4,7 @@ import numpy as np
 
 from schedalg.arrays import Array, Namespace
 from schedalg.combination import weighted
-from schedalg.rows import Rows, table_of
+from schedalg.rows import Rows
 from schedalg_cupy.kernels import Kernels
 
 
@@ -26,14 +26,14 @@ class Fused:
         self.reuse = reuse
         self.kernels = kernels
         self.keyed = keys is not None
-        self.scaled = any(row.c_in != 1 for row in rows.rows)
+        self.scaled = rows.scaled
         self.own: list[Array] = []
         self.shown: list[Array] = []
         self.seen: tuple[int, Array] | None = None
         xp = kernels.xp
         with kernels.on_device(x):
             self.ring = xp.empty(rows.depth * x.size, dtype=x.dtype)
-            self.table = xp.asarray(table_of(rows).astype(np.promote_types(x.dtype, np.float32)))
+            self.table = xp.asarray(rows.table(rows.depth).astype(np.promote_types(x.dtype, np.float32)))
             self.keys = xp.asarray(np.zeros(2, np.uint64) if keys is None else keys.reshape(-1))
 
     def input(self, k: int, x: Array) -> Array:

@@ -1,6 +1,6 @@
 """The update as a few operations of torch, into buffers that a run owns."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from schedalg.noise import keyed_normal
 from schedalg.reference import Functional, deviation
-from schedalg.rows import Rows
+from schedalg.rows import Row, Rows
 from schedalg_torch.layout import Layout
 
 #: Up to this many elements, several memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
-_SMALL = 2**16
+SMALL = 2**16
 #: Elements of half precision that are taken to float32 and back at a time.
 _BLOCK = 2**18
 
@@ -29,13 +29,6 @@ class Buffer(NamedTuple):
     column: Tensor
     start: int
     end: int
-
-
-class Drawn(NamedTuple):
-    """Noise, and what to multiply it with."""
-
-    noise: Tensor
-    scale: float
 
 
 class Eager:
@@ -60,17 +53,19 @@ class Eager:
         self.depth = rows.depth + (rows.clip is not None) if rows.depth else 0
         size = self.layout.shape.numel()
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
+            real = torch.float32 if self.half else x.dtype
+            self.one = torch.ones(1, dtype=real, device=x.device)
             self.ring = torch.empty(self.depth, size, dtype=x.dtype, device=x.device)
             self.ring_t = self.ring.T
             self.slots = [_buffer(slot, slot) for slot in self.ring.unbind()]
-            self.joint = self._joint_weights() if size <= _SMALL and not self.half else {}
-            real = torch.float32 if self.half else x.dtype
-            self.one = torch.ones(1, dtype=real, device=x.device)
-            block = min(size, _BLOCK) if self.half else 0
-            self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
-            self.block = [_buffer(flat, flat) for flat in self.wide.unbind()]
+            joint = size <= SMALL and not self.half and _products_are_exact()
+            self.joint = self._joint_weights() if joint else {}
+            if self.half:
+                block = min(size, _BLOCK)
+                self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
         self.own: list[Buffer] = []
         self.now: Buffer | None = None
+        self.write = self._in_single_precision if self.half else self._directly
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
@@ -81,7 +76,7 @@ class Eager:
         if self.functional is not None:
             seen: Tensor = self.functional.input(k, x)
             return seen
-        spare = self._apart_from(x)
+        spare = next((mine for mine in self.own if mine.tensor is not x), None) or self._new(x)
         torch.mul(self.layout.flat(x), c_in, out=spare.flat)
         return spare.tensor
 
@@ -91,61 +86,70 @@ class Eager:
         """Return x after row k."""
         if self.functional is not None or followed(output, variance, noise):
             return self._followed(k, x, output, variance, noise)
-        row = self.rows.rows[k]
-        drawn = None
-        if row.noise:
-            if self.keys is not None:
-                noise = keyed_normal(x, self.keys, k, rounded=False)
-            assert noise is not None
-            scale = deviation(row, variance)
-            if isinstance(scale, Tensor):
-                noise, scale = noise * scale, 1.0
-            drawn = Drawn(self.layout.flat(noise), scale)
-        now = self.now
+        row, now = self.rows.rows[k], self.now
         if now is None or x is not now.tensor:
             now = _buffer(x, self.layout.flat(x))
         d = self.layout.flat(output)
-        target = self._apart_from(now.tensor, d)
-        slot = None if row.memory is None else self.slots[k % self.depth]
-        if self.half:
-            self._in_single_precision(k, now, d, drawn, target, slot)
+        place = d.data_ptr()
+        for target in self.own:  # one that neither x nor the output lies in
+            if target is not now and not target.start <= place < target.end:
+                break
         else:
-            self._directly(k, now, d, drawn, target, slot)
+            target = self._new(x)
+        drawn = None
+        if row.noise:
+            z, scale = drawn_for(row, self.keys, k, x, variance, noise)
+            drawn = self.layout.flat(z), scale
+        self.write(k, row, now, d, drawn, target)
         self.now = target
         return target.tensor
 
     def _directly(
-        self, k: int, x: Buffer, d: Tensor, drawn: Drawn | None, target: Buffer, slot: Buffer | None
+        self,
+        k: int,
+        row: Row,
+        x: Buffer,
+        d: Tensor,
+        drawn: tuple[Tensor, float] | None,
+        target: Buffer,
     ) -> None:
-        """Write x after row k to target, and its memory to slot, in their own precision."""
-        row, clip, memory = self.rows.rows[k], self.rows.clip, self.rows.rows[k].memory
+        """Write x after row k to target, and its memory to the ring, in their own precision."""
+        clip, memory, slots, depth = self.rows.clip, row.memory, self.slots, self.depth
         if row.read is not None and clip is not None:
-            x0 = slot if slot is not None and memory == (0.0, 1.0) else target
+            aside = memory == (0.0, 1.0)  # what is remembered is the prediction itself
+            x0 = slots[k % depth] if aside else target
             _pair(x0, x, row.read[0], d, row.read[1], self.one)
             d = x0.flat.clamp_(*clip)
-            if slot is not None and memory is not None and x0 is target:
-                _pair(slot, x, memory[0], d, memory[1], self.one)
-            slot = None
+            if memory is not None and not aside:
+                _pair(slots[k % depth], x, memory[0], d, memory[1], self.one)
+            memory = None
         _pair(target, x, row.x, d, row.d, self.one)
         if k in self.joint:
             target.flat.addmv_(self.ring_t, self.joint[k])
         else:
             for weight, back in row.memories:
-                target.flat.add_(self.slots[(k - back) % self.depth].flat, alpha=weight)
+                target.flat.add_(slots[(k - back) % depth].flat, alpha=weight)
         if drawn is not None:
-            target.flat.add_(drawn.noise, alpha=drawn.scale)
-        if slot is not None and memory is not None:
-            _pair(slot, x, memory[0], d, memory[1], self.one)
+            target.flat.add_(drawn[0], alpha=drawn[1])
+        if memory is not None:
+            _pair(slots[k % depth], x, memory[0], d, memory[1], self.one)
 
     def _in_single_precision(
-        self, k: int, x: Buffer, d: Tensor, drawn: Drawn | None, target: Buffer, slot: Buffer | None
+        self,
+        k: int,
+        row: Row,
+        x: Buffer,
+        d: Tensor,
+        drawn: tuple[Tensor, float] | None,
+        target: Buffer,
     ) -> None:
         """Do the same in float32 inside, each result rounded once, a block at a time."""
-        row, clip, one = self.rows.rows[k], self.rows.clip, self.one
+        clip, one = self.rows.clip, self.one
         old = [(self.slots[(k - back) % self.depth].flat, w) for w, back in row.memories]
         for start in range(0, len(d), _BLOCK):
             part = slice(start, start + _BLOCK)
-            now, read, kept = self._single(min(len(d) - start, _BLOCK))
+            count = min(len(d) - start, _BLOCK)
+            now, read, kept = (_buffer(flat, flat) for flat in self.wide[:, :count].unbind())
             now.flat.copy_(x.flat[part])
             read.flat.copy_(d[part])
             if row.read is not None and clip is not None:
@@ -157,16 +161,10 @@ class Eager:
             for memory, weight in old:
                 now.flat.add_(read.flat.copy_(memory[part]), alpha=weight)
             if drawn is not None:
-                now.flat.add_(read.flat.copy_(drawn.noise[part]), alpha=drawn.scale)
+                now.flat.add_(read.flat.copy_(drawn[0][part]), alpha=drawn[1])
             target.flat[part].copy_(now.flat)
-            if slot is not None:
-                slot.flat[part].copy_(kept.flat)
-
-    def _single(self, count: int) -> list[Buffer]:
-        """Return three blocks of float32."""
-        if count == self.wide.shape[1]:
-            return self.block
-        return [_buffer(flat, flat) for flat in self.wide[:, :count].unbind()]
+            if row.memory is not None:
+                self.slots[k % self.depth].flat[part].copy_(kept.flat)
 
     def _followed(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
@@ -191,19 +189,36 @@ class Eager:
         return dict(zip(joint, on_device.unbind(), strict=True))
 
     def _new(self, like: Tensor) -> Buffer:
+        """Return memory to write to, and keep it if it may be written to again."""
         x = self.layout.empty(like)
-        return _buffer(x, self.layout.flat(x))
-
-    def _apart_from(self, x: Tensor, d: Tensor | None = None) -> Buffer:
-        """Return a buffer to write to, which neither x nor the output lies in."""
-        place = 0 if d is None else d.data_ptr()
-        for mine in self.own:
-            if mine.tensor is not x and not mine.start <= place < mine.end:
-                return mine
-        new = self._new(x)
+        new = _buffer(x, self.layout.flat(x))
         if self.reuse and len(self.own) < 2:
             self.own.append(new)
         return new
+
+
+def drawn_for(
+    row: Row,
+    keys: np.ndarray | None,
+    k: int,
+    x: Tensor,
+    variance: Tensor | None,
+    noise: Any,
+) -> tuple[Tensor, float]:
+    """Return the noise of row k, and what to multiply it with."""
+    if keys is not None:
+        noise = keyed_normal(x, keys, k, rounded=False)
+    if row.log_variance is None:
+        return noise, row.noise
+    return noise * deviation(row, variance), 1.0
+
+
+def _products_are_exact() -> bool:
+    """Whether products with a matrix keep float32's digits: users may let networks round them."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # set by settings that it cannot name
+        return False
 
 
 def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> None:
@@ -220,7 +235,7 @@ def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> 
 
 def _buffer(x: Tensor, flat: Tensor) -> Buffer:
     start = flat.data_ptr()
-    return Buffer(x, flat, flat[:, None], start, start + flat.nbytes)
+    return Buffer(x, flat, flat.unsqueeze(1), start, start + flat.nbytes)
 
 
 def followed(*tensors: Tensor | None) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from schedalg import philox
 from schedalg.labels import timestep_dtype
 from schedalg.reference import Functional
-from schedalg.rows import Rows, table_of
+from schedalg.rows import Rows
 from schedalg_torch.eager import followed
 from schedalg_torch.layout import Layout
 
@@ -54,12 +54,11 @@ class Fused:
         self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
-            self.table = on_device(table_of(rows), x, real_dtype(x))
+            self.table = on_device(rows.table(rows.depth), x, real_dtype(x))
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
             self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
         self.own: list[tuple[Tensor, Tensor]] = []
-        scaled = any(row.c_in != 1 for row in rows.rows)
-        self.shown = self.layout.empty(x) if scaled else None
+        self.shown = self.layout.empty(x) if rows.scaled else None
         self.seen = None if self.shown is None else self.layout.flat(self.shown)
         self.written = -1
         self.now: tuple[Tensor, Tensor] | None = None
@@ -126,7 +125,7 @@ class Fused:
         d = layout.batched(output)
         v = None if variance is None else layout.batched(variance)
         z = None if noise is None else layout.flat(noise)
-        source = 0 if not any(row.noise for row in rows.rows) else 1 if self.keys is None else 2
+        source = 0 if not any(rows.noisy) else 1 if self.keys is None else 2
         self.step[(batch * -(-count // BLOCK),)](
             x,
             d,
@@ -213,4 +212,5 @@ def on_device(values: np.ndarray, x: Tensor, dtype: torch.dtype | None = None) -
 def told(values: np.ndarray, x: Tensor) -> Tensor:
     """Return what the network is told, (K, B), beside x: a row for each timestep."""
     dtype = timestep_dtype(x, values[0].item())
-    return on_device(values, x, dtype)[:, None].repeat(1, x.shape[0])
+    table = torch.from_numpy(np.repeat(values[:, None], x.shape[0], axis=1))
+    return table.to(x.device, dtype, non_blocking=True)

@@ -36,6 +36,12 @@ class Layout:
             return x.movedim(1, -1).reshape(-1)
         return x.view(-1) if x.is_contiguous() else x.reshape(-1)
 
+    def ordered(self, x: Tensor) -> Tensor:
+        """Return x if it lies in this order without holes, or else a copy that does."""
+        if self.channels_last:
+            return x.movedim(1, -1).contiguous()
+        return x if x.is_contiguous() else x.contiguous()
+
     def batched(self, x: Tensor) -> Tensor:
         """Return x as (B, elements), the elements of each sample lying in order; a view if it can.
 
@@ -57,12 +63,11 @@ class Layout:
 
     def empty(self, like: Tensor) -> Tensor:
         """Return new memory for x, in its shape: no view, and good outside inference mode too."""
-        axes = list(range(len(self.shape)))
-        if self.channels_last:
-            axes = [0, *axes[2:], 1]
-        strides, apart = [0] * len(axes), 1
-        for axis in reversed(axes):
-            strides[axis] = apart
-            apart *= max(self.shape[axis], 1)
         with torch.inference_mode(False):
+            if not self.channels_last:
+                return torch.empty(self.shape, dtype=like.dtype, device=like.device)
+            strides, apart = [0] * len(self.shape), 1
+            for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
+                strides[axis] = apart
+                apart *= max(self.shape[axis], 1)
             return torch.empty_strided(self.shape, strides, dtype=like.dtype, device=like.device)

@@ -11,7 +11,8 @@ from schedalg.noise import keyed_normal
 from schedalg.reference import Functional
 from schedalg.rows import Rows
 from schedalg_torch.capture import Step, replayed
-from schedalg_torch.eager import Eager, followed
+from schedalg_torch.compiled import Compiled, step_for
+from schedalg_torch.eager import SMALL, Eager, followed
 from schedalg_torch.fused import Fused, kernels, normal, told
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -47,8 +48,8 @@ class TorchBackend:
 
     def normal(self, x: Tensor, keys: np.ndarray, row: int) -> Tensor:
         """Return the noise of a row, like x; see `schedalg.philox`."""
-        if x.device.type == "cuda" and (kernel := kernels()) is not None:
-            return normal(x, keys, row, kernel)
+        if x.device.type == "cuda" and (cuda := kernels()) is not None:
+            return normal(x, keys, row, cuda)
         noise: Tensor = keyed_normal(x, keys, row)
         return noise
 
@@ -57,8 +58,11 @@ class TorchBackend:
         in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
         if not in_place or followed(x) or torch.compiler.is_compiling():
             return Functional(rows, keys)
-        if x.device.type == "cuda" and (kernel := kernels()) is not None:
-            return Fused(rows, x, keys, reuse=reuse, kernel=kernel)
+        if x.device.type == "cuda" and (cuda := kernels()) is not None:
+            return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
+        small = x.device.type == "cpu" and x.numel() <= SMALL
+        if small and (step := step_for(x)) is not None:
+            return Compiled(rows, x, keys, reuse=reuse, step=step)
         return Eager(rows, x, keys, reuse=reuse)
 
     def replay(
@@ -78,7 +82,7 @@ class TorchBackend:
             raise ValueError(f"capture=True needs x on a CUDA device, and it is on {x.device}")
         if not rows.numbers or followed(x):
             raise ValueError("capture=True cannot follow a gradient: use torch.no_grad()")
-        kernel = kernels()
-        if kernel is None:
+        cuda = kernels()
+        if cuda is None:
             raise ValueError("capture=True needs Triton, which is not installed")
-        return replayed(Step(rows, values, x, keys, network, kernel))
+        return replayed(Step(rows, values, x, keys, network, cuda))

@@ -1,0 +1,150 @@
+"""The update of small tensors on the CPU as one compiled loop, where numba is installed.
+
+Calling an operation of torch takes longer than its arithmetic there, and a step has several.
+"""
+
+import ctypes
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg.reference import Functional
+from schedalg.rows import Rows
+from schedalg_torch.eager import drawn_for, followed
+from schedalg_torch.layout import Layout
+
+#: What is compiled for.
+_DTYPES = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
+
+
+def step_for(x: Tensor) -> Callable[..., None] | None:
+    """Return the loop for x's dtype; None where there is none, or numba is not installed."""
+    return _compiled(_DTYPES[x.dtype]) if x.dtype in _DTYPES else None
+
+
+@cache
+def _compiled(dtype: np.dtype[Any]) -> Callable[..., None] | None:
+    try:
+        from schedalg_torch.loop import NUMBERS, POINTERS, compiled
+    except ImportError:
+        return None
+    loop = compiled(dtype)
+    signature = [ctypes.c_int64] * NUMBERS + [ctypes.c_void_p] * POINTERS + [ctypes.c_double]
+    step: Any = ctypes.PYFUNCTYPE(None, *signature)(loop.address)
+    step.keeps = loop  # the code lives as long as this does
+    return step  # type: ignore[no-any-return]
+
+
+class Buffer(NamedTuple):
+    """Memory for one x, and where it lies."""
+
+    tensor: Tensor
+    start: int
+    end: int
+
+
+class Compiled:
+    """Updates small tensors of the CPU by one call a row.
+
+    Args:
+        rows: The rows to run; all numbers.
+        x: What they will start from, which is not written to.
+        keys: The keys of noise that is made here, or None.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new tensor.
+        step: The loop for x's dtype.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        x: Tensor,
+        keys: np.ndarray | None,
+        *,
+        reuse: bool,
+        step: Callable[..., None],
+    ) -> None:
+        self.rows = rows
+        self.keys = keys
+        self.reuse = reuse
+        self.layout = Layout.of(x)
+        # The newest memory is written before the oldest is read.
+        self.depth = rows.depth + 1 if rows.depth else 0
+        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
+            self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype)
+            self.shown = _buffer(self.layout.empty(x)) if rows.scaled else None
+        self.table = rows.table(self.depth)
+        self.step = partial(step, x.numel(), self.depth, rows.clip is not None, rows.scaled)
+        self.places = self.table.ctypes.data, self.ring.data_ptr()
+        self.own: list[Buffer] = []
+        self.now: Buffer | None = None
+        self.written = -1
+        self.functional: Functional | None = None
+
+    def input(self, k: int, x: Tensor) -> Tensor:
+        """Return the network's input in row k: written by the row before it, but for the first."""
+        if self.shown is None:
+            return x
+        if self.functional is not None:
+            seen: Tensor = self.functional.input(k, x)
+            return seen
+        if self.written != k:
+            torch.mul(x, self.rows.rows[k].c_in, out=self.shown.tensor)
+        return self.shown.tensor
+
+    def __call__(
+        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+    ) -> Tensor:
+        """Return x after row k."""
+        if self.functional is not None or followed(output, variance, noise):
+            return self._followed(k, x, output, variance, noise)
+        now, shown = self.now, self.shown
+        if now is None or x is not now.tensor:
+            now = _buffer(self.layout.ordered(x))
+        d = self.layout.ordered(output)
+        place = d.data_ptr()
+        if shown is not None and shown.start <= place < shown.end:
+            d = d.clone()  # the next input is about to be written there
+            place = d.data_ptr()
+        for target in self.own:  # one that neither x nor the output lies in
+            if target is not now and not target.start <= place < target.end:
+                break
+        else:
+            target = self._new(x)
+        z, scale = place, 0.0
+        row = self.rows.rows[k]
+        if row.noise:
+            draw, scale = drawn_for(row, self.keys, k, x, variance, noise)
+            draw = self.layout.ordered(draw)
+            z = draw.data_ptr()
+        seen = target.start if shown is None else shown.start
+        self.step(k, *self.places, now.start, place, z, target.start, seen, scale)
+        if torch.is_grad_enabled():  # so that autograd sees what was written to
+            torch.autograd.graph.increment_version(target.tensor)
+        self.now, self.written = target, k + 1
+        return target.tensor
+
+    def _followed(
+        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+    ) -> Tensor:
+        """Return x after row k by operations that can be followed, from here to the last row."""
+        if self.functional is None:
+            recent = [self.ring[j % self.depth] for j in range(k - self.rows.depth, k)]
+            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
+        after: Tensor = self.functional(k, x, output, variance, noise)
+        return after
+
+    def _new(self, like: Tensor) -> Buffer:
+        """Return memory to write to, and keep it if it may be written to again."""
+        new = _buffer(self.layout.empty(like))
+        if self.reuse and len(self.own) < 2:
+            self.own.append(new)
+        return new
+
+
+def _buffer(x: Tensor) -> Buffer:
+    start = x.data_ptr()
+    return Buffer(x, start, start + x.nbytes)

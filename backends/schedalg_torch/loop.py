@@ -1,0 +1,96 @@
+"""The loop that numba compiles: everything that a step does to x but the network."""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import carray, types
+
+from schedalg.rows import COLUMNS
+
+(
+    _X,
+    _D,
+    _NOISE,
+    _MEMORY_X,
+    _MEMORY_D,
+    _REMEMBERED,
+    _C_X,
+    _C_OUT,
+    _NEXT_C_IN,
+    _MIDDLE,
+    _HALF,
+    _LOW,
+    _HIGH,
+    _RING,
+) = range(len(COLUMNS) + 1)
+#: Elements that are taken through a row at a time, so that they stay in the cache.
+_BLOCK = 2048
+#: How many of the loop's arguments are integers, and how many addresses.
+NUMBERS, POINTERS = 5, 7
+
+
+@numba.njit(inline="always")
+def _pair(to, a, x, b, d):
+    """Write a x + b d, without what is multiplied by 0."""
+    if a == 0 and b == 0:
+        to[:] = 0
+    elif a == 0:
+        for i in range(len(to)):
+            to[i] = b * d[i]
+    elif b == 0:
+        for i in range(len(to)):
+            to[i] = a * x[i]
+    else:
+        for i in range(len(to)):
+            to[i] = a * x[i] + b * d[i]
+
+
+@numba.njit(inline="always")
+def _add(to, a, x):
+    """Add a x."""
+    for i in range(len(to)):
+        to[i] += a * x[i]
+
+
+def compiled(dtype: np.dtype[Any]) -> Any:
+    """Return the loop for float32 or float64, with its `address`; see `schedalg.rows.Row`.
+
+    Its arguments: how many elements x has, how many places there are for memories, whether d is to
+    be read and clamped, whether the network sees x scaled, and the row; where the table and the
+    memories are, and x, d, the noise, x after the row, and what the network sees of it; and the
+    coefficient of the noise.
+    """
+    real = np.dtype(dtype).type
+    signature = [types.int64] * NUMBERS + [types.voidptr] * POINTERS + [types.float64]
+
+    @numba.cfunc(types.void(*signature))
+    def step(
+        size, depth, read, scaled, k, table_at, ring_at, x_at, d_at, z_at, after_at, seen_at, noise
+    ):
+        row = carray(table_at, (k + 1, _RING + depth), np.float64)[k]
+        ring = carray(ring_at, (depth, size), real)
+        x, d, z = carray(x_at, size, real), carray(d_at, size, real), carray(z_at, size, real)
+        after, seen = carray(after_at, size, real), carray(seen_at, size, real)
+        for start in range(0, size, _BLOCK):
+            part = slice(start, min(start + _BLOCK, size))
+            now, said, to = x[part], d[part], after[part]
+            if read:
+                _pair(to, real(row[_C_X]), now, real(row[_C_OUT]), said)
+                low, high = real(row[_LOW]), real(row[_HIGH])
+                for i in range(len(to)):  # NaN stays NaN
+                    to[i] = low if to[i] < low else high if to[i] > high else to[i]
+                said = to
+            if row[_REMEMBERED] != 0:
+                memory = ring[k % depth, part]
+                _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
+            _pair(to, real(row[_X]), now, real(row[_D]), said)
+            for slot in range(depth):
+                if row[_RING + slot] != 0:
+                    _add(to, real(row[_RING + slot]), ring[slot, part])
+            if noise != 0:
+                _add(to, real(noise), z[part])
+            if scaled:
+                _pair(seen[part], real(row[_NEXT_C_IN]), to, real(0), to)
+
+    return step
