@@ -25,6 +25,7 @@ for package, paths in {
         "tests/interpreted.py",
     ],
     "triton": ["backends/schedalg_torch/kernel.py", "tests/interpreted.py"],
+    "numba": ["backends/schedalg_torch/loop.py"],
     "cupy": ["backends/schedalg_cupy"],
 }.items():
     if importlib.util.find_spec(package) is None:

@@ -47,8 +47,30 @@ def on_gpu(test: Callable[..., None]) -> Callable[..., None]:
     return test
 
 
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small tensors are run by operations of torch, as they are where numba is not installed."""
+    from schedalg_torch import torch_backend
+
+    monkeypatch.setattr(torch_backend, "step_for", lambda x: None)
+
+
 def network(x: Any, timesteps: Any) -> Any:
     return torch.tanh(x / 9)
+
+
+def made(values: Any, dtype: str) -> Any:
+    return torch.tensor(values, dtype=getattr(torch, dtype))
+
+
+def count(sampler: Any, how: dict[str, Any], steps: int) -> int:
+    """Return the operations of a loop, its start included."""
+    z = torch.randn(1, 4, 16, 16)
+    how = dict(how)
+    schedule = Schedule.linear(1000).subsample(steps=steps)
+    plan = sampler.plan(schedule.as_ve() if how.pop("as_ve", False) else schedule)
+    with torch.inference_mode():
+        return len(operations(lambda: plan.run(lambda x, t: z, z, noise=lambda x: z, **how)))
 
 
 def operations(run: Callable[[], object]) -> list[str]:
@@ -92,21 +114,43 @@ def operations(run: Callable[[], object]) -> list[str]:
     ],
     ids=repr,
 )
+@pytest.mark.usefixtures("without_numba")
 def test_a_step_is_a_few_operations(sampler: Any, how: dict[str, Any], expected: float) -> None:
     """Measured between loops of two lengths, so that what happens once is not counted."""
-    z = torch.randn(1, 4, 16, 16)
-    how = dict(how)
-    scaled = how.pop("as_ve", False)
-
-    def count(steps: int) -> int:
-        schedule = Schedule.linear(1000).subsample(steps=steps)
-        plan = sampler.plan(schedule.as_ve() if scaled else schedule)
-        with torch.inference_mode():
-            return len(operations(lambda: plan.run(lambda x, t: z, z, noise=lambda x: z, **how)))
-
-    longer, shorter = (count(steps) for steps in (60, 20))
+    longer, shorter = (count(sampler, how, steps) for steps in (60, 20))
     calls = sampler.plan(Schedule.linear(1000).subsample(steps=40)).model_calls
     assert (longer - shorter) / calls == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "how"),
+    [(UniPC(2), {}), (Euler(), {"as_ve": True}), (DDPM(), {"clip": (-1, 1)})],
+    ids=repr,
+)
+def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any]) -> None:
+    pytest.importorskip("numba")
+    assert count(sampler, how, 60) == count(sampler, how, 20)
+
+
+@pytest.mark.usefixtures("without_numba")
+def test_the_arithmetic_is_the_same_without_numba() -> None:
+    check_backend(made, ["float64", "float32"])
+
+
+@pytest.mark.usefixtures("without_numba")
+def test_products_that_may_be_rounded_are_not_used() -> None:
+    """Where users let networks multiply matrices in less than float32."""
+    x = torch.tensor(X).float()
+    expected = UniPC(3).plan(FAST).run(network, x)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        names = operations(lambda: UniPC(3).plan(FAST).run(network, x))
+        result = UniPC(3).plan(FAST).run(network, x)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert not any("mv" in name for name in names)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-3)  # of values up to 90
+    assert any("mv" in name for name in operations(lambda: UniPC(3).plan(FAST).run(network, x)))
 
 
 def test_a_run_owns_two_tensors_and_its_memories() -> None:
@@ -343,14 +387,37 @@ def test_half_precision_is_run_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch
     from schedalg_torch import eager
 
     monkeypatch.setattr(eager, "_BLOCK", 16)
-    check_backend(lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)), ["bfloat16"])
+    check_backend(made, ["bfloat16"])
 
 
+@pytest.mark.usefixtures("without_numba")
 def test_memories_of_large_samples_are_added_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     from schedalg_torch import eager
 
     monkeypatch.setattr(eager, "SMALL", 0)
-    check_backend(lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)), ["float64"])
+    check_backend(made, ["float64"])
+
+
+def negative(x: Any) -> Any:
+    """Return -x as a view whose memory holds x."""
+    return torch.complex(torch.zeros_like(x), x).conj().imag
+
+
+def test_outputs_may_be_views_of_any_kind() -> None:
+    """Of memory that holds the opposite numbers, of every second number, or Parameters."""
+    x = torch.tensor(X)
+    for schedule in (FAST, FAST.as_ve()):
+        for sampler in (DDIM(), UniPC(2)):
+            expected = sample(lambda x, t: -x.sin(), schedule, sampler, x)
+            for view in (
+                lambda x: negative(x.sin()),
+                lambda x: -torch.stack([x, x], dim=-1).sin()[..., 0],
+                lambda x: torch.nn.Parameter(-x.sin()),
+            ):
+                with torch.no_grad():
+                    result = sample(lambda x, t, v=view: v(x), schedule, sampler, x)
+                torch.testing.assert_close(result, expected)
+    assert negative(x).is_neg()
 
 
 @pytest.mark.parametrize(

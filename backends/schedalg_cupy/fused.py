@@ -33,7 +33,9 @@ class Fused:
         xp = kernels.xp
         with kernels.on_device(x):
             self.ring = xp.empty(rows.depth * x.size, dtype=x.dtype)
-            self.table = xp.asarray(rows.table(rows.depth).astype(np.promote_types(x.dtype, np.float32)))
+            self.table = xp.asarray(
+                rows.table(rows.depth).astype(np.promote_types(x.dtype, np.float32))
+            )
             self.keys = xp.asarray(np.zeros(2, np.uint64) if keys is None else keys.reshape(-1))
 
     def input(self, k: int, x: Array) -> Array:

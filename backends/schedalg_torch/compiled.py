@@ -6,6 +6,7 @@ Calling an operation of torch takes longer than its arithmetic there, and a step
 import ctypes
 from collections.abc import Callable
 from functools import cache, partial
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ class Compiled:
         # The newest memory is written before the oldest is read.
         self.depth = rows.depth + 1 if rows.depth else 0
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype)
+            self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype, device="cpu")
             self.shown = _buffer(self.layout.empty(x)) if rows.scaled else None
         self.table = rows.table(self.depth)
         self.step = partial(step, x.numel(), self.depth, rows.clip is not None, rows.scaled)
@@ -99,7 +100,8 @@ class Compiled:
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is not None or followed(output, variance, noise):
+        dense = type(output) is Tensor and type(noise) in (Tensor, NoneType)
+        if self.functional is not None or not dense or followed(output, variance, noise):
             return self._followed(k, x, output, variance, noise)
         now, shown = self.now, self.shown
         if now is None or x is not now.tensor:

@@ -37,10 +37,12 @@ class Layout:
         return x.view(-1) if x.is_contiguous() else x.reshape(-1)
 
     def ordered(self, x: Tensor) -> Tensor:
-        """Return x if it lies in this order without holes, or else a copy that does."""
+        """Return x with its numbers as they are, in this order without holes; a copy if need be."""
         if self.channels_last:
-            return x.movedim(1, -1).contiguous()
-        return x if x.is_contiguous() else x.contiguous()
+            x = x.movedim(1, -1)
+        if x.is_contiguous() and not x.is_neg():
+            return x
+        return x.resolve_neg().contiguous()
 
     def batched(self, x: Tensor) -> Tensor:
         """Return x as (B, elements), the elements of each sample lying in order; a view if it can.
