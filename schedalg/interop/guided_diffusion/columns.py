@@ -59,7 +59,6 @@ def working_columns(public: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "xt_to_xstart": coef2 / coef1,
         "alpha_next": np.append(public["sqrt_alphas_cumprod"][1:], 0.0),
         "sigma_next": np.append(public["sqrt_one_minus_alphas_cumprod"][1:], 1.0),
-        "noisy": np.append(0.0, np.ones(len(log_betas) - 1)),
     }
 
 

@@ -118,7 +118,8 @@ class Stepping(Chain):
         mean = out["mean"]
         if cond_fn is not None:
             mean = self.condition_mean(cond_fn, out, x, t, model_kwargs=model_kwargs)
-        std = self._columns.at(t, x).noisy * torch.exp(0.5 * out["log_variance"])
+        noisy = (t != 0).to(x.device).view(-1, *[1] * (x.ndim - 1))
+        std = noisy * torch.exp(0.5 * out["log_variance"])
         return {"sample": (mean + std * noise).to(x.dtype), "pred_xstart": out["pred_xstart"]}
 
     def ddim_sample(
