@@ -54,6 +54,19 @@ def test_known_answers_of_philox4x64_10(counter: str, key: str, expected: str) -
 
 
 @pytest.mark.parametrize("row", [0, 3, philox.BEFORE])
+@pytest.mark.parametrize("count", [1, 6, 128, 129])
+def test_many_samples_have_the_words_of_each(count: int, row: int) -> None:
+    """In batches that are made by arithmetic on arrays, and alone, by NumPy's generator."""
+    keys = np.random.default_rng(1).integers(0, 2**64, (40, 2), dtype=np.uint64)
+    keys[:3] = [[0, 0], [2**64 - 1, 2**64 - 1], [1, 0]]
+    given = keys.copy()
+    batch = philox.normal(keys, row, count)
+    alone = [philox.normal(keys[i : i + 1], row, count)[0] for i in range(40)]
+    np.testing.assert_array_equal(batch, alone)
+    np.testing.assert_array_equal(keys, given)
+
+
+@pytest.mark.parametrize("row", [0, 3, philox.BEFORE])
 @pytest.mark.parametrize("count", [1, 4, 7])
 def test_normals_are_those_of_the_words(row: int, count: int) -> None:
     """Box and Muller in Python's integers and mpmath, element by element."""
