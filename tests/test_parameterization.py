@@ -75,7 +75,9 @@ def test_any_output_becomes_any_other(source: Any, target: Any) -> None:
             assert abs(got - value) <= 4e-16 * size + 4e-16 * abs(value)
 
 
-@pytest.mark.parametrize("reading", [*NAMES, edm(1.0), edm(0.1)], ids=str)
+@pytest.mark.parametrize(
+    "reading", [*NAMES, edm(1.0), edm(0.1)], ids=[*NAMES, "edm of 1.0", "edm of 0.1"]
+)
 def test_a_perfect_network_is_read_right_on_any_path(reading: Any) -> None:
     for schedule in (Schedule.cosine(40), Schedule.karras(40), Schedule.flow(40)[:39]):
         check_parameterization(reading, schedule)

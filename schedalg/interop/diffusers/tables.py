@@ -3,6 +3,7 @@
 A `Table` is a value, and so is the `State` of a run: a step takes one and returns another.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from schedalg.model import Denoiser
 from schedalg.plan import Plan, check_plan
 from schedalg.point import Point
 from schedalg.reference import Functional
-from schedalg.rows import Rows, rows_of
+from schedalg.rows import rows_of
 from schedalg.samplers.base import Sampler
 from schedalg.schedule import Schedule
 
@@ -114,14 +115,15 @@ class Table:
         """
         k = state.row
         columns = (self.c_in[k], self.c_x[k], self.c_out[k])
-        self.denoise.require_determined(columns, self.labels[k], self.plan.alpha[k])
+        if not all(map(math.isfinite, columns)):
+            self.denoise.require_determined(columns, self.labels[k], self.plan.alpha[k])
         output, variance = _split(output, x)
         check_like("model_output", output, x)
         if not self.planned:
             return self._plain_step(state, x, output, draw)
         clip = self.denoise.clip
         clamp = clip if isinstance(clip, Clamp) else None
-        rows = self._rows(x)
+        rows = rows_of(self.plan, widened(x[:0, ...]), raw=clip is None, clamp=clamp)
         if clip is not None and clamp is None:
             x0 = weighted([(self.c_x[k], x), (self.c_out[k], output)])
             output = self.denoise.bounded(x0)
@@ -133,15 +135,6 @@ class Table:
         update.memories = list(state.kept)
         after = update(k, x, output, variance, noise)
         return after, State(self, k + 1, tuple(update.memories))
-
-    def _rows(self, x: Array) -> Rows:
-        rows: Rows | None = getattr(self, "_made", None)
-        if rows is None:
-            clip = self.denoise.clip
-            clamp = clip if isinstance(clip, Clamp) else None
-            rows = rows_of(self.plan, widened(x[:0, ...]), raw=clip is None, clamp=clamp)
-            self._made = rows
-        return rows
 
     def _plain_step(
         self, state: State, x: Array, output: Array, draw: Callable[[Array], Array]
