@@ -108,7 +108,7 @@ def _prepared(
         namespace(x, plan.schedule.levels.high)  # raises if they are of two libraries
     denoise = denoiser_for(model, plan.schedule, meaning)
     if meaning.prediction is not None or isinstance(model, Denoiser):
-        plan = plan.for_prediction(denoise.parameterization)
+        plan = plan.for_prediction(denoise.prediction)
     return plan, denoise
 
 

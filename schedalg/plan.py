@@ -101,7 +101,7 @@ class Plan:
     c: Array
     log_variance: Array | None = None
     start: tuple[Any, Any] = (1.0, 0.0)
-    _kept: dict[Hashable, Any] = field(init=False, default_factory=dict)
+    _kept: dict[Hashable, tuple[object, Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("step", "timesteps", *FLOATS):
@@ -259,16 +259,22 @@ class Plan:
         xp = namespace(self.alpha)
         return xp.zeros_like(self.alpha) + values
 
-    def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def kept(self, key: Hashable, make: Callable[[], Any], version: object = None) -> Any:
         """Return what `make()` returns, which follows from the columns, and keep it for the next.
 
         Not kept where the columns are of a library whose arrays can be written to.
+
+        Args:
+            key: What it is.
+            make: Makes it.
+            version: Beside the columns, what it follows from; only the last version is kept.
         """
         if not isinstance(self.a, np.ndarray):
             return make()
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        found = self._kept.get(key)
+        if found is None or found[0] != version:
+            found = self._kept[key] = version, make()
+        return found[1]
 
     def __len__(self) -> int:
         return len(self.timesteps)

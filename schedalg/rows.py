@@ -124,7 +124,7 @@ def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
     Raises:
         ValueError: x is in float32, which cannot hold a coefficient.
     """
-    rows: Rows = plan.kept(("rows", raw, clamp), lambda: _made(plan, x, raw, clamp))
+    rows: Rows = plan.kept(("rows", raw), lambda: _made(plan, x, raw, clamp), clamp)
     if rows.largest > _LARGEST and "float32" in str(x.dtype):
         _raise_out_of_range(rows, plan)
     return rows

@@ -247,6 +247,28 @@ def test_float32_loses_no_more_than_the_path_does(name: str) -> None:
     assert np.abs(result - exact).max() < 2e-5 * scale
 
 
+def test_what_a_run_keeps_with_a_plan_is_bounded_and_right() -> None:
+    plan = DPMSolverPP(2).plan(Schedule.linear(1000).subsample(steps=6))
+    x = np.linspace(-3.0, 3.0, 10)[None]
+    model = np.tanh
+    cases = [
+        {"prediction": prediction, "clip": clip}
+        for prediction in ("epsilon", "v", "epsilon", "x0", None)
+        for clip in (None, (-1, 1), (-0.5, 2.0), (-1, 1), None)
+    ]
+    for case in cases:
+        fresh = DPMSolverPP(2).plan(plan.schedule)
+        expected = fresh.run(lambda x, t: model(x), x, **case)
+        np.testing.assert_array_equal(plan.run(lambda x, t: model(x), x, **case), expected)
+    assert plan.for_prediction("v") is plan.for_prediction("v")
+    before = len(plan._kept)
+    for high in range(1, 9):
+        plan.run(lambda x, t: model(x), x, clip=(-1, high))
+    assert len(plan._kept) == before
+    assert plan == DPMSolverPP(2).plan(plan.schedule)
+    assert copy.deepcopy(plan) == pickle.loads(pickle.dumps(plan)) == plan
+
+
 def test_a_table_shows_and_loads_without_rows() -> None:
     for entry in SAMPLERS.values():
         plan = entry.sampler.plan(FAST[:0])

@@ -129,7 +129,94 @@ def test_a_step_is_a_few_operations(sampler: Any, how: dict[str, Any], expected:
 )
 def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any]) -> None:
     pytest.importorskip("numba")
-    assert count(sampler, how, 60) == count(sampler, how, 20)
+    from torch.profiler import ProfilerActivity, profile
+
+    z = torch.randn(1, 4, 16, 16)
+    how = dict(how)
+    scaled = how.pop("as_ve", False)
+    counts = []
+    for steps in (20, 60):
+        schedule = Schedule.linear(1000).subsample(steps=steps)
+        plan = sampler.plan(schedule.as_ve() if scaled else schedule)
+        with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+            plan.run(lambda x, t: z, z, noise=lambda x: z, **how)
+        names = [event.name for event in profiler.events() or () if event.name.startswith("aten::")]
+        views = ("aten::unbind", "aten::select", "aten::as_strided")  # of the timesteps
+        counts.append(sum(name not in views for name in names))
+    assert counts[0] == counts[1] < 20
+
+
+def test_the_loop_is_left_alone_where_numba_is_told_not_to_compile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numba = pytest.importorskip("numba")
+    from schedalg_torch.loop import compiled as loop
+
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert loop(np.dtype("float32")) is None
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_traces_hold_what_the_loop_does() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x, other = torch.tensor(X), torch.tensor(X[::-1].copy())
+
+    def loop_on(schedule: Schedule) -> Callable[[Any], Any]:
+        return lambda x: sample(network, schedule, DPMSolverPP(2), x)
+
+    for run in (loop_on(FAST), loop_on(FAST.as_ve())):
+        with torch.no_grad():
+            for traced in (torch.jit.trace(run, x, check_trace=False), make_fx(run)(x)):
+                torch.testing.assert_close(traced(other), run(other))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_autograd_knows_what_was_written_over(mode: Any) -> None:
+    """A network that keeps its input for a gradient gets an error, not another gradient."""
+    weight = torch.ones(5, dtype=torch.float64, requires_grad=True)
+    for schedule in (FAST, FAST.as_ve()):
+        kept: list[Any] = []
+
+        def keeping(x: Any, t: Any, kept: list[Any] = kept) -> Any:
+            with torch.enable_grad():
+                kept.append((weight * weight * x).sum())
+            return network(x, t).detach()
+
+        with mode():
+            sample(keeping, schedule, DDIM(), torch.tensor(X))
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            kept[1].backward()
+
+
+def test_a_gradient_may_begin_at_a_step() -> None:
+    for schedule in (FAST, FAST.as_ve()):
+        for model in (network, lambda x, t: network(x, t).detach()):
+            steps = sample_steps(model, schedule, DPMSolverPP(2), torch.tensor(X))
+            next(steps)
+            x = next(steps).requires_grad_()
+            *_, last = steps
+            (gradient,) = torch.autograd.grad(last.sum(), x)
+            assert (gradient != 0).all()
+
+
+def test_transforms_may_be_of_something_else_than_x() -> None:
+    x = torch.tensor(X)
+
+    def of_weight(w: Any) -> Any:
+        return sample(lambda x, t: w * network(x, t), FAST.as_ve(), UniPC(2), x).sum()
+
+    w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(of_weight(w), w)
+    torch.testing.assert_close(torch.func.grad(of_weight)(w.detach()), expected)
+
+
+def test_zeros_may_be_a_promise() -> None:
+    x = torch.tensor(X)
+    promised = torch._efficientzerotensor(X.shape, dtype=torch.float64)
+    assert promised.data_ptr() == 0
+    result = sample(lambda x, t: promised, FAST, UniPC(2), x)
+    torch.testing.assert_close(result, sample(lambda x, t: torch.zeros_like(x), FAST, UniPC(2), x))
 
 
 @pytest.mark.usefixtures("without_numba")

@@ -34,6 +34,8 @@ def _compiled(dtype: np.dtype[Any]) -> Callable[..., None] | None:
     except ImportError:
         return None
     loop = compiled(dtype)
+    if loop is None:
+        return None
     signature = [ctypes.c_int64] * NUMBERS + [ctypes.c_void_p] * POINTERS + [ctypes.c_double]
     step: Any = ctypes.PYFUNCTYPE(None, *signature)(loop.address)
     step.keeps = loop  # the code lives as long as this does
@@ -89,8 +91,8 @@ class Compiled:
         """Return the network's input in row k: written by the row before it, but for the first."""
         if self.shown is None:
             return x
-        if self.functional is not None:
-            seen: Tensor = self.functional.input(k, x)
+        if self.functional is not None or followed(x):
+            seen: Tensor = Functional(self.rows, None).input(k, x)
             return seen
         if self.written != k:
             torch.mul(x, self.rows.rows[k].c_in, out=self.shown.tensor)
@@ -100,13 +102,13 @@ class Compiled:
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        dense = type(output) is Tensor and type(noise) in (Tensor, NoneType)
-        if self.functional is not None or not dense or followed(output, variance, noise):
+        plain = type(output) is Tensor and type(noise) in (Tensor, NoneType)
+        if self.functional is not None or not plain or followed(x, output, variance, noise):
             return self._followed(k, x, output, variance, noise)
         now, shown = self.now, self.shown
         if now is None or x is not now.tensor:
             now = _buffer(self.layout.ordered(x))
-        d = self.layout.ordered(output)
+        d = self._stored(output)
         place = d.data_ptr()
         if shown is not None and shown.start <= place < shown.end:
             d = d.clone()  # the next input is about to be written there
@@ -120,12 +122,14 @@ class Compiled:
         row = self.rows.rows[k]
         if row.noise:
             draw, scale = drawn_for(row, self.keys, k, x, variance, noise)
-            draw = self.layout.ordered(draw)
+            draw = self._stored(draw)
             z = draw.data_ptr()
         seen = target.start if shown is None else shown.start
         self.step(k, *self.places, now.start, place, z, target.start, seen, scale)
-        if torch.is_grad_enabled():  # so that autograd sees what was written to
+        if not torch.is_inference_mode_enabled():  # so that autograd sees what was written to
             torch.autograd.graph.increment_version(target.tensor)
+            if shown is not None:
+                torch.autograd.graph.increment_version(shown.tensor)
         self.now, self.written = target, k + 1
         return target.tensor
 
@@ -138,6 +142,11 @@ class Compiled:
             self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
         after: Tensor = self.functional(k, x, output, variance, noise)
         return after
+
+    def _stored(self, x: Tensor) -> Tensor:
+        """Return x where it lies in order in memory; zeros may be no more than a promise."""
+        x = self.layout.ordered(x)
+        return x if x.data_ptr() or not x.numel() else x.clone()
 
     def _new(self, like: Tensor) -> Buffer:
         """Return memory to write to, and keep it if it may be written to again."""

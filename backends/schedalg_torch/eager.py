@@ -73,8 +73,8 @@ class Eager:
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        if self.functional is not None:
-            seen: Tensor = self.functional.input(k, x)
+        if self.functional is not None or followed(x):
+            seen: Tensor = Functional(self.rows, None).input(k, x)
             return seen
         spare = next((mine for mine in self.own if mine.tensor is not x), None) or self._new(x)
         torch.mul(self.layout.flat(x), c_in, out=spare.flat)
@@ -84,7 +84,7 @@ class Eager:
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is not None or followed(output, variance, noise):
+        if self.functional is not None or followed(x, output, variance, noise):
             return self._followed(k, x, output, variance, noise)
         row, now = self.rows.rows[k], self.now
         if now is None or x is not now.tensor:

@@ -68,8 +68,8 @@ class Fused:
         """Return the network's input in row k: written by the row before it, but for the first."""
         if self.shown is None:
             return x
-        if self.functional is not None:
-            seen: Tensor = self.functional.input(k, x)
+        if self.functional is not None or followed(x):
+            seen: Tensor = Functional(self.rows, None).input(k, x)
             return seen
         if self.written != k:
             torch.mul(x, self.rows.rows[k].c_in, out=self.shown)
@@ -79,7 +79,7 @@ class Fused:
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is None and followed(output, variance, noise):
+        if self.functional is None and followed(x, output, variance, noise):
             depth = self.rows.depth
             recent = [self.ring[j % depth] for j in range(k - depth, k)]
             self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
@@ -96,7 +96,9 @@ class Fused:
         target = now if now is not None and in_place else self._target(x, output)
         with beside(x):
             self.launch(self.positions[k], flat, target[1], output, variance, noise)
-        if torch.is_grad_enabled():  # so that autograd sees what a kernel has written to
+        if (
+            not torch.is_inference_mode_enabled()
+        ):  # so that autograd sees what a kernel has written to
             torch.autograd.graph.increment_version(target[0])
             if self.shown is not None:
                 torch.autograd.graph.increment_version(self.shown)

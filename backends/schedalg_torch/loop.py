@@ -54,13 +54,17 @@ def _add(to, a, x):
 
 
 def compiled(dtype: np.dtype[Any]) -> Any:
-    """Return the loop for float32 or float64, with its `address`; see `schedalg.rows.Row`.
+    """Return the loop for float32 or float64, with its `address`; None if numba is told not to.
+
+    It does what `schedalg.rows.Row` says.
 
     Its arguments: how many elements x has, how many places there are for memories, whether d is to
     be read and clamped, whether the network sees x scaled, and the row; where the table and the
     memories are, and x, d, the noise, x after the row, and what the network sees of it; and the
     coefficient of the noise.
     """
+    if numba.config.DISABLE_JIT:
+        return None
     real = np.dtype(dtype).type
     signature = [types.int64] * NUMBERS + [types.voidptr] * POINTERS + [types.float64]
 

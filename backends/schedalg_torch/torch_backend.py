@@ -56,11 +56,11 @@ class TorchBackend:
     def update(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> Update:
         """Return what takes x through the rows."""
         in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
-        if not in_place or followed(x) or torch.compiler.is_compiling():
+        if not in_place or followed(x) or torch.compiler.is_compiling() or _transformed():
             return Functional(rows, keys)
         if x.device.type == "cuda" and (cuda := kernels()) is not None:
             return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
-        small = x.device.type == "cpu" and x.numel() <= SMALL
+        small = x.device.type == "cpu" and not _watched() and x.numel() <= SMALL
         if small and (step := step_for(x)) is not None:
             return Compiled(rows, x, keys, reuse=reuse, step=step)
         return Eager(rows, x, keys, reuse=reuse)
@@ -86,3 +86,14 @@ class TorchBackend:
         if cuda is None:
             raise ValueError("capture=True needs Triton, which is not installed")
         return replayed(Step(rows, values, x, keys, network, cuda))
+
+
+# torch has no public way to ask these.
+def _transformed() -> bool:
+    """Whether a transform of `torch.func` is under way, be it of something else than x."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _watched() -> bool:
+    """Whether something looks for operations of torch, which a compiled loop is none of."""
+    return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
