@@ -6,7 +6,6 @@ Calling an operation of torch takes longer than its arithmetic there, and a step
 import ctypes
 from collections.abc import Callable
 from functools import cache, partial
-from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,14 +101,14 @@ class Compiled:
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Return x after row k."""
-        plain = type(output) is Tensor and type(noise) in (Tensor, NoneType)
-        if self.functional is not None or not plain or followed(x, output, variance, noise):
+        if self.functional is not None or followed(x, output, variance, noise):
+            return self._followed(k, x, output, variance, noise)
+        if type(output) is not Tensor or (noise is not None and type(noise) is not Tensor):
             return self._followed(k, x, output, variance, noise)
         now, shown = self.now, self.shown
         if now is None or x is not now.tensor:
             now = _buffer(self.layout.ordered(x))
-        d = self._stored(output)
-        place = d.data_ptr()
+        d, place = self._stored(output)
         if shown is not None and shown.start <= place < shown.end:
             d = d.clone()  # the next input is about to be written there
             place = d.data_ptr()
@@ -121,9 +120,10 @@ class Compiled:
         z, scale = place, 0.0
         row = self.rows.rows[k]
         if row.noise:
-            draw, scale = drawn_for(row, self.keys, k, x, variance, noise)
-            draw = self._stored(draw)
-            z = draw.data_ptr()
+            drawn, scale = noise, row.noise
+            if self.keys is not None or row.log_variance is not None:
+                drawn, scale = drawn_for(row, self.keys, k, x, variance, noise)
+            drawn, z = self._stored(drawn)
         seen = target.start if shown is None else shown.start
         self.step(k, *self.places, now.start, place, z, target.start, seen, scale)
         if not torch.is_inference_mode_enabled():  # so that autograd sees what was written to
@@ -143,10 +143,15 @@ class Compiled:
         after: Tensor = self.functional(k, x, output, variance, noise)
         return after
 
-    def _stored(self, x: Tensor) -> Tensor:
-        """Return x where it lies in order in memory; zeros may be no more than a promise."""
-        x = self.layout.ordered(x)
-        return x if x.data_ptr() or not x.numel() else x.clone()
+    def _stored(self, x: Any) -> tuple[Tensor, int]:
+        """Return x where it lies in order in memory, and the address."""
+        if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
+            x = self.layout.ordered(x)
+        place = x.data_ptr()
+        if place == 0 and x.numel():  # zeros may be no more than a promise
+            x = x.clone()
+            place = x.data_ptr()
+        return x, place
 
     def _new(self, like: Tensor) -> Buffer:
         """Return memory to write to, and keep it if it may be written to again."""

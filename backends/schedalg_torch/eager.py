@@ -18,7 +18,7 @@ SMALL = 2**16
 _BLOCK = 2**18
 
 # torch.func has no public way to ask. It is what torch's own library asks.
-_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_transform = torch._C._functorch.peek_interpreter_stack
 
 
 class Buffer(NamedTuple):
@@ -239,11 +239,11 @@ def _buffer(x: Tensor, flat: Tensor) -> Buffer:
 
 
 def followed(*tensors: Tensor | None) -> bool:
-    """Whether autograd, or a transform of `torch.func`, follows one of the tensors."""
-    if torch.autograd.forward_ad._current_level >= 0:
+    """Whether autograd follows one of the tensors, or a transform of `torch.func` anything."""
+    if torch.autograd.forward_ad._current_level >= 0 or _transform() is not None:
         return True  # a tangent may be carried
-    grad = torch.is_grad_enabled()
-    for tensor in tensors:
-        if tensor is not None and ((grad and tensor.requires_grad) or _is_wrapped(tensor)):
-            return True
+    if torch.is_grad_enabled():
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
     return False

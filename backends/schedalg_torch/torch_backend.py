@@ -56,7 +56,7 @@ class TorchBackend:
     def update(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> Update:
         """Return what takes x through the rows."""
         in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
-        if not in_place or followed(x) or torch.compiler.is_compiling() or _transformed():
+        if not in_place or followed(x) or torch.compiler.is_compiling():
             return Functional(rows, keys)
         if x.device.type == "cuda" and (cuda := kernels()) is not None:
             return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
@@ -88,12 +88,7 @@ class TorchBackend:
         return replayed(Step(rows, values, x, keys, network, cuda))
 
 
-# torch has no public way to ask these.
-def _transformed() -> bool:
-    """Whether a transform of `torch.func` is under way, be it of something else than x."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
 def _watched() -> bool:
     """Whether something looks for operations of torch, which a compiled loop is none of."""
+    # torch has no public way to ask.
     return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
