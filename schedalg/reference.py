@@ -131,7 +131,6 @@ class InPlace:
         if row.noise:
             if self.keys is not None:
                 noise = keyed_normal(x, self.keys, k, rounded=False)
-            assert noise is not None
             scale = deviation(row, variance)
             if isinstance(scale, np.ndarray):
                 noise, scale = weighted([(scale, noise)], rounded=False), 1.0

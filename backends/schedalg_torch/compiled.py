@@ -14,7 +14,7 @@ from torch import Tensor
 
 from schedalg.reference import Functional
 from schedalg.rows import Rows
-from schedalg_torch.eager import drawn_for, followed
+from schedalg_torch.eager import drawn_for, followed, taking_over
 from schedalg_torch.layout import Layout
 
 #: What is compiled for.
@@ -138,8 +138,7 @@ class Compiled:
     ) -> Tensor:
         """Return x after row k by operations that can be followed, from here to the last row."""
         if self.functional is None:
-            recent = [self.ring[j % self.depth] for j in range(k - self.rows.depth, k)]
-            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
+            self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
         after: Tensor = self.functional(k, x, output, variance, noise)
         return after
 

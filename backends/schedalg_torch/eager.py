@@ -171,8 +171,7 @@ class Eager:
     ) -> Tensor:
         """Return x after row k by operations that can be followed, from here to the last row."""
         if self.functional is None:
-            recent = [self.ring[j % self.depth] for j in range(k - self.rows.depth, k)]
-            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
+            self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
         after: Tensor = self.functional(k, x, output, variance, noise)
         return after
 
@@ -195,6 +194,14 @@ class Eager:
         if self.reuse and len(self.own) < 2:
             self.own.append(new)
         return new
+
+
+def taking_over(
+    rows: Rows, keys: np.ndarray | None, ring: Tensor, layout: Layout, k: int
+) -> Functional:
+    """Return what goes on at row k by operations that can be followed, with the memories so far."""
+    recent = [ring[j % len(ring)] for j in range(k - rows.depth, k)]
+    return Functional(rows, keys, map(layout.shaped, recent))
 
 
 def drawn_for(

@@ -13,7 +13,7 @@ from schedalg import philox
 from schedalg.labels import timestep_dtype
 from schedalg.reference import Functional
 from schedalg.rows import Rows
-from schedalg_torch.eager import followed
+from schedalg_torch.eager import followed, taking_over
 from schedalg_torch.layout import Layout
 
 #: Elements that a program of the kernel takes.
@@ -80,9 +80,7 @@ class Fused:
     ) -> Tensor:
         """Return x after row k."""
         if self.functional is None and followed(x, output, variance, noise):
-            depth = self.rows.depth
-            recent = [self.ring[j % depth] for j in range(k - depth, k)]
-            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
+            self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
         if self.functional is not None:
             after: Tensor = self.functional(k, x, output, variance, noise)
             return after

@@ -8,22 +8,11 @@ from numba import carray, types
 
 from schedalg.rows import COLUMNS
 
-(
-    _X,
-    _D,
-    _NOISE,
-    _MEMORY_X,
-    _MEMORY_D,
-    _REMEMBERED,
-    _C_X,
-    _C_OUT,
-    _NEXT_C_IN,
-    _MIDDLE,
-    _HALF,
-    _LOW,
-    _HIGH,
-    _RING,
-) = range(len(COLUMNS) + 1)
+_X, _D, _C_X, _C_OUT, _LOW, _HIGH = map(COLUMNS.index, ("x", "d", "c_x", "c_out", "low", "high"))
+_REMEMBERED, _MEMORY_X, _MEMORY_D, _NEXT_C_IN = map(
+    COLUMNS.index, ("remembered", "memory_x", "memory_d", "next_c_in")
+)
+_RING = len(COLUMNS)
 #: Elements that are taken through a row at a time, so that they stay in the cache.
 _BLOCK = 2048
 #: How many of the loop's arguments are integers, and how many addresses.

@@ -91,9 +91,8 @@ def _betas(
     else:
         told = np.arange(len(base))
         grid = None
-    if grid is None:
+    if grid is None or steps is None:
         return _ended(_at(base, told), base, end)
-    assert steps is not None
     return _on_grid(options, base, told, grid, steps, end)
 
 
