@@ -663,6 +663,92 @@ def test_moments_of_q() -> None:
     assert float(clipped[0, 0, 0, 0]) == pytest.approx(math.log(diffusion.posterior_variance[1]))
 
 
+# Subclasses
+
+
+KINDS: dict[str, Any] = {
+    "betas": LINEAR,
+    "model_mean_type": ModelMeanType.EPSILON,
+    "model_var_type": ModelVarType.LEARNED_RANGE,
+    "loss_type": LossType.MSE,
+}
+
+
+def test_what_a_subclass_overrides_is_called() -> None:
+    calls: list[str] = []
+
+    class Mine(SpacedDiffusion):
+        def q_sample(self, x_start: Any, t: Any, noise: Any = None) -> Any:
+            calls.append("q_sample")
+            return super().q_sample(x_start, t, noise)
+
+        def q_posterior_mean_variance(self, x_start: Any, x_t: Any, t: Any) -> Any:
+            calls.append("posterior")
+            return super().q_posterior_mean_variance(x_start, x_t, t)
+
+        def p_sample_loop_progressive(self, model: Any, shape: Any, **kwargs: Any) -> Any:
+            calls.append("p loop")
+            yield from super().p_sample_loop_progressive(model, shape, **kwargs)
+
+        def ddim_sample_loop_progressive(self, model: Any, shape: Any, **kwargs: Any) -> Any:
+            calls.append("ddim loop")
+            yield from super().ddim_sample_loop_progressive(model, shape, **kwargs)
+
+    mine, plain, model, x = Mine([0, 500], **KINDS), process([0, 500]), network(), start()
+    t = torch.tensor([0, 1])
+    runs: list[tuple[Callable[[Any], Any], set[str]]] = [
+        (lambda d: d.p_sample_loop(model, SHAPE, noise=x), {"p loop", "posterior"}),
+        (lambda d: d.ddim_sample_loop(model, SHAPE, noise=x), {"ddim loop", "posterior"}),
+        (lambda d: d.training_losses(model, images(), t)["loss"], {"q_sample", "posterior"}),
+        (lambda d: d.calc_bpd_loop(model, images())["total_bpd"], {"q_sample", "posterior"}),
+    ]
+    for run, expected in runs:
+        calls.clear()
+        torch.manual_seed(0)
+        result = run(mine)
+        assert set(calls) == expected
+        torch.manual_seed(0)
+        close(result, run(plain))
+
+
+def test_what_would_not_be_called_or_read_is_an_error() -> None:
+    message = "Mine._scale_timesteps would never be called: .* override _wrap_model"
+    with pytest.raises(TypeError, match=message):
+        type("Mine", (SpacedDiffusion,), {"_scale_timesteps": lambda self, t: t})
+    diffusion = process("5")
+    for name in ("betas", "timestep_map", "rescale_timesteps", "posterior_variance", "schedule"):
+        with pytest.raises(AttributeError, match=f"{name} is fixed when a process is made"):
+            setattr(diffusion, name, getattr(diffusion, name))
+    diffusion.loss_type = LossType.KL  # is read when it is needed
+
+
+def test_one_position_for_all() -> None:
+    diffusion, x, each = process("8"), start(), torch.tensor([3, 3])
+    for t in (torch.tensor(3), torch.tensor([3])):
+        close(diffusion.q_sample(x, t, noise=x), diffusion.q_sample(x, each, noise=x))
+        for ours, expected in zip(
+            (*diffusion.q_mean_variance(x, t), *diffusion.q_posterior_mean_variance(x, 2 * x, t)),
+            (
+                *diffusion.q_mean_variance(x, each),
+                *diffusion.q_posterior_mean_variance(x, 2 * x, each),
+            ),
+            strict=True,
+        ):
+            close(ours, expected)
+
+
+def test_rescaled_timesteps_are_float32_whatever_x_is() -> None:
+    told: list[Any] = []
+
+    def model(x: Any, t: Any) -> Any:
+        told.append(t.dtype)
+        return torch.cat([x, x], dim=1)
+
+    for dtype in (torch.float16, torch.float32, DOUBLE):
+        process("5", rescale=True).p_sample(model, start().to(dtype), torch.tensor([1, 2]))
+    assert set(told) == {torch.float32}
+
+
 # Where it runs
 
 
@@ -812,7 +898,7 @@ def test_wrong_inputs() -> None:
     step, q = diffusion.p_mean_variance, diffusion.q_sample
     refuses(ValueError, r"t\[1\] is 8: positions are 0 to 7", lambda: q(x, t + 6))
     refuses(ValueError, r"t\[0\] is -1: positions", lambda: step(model, x, t - 2))
-    refuses(ValueError, r"t must have shape \(2,\), one", lambda: q(x, torch.tensor(1)))
+    refuses(ValueError, r"t must have shape \(2,\), one", lambda: q(x, torch.tensor([1, 2, 3])))
     refuses(TypeError, "t must hold integers, got", lambda: q(x, y))
     refuses(TypeError, "t must be a torch tensor of integers", lambda: q(x, np.array([1, 2])))
     refuses(TypeError, "x must be a torch tensor, got shape", lambda: q(x.numpy(), t))

@@ -11,6 +11,7 @@ from schedalg.interop.guided_diffusion.columns import (
     Columns,
     check_image,
     check_same_shape,
+    one_each,
     public_columns,
     working_columns,
 )
@@ -31,12 +32,45 @@ if TYPE_CHECKING:
 Model: TypeAlias = Callable[..., Any]
 
 
+#: What follows from the arguments, and would not be read again.
+_FIXED = frozenset(
+    [
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "alphas_cumprod_next",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+        "schedule",
+        "rescale_timesteps",
+        "original_num_steps",
+        "timestep_map",
+        "use_timesteps",
+    ]
+)
+#: Private methods that a subclass may have overridden there, and what does their work here.
+_NOT_CALLED = {
+    "_scale_timesteps": "what a network is told is looked up; override _wrap_model",
+    "_predict_xstart_from_eps": "override p_mean_variance",
+    "_predict_xstart_from_xprev": "override p_mean_variance",
+    "_predict_eps_from_xstart": "override ddim_sample",
+}
+
+
 class Chain:
     """The tables of a process, and the Gaussians q(x_t | x0), q(x_s | x_t, x0), p(x_s | x_t).
 
     The base of `GaussianDiffusion`, which says what the arguments and the attributes are.
     """
 
+    schedule: Schedule
     betas: np.ndarray
     alphas_cumprod: np.ndarray
     alphas_cumprod_prev: np.ndarray
@@ -70,16 +104,29 @@ class Chain:
         if self.rescale_timesteps:
             self._told = wrapper(self.schedule, True, self.num_timesteps)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, instead in _NOT_CALLED.items():
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: {instead}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _FIXED and name in self.__dict__:
+            raise AttributeError(
+                f"{name} is fixed when a process is made: make another, of other betas or timesteps"
+            )
+        super().__setattr__(name, value)
+
     def _walk(self, schedule: Schedule) -> None:
         """Take all numbers from a schedule."""
-        self.schedule = schedule
+        self.__dict__["schedule"] = schedule
         self.num_timesteps = len(schedule)
         self._told = None
         self._ddim = {}
         public = public_columns(schedule)
         for name, values in public.items():
             values.flags.writeable = False  # what steps multiply with is a copy
-            setattr(self, name, values)
+            self.__dict__[name] = values
         self._columns = Columns(working_columns(public))
 
     def _wrap_model(self, model: Model) -> Model:
@@ -95,7 +142,7 @@ class Chain:
 
         Args:
             x_start: Clean data, (B, ...).
-            t: Positions in the schedule, (B,) integers.
+            t: Positions in the schedule, (B,) integers, or one for all.
 
         Returns:
             Three tensors of x_start's shape, in float32 (float64 if x_start is).
@@ -104,7 +151,7 @@ class Chain:
             TypeError: An argument is no tensor, or of the wrong dtype.
             ValueError: t has not one position a sample, or (on a CPU) one is out of range.
         """
-        at = self._columns.at(t, x_start)
+        at = self._columns.at(one_each(t, x_start), x_start)
         return (
             at.sqrt_alphas_cumprod * x_start,
             at.one_minus_alphas_cumprod.expand(x_start.shape),
@@ -116,7 +163,7 @@ class Chain:
 
         Args:
             x_start: Clean data, (B, ...).
-            t: Positions in the schedule, (B,) integers.
+            t: Positions in the schedule, (B,) integers, or one for all.
             noise: As x_start; drawn by `torch.randn_like` if not given.
 
         Returns:
@@ -126,7 +173,7 @@ class Chain:
             TypeError: An argument is no tensor, or of the wrong dtype.
             ValueError: The shapes do not fit, or (on a CPU) a position is out of range.
         """
-        at = self._columns.at(t, x_start)
+        at = self._columns.at(one_each(t, x_start), x_start)
         if noise is None:
             noise = torch.randn_like(x_start)
         check_same_shape("noise", noise, x_start)
@@ -140,7 +187,7 @@ class Chain:
         Args:
             x_start: Clean data, (B, ...).
             x_t: As x_start: noisy data.
-            t: Where x_t is, (B,) integers.
+            t: Where x_t is, (B,) integers, or one for all.
 
         Returns:
             Three tensors of x_t's shape. The variance is 0 at t = 0; its logarithm there is that of
@@ -150,7 +197,7 @@ class Chain:
             TypeError: An argument is no tensor, or of the wrong dtype.
             ValueError: The shapes do not fit, or (on a CPU) a position is out of range.
         """
-        at = self._columns.at(t, x_t)
+        at = self._columns.at(one_each(t, x_t), x_t)
         check_same_shape("x_start", x_start, x_t)
         return (
             at.posterior_mean(x_start, x_t),
@@ -204,7 +251,7 @@ class Chain:
                 self._require_signal()
                 output = at.xstart_from_eps(x, output)
             x0 = processed(output)
-            mean = at.posterior_mean(x0, x)
+            mean = self.q_posterior_mean_variance(x_start=x0, x_t=x, t=t)[0]
         return {"mean": mean, "variance": variance, "log_variance": log_variance, "pred_xstart": x0}
 
     def _split(self, output: Any, x: "Tensor") -> tuple["Tensor", "Tensor | None"]:

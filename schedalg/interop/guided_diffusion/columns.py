@@ -137,6 +137,13 @@ class At:
         return x.to(xstart.dtype)
 
 
+def one_each(t: "Tensor", x: "Tensor") -> "Tensor":
+    """Return one position for all samples as one each, and anything else as it is."""
+    if isinstance(t, torch.Tensor) and isinstance(x, torch.Tensor) and x.ndim:
+        return t.expand(x.shape[0]) if tuple(t.shape) in ((), (1,)) else t
+    return t
+
+
 def check_tensor(name: str, value: object) -> None:
     """Raise unless the value is a batch in real floating point, as a tensor of torch.
 

@@ -107,10 +107,17 @@ class GaussianDiffusion(Sampling):
         if noise is None:
             noise = torch.randn_like(x_start)
         check_same_shape("noise", noise, x_start)
-        x_t = at.noised(x_start, noise)
+        x_t = self.q_sample(x_start, t, noise=noise)
         model = self._wrap_model(model)
         if self.loss_type.is_vb():
-            bound = self._vb_terms_bpd(model, x_start, x_t, t, False, model_kwargs)["output"]
+            bound = self._vb_terms_bpd(
+                model=model,
+                x_start=x_start,
+                x_t=x_t,
+                t=t,
+                clip_denoised=False,
+                model_kwargs=model_kwargs,
+            )["output"]
             scale = self.num_timesteps if self.loss_type is LossType.RESCALED_KL else 1
             return {"loss": bound * scale}
         output = model(x_t, t, **(model_kwargs or {}))
@@ -118,7 +125,9 @@ class GaussianDiffusion(Sampling):
         terms: dict[str, Tensor] = {}
         if says is not None:
             frozen = torch.cat([predicted.detach(), says], dim=1)
-            bound = self._vb_terms_bpd(lambda x, t: frozen, x_start, x_t, t, False)["output"]
+            bound = self._vb_terms_bpd(
+                model=lambda x, t: frozen, x_start=x_start, x_t=x_t, t=t, clip_denoised=False
+            )["output"]
             rescaled = self.loss_type is LossType.RESCALED_MSE
             terms["vb"] = bound * (self.num_timesteps / 1000) if rescaled else bound
         if self.model_mean_type is ModelMeanType.EPSILON:
@@ -162,9 +171,16 @@ class GaussianDiffusion(Sampling):
             t = torch.full((x_start.shape[0],), k, device=x_start.device)
             noise = torch.randn_like(x_start)
             at = self._columns.at(t, x_start)
-            x_t = at.noised(x_start, noise)
+            x_t = self.q_sample(x_start, t, noise=noise)
             with torch.no_grad():
-                out = self._vb_terms_bpd(model, x_start, x_t, t, clip_denoised, model_kwargs)
+                out = self._vb_terms_bpd(
+                    model,
+                    x_start=x_start,
+                    x_t=x_t,
+                    t=t,
+                    clip_denoised=clip_denoised,
+                    model_kwargs=model_kwargs,
+                )
             eps = at.eps_from_xstart(x_t, out["pred_xstart"])
             terms["vb"].append(out["output"])
             terms["xstart_mse"].append(mean_flat((out["pred_xstart"] - x_start) ** 2))
@@ -183,7 +199,7 @@ class GaussianDiffusion(Sampling):
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> dict[str, "Tensor"]:
         """Return a term of the bound in bits: what decoding costs at t = 0, a divergence above."""
-        mean, _, log_variance = self.q_posterior_mean_variance(x_start, x_t, t)
+        mean, _, log_variance = self.q_posterior_mean_variance(x_start=x_start, x_t=x_t, t=t)
         out = self.p_mean_variance(
             model, x_t, t, clip_denoised=clip_denoised, model_kwargs=model_kwargs
         )

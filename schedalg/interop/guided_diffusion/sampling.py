@@ -52,7 +52,15 @@ class Sampling(Stepping):
             ImportError: `progress` is asked for, and tqdm is not installed.
         """
         walk = self.p_sample_loop_progressive(
-            model, shape, noise, clip_denoised, denoised_fn, cond_fn, model_kwargs, device, progress
+            model,
+            shape,
+            noise=noise,
+            clip_denoised=clip_denoised,
+            denoised_fn=denoised_fn,
+            cond_fn=cond_fn,
+            model_kwargs=model_kwargs,
+            device=device,
+            progress=progress,
         )
         return _last(walk)
 
@@ -109,14 +117,14 @@ class Sampling(Stepping):
         walk = self.ddim_sample_loop_progressive(
             model,
             shape,
-            noise,
-            clip_denoised,
-            denoised_fn,
-            cond_fn,
-            model_kwargs,
-            device,
-            progress,
-            eta,
+            noise=noise,
+            clip_denoised=clip_denoised,
+            denoised_fn=denoised_fn,
+            cond_fn=cond_fn,
+            model_kwargs=model_kwargs,
+            device=device,
+            progress=progress,
+            eta=eta,
         )
         return _last(walk)
 

@@ -74,7 +74,11 @@ class Stepping(Chain):
         check_same_shape("what cond_fn returns", gradient, x)
         eps = at.eps_from_xstart(x, p_mean_var["pred_xstart"])
         x0 = at.xstart_from_eps(x, eps - at.sqrt_one_minus_alphas_cumprod * gradient)
-        return {**p_mean_var, "pred_xstart": x0, "mean": at.posterior_mean(x0, x)}
+        return {
+            **p_mean_var,
+            "pred_xstart": x0,
+            "mean": self.q_posterior_mean_variance(x_start=x0, x_t=x, t=t)[0],
+        }
 
     def p_sample(
         self,

@@ -28,7 +28,10 @@ class WrappedModel:
 
     def __call__(self, x: Array, ts: Array, **kwargs: Any) -> Any:
         """Return `model(x, timesteps at ts, **kwargs)`."""
-        return self.model(x, self.told(x, ts), **kwargs)
+        timesteps = self.told(x, ts)
+        if timesteps.is_floating_point():
+            timesteps = timesteps.float()  # as networks are written for, be x in float64
+        return self.model(x, timesteps, **kwargs)
 
 
 def wrapper(
