@@ -686,11 +686,15 @@ def test_what_a_subclass_overrides_is_called() -> None:
             calls.append("posterior")
             return super().q_posterior_mean_variance(x_start, x_t, t)
 
-        def p_sample_loop_progressive(self, model: Any, shape: Any, **kwargs: Any) -> Any:
+        def p_sample_loop_progressive(  # type: ignore[override]  # with keywords alone
+            self, model: Any, shape: Any, **kwargs: Any
+        ) -> Any:
             calls.append("p loop")
             yield from super().p_sample_loop_progressive(model, shape, **kwargs)
 
-        def ddim_sample_loop_progressive(self, model: Any, shape: Any, **kwargs: Any) -> Any:
+        def ddim_sample_loop_progressive(  # type: ignore[override]
+            self, model: Any, shape: Any, **kwargs: Any
+        ) -> Any:
             calls.append("ddim loop")
             yield from super().ddim_sample_loop_progressive(model, shape, **kwargs)
 
