@@ -3,7 +3,6 @@
 import importlib.util
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
@@ -35,11 +34,3 @@ for package, paths in {
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()], patterns=["*.md"]
 ).pytest()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the examples of a page together, which are one program, where tests run in parallel."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.suffix == ".md":
-                item.add_marker(pytest.mark.xdist_group(str(item.path)))
