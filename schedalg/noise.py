@@ -54,6 +54,8 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     """
     if isinstance(source, bool | np.bool_):
         raise TypeError(f"noise must be a seed, a generator or a function, got {source!r}")
+    if callable(source):
+        return _checked(source)
     if source is None:
         source = secrets.randbits(128)
     if array_api_compat.is_jax_array(x) and _is_jax_key(source):
@@ -70,8 +72,6 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
         if len(seeds) != x.shape[0]:
             raise ValueError(f"noise holds {len(seeds)} seeds for {x.shape[0]} samples of x")
         return _keys([_seed(f"noise[{i}]", seed) for i, seed in enumerate(seeds)])
-    if callable(source):
-        return _checked(source)
     raise TypeError(
         "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, or a "
         f"function of x; got {described(source)}"

@@ -4,8 +4,9 @@ Calling an operation of torch takes longer than its arithmetic there, and a step
 """
 
 import ctypes
+import struct
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,16 @@ from schedalg_torch.layout import Layout
 
 #: What is compiled for.
 _DTYPES = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
+#: What each call of the loop changes: the row; the addresses of x, d, the noise, x after the row,
+#: and what the network sees of it; and the coefficient of the noise. In memory, since ctypes takes
+#: longer to hand over so many one by one than the loop to run.
+CALL = struct.Struct("q5Pd")
+#: What lies behind it, the same in all calls of a run: how many elements x has, how many places
+#: there are for memories, whether d is to be read and clamped, and whether the network sees x
+#: scaled; and the addresses of the table and the memories.
+RUN = struct.Struct("4q2P")
+#: How many numbers of eight bytes both are.
+ARGUMENTS = (CALL.size + RUN.size) // 8
 
 
 def step_for(x: Tensor) -> Callable[..., None] | None:
@@ -29,14 +40,13 @@ def step_for(x: Tensor) -> Callable[..., None] | None:
 @cache
 def _compiled(dtype: np.dtype[Any]) -> Callable[..., None] | None:
     try:
-        from schedalg_torch.loop import NUMBERS, POINTERS, compiled
+        from schedalg_torch.loop import compiled
     except ImportError:
         return None
     loop = compiled(dtype)
     if loop is None:
         return None
-    signature = [ctypes.c_int64] * NUMBERS + [ctypes.c_void_p] * POINTERS + [ctypes.c_double]
-    step: Any = ctypes.PYFUNCTYPE(None, *signature)(loop.address)
+    step: Any = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(loop.address)
     step.keeps = loop  # the code lives as long as this does
     return step  # type: ignore[no-any-return]
 
@@ -71,17 +81,19 @@ class Compiled:
     ) -> None:
         self.rows = rows
         self.keys = keys
-        self.reuse = reuse
         self.layout = Layout.of(x)
         # The newest memory is written before the oldest is read.
         self.depth = rows.depth + 1 if rows.depth else 0
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype, device="cpu")
             self.shown = _buffer(self.layout.empty(x)) if rows.scaled else None
+            self.own = [_buffer(self.layout.empty(x)) for _ in range(2 if reuse else 0)]
         self.table = rows.table(self.depth)
-        self.step = partial(step, x.numel(), self.depth, rows.clip is not None, rows.scaled)
-        self.places = self.table.ctypes.data, self.ring.data_ptr()
-        self.own: list[Buffer] = []
+        self.step = step
+        self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
+        places = self.table.ctypes.data, self.ring.data_ptr()
+        settings = x.numel(), self.depth, rows.clip is not None, rows.scaled
+        RUN.pack_into(self.arguments, CALL.size, *settings, *places)
         self.now: Buffer | None = None
         self.written = -1
         self.functional: Functional | None = None
@@ -116,7 +128,7 @@ class Compiled:
             if target is not now and not target.start <= place < target.end:
                 break
         else:
-            target = self._new(x)
+            target = _buffer(self.layout.empty(x))
         z, scale = place, 0.0
         row = self.rows.rows[k]
         if row.noise:
@@ -125,7 +137,8 @@ class Compiled:
                 drawn, scale = drawn_for(row, self.keys, k, x, variance, noise)
             drawn, z = self._stored(drawn)
         seen = target.start if shown is None else shown.start
-        self.step(k, *self.places, now.start, place, z, target.start, seen, scale)
+        CALL.pack_into(self.arguments, 0, k, now.start, place, z, target.start, seen, scale)
+        self.step(self.arguments, self.arguments)
         if not torch.is_inference_mode_enabled():  # so that autograd sees what was written to
             torch.autograd.graph.increment_version(target.tensor)
             if shown is not None:
@@ -151,13 +164,6 @@ class Compiled:
             x = x.clone()
             place = x.data_ptr()
         return x, place
-
-    def _new(self, like: Tensor) -> Buffer:
-        """Return memory to write to, and keep it if it may be written to again."""
-        new = _buffer(self.layout.empty(like))
-        if self.reuse and len(self.own) < 2:
-            self.own.append(new)
-        return new
 
 
 def _buffer(x: Tensor) -> Buffer:

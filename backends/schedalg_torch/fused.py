@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from schedalg import philox
-from schedalg.labels import timestep_dtype
 from schedalg.reference import Functional
 from schedalg.rows import Rows
 from schedalg_torch.eager import followed, taking_over
@@ -211,6 +210,8 @@ def on_device(values: np.ndarray, x: Tensor, dtype: torch.dtype | None = None) -
 
 def told(values: np.ndarray, x: Tensor) -> Tensor:
     """Return what the network is told, (K, B), beside x: a row for each timestep."""
-    dtype = timestep_dtype(x, values[0].item())
+    dtype = torch.int64
+    if values.dtype.kind == "f":  # x's own, but at least float32: see `labels.timestep_dtype`
+        dtype = torch.promote_types(x.dtype, torch.float32)
     table = torch.from_numpy(np.repeat(values[:, None], x.shape[0], axis=1))
     return table.to(x.device, dtype, non_blocking=True)

@@ -7,6 +7,7 @@ import numpy as np
 from numba import carray, types
 
 from schedalg.rows import COLUMNS
+from schedalg_torch.compiled import ARGUMENTS
 
 _X, _D, _C_X, _C_OUT, _LOW, _HIGH = map(COLUMNS.index, ("x", "d", "c_x", "c_out", "low", "high"))
 _REMEMBERED, _MEMORY_X, _MEMORY_D, _NEXT_C_IN = map(
@@ -15,8 +16,6 @@ _REMEMBERED, _MEMORY_X, _MEMORY_D, _NEXT_C_IN = map(
 _RING = len(COLUMNS)
 #: Elements that are taken through a row at a time, so that they stay in the cache.
 _BLOCK = 2048
-#: How many of the loop's arguments are integers, and how many addresses.
-NUMBERS, POINTERS = 5, 7
 
 
 @numba.njit(inline="always")
@@ -45,26 +44,26 @@ def _add(to, a, x):
 def compiled(dtype: np.dtype[Any]) -> Any:
     """Return the loop for float32 or float64, with its `address`; None if numba is told not to.
 
-    It does what `schedalg.rows.Row` says.
-
-    Its arguments: how many elements x has, how many places there are for memories, whether d is to
-    be read and clamped, whether the network sees x scaled, and the row; where the table and the
-    memories are, and x, d, the noise, x after the row, and what the network sees of it; and the
-    coefficient of the noise.
+    It does what `schedalg.rows.Row` says. Its arguments are the address of a `compiled.CALL` with a
+    `compiled.RUN` behind it, twice: as one of addresses, and as one of anything else.
     """
     if numba.config.DISABLE_JIT:
         return None
     real = np.dtype(dtype).type
-    signature = [types.int64] * NUMBERS + [types.voidptr] * POINTERS + [types.float64]
 
-    @numba.cfunc(types.void(*signature))
-    def step(
-        size, depth, read, scaled, k, table_at, ring_at, x_at, d_at, z_at, after_at, seen_at, noise
-    ):
-        row = carray(table_at, (k + 1, _RING + depth), np.float64)[k]
-        ring = carray(ring_at, (depth, size), real)
-        x, d, z = carray(x_at, size, real), carray(d_at, size, real), carray(z_at, size, real)
-        after, seen = carray(after_at, size, real), carray(seen_at, size, real)
+    @numba.cfunc(types.void(types.CPointer(types.voidptr), types.voidptr))
+    def step(at, same):
+        address, number = carray(at, (ARGUMENTS,)), carray(same, ARGUMENTS, np.int64)
+        k, size, depth, read, scaled = number[0], number[7], number[8], number[9], number[10]
+        noise = carray(same, ARGUMENTS, np.float64)[6]
+        row = carray(address[11], (k + 1, _RING + depth), np.float64)[k]
+        ring = carray(address[12], (depth, size), real)
+        x, d, z = (
+            carray(address[1], size, real),
+            carray(address[2], size, real),
+            carray(address[3], size, real),
+        )
+        after, seen = carray(address[4], size, real), carray(address[5], size, real)
         for start in range(0, size, _BLOCK):
             part = slice(start, min(start + _BLOCK, size))
             now, said, to = x[part], d[part], after[part]
