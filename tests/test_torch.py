@@ -127,11 +127,12 @@ def test_a_step_is_a_few_operations(sampler: Any, how: dict[str, Any], expected:
     [(UniPC(2), {}), (Euler(), {"as_ve": True}), (DDPM(), {"clip": (-1, 1)})],
     ids=repr,
 )
-def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any]) -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any], dtype: Any) -> None:
     pytest.importorskip("numba")
     from torch.profiler import ProfilerActivity, profile
 
-    z = torch.randn(1, 4, 16, 16)
+    z = torch.randn(1, 4, 16, 16, dtype=dtype)
     how = dict(how)
     scaled = how.pop("as_ve", False)
     counts = []
@@ -153,7 +154,7 @@ def test_the_loop_is_left_alone_where_numba_is_told_not_to_compile(
     from schedalg_torch.loop import compiled as loop
 
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    assert loop(np.dtype("float32")) is None
+    assert loop("float32") is None
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
@@ -221,7 +222,24 @@ def test_zeros_may_be_a_promise() -> None:
 
 @pytest.mark.usefixtures("without_numba")
 def test_the_arithmetic_is_the_same_without_numba() -> None:
-    check_backend(made, ["float64", "float32"])
+    check_backend(made, ["float64", "float32", "bfloat16"])
+
+
+def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
+    """Sums of every bfloat16 and half a unit in its last place, more and less."""
+    from schedalg.backend import backend_for
+    from schedalg.rows import Row, Rows
+
+    x = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    _, exponent = torch.frexp(x.float())
+    half = torch.ldexp(torch.ones(2**16), exponent - 9)  # 8 digits, the first one included
+    added = Row(1.0, None, 1.0, 1.0, (), None, 0.0, None)
+    for d in (half, half * (1 + 2**-7), half * (1 - 2**-8)):
+        d = d.to(torch.bfloat16)
+        expected = (x.float() + d.float()).to(torch.bfloat16)
+        update = backend_for(x).update(Rows([added], 0, None, True), x, None, reuse=True)
+        after = update(0, x, d, None, None)
+        torch.testing.assert_close(after, expected, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.usefixtures("without_numba")

@@ -19,31 +19,35 @@ from schedalg_torch.eager import drawn_for, followed, taking_over
 from schedalg_torch.layout import Layout
 
 #: What is compiled for.
-_DTYPES = {torch.float32: np.dtype("float32"), torch.float64: np.dtype("float64")}
+_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 #: What each call of the loop changes: the row; the addresses of x, d, the noise, x after the row,
-#: and what the network sees of it; and the coefficient of the noise. In memory, since ctypes takes
-#: longer to hand over so many one by one than the loop to run.
-CALL = struct.Struct("q5Pd")
+#: and what the network sees of it; the noise's coefficient, and whether it is in float32 where x is
+#: not. In memory, since ctypes takes longer to hand over so many one by one than the loop to run.
+CALL = struct.Struct("q5Pdq")
 #: What lies behind it, the same in all calls of a run: how many elements x has, how many places
 #: there are for memories, whether d is to be read and clamped, and whether the network sees x
-#: scaled; and the addresses of the table and the memories.
-RUN = struct.Struct("4q2P")
+#: scaled; and the addresses of the table, the memories, and room for half precision to be computed.
+RUN = struct.Struct("4q3P")
 #: How many numbers of eight bytes both are.
 ARGUMENTS = (CALL.size + RUN.size) // 8
+#: Elements that are taken through a row at a time, so that they stay in the cache.
+BLOCK = 1024
+#: How many blocks of half precision are held in float32.
+SCRATCH = 4
 
 
 def step_for(x: Tensor) -> Callable[..., None] | None:
     """Return the loop for x's dtype; None where there is none, or numba is not installed."""
-    return _compiled(_DTYPES[x.dtype]) if x.dtype in _DTYPES else None
+    return _compiled(_NAMES[x.dtype]) if x.dtype in _NAMES else None
 
 
 @cache
-def _compiled(dtype: np.dtype[Any]) -> Callable[..., None] | None:
+def _compiled(name: str) -> Callable[..., None] | None:
     try:
         from schedalg_torch.loop import compiled
     except ImportError:
         return None
-    loop = compiled(dtype)
+    loop = compiled(name)
     if loop is None:
         return None
     step: Any = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(loop.address)
@@ -87,11 +91,12 @@ class Compiled:
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype, device="cpu")
             self.shown = _buffer(self.layout.empty(x)) if rows.scaled else None
+            self.scratch = torch.empty(SCRATCH * BLOCK if x.dtype == torch.bfloat16 else 0)
             self.own = [_buffer(self.layout.empty(x)) for _ in range(2 if reuse else 0)]
         self.table = rows.table(self.depth)
         self.step = step
         self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
-        places = self.table.ctypes.data, self.ring.data_ptr()
+        places = self.table.ctypes.data, self.ring.data_ptr(), self.scratch.data_ptr()
         settings = x.numel(), self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, *places)
         self.now: Buffer | None = None
@@ -129,15 +134,17 @@ class Compiled:
                 break
         else:
             target = _buffer(self.layout.empty(x))
-        z, scale = place, 0.0
+        z, scale, wide = place, 0.0, False
         row = self.rows.rows[k]
         if row.noise:
             drawn, scale = noise, row.noise
             if self.keys is not None or row.log_variance is not None:
                 drawn, scale = drawn_for(row, self.keys, k, x, variance, noise)
             drawn, z = self._stored(drawn)
+            wide = drawn.dtype != x.dtype
         seen = target.start if shown is None else shown.start
-        CALL.pack_into(self.arguments, 0, k, now.start, place, z, target.start, seen, scale)
+        places = now.start, place, z, target.start, seen
+        CALL.pack_into(self.arguments, 0, k, *places, scale, wide)
         self.step(self.arguments, self.arguments)
         if not torch.is_inference_mode_enabled():  # so that autograd sees what was written to
             torch.autograd.graph.increment_version(target.tensor)

@@ -7,15 +7,16 @@ import numpy as np
 from numba import carray, types
 
 from schedalg.rows import COLUMNS
-from schedalg_torch.compiled import ARGUMENTS
+from schedalg_torch.compiled import ARGUMENTS, BLOCK, SCRATCH
 
 _X, _D, _C_X, _C_OUT, _LOW, _HIGH = map(COLUMNS.index, ("x", "d", "c_x", "c_out", "low", "high"))
 _REMEMBERED, _MEMORY_X, _MEMORY_D, _NEXT_C_IN = map(
     COLUMNS.index, ("remembered", "memory_x", "memory_d", "next_c_in")
 )
 _RING = len(COLUMNS)
-#: Elements that are taken through a row at a time, so that they stay in the cache.
-_BLOCK = 2048
+# Of a float32, and what is left of it in bfloat16, its upper half.
+_MAGNITUDE, _INFINITY = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
+_HALF, _ONE, _BELOW_HALF, _QUIET = np.uint32(16), np.uint32(1), np.uint32(0x7FFF), np.uint16(0x7FC0)
 
 
 @numba.njit(inline="always")
@@ -41,32 +42,73 @@ def _add(to, a, x):
         to[i] += a * x[i]
 
 
-def compiled(dtype: np.dtype[Any]) -> Any:
-    """Return the loop for float32 or float64, with its `address`; None if numba is told not to.
+@numba.njit(inline="always")
+def _itself(array, scratch):
+    """Return the array, which is computed with where it is."""
+    return array
+
+
+@numba.njit(inline="always")
+def _nothing(array, real):
+    """Do nothing: what is computed with is the array itself."""
+
+
+@numba.njit(inline="always")
+def _scratch(array, scratch):
+    """Return as much of the scratch memory as the array needs."""
+    return scratch[: len(array)]
+
+
+@numba.njit(inline="always")
+def _widened(array, scratch):
+    """Return bfloat16 as float32, in the scratch memory."""
+    bits = scratch.view(np.uint32)
+    for i in range(len(array)):
+        bits[i] = np.uint32(array[i]) << _HALF
+    return scratch[: len(array)]
+
+
+@numba.njit(inline="always")
+def _rounded(array, real):
+    """Write float32 to bfloat16, to the nearest, and to the even one of two."""
+    bits = real.view(np.uint32)
+    for i in range(len(array)):
+        odd = (bits[i] >> _HALF) & _ONE
+        nearest = np.uint16((bits[i] + _BELOW_HALF + odd) >> _HALF)
+        array[i] = _QUIET if (bits[i] & _MAGNITUDE) > _INFINITY else nearest
+
+
+def compiled(name: str) -> Any:
+    """Return the loop for a dtype, with its `address`; None if numba is told not to.
 
     It does what `schedalg.rows.Row` says. Its arguments are the address of a `compiled.CALL` with a
     `compiled.RUN` behind it, twice: as one of addresses, and as one of anything else.
+
+    Args:
+        name: "float32", "float64" or "bfloat16".
     """
     if numba.config.DISABLE_JIT:
         return None
-    real = np.dtype(dtype).type
+    half = name == "bfloat16"
+    real = np.float64 if name == "float64" else np.float32
+    stored = np.uint16 if half else real
+    load, place, store = (_widened, _scratch, _rounded) if half else (_itself, _itself, _nothing)
 
     @numba.cfunc(types.void(types.CPointer(types.voidptr), types.voidptr))
     def step(at, same):
         address, number = carray(at, (ARGUMENTS,)), carray(same, ARGUMENTS, np.int64)
-        k, size, depth, read, scaled = number[0], number[7], number[8], number[9], number[10]
-        noise = carray(same, ARGUMENTS, np.float64)[6]
-        row = carray(address[11], (k + 1, _RING + depth), np.float64)[k]
-        ring = carray(address[12], (depth, size), real)
-        x, d, z = (
-            carray(address[1], size, real),
-            carray(address[2], size, real),
-            carray(address[3], size, real),
-        )
-        after, seen = carray(address[4], size, real), carray(address[5], size, real)
-        for start in range(0, size, _BLOCK):
-            part = slice(start, min(start + _BLOCK, size))
-            now, said, to = x[part], d[part], after[part]
+        noise, k, wide = carray(same, ARGUMENTS, np.float64)[6], number[0], number[7]
+        size, depth, read, scaled = number[8], number[9], number[10], number[11]
+        row = carray(address[12], (k + 1, _RING + depth), np.float64)[k]
+        ring = carray(address[13], (depth, size), stored)
+        x, d = carray(address[1], size, stored), carray(address[2], size, stored)
+        z, z_wide = carray(address[3], size, stored), carray(address[3], size, real)
+        after, seen = carray(address[4], size, stored), carray(address[5], size, stored)
+        scratch = carray(address[14], (SCRATCH, BLOCK), real)
+        for start in range(0, size, BLOCK):
+            part = slice(start, min(start + BLOCK, size))
+            now, said = load(x[part], scratch[0]), load(d[part], scratch[1])
+            to = place(after[part], scratch[2])
             if read:
                 _pair(to, real(row[_C_X]), now, real(row[_C_OUT]), said)
                 low, high = real(row[_LOW]), real(row[_HIGH])
@@ -74,15 +116,22 @@ def compiled(dtype: np.dtype[Any]) -> Any:
                     to[i] = low if to[i] < low else high if to[i] > high else to[i]
                 said = to
             if row[_REMEMBERED] != 0:
-                memory = ring[k % depth, part]
+                kept = ring[k % depth, part]
+                memory = place(kept, scratch[3])
                 _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
+                store(kept, memory)
             _pair(to, real(row[_X]), now, real(row[_D]), said)
             for slot in range(depth):
                 if row[_RING + slot] != 0:
-                    _add(to, real(row[_RING + slot]), ring[slot, part])
-            if noise != 0:
-                _add(to, real(noise), z[part])
+                    _add(to, real(row[_RING + slot]), load(ring[slot, part], scratch[3]))
+            if noise != 0 and wide:
+                _add(to, real(noise), z_wide[part])
+            elif noise != 0:
+                _add(to, real(noise), load(z[part], scratch[3]))
+            store(after[part], to)
             if scaled:
-                _pair(seen[part], real(row[_NEXT_C_IN]), to, real(0), to)
+                shown = place(seen[part], scratch[3])
+                _pair(shown, real(row[_NEXT_C_IN]), to, real(0), to)
+                store(seen[part], shown)
 
     return step
