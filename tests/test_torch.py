@@ -488,6 +488,7 @@ def test_half_precision_is_rounded_once_a_step() -> None:
         assert torch.equal(result, (a * x.float() + b * eps.float()).to(dtype))
 
 
+@pytest.mark.usefixtures("without_numba")
 def test_half_precision_is_run_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from schedalg_torch import eager
 

@@ -191,7 +191,10 @@ __device__ void step(
         store(ring + (row % depth) * size + place.at, n, R(1), memory);
     }
     store(after + place.at, n, R(1), total);
-    if (scaled) store(seen + place.at, n, of[NEXT_C_IN], total);
+    if (scaled) {
+        for (int e = 0; e < 4; ++e) total[e] = static_cast<R>(static_cast<T>(total[e]));
+        store(seen + place.at, n, of[NEXT_C_IN], total);
+    }
 }
 
 }  // namespace schedalg

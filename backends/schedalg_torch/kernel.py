@@ -179,7 +179,8 @@ def step(
             total += deviation * z
     tl.store(after + mine, total, mask=inside)
     if SEEN:
-        tl.store(seen + mine, tl.load(of + _NEXT_C_IN) * total, mask=inside)
+        x_next = total.to(after.dtype.element_ty).to(REAL)
+        tl.store(seen + mine, tl.load(of + _NEXT_C_IN) * x_next, mask=inside)
     if DEPTH > 0:
         if tl.load(of + _REMEMBERED) != 0.0:
             memory = _term(tl.load(of + _MEMORY_X), x_now)

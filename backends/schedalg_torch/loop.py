@@ -130,8 +130,8 @@ def compiled(name: str) -> Any:
                 _add(to, real(noise), load(z[part], scratch[3]))
             store(after[part], to)
             if scaled:
-                shown = place(seen[part], scratch[3])
-                _pair(shown, real(row[_NEXT_C_IN]), to, real(0), to)
+                now, shown = load(after[part], scratch[2]), place(seen[part], scratch[3])
+                _pair(shown, real(row[_NEXT_C_IN]), now, real(0), now)
                 store(seen[part], shown)
 
     return step

@@ -102,7 +102,10 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
     for k, row in enumerate(rows.rows):
         before = _host(x)
         seen, scaled = _host(update.input(k, x)), row.c_in * before
-        _close(seen, scaled, 2 * eps * np.abs(scaled), f"input of row {k}", case, dtype)
+        # One rounding of c_in times x as it is kept; the smallest of float16 lie 2^-24 apart.
+        once = (0.5 * eps + 4 * min(eps, EPS["float32"])) * np.abs(scaled)
+        allowed = np.maximum(once, 2.0**-25) if dtype == "float16" else once
+        _close(seen, scaled, allowed, f"input of row {k}", case, dtype)
         output, variance = _output(make, rng, shape, dtype, case.learned)
         noise = make(rng.standard_normal(shape), dtype) if case.noise == "given" else None
         after = update(k, x, output, variance, noise)
