@@ -80,7 +80,7 @@ def main() -> None:
     for name in ("normal", "update", "replay"):
         setattr(schedalg_torch.backend, name, getattr(Interpreted(), name))
     check_backend(lambda values, dtype: torch.tensor(values, dtype=getattr(torch, dtype)))
-    fused.BLOCK = 32  # so that samples have several blocks, and a part of one
+    fused.BLOCK = 64  # so that samples have several blocks, and a part of one
     check_backend(channels_last, ["float32", "float16"])
     check_replayed()
     print("the kernels do what the rows say")

@@ -73,7 +73,7 @@ def check_order(
     assert abs(measured - order) <= within, f"order {measured:.2f}, and {order} is declared"
 
 
-def check_recovery(sampler: AnySampler, schedule: Schedule, rtol: float = 1e-9) -> None:
+def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float = 1e-9) -> None:
     """Check that the sampler returns the data where they are a single point, known to the network.
 
     To clean data: that point, from wherever x starts. To a noisy origin: alpha times the point,
@@ -95,7 +95,7 @@ def check_recovery(sampler: AnySampler, schedule: Schedule, rtol: float = 1e-9) 
     )
 
 
-def check_variance(sampler: AnySampler, schedule: Schedule = PATH, rtol: float = 1e-9) -> None:
+def check_variance(sampler: AnySampler | Plan, schedule: Schedule = PATH, rtol: float = 1e-9) -> None:
     """Check that x has the variance sigma² of its level where the data are a single point.
 
     True of every method that is exact for a constant x0: all but DDPM's "fixed_large".

@@ -7,6 +7,7 @@ import numpy as np
 
 from schedalg.model import Denoiser
 from schedalg.path import Kind
+from schedalg.plan import Plan
 from schedalg.samplers.base import Planner, Sampler
 from schedalg.sampling import sample, sample_steps
 from schedalg.schedule import Schedule
@@ -59,7 +60,7 @@ def measured_order(
 
 
 def variance_after(
-    sampler: Planner | Sampler[Any], schedule: Schedule, denoise: Denoiser, start: float
+    sampler: Planner | Plan | Sampler[Any], schedule: Schedule, denoise: Denoiser, start: float
 ) -> float:
     """Return the variance of what a sampler makes of Gaussian noise, without a random draw.
 
