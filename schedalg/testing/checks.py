@@ -95,7 +95,9 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
     )
 
 
-def check_variance(sampler: AnySampler | Plan, schedule: Schedule = PATH, rtol: float = 1e-9) -> None:
+def check_variance(
+    sampler: AnySampler | Plan, schedule: Schedule = PATH, rtol: float = 1e-9
+) -> None:
     """Check that x has the variance sigma² of its level where the data are a single point.
 
     True of every method that is exact for a constant x0: all but DDPM's "fixed_large".
