@@ -46,10 +46,11 @@ def normal(keys: np.ndarray, row: int, count: int, *, single: bool = False) -> n
     real = np.float32 if single else np.float64
     u = (raw[..., 0] >> np.uint64(11)) + 0.5
     u *= 2.0**-53
-    near = np.nonzero(u > 1 - 2.0**-20)  # whose digits are in 1 - u
-    rest = ((~raw[..., 0][near] >> np.uint64(11)) + 0.5) * 2.0**-53
+    near = u > 1 - 2.0**-20  # whose digits are in 1 - u
     np.log(u, out=u)
-    u[near] = np.log1p(-rest)
+    if near.any():
+        rest = ((~raw[..., 0][near] >> np.uint64(11)) + 0.5) * 2.0**-53
+        u[near] = np.log1p(-rest)
     u *= -2
     radius = np.sqrt(u, out=u).astype(real, copy=False)
     angle = (raw[..., 1].view(np.int64) * (2 * np.pi * 2.0**-64)).astype(real, copy=False)
