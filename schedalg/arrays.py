@@ -81,6 +81,8 @@ def to_host(array: Array) -> np.ndarray:
 
 def carries_gradient(array: Array) -> bool:
     """Whether a gradient is being followed through the array."""
+    if isinstance(array, np.ndarray):
+        return False
     if array_api_compat.is_torch_array(array):
         return bool(array.requires_grad)
     if array_api_compat.is_jax_array(array):

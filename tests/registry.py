@@ -4,10 +4,13 @@ A new schedule or transform is entered in `schedalg.testing.cases`, and its defi
 inherits every generic test.
 """
 
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import pytest
 from mpmath import mpf
 
 from schedalg import Schedule
@@ -25,7 +28,9 @@ from schedalg.testing.cases import (
 )
 from tests import oracle
 
-__all__ = ["FAMILIES", "TRANSFORMS", "Family", "cases", "has_signal"]
+__all__ = ["FAMILIES", "TRANSFORMS", "Family", "cases", "has_signal", "on_every_schedule"]
+
+Test: TypeAlias = Callable[..., None]
 
 
 class Family(NamedTuple):
@@ -65,3 +70,36 @@ EXACT: dict[str, Callable[[int], list[mpf]]] = {
     "from_log_snr flow": lambda n: oracle.from_log_snr(random_log_snr(n)),
 }
 FAMILIES = {name: Family(make, EXACT[name]) for name, make in known.FAMILIES.items()}
+
+
+def on_every_schedule(
+    sizes: tuple[int, ...], suits: Callable[[Schedule], object] = lambda schedule: True
+) -> Callable[[Test], Test]:
+    """Run a test on every schedule of a family, of these sizes, under every transform.
+
+    The test takes a `schedule`, and is one test for each family: to hand out each schedule's by
+    itself takes longer than to run it. An error says with which schedule it came.
+    """
+    schedules: dict[str, list[tuple[str, Schedule]]] = {}
+    for name, schedule in cases(sizes):
+        if suits(schedule):
+            schedules.setdefault(name.partition("(")[0], []).append((name, schedule))
+
+    def on_families(test: Test) -> Test:
+        @pytest.mark.parametrize("family", schedules)
+        @wraps(test)
+        def on_family(family: str, **others: Any) -> None:
+            for name, schedule in schedules[family]:
+                try:
+                    test(schedule=schedule, **others)
+                except Exception as error:
+                    error.add_note(f"with {name}")
+                    raise
+
+        parameters = inspect.signature(test).parameters.values()
+        others = [p for p in parameters if p.name != "schedule"]
+        family = inspect.Parameter("family", inspect.Parameter.KEYWORD_ONLY)
+        on_family.__signature__ = inspect.Signature([*others, family])
+        return on_family
+
+    return on_families

@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from schedalg import DDIM, DDPM, Schedule, sample
 from schedalg.testing.strategies import joinable, schedules, subsets, vp_schedules
-from tests.registry import cases, has_signal
+from tests.registry import has_signal, on_every_schedule
 
 EPS = np.finfo(np.float64).eps
 
-ALL = pytest.mark.parametrize(
-    "schedule", [pytest.param(s, id=name) for name, s in cases((1, 2, 30))]
-)
+ALL = on_every_schedule((1, 2, 30))
 
 
 def close(a: Schedule, b: Schedule, tolerance: float = 1e-13) -> bool:

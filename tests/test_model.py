@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from schedalg import DDPM, Denoiser, Schedule, TimestepRemap, sample
-from schedalg.testing.cases import cases
 from tests.libraries import Library, host, lib
+from tests.registry import on_every_schedule
 
 __all__ = ["lib"]
 
@@ -22,9 +22,7 @@ def readable(schedule: Schedule) -> list[int]:
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
-@pytest.mark.parametrize(
-    "schedule", [pytest.param(s, id=name) for name, s in cases((1, 12)) if readable(s)]
-)
+@on_every_schedule((1, 12), readable)
 def test_a_perfect_network_is_read_right(schedule: Schedule, prediction: Any) -> None:
     """`target` is what a network is trained towards; `Denoiser` makes x0 of it again."""
     rng = np.random.default_rng(0)

@@ -17,8 +17,8 @@ from schedalg import (
     sample,
     sample_steps,
 )
-from schedalg.testing.cases import cases
 from tests.libraries import Library, host, lib
+from tests.registry import on_every_schedule
 
 __all__ = ["lib"]
 
@@ -343,13 +343,8 @@ def test_the_variance_of_gaussian_data_is_reached_as_steps_grow(sampler: Sampler
 
 
 @EVERY_SAMPLER
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        pytest.param(s, id=name)
-        for name, s in cases((1, 2, 12))
-        if s.origin.sigma == 0 and np.isfinite(s.timesteps).all()
-    ],
+@on_every_schedule(
+    (1, 2, 12), lambda s: s.origin.sigma == 0 and bool(np.isfinite(s.timesteps).all())
 )
 def test_a_point_is_recovered_by_every_sampler_on_every_schedule(
     schedule: Schedule, sampler: Sampler[Any]

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from schedalg import Point, Schedule
 from schedalg.testing.strategies import schedules
-from tests.registry import cases, has_signal
+from tests.registry import has_signal, on_every_schedule
 
-ALL = pytest.mark.parametrize(
-    "schedule", [pytest.param(s, id=name) for name, s in cases((1, 2, 30))]
-)
+ALL = on_every_schedule((1, 2, 30))
 
 
 @ALL

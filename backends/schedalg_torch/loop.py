@@ -13,7 +13,10 @@ _X, _D, _C_X, _C_OUT, _LOW, _HIGH = map(COLUMNS.index, ("x", "d", "c_x", "c_out"
 _REMEMBERED, _MEMORY_X, _MEMORY_D, _NEXT_C_IN = map(
     COLUMNS.index, ("remembered", "memory_x", "memory_d", "next_c_in")
 )
-_RING = len(COLUMNS)
+_WEIGHTS = len(COLUMNS)
+# The arguments, in the order of `compiled.CALL` and `compiled.RUN`.
+_ROW, _X_AT, _D_AT, _Z_AT, _AFTER_AT, _SEEN_AT, _NOISE, _WIDE = range(8)
+_SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(8, ARGUMENTS)
 # Of a float32, and what is left of it in bfloat16, its upper half.
 _MAGNITUDE, _INFINITY = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 _HALF, _ONE, _BELOW_HALF, _QUIET = np.uint32(16), np.uint32(1), np.uint32(0x7FFF), np.uint16(0x7FC0)
@@ -97,14 +100,16 @@ def compiled(name: str) -> Any:
     @numba.cfunc(types.void(types.CPointer(types.voidptr), types.voidptr))
     def step(at, same):
         address, number = carray(at, (ARGUMENTS,)), carray(same, ARGUMENTS, np.int64)
-        noise, k, wide = carray(same, ARGUMENTS, np.float64)[6], number[0], number[7]
-        size, depth, read, scaled = number[8], number[9], number[10], number[11]
-        row = carray(address[12], (k + 1, _RING + depth), np.float64)[k]
-        ring = carray(address[13], (depth, size), stored)
-        x, d = carray(address[1], size, stored), carray(address[2], size, stored)
-        z, z_wide = carray(address[3], size, stored), carray(address[3], size, real)
-        after, seen = carray(address[4], size, stored), carray(address[5], size, stored)
-        scratch = carray(address[14], (SCRATCH, BLOCK), real)
+        k, wide, read, scaled = number[_ROW], number[_WIDE], number[_READ], number[_SCALED]
+        size, depth = number[_SIZE], number[_DEPTH]
+        noise = carray(same, ARGUMENTS, np.float64)[_NOISE]
+        row = carray(address[_TABLE_AT], (k + 1, _WEIGHTS + depth), np.float64)[k]
+        ring = carray(address[_RING_AT], (depth, size), stored)
+        x, d = carray(address[_X_AT], size, stored), carray(address[_D_AT], size, stored)
+        z, z_wide = carray(address[_Z_AT], size, stored), carray(address[_Z_AT], size, real)
+        after = carray(address[_AFTER_AT], size, stored)
+        seen = carray(address[_SEEN_AT], size, stored)
+        scratch = carray(address[_SCRATCH_AT], (SCRATCH, BLOCK), real)
         for start in range(0, size, BLOCK):
             part = slice(start, min(start + BLOCK, size))
             now, said = load(x[part], scratch[0]), load(d[part], scratch[1])
@@ -122,8 +127,8 @@ def compiled(name: str) -> Any:
                 store(kept, memory)
             _pair(to, real(row[_X]), now, real(row[_D]), said)
             for slot in range(depth):
-                if row[_RING + slot] != 0:
-                    _add(to, real(row[_RING + slot]), load(ring[slot, part], scratch[3]))
+                if row[_WEIGHTS + slot] != 0:
+                    _add(to, real(row[_WEIGHTS + slot]), load(ring[slot, part], scratch[3]))
             if noise != 0 and wide:
                 _add(to, real(noise), z_wide[part])
             elif noise != 0:
