@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -246,6 +247,7 @@ def check_sample(name: str, x: object) -> None:
         raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
+    check_memory(name, array)
 
 
 def _check_unmasked(name: str, values: object) -> None:
@@ -277,6 +279,7 @@ def check_like(what: str, result: object, x: Array) -> None:
         return  # NumPy has one device, and JAX moves arrays by itself
     if array.device != x.device:
         raise ValueError(f"{what} must be on x's device: expected {x.device}, got {array.device}")
+    check_memory(what, array)
 
 
 def is_like(result: Any, x: Array) -> bool:
@@ -284,7 +287,45 @@ def is_like(result: Any, x: Array) -> bool:
     if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
         return False
     device: Any = getattr(x, "device", None)  # tracers have none
-    return bool(getattr(result, "device", None) == device)
+    if getattr(result, "device", None) != device:
+        return False
+    return isinstance(result, np.ndarray) or holds_elements(result)
+
+
+def check_memory(what: str, array: Array) -> None:
+    """Raise unless a tensor's memory holds all of its elements; see `holds_elements`.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not holds_elements(array):
+        raise ValueError(
+            f"{what} has shape {tuple(array.shape)}, and its storage holds only "
+            f"{array.untyped_storage().nbytes()} bytes: it was resized, and nothing can be read"
+        )
+
+
+def holds_elements(array: Array) -> bool:
+    """Whether a tensor's storage is as large as its shape needs; True for other arrays.
+
+    torch lets a storage be shrunk under a tensor (`x.untyped_storage().resize_(0)`), and its
+    operations then read memory that is not theirs.
+    """
+    storage: Any = getattr(array, "untyped_storage", None)
+    if storage is None or sys.modules["torch"].compiler.is_compiling():
+        return True
+    try:
+        stored = storage().nbytes()
+    except NotImplementedError:  # of what only wraps a tensor, as torch.func does
+        return True
+    before = array.storage_offset() * array.itemsize
+    if array.is_contiguous():
+        return bool(stored >= before + array.nbytes or array.numel() == 0)
+    if array.numel() == 0:
+        return True
+    places = zip(array.shape, array.stride(), strict=True)
+    last = 1 + sum((size - 1) * stride for size, stride in places)
+    return bool(stored >= before + last * array.itemsize)
 
 
 def described(value: Any) -> str:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from schedalg import philox
-from schedalg.arrays import Array, check_sample, is_array, multiplier, namespace, to_host
+from schedalg.arrays import (
+    Array,
+    check_memory,
+    check_sample,
+    is_array,
+    multiplier,
+    namespace,
+    to_host,
+)
 from schedalg.backend import Backend, Replaying, Update, backend_for
 from schedalg.bounds import Clamp, Clip
 from schedalg.combination import given, weighted, widened
@@ -216,6 +224,8 @@ def _run(
         del output, variance, noise  # before the network makes the next
         if step[k + 1] != step[k]:
             yield x
+            if not reuse:
+                check_memory("x", x)  # which was in the user's hands
 
 
 #: Calls the network of a row: returns its output, or its x0 prediction, and its variance.

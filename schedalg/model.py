@@ -202,7 +202,13 @@ class Denoiser:
             TypeError: The network returns no array of x's library.
             ValueError: The output is not like x, and has not twice its channels either.
         """
+        shape = x.shape
         output = self.model(x, timesteps, **self.model_kwargs)
+        if x.shape != shape:
+            raise ValueError(
+                f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
+                "must not change its input"
+            )
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
         if is_like(output, x):

@@ -31,7 +31,7 @@ NoiseSource: TypeAlias = (
     "int | Sequence[int] | np.ndarray | Generator | Callable[[Array], Array] | Any | None"
 )
 
-#: Samples are made together while they have fewer elements than this, for the cache's sake.
+#: So many elements are made together, of one sample or of several, for the cache's sake.
 _TOGETHER = 2**15
 
 
@@ -117,9 +117,12 @@ def keyed_normal(x: Array, keys: np.ndarray, row: int, *, rounded: bool = True) 
     single = is_half(x) or str(x.dtype).endswith("float32")
     draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
     together = max(1, _TOGETHER // max(count, 1))
-    for start in range(0, shape[0] if count else 0, together):
-        end = start + together
-        draw[start:end] = philox.normal(keys[start:end], row, count, single=single)
+    for first in range(0, shape[0], together):
+        samples = slice(first, first + together)
+        for start in range(0, count, _TOGETHER):
+            size = min(_TOGETHER, count - start)
+            part = philox.normal(keys[samples], row, size, start=start, single=single)
+            draw[samples, start : start + size] = part
     draw = draw.reshape(shape)
     xp = namespace(x)
     dtype = xp.float32 if is_half(x) and not rounded else x.dtype

@@ -26,13 +26,16 @@ _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
 BEFORE = 2**64 - 1
 
 
-def normal(keys: np.ndarray, row: int, count: int, *, single: bool = False) -> np.ndarray:
-    """Return the first elements of every sample in a row, (B, count).
+def normal(
+    keys: np.ndarray, row: int, count: int, *, start: int = 0, single: bool = False
+) -> np.ndarray:
+    """Return the elements start, start + 1, … of every sample in a row, (B, count).
 
     Args:
         keys: (B, 2), uint64.
         row: The row, from 0, or `BEFORE`.
         count: Number of elements of a sample.
+        start: The first of them, a multiple of 4.
         single: Whether to return float32, with the sine and cosine taken in it. Otherwise float64.
 
     Example:
@@ -42,7 +45,7 @@ def normal(keys: np.ndarray, row: int, count: int, *, single: bool = False) -> n
     """
     blocks = -(-count // 4)
     words = _of_many if len(keys) >= _MANY and blocks <= _FEW else _of_each
-    raw = words(keys, row, blocks).reshape(len(keys), 2 * blocks, 2)
+    raw = words(keys, row, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
     real = np.float32 if single else np.float64
     u = (raw[..., 0] >> np.uint64(11)) + 0.5
     u *= 2.0**-53
@@ -60,19 +63,20 @@ def normal(keys: np.ndarray, row: int, count: int, *, single: bool = False) -> n
     return pairs.reshape(len(keys), 4 * blocks)[:, :count]
 
 
-def _of_each(keys: np.ndarray, row: int, blocks: int) -> np.ndarray:
-    """Return the words of every sample, (B, blocks, 4), by NumPy's generator."""
+def _of_each(keys: np.ndarray, row: int, first: int, blocks: int) -> np.ndarray:
+    """Return the words of blocks of every sample, (B, blocks, 4), by NumPy's generator."""
+    counter = np.array([first, row, 0, 0], dtype=np.uint64)
     raw = np.empty((len(keys), blocks, 4), dtype=np.uint64)
     for key, words in zip(keys, raw, strict=True):
-        philox = np.random.Philox(key=key, counter=np.array([0, row, 0, 0], dtype=np.uint64))
+        philox = np.random.Philox(key=key, counter=counter)
         words.reshape(-1)[:] = philox.random_raw(4 * blocks)
     return raw
 
 
-def _of_many(keys: np.ndarray, row: int, blocks: int) -> np.ndarray:
+def _of_many(keys: np.ndarray, row: int, first: int, blocks: int) -> np.ndarray:
     """Return the same for all samples at once, by arithmetic on arrays."""
     shape = len(keys), blocks
-    c0 = np.broadcast_to(np.arange(1, blocks + 1, dtype=np.uint64), shape)
+    c0 = np.broadcast_to(np.arange(first + 1, first + blocks + 1, dtype=np.uint64), shape)
     c1 = np.full(shape, row, dtype=np.uint64)
     c2 = c3 = np.zeros(shape, dtype=np.uint64)
     keys = keys.copy()

@@ -11,6 +11,7 @@ from schedalg import execution
 from schedalg.arrays import (
     Array,
     check_like,
+    check_memory,
     check_sample,
     described,
     flag,
@@ -178,6 +179,7 @@ def _walk(
             check_like("x returned by sampler.step", result[0], x)
             x, state = result
             yield x
+            check_memory("x", x)  # which was in the user's hands
 
     return run(x, state)
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from schedalg.backend import Network
 from schedalg.rows import Rows
-from schedalg_torch.fused import Fused, on_device, shares_memory, told
+from schedalg_torch.fused import Fused, on_device, told
+from schedalg_torch.memory import shares_memory
 
 
 class Step:
@@ -42,8 +43,8 @@ class Step:
         self.table = told(values, x)
         self.told = torch.empty_like(self.table[:1])
         self.position = on_device(np.zeros(1, dtype=np.int64), x)
-        self.result = self.fused.layout.empty(x)
-        self.x = self.fused.layout.flat(self.result)
+        self.after = self.fused.buffers.new()
+        self.result, self.x = self.after.tensor, self.after.flat
         self.start = x
         self.first_c_in = rows.rows[0].c_in
         self.reset()
@@ -53,13 +54,18 @@ class Step:
         self.position.zero_()
         self.result.copy_(self.start)
         if self.fused.shown is not None:
-            torch.mul(self.start, self.first_c_in, out=self.fused.shown)
+            torch.mul(self.start, self.first_c_in, out=self.fused.shown.tensor)
 
     def __call__(self) -> None:
         """Take x through the row that `position` says, and go on to the next."""
-        shown = self.result if self.fused.shown is None else self.fused.shown
+        shown = self.result if self.fused.shown is None else self.fused.shown.tensor
         torch.index_select(self.table, 0, self.position, out=self.told)
         output, variance = self.network(shown, self.told[0])
+        for mine in (self.after, self.fused.shown):
+            if mine is not None and not mine.intact():
+                raise ValueError(
+                    "the network changed the memory of its input, which a captured step uses again"
+                )
         if shares_memory(output, shown):
             output = output.clone()  # what it shares with x is about to be written to
         self.fused.launch(self.position, self.x, self.x, output, variance, None)

@@ -7,16 +7,18 @@ import ctypes
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from schedalg.arrays import check_memory
 from schedalg.reference import Functional
 from schedalg.rows import Rows
 from schedalg_torch.eager import drawn_for, followed, taking_over
 from schedalg_torch.layout import Layout
+from schedalg_torch.memory import Buffers, written
 
 #: What is compiled for.
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
@@ -55,16 +57,12 @@ def _compiled(name: str) -> Callable[..., None] | None:
     return step  # type: ignore[no-any-return]
 
 
-class Buffer(NamedTuple):
-    """Memory for one x, and where it lies."""
-
-    tensor: Tensor
-    start: int
-    end: int
-
-
 class Compiled:
     """Updates small tensors of the CPU by one call a row.
+
+    The loop reads and writes at addresses. All of them are taken anew in each row, from tensors
+    that are held while it runs and whose storage is as large as their shape needs: what a network
+    did to the tensors of the row before does not matter.
 
     Args:
         rows: The rows to run; all numbers.
@@ -90,16 +88,16 @@ class Compiled:
         self.depth = rows.depth + 1 if rows.depth else 0
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype, device="cpu")
-            self.shown = _buffer(self.layout.empty(x)) if rows.scaled else None
             self.scratch = torch.empty(SCRATCH * BLOCK if x.dtype == torch.bfloat16 else 0)
-            self.own = [_buffer(self.layout.empty(x)) for _ in range(2 if reuse else 0)]
+        self.buffers = Buffers(self.layout, x, reuse=reuse)
+        self.shown = self.buffers.new() if rows.scaled else None
         self.table = rows.table(self.depth)
         self.step = step
         self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
         places = self.table.ctypes.data, self.ring.data_ptr(), self.scratch.data_ptr()
-        settings = x.numel(), self.depth, rows.clip is not None, rows.scaled
+        self.size = x.numel()
+        settings = self.size, self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, *places)
-        self.now: Buffer | None = None
         self.written = -1
         self.functional: Functional | None = None
 
@@ -122,35 +120,34 @@ class Compiled:
             return self._followed(k, x, output, variance, noise)
         if type(output) is not Tensor or (noise is not None and type(noise) is not Tensor):
             return self._followed(k, x, output, variance, noise)
-        now, shown = self.now, self.shown
-        if now is None or x is not now.tensor:
-            now = _buffer(self.layout.ordered(x))
-        d, place = self._stored(output)
-        if shown is not None and shown.start <= place < shown.end:
+        buffers, shown = self.buffers, self.shown
+        if shown is not None and not shown.intact():
+            shown = self.shown = buffers.new()
+        now = self._stored("x", x) if buffers.holding(x) is None else x
+        d = self._stored("output", output)
+        if shown is not None and shown.start <= d.data_ptr() < shown.end:
             d = d.clone()  # the next input is about to be written there
-            place = d.data_ptr()
-        for target in self.own:  # one that neither x nor the output lies in
-            if target is not now and not target.start <= place < target.end:
-                break
-        else:
-            target = _buffer(self.layout.empty(x))
-        z, scale, wide = place, 0.0, False
+        target = buffers.apart_from(x, d)
+        z, scale = d, 0.0
         row = self.rows.rows[k]
         if row.noise:
             drawn, scale = noise, row.noise
             if self.keys is not None or row.log_variance is not None:
                 drawn, scale = drawn_for(row, self.keys, k, x, variance, noise)
-            drawn, z = self._stored(drawn)
-            wide = drawn.dtype != x.dtype
-        seen = target.start if shown is None else shown.start
-        places = now.start, place, z, target.start, seen
-        CALL.pack_into(self.arguments, 0, k, *places, scale, wide)
+            z = self._stored("noise", drawn)
+        places = (
+            now.data_ptr(),
+            d.data_ptr(),
+            z.data_ptr(),
+            target.start,
+            target.start if shown is None else shown.start,
+        )
+        CALL.pack_into(self.arguments, 0, k, *places, scale, z.dtype != x.dtype)
         self.step(self.arguments, self.arguments)
-        if not torch.is_inference_mode_enabled():  # so that autograd sees what was written to
-            torch.autograd.graph.increment_version(target.tensor)
-            if shown is not None:
-                torch.autograd.graph.increment_version(shown.tensor)
-        self.now, self.written = target, k + 1
+        written(target.tensor)
+        if shown is not None:
+            written(shown.tensor)
+        self.written = k + 1
         return target.tensor
 
     def _followed(
@@ -162,17 +159,22 @@ class Compiled:
         after: Tensor = self.functional(k, x, output, variance, noise)
         return after
 
-    def _stored(self, x: Any) -> tuple[Tensor, int]:
-        """Return x where it lies in order in memory, and the address."""
+    def _stored(self, name: str, x: Any) -> Tensor:
+        """Return x as it lies in order in memory: itself, or a copy.
+
+        Raises:
+            ValueError: Its memory does not hold all of its elements.
+        """
         if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
+            check_memory(name, x)
             x = self.layout.ordered(x)
-        place = x.data_ptr()
-        if place == 0 and x.numel():  # zeros may be no more than a promise
+        missing = x.storage_offset() * x.itemsize + x.nbytes > x.untyped_storage().nbytes()
+        if missing or x.numel() != self.size:
+            raise ValueError(
+                f"the memory of {name} was changed: {tuple(x.shape)} and "
+                f"{x.untyped_storage().nbytes()} bytes are left of it"
+            )
+        if x.data_ptr() == 0:  # zeros may be no more than a promise
             x = x.clone()
-            place = x.data_ptr()
-        return x, place
-
-
-def _buffer(x: Tensor) -> Buffer:
-    start = x.data_ptr()
-    return Buffer(x, start, start + x.nbytes)
+        stored: Tensor = x
+        return stored

@@ -1,6 +1,6 @@
 """The update as a few operations of torch, into buffers that a run owns."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from schedalg.noise import keyed_normal
 from schedalg.reference import Functional, deviation
 from schedalg.rows import Row, Rows
 from schedalg_torch.layout import Layout
+from schedalg_torch.memory import Buffer, Buffers
 
 #: Up to this many elements, several memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
@@ -19,16 +20,6 @@ _BLOCK = 2**18
 
 # torch.func has no public way to ask. It is what torch's own library asks.
 _transform = torch._C._functorch.peek_interpreter_stack
-
-
-class Buffer(NamedTuple):
-    """Memory for one x, in the three shapes that operations want it in."""
-
-    tensor: Tensor
-    flat: Tensor
-    column: Tensor
-    start: int
-    end: int
 
 
 class Eager:
@@ -46,8 +37,8 @@ class Eager:
     def __init__(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> None:
         self.rows = rows
         self.keys = keys
-        self.reuse = reuse
         self.layout = Layout.of(x)
+        self.buffers = Buffers(self.layout, x, reuse=reuse)
         self.half = x.dtype in (torch.float16, torch.bfloat16)
         # A clamped prediction is written to the new memory's place while the oldest is still read.
         self.depth = rows.depth + (rows.clip is not None) if rows.depth else 0
@@ -57,15 +48,13 @@ class Eager:
             self.one = torch.ones(1, dtype=real, device=x.device)
             self.ring = torch.empty(self.depth, size, dtype=x.dtype, device=x.device)
             self.ring_t = self.ring.T
-            self.slots = [_buffer(slot, slot) for slot in self.ring.unbind()]
+            in_order = Layout(self.ring.shape[1:], False)
+            self.slots = [Buffer(slot, in_order) for slot in self.ring.unbind()]
             joint = size <= SMALL and not self.half and _products_are_exact()
             self.joint = self._joint_weights() if joint else {}
             if self.half:
                 block = min(size, _BLOCK)
                 self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
-        self.own: list[Buffer] = []
-        self.now: Buffer | None = None
-        self.write = self._in_single_precision if self.half else self._directly
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
@@ -76,8 +65,8 @@ class Eager:
         if self.functional is not None or followed(x):
             seen: Tensor = Functional(self.rows, None).input(k, x)
             return seen
-        spare = next((mine for mine in self.own if mine.tensor is not x), None) or self._new(x)
-        torch.mul(self.layout.flat(x), c_in, out=spare.flat)
+        spare = self.buffers.apart_from(x)
+        torch.mul(self.buffers.of(x).flat, c_in, out=spare.flat)
         return spare.tensor
 
     def __call__(
@@ -86,22 +75,15 @@ class Eager:
         """Return x after row k."""
         if self.functional is not None or followed(x, output, variance, noise):
             return self._followed(k, x, output, variance, noise)
-        row, now = self.rows.rows[k], self.now
-        if now is None or x is not now.tensor:
-            now = _buffer(x, self.layout.flat(x))
+        row, now = self.rows.rows[k], self.buffers.of(x)
         d = self.layout.flat(output)
-        place = d.data_ptr()
-        for target in self.own:  # one that neither x nor the output lies in
-            if target is not now and not target.start <= place < target.end:
-                break
-        else:
-            target = self._new(x)
+        target = self.buffers.apart_from(x, d)
         drawn = None
         if row.noise:
             z, scale = drawn_for(row, self.keys, k, x, variance, noise)
             drawn = self.layout.flat(z), scale
-        self.write(k, row, now, d, drawn, target)
-        self.now = target
+        write = self._in_single_precision if self.half else self._directly
+        write(k, row, now, d, drawn, target)
         return target.tensor
 
     def _directly(
@@ -149,7 +131,8 @@ class Eager:
         for start in range(0, len(d), _BLOCK):
             part = slice(start, start + _BLOCK)
             count = min(len(d) - start, _BLOCK)
-            now, read, kept = (_buffer(flat, flat) for flat in self.wide[:, :count].unbind())
+            in_order = Layout(torch.Size([count]), False)
+            now, read, kept = (Buffer(w, in_order) for w in self.wide[:, :count].unbind())
             now.flat.copy_(x.flat[part])
             read.flat.copy_(d[part])
             if row.read is not None and clip is not None:
@@ -186,14 +169,6 @@ class Eager:
                 weights[(k - back) % self.depth] = weight
         on_device = torch.tensor(table, dtype=self.ring.dtype, device="cpu").to(self.ring.device)
         return dict(zip(joint, on_device.unbind(), strict=True))
-
-    def _new(self, like: Tensor) -> Buffer:
-        """Return memory to write to, and keep it if it may be written to again."""
-        x = self.layout.empty(like)
-        new = _buffer(x, self.layout.flat(x))
-        if self.reuse and len(self.own) < 2:
-            self.own.append(new)
-        return new
 
 
 def taking_over(
@@ -238,11 +213,6 @@ def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> 
         torch.mul(x.flat, a, out=to.flat)
     else:
         torch.addr(x.column, d, one, beta=a, alpha=b, out=to.column)
-
-
-def _buffer(x: Tensor, flat: Tensor) -> Buffer:
-    start = flat.data_ptr()
-    return Buffer(x, flat, flat.unsqueeze(1), start, start + flat.nbytes)
 
 
 def followed(*tensors: Tensor | None) -> bool:

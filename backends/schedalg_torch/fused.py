@@ -14,6 +14,7 @@ from schedalg.reference import Functional
 from schedalg.rows import Rows
 from schedalg_torch.eager import followed, taking_over
 from schedalg_torch.layout import Layout
+from schedalg_torch.memory import Buffers, shares_memory, written
 
 #: Elements that a program of the kernel takes.
 BLOCK = 1024
@@ -49,6 +50,7 @@ class Fused:
         self.reuse = reuse
         self.step = kernel.step
         self.layout = Layout.of(x)
+        self.buffers = Buffers(self.layout, x, reuse=reuse)
         self.keys = keys
         self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
@@ -56,11 +58,8 @@ class Fused:
             self.table = on_device(rows.table(rows.depth), x, real_dtype(x))
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
             self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
-        self.own: list[tuple[Tensor, Tensor]] = []
-        self.shown = self.layout.empty(x) if rows.scaled else None
-        self.seen = None if self.shown is None else self.layout.flat(self.shown)
+        self.shown = self.buffers.new() if rows.scaled else None
         self.written = -1
-        self.now: tuple[Tensor, Tensor] | None = None
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
@@ -71,8 +70,8 @@ class Fused:
             seen: Tensor = Functional(self.rows, None).input(k, x)
             return seen
         if self.written != k:
-            torch.mul(x, self.rows.rows[k].c_in, out=self.shown)
-        return self.shown
+            torch.mul(x, self.rows.rows[k].c_in, out=self.shown.tensor)
+        return self.shown.tensor
 
     def __call__(
         self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
@@ -83,25 +82,24 @@ class Fused:
         if self.functional is not None:
             after: Tensor = self.functional(k, x, output, variance, noise)
             return after
-        now = self.now if self.now is not None and x is self.now[0] else None
-        flat = self.layout.flat(x.resolve_neg()) if now is None else now[1]
-        if self.seen is not None and shares_memory(output, self.seen):
+        shown = self.shown
+        if shown is not None and not shown.intact():
+            shown = self.shown = self.buffers.new()
+        now = self.buffers.of(x)
+        if shown is not None and shares_memory(output, shown.tensor):
             output = output.clone()  # the next input is about to be written there
         # Where its input is another tensor, the network has not seen x, and x is updated in place;
         # unless a denoiser that scales for itself has.
-        in_place = self.seen is not None and self.reuse and not shares_memory(output, flat)
-        target = now if now is not None and in_place else self._target(x, output)
+        in_place = shown is not None and any(now is mine for mine in self.buffers.own)
+        in_place = in_place and not shares_memory(output, x)
+        target = now if in_place else self.buffers.apart_from(x, output)
         with beside(x):
-            self.launch(self.positions[k], flat, target[1], output, variance, noise)
-        if (
-            not torch.is_inference_mode_enabled()
-        ):  # so that autograd sees what a kernel has written to
-            torch.autograd.graph.increment_version(target[0])
-            if self.shown is not None:
-                torch.autograd.graph.increment_version(self.shown)
+            self.launch(self.positions[k], now.flat, target.flat, output, variance, noise)
+        written(target.tensor)
+        if shown is not None:
+            written(shown.tensor)
         self.written = k + 1
-        self.now = target
-        return target[0]
+        return target.tensor
 
     def launch(
         self,
@@ -131,7 +129,7 @@ class Fused:
             d if v is None else v,
             d if z is None else z,
             after,
-            after if self.seen is None else self.seen,
+            after if self.shown is None else self.shown.flat,
             self.ring,
             self.table if self.key_words is None else self.key_words,
             self.table,
@@ -145,23 +143,12 @@ class Fused:
             READ=rows.clip is not None,
             NOISE=source,
             LEARNED=v is not None and rows.rows[0].log_variance is not None,
-            SEEN=self.seen is not None,
+            SEEN=self.shown is not None,
             TOGETHER=layout.channels_last,
             BLOCK=BLOCK,
             REAL=self.real,
             **_OPTIONS,
         )
-
-    def _target(self, x: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Return memory to write x to, as it is and flat, which neither x nor the output is in."""
-        for mine in self.own:
-            if mine[0] is not x and not shares_memory(output, mine[0]):
-                return mine
-        new = self.layout.empty(x)
-        if self.reuse and len(self.own) < 2:
-            self.own.append((new, self.layout.flat(new)))
-            return self.own[-1]
-        return new, self.layout.flat(new)
 
 
 def beside(x: Tensor) -> AbstractContextManager[Any]:
@@ -169,15 +156,10 @@ def beside(x: Tensor) -> AbstractContextManager[Any]:
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
-def shares_memory(tensor: Tensor, other: Tensor) -> bool:
-    """Whether both lie in the same storage."""
-    return tensor.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
-
-
 def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
     """Return the noise of a row, like x, made on its device."""
     layout = Layout.of(x)
-    after = layout.empty(x)
+    after = layout.empty(x.dtype, x.device)
     flat = layout.flat(after)
     batch = x.shape[0]
     count = flat.numel() // max(batch, 1)

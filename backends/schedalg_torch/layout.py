@@ -63,13 +63,13 @@ class Layout:
         batch, channels, *places = self.shape
         return flat.view(batch, *places, channels).movedim(-1, 1)
 
-    def empty(self, like: Tensor) -> Tensor:
+    def empty(self, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Return new memory for x, in its shape: no view, and good outside inference mode too."""
         with torch.inference_mode(False):
             if not self.channels_last:
-                return torch.empty(self.shape, dtype=like.dtype, device=like.device)
+                return torch.empty(self.shape, dtype=dtype, device=device)
             strides, apart = [0] * len(self.shape), 1
             for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
                 strides[axis] = apart
                 apart *= max(self.shape[axis], 1)
-            return torch.empty_strided(self.shape, strides, dtype=like.dtype, device=like.device)
+            return torch.empty_strided(self.shape, strides, dtype=dtype, device=device)

@@ -1,0 +1,210 @@
+"""Networks that change the memory of the tensors they are given: no crash, and no wrong number."""
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DDIM, DDPM, Denoiser, DPMSolverPP, Heun, Schedule, UniPC, sample, sample_steps
+
+torch = pytest.importorskip("torch")
+
+FAST = Schedule.linear(1000).subsample(steps=8, spacing="trailing")
+SHAPE = (2, 4, 8, 8)
+
+#: What a network may do to a tensor whose numbers stay as they are.
+MOVES: dict[str, Callable[[Any], object]] = {
+    "share_memory_": lambda x: x.share_memory_(),
+    "data is a copy": lambda x: setattr(x, "data", x.data.clone()),
+    "set_ to a copy": lambda x: x.set_(x.detach().clone()),
+    "storage grows": lambda x: x.untyped_storage().resize_(2 * x.untyped_storage().nbytes()),
+    "storage goes and returns": lambda x: _returned(x),
+    "data is part of something larger": lambda x: setattr(
+        x, "data", torch.stack([x.data, x.data])[1]
+    ),
+    "data is in another order": lambda x: setattr(
+        x, "data", x.data.transpose(2, 3).contiguous().transpose(2, 3)
+    ),
+}
+
+#: What leaves a tensor that the run cannot go on with.
+BREAKS: dict[str, Callable[[Any], object]] = {
+    "storage is freed": lambda x: x.untyped_storage().resize_(0),
+    "storage shrinks": lambda x: x.untyped_storage().resize_(8),
+    "set_ to nothing": lambda x: x.set_(),
+    "data is shorter": lambda x: setattr(x, "data", x.data[:1].clone()),
+    "data is of another dtype": lambda x: setattr(x, "data", x.data.to(torch.int32)),
+    "an axis more": lambda x: x.unsqueeze_(0),
+}
+
+#: The ways of running a small tensor.
+RUNS = ["compiled", "eager", "followed"]
+SAMPLERS = [DDIM(), DDPM(), DPMSolverPP(2), UniPC(3), Heun()]
+
+
+def _returned(x: Any) -> None:
+    values = x.detach().clone()
+    size = x.untyped_storage().nbytes()
+    x.untyped_storage().resize_(0)
+    x.untyped_storage().resize_(size)
+    x.detach().copy_(values)
+
+
+@pytest.fixture(params=RUNS)
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    else:
+        from schedalg_torch import torch_backend
+
+        monkeypatch.setattr(torch_backend, "step_for", lambda x: None)
+    return str(request.param)
+
+
+def start(dtype: Any, run: str) -> Any:
+    x = np.random.default_rng(3).standard_normal(SHAPE)
+    tensor = torch.tensor(x, dtype=dtype)
+    return tensor.requires_grad_() if run == "followed" else tensor
+
+
+def network(x: Any, timesteps: Any) -> Any:
+    return torch.tanh(x / 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+def test_memory_that_moves_makes_no_difference(
+    run: str, sampler: Any, move: str, dtype: Any
+) -> None:
+    """Whether x, the scaled input or the output is moved, at once or some calls later."""
+    if run == "followed":
+        pytest.skip("autograd refuses to follow a tensor whose memory is replaced")
+    for schedule in (FAST, FAST.as_ve()):
+        x = start(dtype, run) * schedule.prior_std
+        expected = sample(network, schedule, sampler, x, noise=7)
+        for delay, of_output in product((0, 1), (False, True)):
+            held: list[Any] = []
+
+            def mover(
+                x: Any,
+                timesteps: Any,
+                held: list[Any] = held,
+                delay: int = delay,
+                of_output: bool = of_output,
+            ) -> Any:
+                output = network(x, timesteps)
+                held.append(output if of_output else x)
+                if len(held) > delay:
+                    MOVES[move](held[-1 - delay])
+                return output
+
+            result = sample(mover, schedule, sampler, x.clone(), noise=7)
+            if delay == 0:
+                assert torch.equal(result, expected)
+            assert torch.isfinite(result).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("harm", BREAKS)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+def test_memory_that_goes_is_an_error(run: str, sampler: Any, harm: str, dtype: Any) -> None:
+    for scaled, of_output in product((False, True), (False, True)):
+        if run == "followed" and not of_output:
+            continue  # autograd refuses to follow a tensor whose memory is replaced
+        schedule = FAST.as_ve() if scaled else FAST
+        x = start(dtype, run)
+        calls = 0
+
+        def breaker(x: Any, timesteps: Any, of_output: bool = of_output) -> Any:
+            nonlocal calls
+            calls += 1
+            output = network(x, timesteps)
+            if calls == 3:
+                victim = output.detach() if of_output else x
+                BREAKS[harm](victim)
+                return victim if of_output else output
+            return output
+
+        if scaled and not of_output and harm.startswith("storage"):
+            # What was freed is the scaled copy of x, which nothing needs any more.
+            expected = sample(network, schedule, sampler, x, noise=7)
+            assert torch.equal(sample(breaker, schedule, sampler, x, noise=7), expected)
+            continue
+        with pytest.raises(ValueError, match=r"its input|storage|model output"):
+            sample(breaker, schedule, sampler, x, noise=7)
+
+
+def test_x_may_change_between_steps(run: str) -> None:
+    """What is yielded is the user's to look at, and to break."""
+    for harm in BREAKS.values():
+        steps = sample_steps(network, FAST, UniPC(2), start(torch.float32, "eager"))
+        harm(next(steps))
+        with pytest.raises(ValueError, match=r"of x was changed|storage|its input|model output"):
+            list(steps)
+
+
+def test_what_is_given_is_looked_at_first(run: str) -> None:
+    x = torch.zeros(SHAPE)
+    x.untyped_storage().resize_(0)
+    with pytest.raises(
+        ValueError, match=r"x has shape \(2, 4, 8, 8\), and its storage holds only 0"
+    ):
+        sample(network, FAST, DDIM(), x)
+    z = torch.zeros(SHAPE)
+    z.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="what noise returns has shape"):
+        sample(network, FAST, DDPM(), start(torch.float32, run), noise=lambda x: z)
+    for clip in (lambda x0: z, lambda x0: x0):
+        denoiser = Denoiser(lambda x, t: z, FAST, clip=clip)
+        with pytest.raises(ValueError, match="storage holds only 0 bytes"):
+            sample(denoiser, FAST, DDIM(), start(torch.float32, run))
+
+
+@pytest.fixture
+def collector_off() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector_off")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+def test_a_run_leaves_nothing_behind(run: str, sampler: Any, dtype: Any) -> None:
+    """Without the collector: nothing that a run holds refers to itself."""
+    for schedule, bounds in product((FAST, FAST.as_ve()), (None, (-1, 1), lambda x0: x0 * 1)):
+        seen: list[Any] = []
+
+        def watched(x: Any, timesteps: Any, seen: list[Any] = seen) -> Any:
+            seen.append(weakref.ref(x))
+            output = network(x, timesteps)
+            seen.append(weakref.ref(output))
+            return output
+
+        sample(watched, schedule, sampler, start(dtype, run), clip=bounds, noise=1)
+        assert len(seen) > 8
+        assert not any(reference() is not None for reference in seen[:-2])
+
+
+@pytest.mark.usefixtures("collector_off")
+def test_memories_go_with_the_run(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schedalg_torch import memory
+
+    held: list[Any] = []
+    made = memory.Buffers.__init__
+
+    def watched(buffers: Any, *arguments: Any, **options: Any) -> None:
+        made(buffers, *arguments, **options)
+        held.append(weakref.ref(buffers))
+
+    monkeypatch.setattr(memory.Buffers, "__init__", watched)
+    for _ in range(3):
+        sample(network, FAST, UniPC(3), start(torch.float32, run))
+    assert len(held) == (0 if run == "followed" else 3)
+    assert not any(reference() is not None for reference in held)
