@@ -1,13 +1,20 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
-from schedalg.backend import Backend, BackendStatus, backends
-from schedalg.bounds import DynamicThreshold
-from schedalg.columns import Levels
-from schedalg.guidance import ClassifierFreeGuidance, classifier_guidance, inpaint, switch
-from schedalg.model import Denoiser, TimestepRemap
+from schedalg.network.bounds import DynamicThreshold
+from schedalg.network.denoiser import Denoiser
+from schedalg.network.guidance import (
+    ClassifierFreeGuidance,
+    classifier_guidance,
+    inpaint,
+    switch,
+)
+from schedalg.network.remap import TimestepRemap
 from schedalg.parameterization import Parameterization, convert, edm
-from schedalg.plan import Plan
-from schedalg.point import Point
+from schedalg.plan.columns import Levels
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
+from schedalg.running.backend import Backend, BackendStatus, backends
+from schedalg.running.sampling import sample, sample_steps
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -34,9 +41,7 @@ from schedalg.samplers import (
     Tableau,
     UniPC,
 )
-from schedalg.sampling import sample, sample_steps
-from schedalg.schedule import Schedule
-from schedalg.steps import Steps
+from schedalg.schedule import Point, Schedule
 
 __version__ = "0.1.0"
 

@@ -11,29 +11,32 @@ So the two weights p and q are a parameterization, and any can be converted to a
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
-    check_like,
-    check_sample,
-    described,
-    is_array,
-    multiplier,
-    positive_number,
-    to_host,
-)
-
-if TYPE_CHECKING:
-    from schedalg.point import Point
+from schedalg.arrays import Array, is_array, multiplier, to_host
+from schedalg.checks import check_like, check_sample, described, positive_number
 
 #: The names that `prediction=` takes.
 Prediction: TypeAlias = Literal["epsilon", "x0", "v", "flow", "score", "edm"]
 
 #: A function of the signal and the noise scale: floats, or arrays of them.
 Column: TypeAlias = Callable[[Any, Any], Any]
+
+
+class NoiseLevel(Protocol):
+    """Anything with a signal and a noise scale, such as a `Point`."""
+
+    @property
+    def alpha(self) -> Any:
+        """Signal scale."""
+        ...
+
+    @property
+    def sigma(self) -> Any:
+        """Noise scale."""
+        ...
 
 
 def _one(alpha: Any, sigma: Any) -> Any:
@@ -179,7 +182,7 @@ def parameterization(prediction: object) -> Parameterization:
 def convert(
     output: Array,
     x: Array,
-    point: "Point",
+    point: NoiseLevel,
     source: Prediction | Parameterization,
     target: Prediction | Parameterization,
 ) -> Array:

@@ -15,8 +15,8 @@ from schedalg_torch.capture import Step
 from schedalg_torch.torch_backend import TorchBackend
 
 from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Schedule, sample
-from schedalg.backend import Update
-from schedalg.rows import Rows
+from schedalg.running.backend import Update
+from schedalg.running.rows import Rows
 from schedalg.testing import check_backend
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DPMSolverPP, Euler, Heun, Schedule, UniPC, backends, sample, sample_steps
-from schedalg.reference import BLOCK, InPlace, ReferenceBackend
-from schedalg.rows import Rows
+from schedalg.running.reference import BLOCK, InPlace, ReferenceBackend
+from schedalg.running.rows import Rows
 from schedalg.testing import check_backend
 from tests.libraries import Library, lib
 
@@ -95,7 +95,7 @@ class FaultyUpdate:
 def test_the_conformance_suite_sees_faults(
     fault: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("schedalg.backend._REFERENCE", Faulty(fault))
+    monkeypatch.setattr("schedalg.running.backend._REFERENCE", Faulty(fault))
     dtypes = ["float16"] if fault == "rounding" else ["float64", "float32"]
 
     def check() -> None:
@@ -117,7 +117,7 @@ def test_backends_are_listed_with_what_keeps_them_from_running() -> None:
 
 
 PLUGIN = """
-from schedalg.reference import ReferenceBackend
+from schedalg.running.reference import ReferenceBackend
 
 class Mine(ReferenceBackend):
     used = 0

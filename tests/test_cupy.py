@@ -22,13 +22,13 @@ from schedalg import (
     Schedule,
     UniPC,
     backends,
-    philox,
     sample,
     sample_steps,
 )
-from schedalg.backend import Update
-from schedalg.reference import Functional, ReferenceBackend
-from schedalg.rows import Rows, rows_of
+from schedalg.running import philox
+from schedalg.running.backend import Update
+from schedalg.running.reference import Functional, ReferenceBackend
+from schedalg.running.rows import Rows, rows_of
 from schedalg.testing import check_backend
 
 cupy = pytest.importorskip("cupy", exc_type=ImportError)
@@ -215,9 +215,9 @@ def test_whole_plans_agree_with_the_reference(
     for dtype, within in (("float64", 1e-12), ("float32", 1e-5)):
         start = (schedule.prior_std * X).astype(dtype)
         kept = start.copy()
-        monkeypatch.setattr("schedalg.backend._REFERENCE", Plain())
+        monkeypatch.setattr("schedalg.running.backend._REFERENCE", Plain())
         expected = sample(model, schedule, sampler, start, **how)
-        monkeypatch.setattr("schedalg.backend._REFERENCE", OnHost(compiled))
+        monkeypatch.setattr("schedalg.running.backend._REFERENCE", OnHost(compiled))
         before = compiled.launches
         result = sample(model, schedule, sampler, start, **how)
         assert compiled.launches - before == len(sampler.plan(schedule))
@@ -228,7 +228,7 @@ def test_whole_plans_agree_with_the_reference(
 
 
 def test_the_source_passes_the_conformance_suite(compiled: Compiled, monkeypatch: Any) -> None:
-    monkeypatch.setattr("schedalg.backend._REFERENCE", OnHost(compiled))
+    monkeypatch.setattr("schedalg.running.backend._REFERENCE", OnHost(compiled))
     dtypes = [dtype for dtype in TYPES if hasattr(compiled.library, f"step_{dtype}")]
     check_backend(lambda values, dtype: np.asarray(values, dtype=dtype), dtypes[::-1])
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDPM, EulerAncestral, Plan, Point, Schedule, philox, sample
-from schedalg.noise import drawing, noise_for
+from schedalg import DDPM, EulerAncestral, Plan, Point, Schedule, sample
+from schedalg.running import philox
+from schedalg.running.noise import drawing, noise_for
 from tests.libraries import Library, host, lib
 
 __all__ = ["lib"]

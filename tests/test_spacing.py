@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedalg import Schedule
-from schedalg.spacing import sections_of
+from schedalg.schedule.spacing import sections_of
 from tests.registry import has_signal, on_every_schedule
 
 INDEX_SPACINGS = ["leading", "trailing", "linspace", "quadratic"]

@@ -227,8 +227,8 @@ def test_the_arithmetic_is_the_same_without_numba() -> None:
 
 def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
     """Sums of every bfloat16 and half a unit in its last place, more and less."""
-    from schedalg.backend import backend_for
-    from schedalg.rows import Row, Rows
+    from schedalg.running.backend import backend_for
+    from schedalg.running.rows import Row, Rows
 
     x = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     _, exponent = torch.frexp(x.float())
@@ -261,7 +261,7 @@ def test_products_that_may_be_rounded_are_not_used() -> None:
 def test_a_run_owns_two_tensors_and_its_memories() -> None:
     from schedalg_torch.eager import Eager
 
-    from schedalg.rows import rows_of
+    from schedalg.running.rows import rows_of
 
     x = torch.tensor(X)
     for sampler in (DDIM(), Euler(), DPMSolverPP(2), UniPC(2)):

@@ -6,10 +6,10 @@ from functools import cached_property
 import cupy
 import numpy as np
 
-from schedalg.backend import Update
-from schedalg.labels import timestep_dtype
-from schedalg.reference import Functional
-from schedalg.rows import Rows
+from schedalg.running.backend import Update
+from schedalg.running.reference import Functional
+from schedalg.running.rows import Rows
+from schedalg.schedule.timesteps import timestep_dtype
 from schedalg_cupy.fused import Fused, normal
 from schedalg_cupy.kernels import CupyKernels
 
@@ -54,7 +54,7 @@ class CupyBackend:
             return list(cupy.repeat(told[:, None], x.shape[0], axis=1))
 
     def normal(self, x: cupy.ndarray, keys: np.ndarray, row: int) -> cupy.ndarray:
-        """Return the noise of a row, like x; see `schedalg.philox`."""
+        """Return the noise of a row, like x; see `schedalg.running.philox`."""
         return normal(x, keys, row, self.kernels)
 
     def update(

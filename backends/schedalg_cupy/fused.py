@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace
-from schedalg.combination import weighted
-from schedalg.rows import Rows
+from schedalg.arrays import Array, Namespace, weighted
+from schedalg.running.rows import Rows
 from schedalg_cupy.kernels import Kernels
 
 

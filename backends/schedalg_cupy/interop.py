@@ -5,7 +5,7 @@ from typing import Any
 
 import cupy
 
-from schedalg.model import Model
+from schedalg.network.model import Model
 
 
 def from_torch(module: Callable[..., Any]) -> Model:

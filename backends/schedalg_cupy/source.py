@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import NamedTuple
 
-from schedalg.rows import COLUMNS
+from schedalg.running.rows import COLUMNS
 
 _ENUMERATION = f"""
 namespace schedalg {{

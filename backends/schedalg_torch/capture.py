@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.backend import Network
-from schedalg.rows import Rows
+from schedalg.running.backend import Network
+from schedalg.running.rows import Rows
 from schedalg_torch.fused import Fused, on_device, told
 from schedalg_torch.memory import shares_memory
 

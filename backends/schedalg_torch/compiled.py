@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.arrays import check_memory
-from schedalg.reference import Functional
-from schedalg.rows import Rows
+from schedalg.checks import check_memory
+from schedalg.running.reference import Functional
+from schedalg.running.rows import Rows
 from schedalg_torch.eager import drawn_for, followed, taking_over
 from schedalg_torch.layout import Layout
 from schedalg_torch.memory import Buffers, written

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.noise import keyed_normal
-from schedalg.reference import Functional, deviation
-from schedalg.rows import Row, Rows
+from schedalg.running.noise import keyed_normal
+from schedalg.running.reference import Functional, deviation
+from schedalg.running.rows import Row, Rows
 from schedalg_torch.layout import Layout
 from schedalg_torch.memory import Buffer, Buffers
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg import philox
-from schedalg.reference import Functional
-from schedalg.rows import Rows
+from schedalg.running import philox
+from schedalg.running.reference import Functional
+from schedalg.running.rows import Rows
 from schedalg_torch.eager import followed, taking_over
 from schedalg_torch.layout import Layout
 from schedalg_torch.memory import Buffers, shares_memory, written

@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from schedalg.rows import COLUMNS
+from schedalg.running.rows import COLUMNS
 
 # The columns of the table, and after them the weights of the ring's places.
 (
@@ -140,7 +140,7 @@ def step(
     BLOCK: tl.constexpr,
     REAL: tl.constexpr,
 ):
-    """Take BLOCK elements of a sample through one row of the table; see `schedalg.rows.Row`."""
+    """Take BLOCK elements of a sample through one row of the table; see `rows.Row`."""
     row = tl.load(row_at)
     of = table + row * (_RING + DEPTH)
     sample, start = _where(count, BLOCK)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numba import carray, types
 
-from schedalg.rows import COLUMNS
+from schedalg.running.rows import COLUMNS
 from schedalg_torch.compiled import ARGUMENTS, BLOCK, SCRATCH
 
 _X, _D, _C_X, _C_OUT, _LOW, _HIGH = map(COLUMNS.index, ("x", "d", "c_x", "c_out", "low", "high"))
@@ -84,7 +84,7 @@ def _rounded(array, real):
 def compiled(name: str) -> Any:
     """Return the loop for a dtype, with its `address`; None if numba is told not to.
 
-    It does what `schedalg.rows.Row` says. Its arguments are the address of a `compiled.CALL` with a
+    It does what `rows.Row` says. Its arguments are the address of a `compiled.CALL` with a
     `compiled.RUN` behind it, twice: as one of addresses, and as one of anything else.
 
     Args:

@@ -9,7 +9,7 @@ that was found out about a tensor before a call of the network is relied on afte
 import torch
 from torch import Tensor
 
-from schedalg.arrays import check_memory
+from schedalg.checks import check_memory
 from schedalg_torch.layout import Layout
 
 

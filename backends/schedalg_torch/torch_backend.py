@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.backend import Network, Update
-from schedalg.noise import keyed_normal
-from schedalg.reference import Functional
-from schedalg.rows import Rows
+from schedalg.running.backend import Network, Update
+from schedalg.running.noise import keyed_normal
+from schedalg.running.reference import Functional
+from schedalg.running.rows import Rows
 from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager, followed
@@ -47,7 +47,7 @@ class TorchBackend:
         return told(values, x).unbind() if len(values) else ()
 
     def normal(self, x: Tensor, keys: np.ndarray, row: int) -> Tensor:
-        """Return the noise of a row, like x; see `schedalg.philox`."""
+        """Return the noise of a row, like x; see `schedalg.running.philox`."""
         if x.device.type == "cuda" and (cuda := kernels()) is not None:
             return normal(x, keys, row, cuda)
         noise: Tensor = keyed_normal(x, keys, row)

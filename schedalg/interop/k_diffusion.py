@@ -15,22 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
+from schedalg.arrays import Array, is_array, namespace, to_host, widened
+from schedalg.checks import (
     as_array,
+    check_callable,
     check_like,
     check_sample,
     described,
-    is_array,
-    namespace,
     positive_number,
     require,
-    to_host,
 )
-from schedalg.bounds import Clip, bounding
-from schedalg.combination import widened
-from schedalg.model import Model, check_callable, read_columns, split
-from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.network.bounds import Clip, bounding
+from schedalg.network.model import Model, split
+from schedalg.network.reading import read_columns
+from schedalg.parameterization import (
+    Parameterization,
+    Prediction,
+    parameterization,
+)
 from schedalg.schedule import Schedule, check_schedule
 
 __all__ = ["Denoised", "from_sigmas", "to_sigmas"]

@@ -1,7 +1,6 @@
 """The samplers, a file per family, each reading like its paper."""
 
 from schedalg.samplers.adams_bashforth import IPNDM, LMS, PNDM
-from schedalg.samplers.base import Denoise, Noise, Planner, Sampler
 from schedalg.samplers.consistency import LCM, TCD
 from schedalg.samplers.ddim import DDIM
 from schedalg.samplers.ddpm import DDPM
@@ -10,6 +9,7 @@ from schedalg.samplers.dpm_solver import DPMSolver
 from schedalg.samplers.dpm_solver_pp import DPMSolverPP
 from schedalg.samplers.euler import Euler, EulerAncestral, Heun, Midpoint
 from schedalg.samplers.predictor_corrector import SASolver, UniPC
+from schedalg.samplers.protocols import Denoise, Noise, Planner, Sampler
 from schedalg.samplers.restart import RePaint, Restart
 from schedalg.samplers.runge_kutta import RungeKutta, Tableau
 

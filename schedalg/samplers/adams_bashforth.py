@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array
-from schedalg.columns import Levels
-from schedalg.plan import Plan
+from schedalg.plan.columns import Levels
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
 from schedalg.samplers.straight import Straight, slope, straight
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

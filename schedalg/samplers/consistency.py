@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schedalg.arrays import positive_number, real_number, to_host
-from schedalg.model import scale_to
-from schedalg.plan import Plan
+from schedalg.arrays import to_host
+from schedalg.checks import positive_number, real_number
+from schedalg.network.reading import scale_to
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps, step_change
 from schedalg.schedule import Schedule, check_schedule
-from schedalg.steps import Steps, step_change
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schedalg.arrays import Array
-from schedalg.plan import Plan
-from schedalg.samplers.base import Denoise, Noise
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps, step_change
 from schedalg.samplers.options import checked_eta
-from schedalg.steps import Steps, step_change
+from schedalg.samplers.protocols import Denoise, Noise
 
 if TYPE_CHECKING:
-    from schedalg.point import Point
-    from schedalg.schedule import Schedule
+    from schedalg.schedule import Point, Schedule
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from schedalg import path, posterior
 from schedalg.arrays import Array
-from schedalg.plan import Plan
-from schedalg.samplers.base import Denoise, Noise
-from schedalg.steps import Steps, column_levels, step_change
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps, column_levels, step_change
+from schedalg.samplers.protocols import Denoise, Noise
+from schedalg.schedule import path, posterior
 
 if TYPE_CHECKING:
-    from schedalg.point import Point
-    from schedalg.schedule import Schedule
+    from schedalg.schedule import Point, Schedule
 
 #: The posterior's own variance; that of the whole forward step; what the network says, as its
 #: logarithm or as a place between the two.

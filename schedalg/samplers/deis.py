@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schedalg.plan import Plan
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import noise_form, noise_moments
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

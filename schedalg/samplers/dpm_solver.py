@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schedalg.arrays import Array, namespace
-from schedalg.plan import Plan
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import noise_form
 from schedalg.samplers.options import checked_order, long_enough
 from schedalg.samplers.phi import phi
 from schedalg.samplers.singlestep import weights
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schedalg.arrays import Array, flag, namespace
-from schedalg.plan import Plan
+from schedalg.arrays import Array, namespace
+from schedalg.checks import flag
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers import multistep, singlestep
 from schedalg.samplers.exponential import data_moments, kept, new_noise, of_prediction
 from schedalg.samplers.options import checked_eta, checked_order, long_enough
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array, to_host
-from schedalg.plan import Plan
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers.phi import phi
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

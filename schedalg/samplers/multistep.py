@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, to_host
-from schedalg.steps import Steps
+from schedalg.plan.steps import Steps
 
 #: Weights of both signs may be this much larger than their sum.
 LARGEST = 1e6

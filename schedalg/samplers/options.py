@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from schedalg.arrays import integer, real_number
+from schedalg.checks import integer, real_number
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from schedalg.arrays import Array, flag, integer, real_number
-from schedalg.plan import Plan
+from schedalg.arrays import Array
+from schedalg.checks import flag, integer, real_number
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import data_moments, kept, new_noise
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import checked_order, long_enough
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import integer, namespace, positive_integer
-from schedalg.columns import FLOATS
-from schedalg.plan import Plan, check_plan
-from schedalg.samplers.base import Planner
+from schedalg.arrays import namespace
+from schedalg.checks import integer, positive_integer
+from schedalg.plan.columns import FLOATS
+from schedalg.plan.plan import Plan, check_plan
+from schedalg.plan.steps import step_change
 from schedalg.samplers.ddpm import DDPM
+from schedalg.samplers.protocols import Planner
 from schedalg.schedule import Schedule
-from schedalg.steps import step_change
 
 #: Walking a stretch more often than this is a mistake.
 MOST_TIMES = 10_000

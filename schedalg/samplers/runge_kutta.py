@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, number_or_infinity, positive_integer, real_number, to_host
-from schedalg.columns import Levels
-from schedalg.plan import Plan
+from schedalg.arrays import Array, to_host
+from schedalg.checks import number_or_infinity, positive_integer, real_number
+from schedalg.plan.columns import Levels
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
 from schedalg.samplers.straight import scales, timesteps_between
-from schedalg.steps import Steps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from schedalg.arrays import Array, to_host
+from schedalg.plan.steps import Steps
 from schedalg.samplers.multistep import LARGEST
-from schedalg.steps import Steps
 
 #: The lengths of a step's parts -> for each part, the weights of the predictions up to its start,
 #: oldest first, in the integral from the start of the step to the end of the part.

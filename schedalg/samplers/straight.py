@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from schedalg import path
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.path import Kind
-from schedalg.steps import Steps, column_levels
+from schedalg.plan.steps import Steps, column_levels
+from schedalg.schedule import path
+from schedalg.schedule.path import Kind
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -50,11 +50,11 @@ def straight(schedule: "Schedule", steps: Steps) -> Straight:
     return Straight(unit_t, steps.alpha_s, -steps.rise * (steps.sigma_t / unit_t), finite)
 
 
-def slope(steps: Steps, path: Straight) -> tuple[Array, Array]:
+def slope(steps: Steps, line: Straight) -> tuple[Array, Array]:
     """Return what a row remembers: dx/dtau, or x0 where tau is infinite."""
     return (
-        steps.where(path.finite, 1 / steps.sigma_t, 0.0),
-        steps.where(path.finite, -path.unit_t / steps.sigma_t, 1.0),
+        steps.where(line.finite, 1 / steps.sigma_t, 0.0),
+        steps.where(line.finite, -line.unit_t / steps.sigma_t, 1.0),
     )
 
 

@@ -1,4 +1,4 @@
-"""What every backend must do: the arithmetic of `schedalg.backend.Update`, and nothing else."""
+"""What every backend must do: the arithmetic of `backend.Update`, and nothing else."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -6,16 +6,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from array_api_compat import device
 
-from schedalg import philox
-from schedalg.arrays import Array, is_like, namespace, to_host
-from schedalg.backend import backend_for
-from schedalg.combination import widened
-from schedalg.labels import timestep_dtype
-from schedalg.model import Denoiser
-from schedalg.rows import Row, Rows
+from schedalg.arrays import Array, namespace, to_host, widened
+from schedalg.checks import is_like
+from schedalg.network.denoiser import Denoiser
+from schedalg.running import philox
+from schedalg.running.backend import backend_for
+from schedalg.running.rows import Row, Rows
+from schedalg.running.sampling import sample, sample_steps
 from schedalg.samplers import DDIM, DDPM, DPMSolverPP, EulerAncestral, Heun, UniPC
-from schedalg.sampling import sample, sample_steps
 from schedalg.schedule import Schedule
+from schedalg.schedule.timesteps import timestep_dtype
 
 #: Makes an array of the library, on the device, from values and the name of a dtype.
 Make: TypeAlias = Callable[[np.ndarray, str], Array]

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.model import Denoiser
+from schedalg.network.denoiser import Denoiser
 from schedalg.parameterization import Parameterization, Prediction, convert
-from schedalg.plan import Plan
-from schedalg.point import Point
-from schedalg.samplers.base import Planner, Sampler
-from schedalg.sampling import sample, sample_steps
-from schedalg.schedule import Schedule
+from schedalg.plan.plan import Plan
+from schedalg.running.sampling import sample, sample_steps
+from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.schedule import Point, Schedule
 from schedalg.testing.data import Mixture
 from schedalg.testing.measures import GAUSSIAN, measured_order, variance_after
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, real_number
-from schedalg.model import Denoiser
-from schedalg.point import Point
-from schedalg.schedule import Schedule
+from schedalg.arrays import Array, namespace
+from schedalg.checks import real_number
+from schedalg.network.denoiser import Denoiser
+from schedalg.schedule import Point, Schedule
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.model import Denoiser
-from schedalg.path import Kind
-from schedalg.plan import Plan
-from schedalg.samplers.base import Planner, Sampler
-from schedalg.sampling import sample, sample_steps
+from schedalg.network.denoiser import Denoiser
+from schedalg.plan.plan import Plan
+from schedalg.running.sampling import sample, sample_steps
+from schedalg.samplers.protocols import Planner, Sampler
 from schedalg.schedule import Schedule
+from schedalg.schedule.path import Kind
 from schedalg.testing.data import Mixture
 
 #: One Gaussian, off centre.

@@ -26,7 +26,7 @@ from unittest import mock
 import numpy as np
 
 from schedalg import DDIM, DDPM, DPMSolverPP, Euler, Plan, Schedule, UniPC, sample
-from schedalg.noise import drawing
+from schedalg.running.noise import drawing
 from tests.benchmarks.timing import (
     Timed,
     in_turns,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from schedalg.arrays import described, flag, positive_integer, real_number
+from schedalg.checks import described, flag, positive_integer, real_number
 from schedalg.interop.diffusers.options import CARRIED, CLASSES, NEUTRAL
 
 #: What diffusers writes down about a configuration, and no option.

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.bounds import Clip, DynamicThreshold, bounding
 from schedalg.interop.diffusers.config import Options
 from schedalg.interop.diffusers.trained import EDM, FLOWS
+from schedalg.network.bounds import Clip, DynamicThreshold, bounding
 from schedalg.parameterization import Parameterization, Prediction, edm
-from schedalg.plan import Plan
-from schedalg.point import Point
+from schedalg.plan.plan import Plan
+from schedalg.plan.steps import step_change
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -26,10 +26,9 @@ from schedalg.samplers import (
     SASolver,
     UniPC,
 )
-from schedalg.samplers.base import Denoise, Noise, Planner, Sampler
 from schedalg.samplers.options import checked_eta
-from schedalg.schedule import Schedule
-from schedalg.steps import step_change
+from schedalg.samplers.protocols import Denoise, Noise, Planner, Sampler
+from schedalg.schedule import Point, Schedule
 
 _PREDICTIONS: dict[str, Prediction] = {
     "epsilon": "epsilon",

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import host_numbers
+from schedalg.checks import host_numbers
 from schedalg.interop.diffusers import spacing
 from schedalg.interop.diffusers.config import Options
 from schedalg.interop.diffusers.trained import EDM, FLOWS, flow_at, ratios, trained

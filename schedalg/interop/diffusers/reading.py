@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from schedalg.arrays import Array, positive_integer, real_number
-from schedalg.bounds import Clip
+from schedalg.arrays import Array
+from schedalg.checks import positive_integer, real_number
 from schedalg.interop.diffusers import config, methods, paths
 from schedalg.interop.diffusers.trained import EDM, trained
+from schedalg.network.bounds import Clip
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.samplers.base import Planner, Sampler
+from schedalg.samplers.protocols import Planner, Sampler
 from schedalg.schedule import Schedule
 
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import flag, positive_integer, real_number, to_host
-from schedalg.bounds import Clip, bounding
+from schedalg.arrays import to_host
+from schedalg.checks import flag, positive_integer, real_number
 from schedalg.interop.diffusers.paths import falling
 from schedalg.interop.diffusers.tables import State, Table
+from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.samplers.base import Planner, Sampler
+from schedalg.samplers.protocols import Planner, Sampler
 from schedalg.schedule import Schedule, check_schedule
-from schedalg.spacing import IndexSpacing, NoiseSpacing
+from schedalg.schedule.spacing import IndexSpacing, NoiseSpacing
 
 if TYPE_CHECKING:
     from torch import Tensor

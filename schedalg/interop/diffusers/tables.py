@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, check_like, namespace, to_host
-from schedalg.bounds import Clamp
-from schedalg.combination import weighted, widened
-from schedalg.model import Denoiser
-from schedalg.plan import Plan, check_plan
-from schedalg.point import Point
-from schedalg.reference import Functional
-from schedalg.rows import rows_of
-from schedalg.samplers.base import Sampler
-from schedalg.schedule import Schedule
+from schedalg.arrays import Array, namespace, to_host, weighted, widened
+from schedalg.checks import check_like
+from schedalg.network.bounds import Clamp
+from schedalg.network.denoiser import Denoiser
+from schedalg.plan.plan import Plan, check_plan
+from schedalg.running.reference import Functional
+from schedalg.running.rows import rows_of
+from schedalg.samplers.protocols import Sampler
+from schedalg.schedule import Point, Schedule
 
 
 class State(NamedTuple):

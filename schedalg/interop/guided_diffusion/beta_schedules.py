@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from schedalg.arrays import positive_integer
+from schedalg.checks import positive_integer
 from schedalg.schedule import Schedule
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import described, flag, host_numbers
+from schedalg.checks import described, flag, host_numbers
 from schedalg.interop.guided_diffusion.columns import (
     At,
     Columns,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import checked_positions, described
+from schedalg.checks import checked_positions, described
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.schedule import Schedule
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from schedalg.arrays import integer, is_array, positive_integer, to_host
+from schedalg.arrays import is_array, to_host
+from schedalg.checks import integer, positive_integer
 from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
 from schedalg.interop.guided_diffusion.wrapped import wrapper
-from schedalg.spacing import checked_indices, sections_of
+from schedalg.schedule.spacing import checked_indices, sections_of
 
 
 def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int]) -> set[int]:

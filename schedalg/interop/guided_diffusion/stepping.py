@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.arrays import real_number
+from schedalg.checks import real_number
 from schedalg.interop.guided_diffusion.chain import Chain, Model
 from schedalg.interop.guided_diffusion.columns import Columns, check_same_shape
 from schedalg.interop.guided_diffusion.lazy import torch

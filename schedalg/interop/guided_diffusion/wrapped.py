@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 from schedalg.arrays import Array
-from schedalg.model import TimestepRemap, check_callable
+from schedalg.checks import check_callable
+from schedalg.network.remap import TimestepRemap
 from schedalg.schedule import Schedule
 
 

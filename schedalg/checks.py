@@ -1,0 +1,355 @@
+"""What is asked of the arguments that users pass in."""
+
+import math
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from schedalg.arrays import (
+    Array,
+    Namespace,
+    holds_elements,
+    integer_dtype,
+    is_array,
+    is_real_floating,
+    namespace,
+    real_dtype,
+    to_host,
+    type_name,
+)
+
+
+def as_array(name: str, values: object) -> Array:
+    """Return an array of any library as it is, and a sequence of numbers as a NumPy array.
+
+    Raises:
+        TypeError: The values are neither, or masked.
+        ValueError: They are sequences of different lengths.
+    """
+    _check_unmasked(name, values)
+    if is_array(values):
+        return values
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
+        try:
+            return np.asarray(values)
+        except ValueError:
+            raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
+        except RuntimeError:
+            raise TypeError(f"{name} must hold plain numbers, not tensors with gradients") from None
+    raise TypeError(f"{name} must be an array or a sequence of numbers, got {type_name(values)}")
+
+
+def table(name: str, values: object) -> tuple[Namespace, Array]:
+    """Return the values as a 1-D array in the widest real type, and their namespace.
+
+    Raises:
+        TypeError: The values are no real numbers.
+        ValueError: They are empty or not 1-D.
+    """
+    array = as_array(name, values)
+    xp = namespace(array)
+    if xp is np:
+        numeric = array.dtype.kind in "iuf"
+    else:
+        numeric = xp.isdtype(array.dtype, ("integral", "real floating"))
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: at least one value is needed")
+    if not numeric:
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {tuple(array.shape)}")
+    if xp is np:
+        return xp, array.astype(np.float64, copy=False)
+    return xp, xp.astype(array, real_dtype(xp, array_api_compat.device(array)), copy=False)
+
+
+def host_numbers(name: str, values: object) -> np.ndarray:
+    """Return the values as a 1-D NumPy array of int64, or of float64.
+
+    Raises:
+        TypeError: The values are no real numbers.
+        ValueError: They are not 1-D, or an integer does not fit int64.
+    """
+    array = to_host(as_array(name, values))
+    if array.dtype.kind not in "iuf" and array.size:
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
+    if array.dtype.kind == "f" or not array.size:
+        with np.errstate(over="ignore"):  # to inf, which is nobody's timestep
+            return array.astype(np.float64)
+    if array.max() > np.iinfo(np.int64).max:
+        k = int(np.argmax(array))
+        raise ValueError(f"{name}[{k}] is {array[k]}: too large for a 64-bit integer")
+    return array.astype(np.int64)
+
+
+def _surely_positions(k: Any, n: int, x: Array) -> bool:
+    """Whether tensors of torch on the CPU hold one position a sample, as torch wants it; fast."""
+    if str(k.dtype) != "torch.int64" or k.shape != x.shape[:1] or k.numel() == 0:
+        return False
+    if k.device.type != "cpu" or k.device != getattr(x, "device", None):
+        return False
+    least, most = k.aminmax()
+    return bool(least >= 0) and bool(most < n)
+
+
+def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
+    """Return positions among n points as an integer array beside x: 0-d, or one a sample.
+
+    Raises:
+        TypeError: They are no integers, or of another library than x (and not NumPy's).
+        ValueError: There is not one a sample, or one that can be looked at is out of range.
+    """
+    if array_api_compat.is_torch_array(k) and _surely_positions(k, n, x):
+        return k
+    xp = namespace(x)
+    position = k if is_array(k) else np.asarray(k)
+    if not isinstance(position, np.ndarray):
+        namespace(x, position)
+        integral = xp.isdtype(position.dtype, "integral")
+    else:
+        integral = position.dtype.kind in "iu" or position.size == 0
+    if not integral:
+        raise TypeError(f"{name} must hold integers, got {described(position)}")
+    if tuple(position.shape) not in ((), (x.shape[0],)):
+        raise ValueError(
+            f"{name} must be one integer or {x.shape[0]}, one a sample; got shape "
+            f"{tuple(position.shape)}"
+        )
+    dtype = integer_dtype(xp, array_api_compat.device(x))
+    if array_api_compat.is_jax_array(position) or array_api_compat.is_cupy_array(position):
+        return xp.astype(position, dtype)  # may be traced, or far from the host
+    if array_api_compat.is_torch_array(position) and position.device.type != "cpu":
+        if position.device != x.device:
+            raise ValueError(
+                f"{name} must be on x's device or on the CPU: x is on {x.device}, and {name} on "
+                f"{position.device}"
+            )
+        return xp.astype(position, dtype)
+    host = to_host(position)
+    outside = (host < 0) | (host >= n)
+    if outside.any():
+        index = int(np.argmax(outside))
+        place = f"{name}[{index}]" if host.ndim else name
+        raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
+    if position is not host:
+        position = xp.astype(position, dtype)
+        return array_api_compat.to_device(position, array_api_compat.device(x))
+    return xp.asarray(host.astype(np.int64), dtype=dtype, device=array_api_compat.device(x))
+
+
+def _range_of(n: int) -> str:
+    return f"positions are 0 to {n - 1}" if n else "the schedule has no points"
+
+
+def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | None = None) -> None:
+    """Raise unless all of `allowed[:up_to]` hold, naming the first value that breaks the rule.
+
+    Raises:
+        ValueError: With the argument's name, the index, the value and what is allowed.
+    """
+    allowed = allowed[:up_to]
+    if bool(allowed.all() if isinstance(allowed, np.ndarray) else namespace(allowed).all(allowed)):
+        return
+    index = int(np.argmin(to_host(allowed)))
+    raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")
+
+
+def check_sample(name: str, x: object) -> None:
+    """Raise unless x is a batch in real floating point.
+
+    Raises:
+        TypeError: It is no array, or of another dtype.
+        ValueError: It has no batch dimension.
+    """
+    if not is_array(x):
+        raise TypeError(f"{name} must be an array of an array-API library, got {type_name(x)}")
+    array: Array = x
+    _check_unmasked(name, x)
+    if not is_real_floating(array):
+        raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
+    check_memory(name, array)
+
+
+def _check_unmasked(name: str, values: object) -> None:
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: what stands under a mask is unknown")
+
+
+def check_like(what: str, result: object, x: Array) -> None:
+    """Raise unless the result is an array of x's library, shape and dtype.
+
+    Raises:
+        TypeError: It is no array, or of another library.
+        ValueError: Its shape, dtype or device differs.
+    """
+    if not is_array(result):
+        raise TypeError(f"{what} must be an array like x, got {type_name(result)}")
+    array: Array = result
+    _check_unmasked(what, result)
+    if type(array) is not type(x) and namespace(array) is not namespace(x):
+        raise TypeError(
+            f"{what} must be of x's library: expected {type_name(x)}, got {type_name(array)}"
+        )
+    for part in ("shape", "dtype"):
+        expected, got = getattr(x, part), getattr(array, part)
+        if got != expected:
+            shown = [tuple(v) if part == "shape" else v for v in (expected, got)]
+            raise ValueError(f"{what} has the wrong {part}: expected {shown[0]}, got {shown[1]}")
+    if isinstance(x, np.ndarray) or array_api_compat.is_jax_array(x):
+        return  # NumPy has one device, and JAX moves arrays by itself
+    if array.device != x.device:
+        raise ValueError(f"{what} must be on x's device: expected {x.device}, got {array.device}")
+    check_memory(what, array)
+
+
+def is_like(result: Any, x: Array) -> bool:
+    """Whether the result surely is an array of x's type, shape, dtype and device; fast."""
+    if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
+        return False
+    device: Any = getattr(x, "device", None)  # tracers have none
+    if getattr(result, "device", None) != device:
+        return False
+    return isinstance(result, np.ndarray) or holds_elements(result)
+
+
+def check_memory(what: str, array: Array) -> None:
+    """Raise unless a tensor's memory holds all of its elements; see `holds_elements`.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not holds_elements(array):
+        raise ValueError(
+            f"{what} has shape {tuple(array.shape)}, and its storage holds only "
+            f"{array.untyped_storage().nbytes()} bytes: it was resized, and nothing can be read"
+        )
+
+
+def described(value: Any) -> str:
+    """Return the shape and dtype of an array, or the type of anything else, for a message."""
+    if is_array(value):
+        return f"shape {tuple(value.shape)}, dtype {value.dtype}"
+    return type_name(value)
+
+
+def number_or_infinity(name: str, value: object) -> float:
+    """Return a real number, which may be `inf`, as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is NaN or -inf.
+    """
+    if isinstance(value, float | np.floating) and value == math.inf:
+        return math.inf
+    return real_number(name, value)
+
+
+def flag(name: str, value: object) -> bool:
+    """Return True or False as it is.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def positive_integer(name: str, value: object) -> int:
+    """Return a count as an int.
+
+    Raises:
+        TypeError: It is no integer (a bool is none either).
+        ValueError: It is less than 1.
+    """
+    number = integer(name, value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
+    return number
+
+
+def integer(name: str, value: object) -> int:
+    """Return an integer of any integer type as an int.
+
+    Raises:
+        TypeError: It is no integer (a bool is none either).
+    """
+    number: Any = value
+    if type(value) is int:
+        return value
+    if not isinstance(value, bool | np.bool_) and "bool" not in str(getattr(value, "dtype", "")):
+        try:
+            return operator.index(number)
+        except TypeError:
+            pass
+    raise TypeError(f"{name} must be an integer, got {value!r}")
+
+
+def positive_number(name: str, value: object) -> float:
+    """Return a finite number above zero as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is zero, negative, infinite or NaN.
+    """
+    number = real_number(name, value)
+    if not number > 0:
+        raise ValueError(f"{name} must be above 0, got {number!r}")
+    return number
+
+
+def real_number(name: str, value: object) -> float:
+    """Return a finite real number, or 0-d array of one, as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is infinite or NaN.
+    """
+    number: Any = value
+    if type(value) is float and math.isfinite(value):
+        return value
+    if not isinstance(value, numbers.Real | np.generic) and is_array(value):
+        number = to_host(number)
+        number = number.item() if number.ndim == 0 else None
+    if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    try:
+        result = float(number)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be finite, got {result!r}")
+    return result
+
+
+def in_unit(name: str, value: object) -> float:
+    """Return a number in (0, 1] as a float.
+
+    Raises:
+        TypeError: It is no real number.
+        ValueError: It is out of range.
+    """
+    number = positive_number(name, value)
+    if number > 1:
+        raise ValueError(f"{name} must be in (0, 1], got {number!r}")
+    return number
+
+
+def check_callable(name: str, function: object) -> None:
+    """Raise unless the value can be called.
+
+    Raises:
+        TypeError: It cannot.
+    """
+    if not callable(function):
+        raise TypeError(f"{name} must be callable, got {type(function).__name__}")

@@ -1,0 +1,264 @@
+"""`Denoiser`: a network as samplers see it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
+from schedalg.checks import check_callable, check_like, described, is_like
+from schedalg.network.bounds import Clip, bounding
+from schedalg.network.model import Model, split
+from schedalg.network.reading import read_columns
+from schedalg.parameterization import (
+    Parameterization,
+    Prediction,
+    parameterization,
+)
+from schedalg.schedule import Point, Schedule, check_schedule
+from schedalg.schedule.timesteps import timestep_batch
+
+
+class Denoiser:
+    """A network as samplers see it: `denoise(x, t)` returns the prediction of x0 at point t.
+
+    The network is called as `model(x, timesteps, **kwargs)`, with a timestep for each sample, and
+    sees x in the scale it was trained in, whatever that of the schedule's path. An output with
+    twice the channels (axis 1) of x is that of a network with learned variance: the first half is
+    its prediction, and the second half is read by `DDPM("learned_range")` and `DDPM("learned")`
+    alone. A denoiser may be given to `sample` in place of a network.
+
+    Args:
+        model: The network.
+        schedule: Whose points will be visited, or those of its slices.
+        prediction: What the output means: a name such as "epsilon", or a `Parameterization`.
+        clip: (low, high), between which the x0 prediction is clamped; or a function of it, such as
+            `DynamicThreshold()`.
+        model_kwargs: Handed to the network in every call.
+
+    Raises:
+        TypeError: `model` cannot be called, or `clip` is no pair of numbers and no function.
+        ValueError: `prediction` is unknown, or `clip` is no interval.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import Denoiser, Schedule
+        >>> s = Schedule.linear(1000)
+        >>> denoise = Denoiser(lambda x, timesteps: x, s, "x0", clip=(-1, 1))
+        >>> denoise(np.array([[0.5, 3.0]]), s[10])
+        array([[0.5, 1. ]])
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        schedule: Schedule,
+        prediction: Prediction | Parameterization = "epsilon",
+        *,
+        clip: Clip | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        check_callable("model", model)
+        check_schedule(schedule)
+        self.model = model
+        self.schedule = schedule
+        self.prediction = prediction
+        self.parameterization = parameterization(prediction)
+        self.clip = bounding(clip)
+        self.model_kwargs = _keywords(model_kwargs)
+        self._check: OutputCheck | None = None
+
+    def __call__(self, x: Array, t: Point) -> Array:
+        """Return the prediction of x0, like x.
+
+        Raises:
+            TypeError: The network returns no array of x's library.
+            ValueError: The network's output is not like x; or t has no timestep, or no signal to
+                recover x0 from.
+        """
+        return self.predict(x, t)[0]
+
+    def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
+        """Return the prediction of x0, and the network's variance if it has one; see `__call__`."""
+        if not isinstance(t, Point):
+            raise TypeError(f"t must be a Point, got {described(t)}")
+        if t.timestep is None:
+            raise ValueError("t is clean data: it has no timestep to tell the network")
+        columns = read_columns(self.parameterization, self.schedule, t.alpha, t.sigma)
+        self.require_determined(columns, t.timestep, t.alpha)
+        c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in columns)
+        seen = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
+        output, variance = self.output(seen, timestep_batch(x, t.timestep), t.timestep)
+        if isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0):
+            return self.bounded(output), variance
+        return self.bounded(weighted([(c_x, x), (c_out, output)])), variance
+
+    def output(
+        self, x: Array, timesteps: Array, timestep: int | float | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return what the network says: its prediction, and its variance if it has one.
+
+        Args:
+            x: The network's input.
+            timesteps: What it is told, (B,).
+            timestep: The same as a number, for messages, where it is known.
+
+        Raises:
+            TypeError: The network returns no array of x's library.
+            ValueError: The output is not like x, and has not twice its channels either.
+        """
+        shape = x.shape
+        output = self.model(x, timesteps, **self.model_kwargs)
+        if x.shape != shape:
+            raise ValueError(
+                f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
+                "must not change its input"
+            )
+        if self._check is not None and timestep is not None:
+            self._check(output, timestep)
+        if is_like(output, x):
+            return output, None
+        prediction, variance = split(output, x)
+        where = "" if timestep is None else f" at timestep {timestep}"
+        check_like(f"model output{where}", prediction, x)
+        return prediction, variance
+
+    def bounded(self, x0: Array) -> Array:
+        """Return the x0 prediction as `clip` wants it.
+
+        Raises:
+            TypeError: The function given as `clip` returns no array of x0's library.
+            ValueError: What it returns is not like x0.
+        """
+        if self.clip is None:
+            return x0
+        result = self.clip(x0)
+        check_like("x0 returned by clip", result, x0)
+        return result
+
+    def require_determined(self, columns: Sequence[Any], timestep: int | float, alpha: Any) -> None:
+        """Raise unless the network's output determines x0 at a point.
+
+        Args:
+            columns: c_in, c_x and c_out there.
+            timestep: What the network is told there.
+            alpha: Signal scale there.
+
+        Raises:
+            TypeError: A function of the parameterization returned no number.
+            ValueError: The output does not determine x0: an epsilon prediction where there is no
+                signal.
+        """
+        for name, column in zip(("c_in", "c_x", "c_out"), columns, strict=True):
+            value = to_host(column) if is_array(column) else column
+            if not isinstance(value, int | float | np.number | np.ndarray) or np.ndim(value) > 0:
+                raise TypeError(
+                    f"{name} of the parameterization must return a number, got {described(value)}"
+                )
+            if not np.isfinite(value):
+                prediction = self.prediction if isinstance(self.prediction, str) else "custom"
+                hint = (
+                    ""
+                    if float(to_host(alpha) if is_array(alpha) else alpha)
+                    else (" (zero SNR): use a network that predicts 'v' or 'x0'")
+                )
+                raise ValueError(
+                    f"prediction={prediction!r} does not determine x0 at timestep {timestep}, "
+                    f"where alpha is {alpha:.6g}{hint}"
+                )
+
+    def checked_by(self, check: "OutputCheck") -> "Denoiser":
+        """Return this denoiser with every output of the network shown to `check` first."""
+        watched = copy(self)
+        watched._check = check
+        return watched
+
+    @staticmethod
+    def from_function(
+        function: Callable[..., Array], schedule: Schedule, *inner: "Denoiser"
+    ) -> "Denoiser":
+        """Return any function of x and a point as a denoiser: `function(x, t, *inner)`.
+
+        Args:
+            function: Returns the prediction of x0, like x.
+            schedule: Whose points will be visited.
+            *inner: Denoisers that the function calls, if any; handed to it in every call, to be
+                called as `inner(x, t)`. A learned variance is that of the last one called.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: An inner denoiser is for another schedule.
+
+        Example:
+            >>> import numpy as np
+            >>> from schedalg import DDIM, Denoiser, Schedule, sample
+            >>> s = Schedule.karras(5)
+            >>> shrink = Denoiser.from_function(lambda x, t: x / (1 + t.sigma**2), s)
+            >>> sample(shrink, s, DDIM(), np.full((1, 1), 80.0)).round(2)
+            array([[0.49]])
+        """
+        return _Derived(function, schedule, inner)
+
+
+class _Derived(Denoiser):
+    """A denoiser made from a function of x, a point and other denoisers."""
+
+    def __init__(
+        self, function: Callable[..., Array], schedule: Schedule, inner: tuple[Denoiser, ...]
+    ) -> None:
+        check_callable("function", function)
+        check_schedule(schedule)
+        for denoiser in inner:
+            check_denoiser("inner", denoiser)
+            if denoiser.schedule != schedule:
+                raise ValueError(
+                    f"all must be for one schedule: {denoiser.schedule!r} is not {schedule!r}"
+                )
+        super().__init__(function, schedule, "x0")
+        self.inner = inner
+
+    def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
+        variances: list[Array | None] = [None]
+
+        def recorded(inner: Denoiser) -> Callable[[Array, Point], Array]:
+            def denoise(x: Array, t: Point) -> Array:
+                x0, variance = inner.predict(x, t)
+                variances.append(variance)
+                return x0
+
+            return denoise
+
+        x0 = self.model(x, t, *map(recorded, self.inner))
+        check_like("x0 returned by the denoiser", x0, x)
+        if self._check is not None and not self.inner and t.timestep is not None:
+            self._check(x0, t.timestep)
+        return x0, variances[-1]
+
+    def checked_by(self, check: "OutputCheck") -> Denoiser:
+        inner = tuple(denoiser.checked_by(check) for denoiser in self.inner)
+        watched = _Derived(self.model, self.schedule, inner)
+        watched._check = check
+        return watched
+
+
+#: Is shown a network's output and the timestep, and raises if it does not like them.
+OutputCheck: TypeAlias = Callable[[Array, int | float], None]
+
+
+def _keywords(values: object) -> dict[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise TypeError(f"model_kwargs must be a mapping from names to values, got {values!r}")
+    return dict(values)
+
+
+def check_denoiser(name: str, denoiser: object) -> None:
+    """Raise unless the value is a denoiser.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(denoiser, Denoiser):
+        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")

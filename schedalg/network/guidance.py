@@ -1,0 +1,345 @@
+"""Guidance, inpainting, changes of model: wrappers of a network or a denoiser, for any sampler."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from array_api_compat import device
+
+from schedalg.arrays import (
+    Array,
+    is_array,
+    is_real_floating,
+    namespace,
+    real_dtype,
+    to_host,
+)
+from schedalg.checks import check_callable, check_like, described, number_or_infinity, real_number
+from schedalg.network.denoiser import Denoiser, check_denoiser
+from schedalg.network.model import Model
+from schedalg.network.reading import scale_to
+from schedalg.schedule import Point, Schedule, path
+from schedalg.schedule.timesteps import timestep_batch
+
+#: What classifier guidance shifts: the score, at the level of x; or the mean of DDPM's step.
+Shift: TypeAlias = Literal["score", "mean"]
+
+#: A denoiser as the functions here call it: x and a point -> the prediction of x0.
+_Denoise: TypeAlias = Callable[[Array, Point], Array]
+
+
+class ClassifierFreeGuidance:
+    """A network whose prediction is pushed away from an unconditional one: one call on both.
+
+    out = uncond + scale (cond - uncond): the network is called once, on x twice, with the
+    conditional keywords for the first half of the batch and the others for the second. A negative
+    prompt takes the place of the unconditional keywords. Where the output has twice the channels of
+    x (a learned variance), the second half of them is the conditional one's.
+
+    Args:
+        model: The network, called as `model(x, timesteps, **kwargs)`.
+        scale: 1 is the conditional network, 0 the unconditional, above 1 pushes further.
+        cond: Keywords of the condition. Arrays (B, ...), also in dictionaries and lists, are joined
+            with those of `uncond`; anything else must be the same in both.
+        uncond: The same keywords without the condition, or with what shall not be.
+
+    Raises:
+        TypeError: The network cannot be called, or the scale is no number.
+        ValueError: The two have different keywords.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import ClassifierFreeGuidance
+        >>> guided = ClassifierFreeGuidance(
+        ...     lambda x, t, y: x * 0 + y[:, None], 3.0, {"y": np.ones(2)}, {"y": np.zeros(2)}
+        ... )
+        >>> guided(np.zeros((2, 1)), np.array([7, 7]))
+        array([[3.],
+               [3.]])
+
+    Source: Ho and Salimans, arXiv 2207.12598, equation 6 (with scale = 1 + w).
+    """
+
+    def __init__(
+        self, model: Model, scale: float, cond: Mapping[str, Any], uncond: Mapping[str, Any]
+    ) -> None:
+        check_callable("model", model)
+        for name, values in (("cond", cond), ("uncond", uncond)):
+            if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+                raise TypeError(f"{name} must be a mapping from keywords to values, got {values!r}")
+        if set(cond) != set(uncond):
+            raise ValueError(
+                f"cond and uncond must have the same keywords, got {sorted(cond)} and "
+                f"{sorted(uncond)}"
+            )
+        self.model = model
+        self.scale = real_number("scale", scale)
+        self.cond = dict(cond)
+        self.uncond = dict(uncond)
+
+    def __call__(self, x: Array, timesteps: Array, **kwargs: Any) -> Array:
+        """Return the guided prediction.
+
+        Args:
+            x: (B, ...), the network's input.
+            timesteps: (B,).
+            **kwargs: Other keywords of the network: arrays of B are given to both halves.
+
+        Raises:
+            ValueError: A keyword is one of the condition's; one that is no array differs between
+                the two; an array has not B entries; or the output has not 2 B.
+        """
+        xp, batch = namespace(x), x.shape[0]
+        if twice := sorted(set(kwargs) & set(self.cond)):
+            raise ValueError(
+                f"{twice} are keywords of the condition, given as cond and uncond: they cannot be "
+                "given again"
+            )
+        both = {
+            name: _joined(name, self.cond[name], self.uncond[name], batch) for name in self.cond
+        }
+        both |= {name: _joined(name, value, value, batch) for name, value in kwargs.items()}
+        output = self.model(xp.concat([x, x]), xp.concat([timesteps, timesteps]), **both)
+        if not is_array(output) or output.ndim == 0 or output.shape[0] != 2 * batch:
+            shape = tuple(output.shape) if is_array(output) else type(output).__name__
+            raise ValueError(f"model must return {2 * batch} samples for {2 * batch}, got {shape}")
+        cond, uncond = output[:batch, ...], output[batch:, ...]
+        if x.ndim > 1 and output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:
+            channels = x.shape[1]
+            guided = self._guided(cond[:, :channels, ...], uncond[:, :channels, ...])
+            return xp.concat([guided, cond[:, channels:, ...]], axis=1)
+        return self._guided(cond, uncond)
+
+    def _guided(self, cond: Array, uncond: Array) -> Array:
+        return uncond + self.scale * (cond - uncond)
+
+
+def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
+    """Return a keyword for both halves of the batch."""
+    if is_array(cond) and is_array(uncond) and cond.ndim > 0:
+        for value in (cond, uncond):
+            if value.ndim == 0 or value.shape[0] != batch or value.shape != cond.shape:
+                raise ValueError(
+                    f"{name} must have {batch} entries, one a sample, and one shape; got shapes "
+                    f"{tuple(cond.shape)} and {tuple(uncond.shape)}"
+                )
+        return namespace(cond, uncond).concat([cond, uncond])
+    if cond is uncond and not isinstance(cond, Mapping | list | tuple):
+        return cond
+    if isinstance(cond, Mapping) and isinstance(uncond, Mapping) and set(cond) == set(uncond):
+        return {key: _joined(f"{name}[{key!r}]", cond[key], uncond[key], batch) for key in cond}
+    pairs = isinstance(cond, list | tuple) and isinstance(uncond, list | tuple)
+    if pairs and len(cond) == len(uncond):
+        entries = enumerate(zip(cond, uncond, strict=True))
+        return type(cond)(_joined(f"{name}[{i}]", *pair, batch) for i, pair in entries)
+    try:
+        same = bool(cond == uncond)
+    except (TypeError, ValueError):  # of containers that hold arrays
+        same = False
+    if same:
+        return cond
+    raise ValueError(
+        f"{name} must be an array in both, or the same in both: got {described(cond)} with the "
+        f"condition and {described(uncond)} without"
+    )
+
+
+def classifier_guidance(
+    denoiser: Denoiser,
+    gradient: Callable[..., Array],
+    scale: float = 1.0,
+    shift: Shift = "score",
+    **gradient_kwargs: Any,
+) -> Denoiser:
+    """Return the denoiser with x0 shifted along the gradient of a classifier's log p(y | x).
+
+    By the score: eps - sigma scale gradient, so x0 + (sigma_t²/alpha_t) scale gradient. By the
+    mean: DDPM's mean plus its posterior variance times scale gradient, so x0 + (sigma_s²/alpha_s)
+    scale gradient, with s the point that follows in the schedule; nothing where that is clean.
+
+    Args:
+        denoiser: The network.
+        gradient: Called as `gradient(x, timesteps, **gradient_kwargs)` with x in the scale of the
+            network and a timestep for each sample; returns the gradient with respect to that x.
+        scale: What the gradient is multiplied with.
+        shift: "score", or "mean", for samplers that visit points of the schedule alone and have
+            DDPM's variance "fixed_small".
+        **gradient_kwargs: Handed to the gradient.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: `shift` is unknown; or, when called, there is no signal, and x0 cannot be
+            shifted by the score.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Denoiser, Schedule, classifier_guidance, sample
+        >>> s = Schedule.linear(1000).subsample(steps=5)
+        >>> network = Denoiser(lambda x, timesteps: x, s)
+        >>> towards_1 = lambda x, timesteps: 1 - x
+        >>> guided = classifier_guidance(network, towards_1, scale=0.1)
+        >>> sample(guided, s, DDIM(), np.zeros((1, 2))).round(2)
+        array([[0.22, 0.22]])
+
+    Source: Dhariwal and Nichol, arXiv 2105.05233, algorithms 1 (mean) and 2 (score).
+    """
+    check_denoiser("denoiser", denoiser)
+    check_callable("gradient", gradient)
+    if not isinstance(shift, str) or shift not in get_args(Shift):
+        raise ValueError(f"shift must be 'score' or 'mean'; got {shift!r}")
+    factor = real_number("scale", scale)
+    schedule = denoiser.schedule
+    following = _following(schedule) if shift == "mean" else None
+
+    def guided(x: Array, t: Point, inner: _Denoise) -> Array:
+        if t.timestep is None:
+            raise ValueError("t is clean data: it has no timestep to tell the classifier")
+        x0 = inner(x, t)
+        to_network = scale_to(schedule.network_kind, t.alpha, t.sigma)
+        if following is None:
+            if float(to_host(t.alpha)) == 0:
+                raise ValueError(
+                    f"the score does not shift x0 at timestep {t.timestep}, where alpha is 0: "
+                    "start guidance below it (see `switch`)"
+                )
+            strength = factor * to_network * t.sigma**2 / t.alpha
+        else:
+            # In the variance-preserving scale, where the mean is DDPM's.
+            to_vp = scale_to("vp", t.alpha, t.sigma)
+            strength = factor * following(t) * to_network / to_vp
+        if isinstance(strength, float) and strength == 0:
+            return x0
+        slope = gradient(to_network * x, timestep_batch(x, t.timestep), **gradient_kwargs)
+        check_like("what gradient returns", slope, x)
+        return x0 + strength * slope
+
+    return Denoiser.from_function(guided, schedule, denoiser)
+
+
+def _following(schedule: Schedule) -> Callable[[Point], float]:
+    """Return sigma²/alpha, in the variance-preserving scale, at the point after a given one."""
+    levels = schedule.levels
+    xp = namespace(levels.high)
+    known = to_host(path.log_snr(xp, levels))
+    alpha, sigma = (to_host(scale).tolist() for scale in path.alpha_sigma(xp, levels, "vp"))
+
+    def after(t: Point) -> float:
+        signal, noise = float(to_host(t.alpha)), float(to_host(t.sigma))
+        at = 2 * math.log(signal / noise) if signal > 0 else -math.inf
+        near = known == at
+        if math.isfinite(at):
+            near |= np.abs(known - at) <= 1e-9 * max(1.0, abs(at))
+        if not near.any():
+            raise ValueError(
+                f"shift='mean' needs points of the schedule, and log SNR {at:.6g} (timestep "
+                f"{t.timestep}) is none: use shift='score'"
+            )
+        k = int(np.argmax(near))
+        return float(sigma[k - 1] ** 2 / alpha[k - 1]) if k else 0.0
+
+    return after
+
+
+def switch(
+    inside: Denoiser, outside: Denoiser, sigma_min: float = 0.0, sigma_max: float = math.inf
+) -> Denoiser:
+    """Return a denoiser that is `inside` where sigma_min ≤ sigma/alpha ≤ sigma_max, else `outside`.
+
+    For guidance in an interval of noise levels, with the unguided network outside; and to hand over
+    from one model to another at a noise level, as a base model and a refiner do, with the memory of
+    multistep samplers kept.
+
+    Args:
+        inside: The denoiser in the interval.
+        outside: The denoiser elsewhere, for the same schedule.
+        sigma_min: Lower end of the interval of sigma/alpha.
+        sigma_max: Upper end; may be `inf`.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: The denoisers are for two schedules, or the interval is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Denoiser, Schedule, sample, switch
+        >>> s = Schedule.karras(10)
+        >>> base = Denoiser(lambda x, sigma: 0 * x, s, "x0")
+        >>> refiner = Denoiser(lambda x, sigma: 0 * x + 1, s, "x0")
+        >>> sample(switch(base, refiner, sigma_min=1.0), s, DDIM(), np.ones((1, 2)))
+        array([[1., 1.]])
+
+    Source: Kynkäänniemi et al., arXiv 2404.07724, equation 6 (guidance interval).
+    """
+    for name, denoiser in (("inside", inside), ("outside", outside)):
+        check_denoiser(name, denoiser)
+    low, high = real_number("sigma_min", sigma_min), number_or_infinity("sigma_max", sigma_max)
+    if not 0 <= low < high:
+        raise ValueError(
+            f"sigma_min must be at least 0 and below sigma_max, got {low!r} and {high!r}"
+        )
+
+    def chosen(x: Array, t: Point, inside: _Denoise, outside: _Denoise) -> Array:
+        alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
+        at = sigma / alpha if alpha > 0 else math.inf
+        return (inside if low <= at <= high else outside)(x, t)
+
+    return Denoiser.from_function(chosen, inside.schedule, inside, outside)
+
+
+def inpaint(denoiser: Denoiser, known: Array, mask: Array) -> Denoiser:
+    """Return the denoiser with part of x0 known: mask known + (1 - mask) x0.
+
+    Where the mask is 1, samplers then draw from the posterior of a path that ends in what is known;
+    in between they interpolate. More steps there and back fit the rest better (`RePaint`).
+
+    Args:
+        denoiser: The network.
+        known: Clean data, of a shape that broadcasts to x's; anything where the mask is 0.
+        mask: Of a shape that broadcasts to x's: 1 where x0 is known, 0 where it is not, or between.
+
+    Raises:
+        TypeError: An argument is of the wrong type, or of another library than x when called.
+        ValueError: When called, a shape does not fit x.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Denoiser, Schedule, inpaint, sample
+        >>> s = Schedule.linear(1000).subsample(steps=5)
+        >>> network = Denoiser(lambda x, timesteps: 0 * x, s, "x0")
+        >>> half = inpaint(network, np.array([[0.5, 0.0]]), np.array([[1.0, 0.0]]))
+        >>> sample(half, s, DDIM(), np.ones((1, 2)))
+        array([[0.5, 0. ]])
+
+    Source: Lugmayr et al., arXiv 2201.09865, equation 8, with x0 in place of x.
+    """
+    check_denoiser("denoiser", denoiser)
+    for name, value in (("known", known), ("mask", mask)):
+        if not is_array(value):
+            raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+        if to_host(value).dtype.kind not in "biuf" and not is_real_floating(value):
+            raise TypeError(f"{name} must hold real numbers, got {described(value)}")
+    shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError("mask must be between 0 and 1 everywhere")
+
+    def filled(x: Array, t: Point, inner: _Denoise) -> Array:
+        x0, xp = inner(x, t), namespace(x, known, mask)
+        for name, value in (("known", known), ("mask", mask)):
+            if not _broadcasts(tuple(value.shape), tuple(x.shape)):
+                raise ValueError(
+                    f"{name} must be of a shape that broadcasts to x's, {tuple(x.shape)}; got "
+                    f"{tuple(value.shape)}"
+                )
+        share, given = xp.astype(mask, x.dtype, copy=False), xp.astype(known, x.dtype, copy=False)
+        # Chosen, not only weighted: what is given where nothing is known may be NaN.
+        return share * xp.where(share > 0, given, x0) + (1 - share) * x0
+
+    return Denoiser.from_function(filled, denoiser.schedule, denoiser)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether an array of one shape can be stretched to another."""
+    return len(shape) <= len(to) and all(
+        size in (1, other) for size, other in zip(shape[::-1], to[::-1], strict=False)
+    )

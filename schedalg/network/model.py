@@ -1,0 +1,21 @@
+"""The network itself: how it is called, and the two halves of an output with a learned variance."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from schedalg.arrays import Array, is_array
+
+#: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,), like x in return.
+#: It must not write to x.
+Model: TypeAlias = Callable[..., Array]
+
+
+def split(output: Any, x: Array) -> tuple[Any, Array | None]:
+    """Return a network's prediction, and the variance that follows it in the channels, if any."""
+    if x.ndim < 2 or not is_array(output) or output.ndim != x.ndim:
+        return output, None
+    channels = x.shape[1]
+    doubled = (x.shape[0], 2 * channels, *x.shape[2:])
+    if tuple(output.shape) != doubled or channels == 0:
+        return output, None
+    return output[:, :channels, ...], output[:, channels:, ...]

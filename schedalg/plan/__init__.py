@@ -1,0 +1,1 @@
+"""A sampler compiled for one schedule, as a table of numbers."""

@@ -1,0 +1,128 @@
+"""The columns of a plan: checking them, and writing them down."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from schedalg.arrays import Array, carries_gradient, is_array, namespace, to_host
+from schedalg.checks import as_array, real_number
+from schedalg.plan.steps import beside, column_levels
+from schedalg.schedule import Schedule, path
+
+#: The columns of a plan that hold floats, in the order in which they are shown.
+FLOATS = ("alpha", "sigma", "c_in", "c_x", "c_out", "m_x", "m_d", "a", "b", "c", "log_variance")
+
+
+class Levels(NamedTuple):
+    """The noise levels at which a plan calls the network, one a row, in the scale of the path.
+
+    Attributes:
+        timesteps: What the network is told, (K,), a NumPy array.
+        alpha: Signal scale, (K,).
+        sigma: Noise scale, (K,).
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Levels, Plan, Schedule
+        >>> s = Schedule.karras(3)
+        >>> plan = DDIM().plan(s)
+        >>> told = Levels(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
+        >>> Plan.of(s, a=plan.a, b=plan.b, levels=told).timesteps.round(3)
+        array([ 1.096,  0.231, -1.554])
+    """
+
+    timesteps: np.ndarray
+    alpha: Array
+    sigma: Array
+
+
+def schedule_levels(schedule: Schedule) -> Levels:
+    """Return the points of a schedule, the noisiest first."""
+    levels = column_levels(schedule)
+    xp = namespace(levels.high)
+    alpha, sigma = path.alpha_sigma(xp, levels, schedule.kind)
+    return Levels(schedule.timesteps[::-1], xp.flip(alpha[1:]), xp.flip(sigma[1:]))
+
+
+def checked_column(name: str, values: Any, high: Array) -> Array:
+    """Return numbers as an array of float64, or like those that a gradient flows through.
+
+    Raises:
+        TypeError: They are no real numbers, or carry a gradient where the schedule does not.
+    """
+    array = as_array(name, values)
+    if not carries_gradient(high):
+        if carries_gradient(array):
+            raise TypeError(f"{name} carries a gradient, and the schedule does not")
+        host = to_host(array)
+        if host.dtype.kind not in "iuf" and host.size:
+            raise TypeError(f"{name} must hold real numbers, got dtype {host.dtype}")
+        return np.array(host, dtype=np.float64)
+    if isinstance(array, np.ndarray):
+        return beside(high, array)
+    return namespace(high, array).astype(array, high.dtype, copy=False)
+
+
+def checked_start(start: Any) -> tuple[Any, Any]:
+    """Return (scale, noise) as floats, or as arrays that a gradient flows through.
+
+    Raises:
+        TypeError: They are no two numbers.
+        ValueError: One is not finite.
+    """
+    if not isinstance(start, tuple):
+        raise TypeError(f"start must be a tuple (scale, noise), got {start!r}")
+    if len(start) != 2:
+        raise ValueError(f"start must be two numbers, (scale, noise); got {start!r}")
+    scale, noise = (
+        value if is_array(value) and carries_gradient(value) else real_number(f"start[{i}]", value)
+        for i, value in enumerate(start)
+    )
+    return scale, noise
+
+
+def host_start(start: tuple[Any, Any]) -> tuple[float, float]:
+    """Return (scale, noise) without their gradient."""
+    scale, noise = (float(to_host(value)) if is_array(value) else value for value in start)
+    return scale, noise
+
+
+def require_finite(name: str, host: np.ndarray) -> None:
+    """Raise unless all numbers are finite.
+
+    Raises:
+        ValueError: One is not.
+    """
+    if not np.isfinite(host).all():
+        row = int(np.argwhere(~np.isfinite(host))[0, 0])
+        raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
+
+
+def check_rows(
+    rows: int, step: np.ndarray, alpha: Array, sigma: Array, columns: dict[str, Array]
+) -> None:
+    """Raise unless the columns make a table of that many rows.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if step.shape != (rows,) or (np.diff(step) < 0).any() or (rows and step[0] < 0):
+        raise ValueError(f"step must be {rows} rising integers, one a row; got {step.tolist()}")
+    for name, column in {"alpha": alpha, "sigma": sigma, **columns}.items():
+        if column is None:
+            continue
+        expected = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}.get(name, f"({rows},)")
+        shape = tuple(column.shape)
+        wide = {"b": 2, "log_variance": 2}.get(name, 1)
+        fits = len(shape) == wide and shape[0] == rows
+        fits = fits and (name != "b" or shape[1] > 0) and (name != "log_variance" or shape[1] == 2)
+        if not fits:
+            raise ValueError(f"{name} must have shape {expected}, a row a call; got {shape}")
+        require_finite(name, to_host(column))
+    reach = to_host(columns["b"])
+    early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
+    if early.any():
+        row = int(np.argwhere(early)[0, 0])
+        raise ValueError(
+            f"b[{row}] is {reach[row].tolist()}: row {row} has {row} rows before it to remember"
+        )

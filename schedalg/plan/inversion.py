@@ -1,0 +1,84 @@
+"""A plan walked the other way: from an image to the noise that it comes from."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedalg.arrays import Array, namespace, to_host
+from schedalg.parameterization import PARAMETERIZATIONS, Prediction
+from schedalg.plan.columns import Levels, host_start
+from schedalg.plan.steps import beside
+
+if TYPE_CHECKING:
+    from schedalg.plan.plan import Plan
+
+
+def reversed_plan(plan: "Plan") -> "Plan":
+    """Return the table walked the other way: from the schedule's origin to its noisiest point.
+
+    x_s = a x_t + b d becomes x_t = (x_s - b d) / a, with the network called at s, where x now
+    is. Clean data count as alpha times themselves at the least noisy point, since no network
+    can be called where there is no noise. So `DDIM().plan(s).reversed().run(model, image)` is
+    the inversion of DDIM: the noise from which sampling returns to the image.
+
+    Raises:
+        ValueError: The plan adds noise, remembers earlier predictions or has several stages; or
+            it is for a `Parameterization` without a name.
+
+    Example:
+        >>> from schedalg import DDIM, Schedule
+        >>> plan = DDIM().plan(Schedule.linear(1000).subsample(steps=5))
+        >>> plan.timesteps, plan.reversed().timesteps
+        (array([800, 600, 400, 200,   0]), array([  0, 200, 400, 600]))
+
+    Source: Song et al., arXiv 2010.02502, section 4.3; Dhariwal and Nichol, arXiv 2105.05233,
+    appendix F.
+    """
+    host_c, host_a = to_host(plan.c), to_host(plan.a)
+    plain = plan.b.shape[1] == 1 and (np.diff(plan.step) == 1).all()
+    plain &= (to_host(plan.m_x) == 0).all() and (to_host(plan.m_d) == 1).all()
+    if not plain or host_c.any() or host_start(plan.start)[1] or plan.log_variance is not None:
+        raise ValueError(
+            "only a plan without noise, memory and stages can be walked the other way, such as "
+            "those of DDIM() and Euler()"
+        )
+    xp, origin, rows = namespace(plan.alpha), plan.schedule.origin, len(plan)
+    clean = rows > 0 and host_a[-1] == 0
+    if rows and not clean and origin.timestep is None:
+        raise ValueError("the schedule's origin has no timestep at which to call the network")
+
+    def turned(values: Array, first: Any) -> Array:
+        """Return the column at the points that the rows arrive at, the origin first."""
+        first = beside(plan.alpha, [] if clean or not rows else [first])
+        return xp.concat([first, xp.flip(values[1:])])
+
+    prediction = _prediction(plan)
+    a = xp.flip(plan.a[: rows - clean])
+    b = xp.flip(plan.b[: rows - clean, :], axis=0)
+    told = [] if clean or not rows else [origin.timestep]
+    return (
+        type(plan)
+        .of(
+            plan.schedule,
+            a=1 / a,
+            b=-b / xp.reshape(a, (-1, 1)),
+            levels=Levels(
+                np.array([*told, *plan.timesteps[:0:-1].tolist()]),
+                turned(plan.alpha, origin.alpha),
+                turned(plan.sigma, origin.sigma),
+            ),
+            start=(plan.alpha[-1] if clean else 1.0, 0.0),
+        )
+        .for_prediction(prediction)
+    )
+
+
+def _prediction(plan: "Plan") -> Prediction:
+    """Return the name of what the network's output means, as the columns say."""
+    for name in PARAMETERIZATIONS:
+        if plan.for_prediction(name) == plan:
+            return name
+    raise ValueError(
+        "the columns are those of a Parameterization without a name: walk the plan the other "
+        "way first, and then call for_prediction"
+    )

@@ -1,0 +1,195 @@
+"""The steps of a schedule as columns, in the order in which a sampler takes them.
+
+What a solver's formulas are made of: the scales at both ends of every step, and how far apart these
+lie, without the cancellation that differences of rounded scales would have.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from array_api_compat import device
+
+from schedalg.arrays import Array, Namespace, carries_gradient, namespace, to_host
+from schedalg.schedule import Schedule, check_schedule, double_double, path
+from schedalg.schedule.double_double import Twofold
+
+if TYPE_CHECKING:
+    from schedalg.schedule import Point
+
+
+class Steps(NamedTuple):
+    """Every step of a schedule, from the noisiest point to the origin: columns of N numbers.
+
+    float64 NumPy arrays; where a gradient flows through the schedule, arrays of its own library.
+    With lambda = log(alpha/sigma), half the log-SNR, a step from t to s has h = lambda_s - lambda_t
+    > 0. It is infinite where the step leaves pure noise (zero terminal SNR) or arrives at clean
+    data, and there `decay` is 0 and `rise` is 1.
+
+    Attributes:
+        xp: The arrays' namespace.
+        alpha_t: Signal scale where the step starts.
+        sigma_t: Noise scale where it starts.
+        alpha_s: Signal scale where it arrives.
+        sigma_s: Noise scale where it arrives.
+        h: lambda_s - lambda_t, `inf` at the ends named above.
+        decay: e^-h = sqrt(SNR_t / SNR_s).
+        rise: 1 - e^-h, exact for short steps.
+        finite: Whether h is finite, a NumPy array.
+
+    Example:
+        >>> from schedalg import Schedule, Steps
+        >>> steps = Steps.of(Schedule.linear(1000).subsample(steps=3))
+        >>> steps.h.round(2), steps.finite
+        (array([1.87, 4.99,  inf]), array([ True,  True, False]))
+    """
+
+    xp: Namespace
+    alpha_t: Array
+    sigma_t: Array
+    alpha_s: Array
+    sigma_s: Array
+    h: Array
+    decay: Array
+    rise: Array
+    finite: np.ndarray
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> "Steps":
+        """Return the steps of a schedule as columns, noisiest first.
+
+        Args:
+            schedule: The path to walk.
+
+        Raises:
+            TypeError: `schedule` is none.
+            ValueError: A point's alpha is below the smallest float: no step can arrive there.
+
+        Example:
+            >>> from schedalg import Schedule, Steps
+            >>> Steps.of(Schedule.from_sigmas([1.0, 4.0])).decay
+            array([0.25, 0.  ])
+        """
+        check_schedule(schedule)
+        levels = column_levels(schedule)
+        xp = namespace(levels.high)
+        alpha, sigma = (xp.flip(scale) for scale in path.alpha_sigma(xp, levels, schedule.kind))
+        n = len(schedule)
+        signal = to_host(alpha) > 0
+        check_arrivals(schedule, signal[::-1])
+        finite = np.ones(n, dtype=bool)
+        if n:
+            finite[0] = signal[0]
+            finite[-1] &= float(to_host(levels.high)[0]) != 0
+        from_noise = int(n > 0 and not signal[0])
+        to_clean = n - int(finite.sum()) - from_noise
+        # Between the levels that are neither clean nor pure noise, and so no infinity is formed.
+        inner = double_double.take(
+            levels, slice(to_clean if finite.any() else n, n + 1 - from_noise)
+        )
+        t, s = path.inner(inner), path.before(inner)
+        decay = path.snr_root(xp, t, s)
+        rise = path.snr_drop(xp, t, s) / (1 + decay)
+        h = (
+            -path.log_snr_change(
+                xp, double_double.concat(xp, double_double.take(inner, slice(1)), inner)
+            )
+            / 2
+        )
+
+        def ended(values: Array, end: float) -> Array:
+            before, after = beside(values, [end] * from_noise), beside(values, [end] * to_clean)
+            return xp.concat([before, xp.flip(values), after])
+
+        return cls(
+            xp=xp,
+            alpha_t=alpha[:-1],
+            sigma_t=sigma[:-1],
+            alpha_s=alpha[1:],
+            sigma_s=sigma[1:],
+            h=ended(h, np.inf),
+            decay=ended(decay, 0.0),
+            rise=ended(rise, 1.0),
+            finite=finite,
+        )
+
+    @property
+    def finite_h(self) -> Array:
+        """H with 1 in place of infinity, for formulas whose result is not used there."""
+        return self.where(self.finite, self.h, 1.0)
+
+    def array(self, values: Any) -> Array:
+        """Return host numbers as an array beside the columns."""
+        return beside(self.h, values)
+
+    def gather(self, values: Array, index: np.ndarray) -> Array:
+        """Return the entries, or the rows of a table, at host indices."""
+        if isinstance(values, np.ndarray):
+            return values[index]
+        return self.xp.take(values, self.xp.asarray(index, device=device(self.h)), axis=0)
+
+    def root(self, values: Array) -> Array:
+        """Return square roots, with 0 and not infinity as the derivative at 0."""
+        positive = to_host(values) > 0
+        return self.where(positive, self.where(positive, values, 1.0) ** 0.5, 0.0)
+
+    def where(self, chosen: np.ndarray, values: Array, others: Any) -> Array:
+        """Return `values` in the steps that a host mask chooses, and `others` elsewhere."""
+        mask = self.xp.asarray(chosen, device=device(self.h))
+        return self.xp.where(mask[:, None] if values.ndim > 1 else mask, values, others)
+
+
+def beside(column: Array, values: Any) -> Array:
+    """Return host numbers as an array of a column's library, in its dtype, on its device."""
+    xp = namespace(column)
+    return xp.asarray(np.asarray(values), dtype=column.dtype, device=device(column))
+
+
+def column_levels(schedule: Schedule) -> Twofold:
+    """Return the levels that tables are made of: the schedule's own where a gradient flows."""
+    if carries_gradient(schedule.levels.high):
+        return schedule.levels
+    high, low = (to_host(part).astype(np.float64, copy=False) for part in schedule.levels)
+    return Twofold(high, low)
+
+
+def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:
+    """Return 1 - SNR_t/SNR_s and sqrt(SNR_t/SNR_s) of one step, in (0, 1] and [0, 1).
+
+    Both are exact to a few ulp however short the step, and the same in every scale.
+
+    Args:
+        t: The point that the step leaves.
+        s: The point that it reaches, not clean.
+    """
+    if t.level is None or s.level is None:
+        root = (t.alpha / s.alpha) * (s.sigma / t.sigma)
+        return max((1 - root) * (1 + root), 0.0), root
+    if isinstance(t.level.high, float):
+        drop = float(path.snr_drop(np, t.level, s.level))
+        return drop, float(path.snr_root(np, t.level, s.level))
+    xp, dtype = namespace(t.level.high), t.alpha.dtype
+    return (
+        xp.astype(path.snr_drop(xp, t.level, s.level), dtype),
+        xp.astype(path.snr_root(xp, t.level, s.level), dtype),
+    )
+
+
+def check_arrivals(schedule: Schedule, signal: Sequence[bool] | np.ndarray) -> None:
+    """Raise where a step would arrive at a point that float64 cannot tell from pure noise.
+
+    Args:
+        schedule: The path to walk.
+        signal: Whether alpha is above 0 at the origin and at each point.
+
+    Raises:
+        ValueError: It is not, before the last point.
+    """
+    if all(signal[:-1]):
+        return
+    k = list(signal).index(False) - 1
+    where = f"point {k} (timestep {schedule.timesteps[k]})" if k >= 0 else "the origin"
+    raise ValueError(
+        f"{where} has an alpha below the smallest float: no step can arrive there; start from "
+        f"schedule[:{max(k, 0)}]"
+    )

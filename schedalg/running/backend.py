@@ -1,0 +1,226 @@
+"""What runs plans on an array library: the contract, and how the one for an array is found.
+
+A package offers a backend by an entry point of the group `schedalg.backends`, named like the
+library that it serves (the first part of its arrays' module: "torch", "cupy"). The entry point is
+an object with the members of `Backend`. Arrays of a library that nobody serves are run by plain
+array-API operations.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from schedalg.arrays import Array
+from schedalg.running.reference import ReferenceBackend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from schedalg.running.rows import Rows
+
+GROUP = "schedalg.backends"
+
+
+class Update(Protocol):
+    """Takes x through the rows of one run, in their order. It owns what it writes to."""
+
+    def input(self, k: int, x: Array, /) -> Array:
+        """Return the network's input in row k: c_in x."""
+        ...
+
+    def __call__(
+        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None, /
+    ) -> Array:
+        """Return x after row k.
+
+        Args:
+            k: The row.
+            x: x before it: what was given to begin with, or what this returned last.
+            output: The network's output, or an x0 prediction, as the rows want it; like x. It may
+                share memory with x or with the input.
+            variance: Where the row has `log_variance`: what is between its bounds, like x.
+            noise: Where the row has noise, and the run no keys: standard normal, like x.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """Runs plans on the arrays of one library: three operations, and two questions.
+
+    A backend does nothing but the arithmetic: the same rows on the same noise give the same x on
+    every library, up to rounding (`schedalg.testing.check_backend`).
+    """
+
+    def unavailable(self) -> str | None:
+        """Return why the backend cannot run on this machine; None if it can."""
+        ...
+
+    def check(self, x: Array, /) -> None:
+        """Raise unless x can be run.
+
+        Raises:
+            TypeError: Not in this dtype.
+            ValueError: Not on this device.
+        """
+        ...
+
+    def timesteps(self, values: np.ndarray, x: Array, /) -> Sequence[Array]:
+        """Return what the network is told in each row, on x's device: (B,) each.
+
+        Args:
+            values: A timestep a row: int64, or float64.
+            x: (B, ...); see `labels.timestep_dtype` for the dtype.
+        """
+        ...
+
+    def normal(self, x: Array, keys: np.ndarray, row: int, /) -> Array:
+        """Return the noise that `philox` defines for a row, like x.
+
+        Args:
+            x: (B, ...).
+            keys: (B, 2), uint64.
+            row: The row, from 0, or `philox.BEFORE`.
+        """
+        ...
+
+    def update(self, rows: "Rows", x: Array, keys: np.ndarray | None, /, *, reuse: bool) -> Update:
+        """Return what takes x through the rows.
+
+        Args:
+            rows: The rows.
+            x: (B, ...), what they start from; not to be written to.
+            keys: (B, 2), uint64: make the noise from these. None: it will be given.
+            reuse: Whether arrays that were returned may be written to in later rows. Otherwise the
+                user keeps them.
+        """
+        ...
+
+
+#: The network in a captured step: its input and what it is told → its output, and its variance.
+Network: TypeAlias = Callable[[Array, Array], tuple[Array, Array | None]]
+
+
+@runtime_checkable
+class Replaying(Protocol):
+    """A backend that can capture a step, the network included, and replay it for every row."""
+
+    def replay(
+        self,
+        rows: "Rows",
+        values: np.ndarray,
+        x: Array,
+        keys: np.ndarray | None,
+        network: Network,
+        /,
+    ) -> Array:
+        """Return x after the last row.
+
+        Args:
+            rows: The rows.
+            values: The timestep of each.
+            x: (B, ...), what they start from.
+            keys: The keys of the noise; None if no row has any.
+            network: The network, called as often as capturing needs.
+
+        Raises:
+            ValueError: Nothing can be captured where x is.
+        """
+        ...
+
+
+class BackendStatus(NamedTuple):
+    """A backend that is installed.
+
+    Attributes:
+        name: The library that it serves; "array-api" for the one that serves all others.
+        version: Of the package that brings it.
+        available: Whether it can run on this machine.
+        reason: Why not; empty if it can.
+
+    Example:
+        >>> from schedalg import BackendStatus
+        >>> BackendStatus("cupy", "0.1.0", False, "no CUDA driver").available
+        False
+    """
+
+    name: str
+    version: str
+    available: bool
+    reason: str
+
+
+def backends() -> tuple[BackendStatus, ...]:
+    """Return all backends that are installed, the core's own first.
+
+    Those of other libraries are imported to see whether they can run. One that cannot is reported
+    with the reason, and does not keep the others from running.
+
+    Example:
+        >>> from schedalg import backends
+        >>> core = backends()[0]
+        >>> core.name, core.available
+        ('array-api', True)
+    """
+    from importlib.metadata import version
+
+    found = [BackendStatus("array-api", version("schedalg"), True, "")]
+    for name, entry in sorted(_entries().items()):
+        try:
+            reason = _loaded(name).unavailable()
+        except Exception as error:
+            reason = f"it could not be loaded: {type(error).__name__}: {error}"
+        brought = entry.dist.version if entry.dist is not None else "unknown"
+        found.append(BackendStatus(name, brought, reason is None, reason or ""))
+    return tuple(found)
+
+
+def backend_for(x: Array) -> Backend:
+    """Return the backend that runs x.
+
+    Raises:
+        RuntimeError: There is one for its library, which cannot be loaded or cannot run.
+        TypeError: It does not run x's dtype.
+        ValueError: It does not run on x's device.
+    """
+    if isinstance(x, np.ndarray):
+        return _REFERENCE
+    kind: Any = type(x)
+    backend = _serving(kind)
+    backend.check(x)
+    return backend
+
+
+@cache
+def _serving(kind: type[Any]) -> Backend:
+    """Return the backend for a type of array, or one of the types that it derives from."""
+    entries = _entries()
+    for base in kind.__mro__:
+        name = base.__module__.partition(".")[0]
+        if name in entries:
+            try:
+                backend = _loaded(name)
+                reason = backend.unavailable()
+            except Exception as error:
+                raise RuntimeError(f"the backend for {name} cannot be loaded: {error}") from error
+            if reason is not None:
+                raise RuntimeError(f"the backend for {name} cannot run here: {reason}")
+            return backend
+    return _REFERENCE
+
+
+@cache
+def _entries() -> dict[str, "EntryPoint"]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+@cache
+def _loaded(name: str) -> Backend:
+    backend: Backend = _entries()[name].load()
+    return backend
+
+
+_REFERENCE = ReferenceBackend()

@@ -1,0 +1,197 @@
+"""Where the random numbers of a sample come from."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+from schedalg.arrays import Array, is_array, is_half, namespace, to_host
+from schedalg.checks import check_like, described, integer, is_like
+from schedalg.running import philox
+
+if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
+    from numpy.random import Generator
+
+    from schedalg.samplers.protocols import Noise
+
+#: A seed, a seed for each sample, a generator of NumPy, torch or JAX, a function of x, or None for
+#: a fresh seed.
+NoiseSource: TypeAlias = (
+    "int | Sequence[int] | np.ndarray | Generator | Callable[[Array], Array] | Any | None"
+)
+
+#: So many elements are made together, of one sample or of several, for the cache's sake.
+_TOGETHER = 2**15
+
+
+def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
+    """Return a key for each sample, (B, 2), or a function of x that draws noise like it.
+
+    Args:
+        x: The sample that noise will be added to.
+        source: A seed, or a sequence of seeds, one a sample: integers from 0 to 2^128 - 1, each the
+            two words of a key. With one seed, sample i has the key of seed + i 2^64. What is drawn
+            for element j of a sample in row k depends on its key, k and j alone (see `philox`).
+            A NumPy generator: drawn in float64 and rounded to x's type. A `torch.Generator` or a
+            JAX key, for x of that library: drawn there. A function of x: called as it is. None: a
+            seed that nobody knows.
+
+    Raises:
+        TypeError: The source is none of these.
+        ValueError: A seed is out of range, or there is not one a sample; or, when called, a
+            function returns something unlike x.
+    """
+    if isinstance(source, bool | np.bool_):
+        raise TypeError(f"noise must be a seed, a generator or a function, got {source!r}")
+    if callable(source):
+        return _checked(source)
+    if source is None:
+        source = secrets.randbits(128)
+    if array_api_compat.is_jax_array(x) and _is_jax_key(source):
+        return _jax_normal(source)
+    if isinstance(source, int | np.integer) or _is_one_integer(source):
+        first = _seed("noise", source)
+        return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
+    if isinstance(source, np.random.Generator):
+        return _numpy_normal(source)
+    if array_api_compat.is_torch_array(x) and type(source).__name__ == "Generator":
+        return _torch_normal(source)
+    seeds = _listed(source)
+    if seeds is not None:
+        if len(seeds) != x.shape[0]:
+            raise ValueError(f"noise holds {len(seeds)} seeds for {x.shape[0]} samples of x")
+        return _keys([_seed(f"noise[{i}]", seed) for i, seed in enumerate(seeds)])
+    raise TypeError(
+        "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, or a "
+        f"function of x; got {described(source)}"
+    )
+
+
+def drawing(x: Array, source: NoiseSource) -> "Noise":
+    """Return a function of x that draws new noise like x in each call.
+
+    That of seeds takes the rows 0, 1, … in turn.
+
+    Raises:
+        TypeError: As `noise_for`.
+        ValueError: As `noise_for`.
+    """
+    keys = noise_for(x, source)
+    if not isinstance(keys, np.ndarray):
+        return keys
+    row = -1
+
+    def draw(x: Array) -> Array:
+        nonlocal row
+        row += 1
+        return keyed_normal(x, keys, row)
+
+    return draw
+
+
+def keyed_normal(x: Array, keys: np.ndarray, row: int, *, rounded: bool = True) -> Array:
+    """Return the noise of a row, like x, made by NumPy.
+
+    Args:
+        x: (B, ...), an array of any library.
+        keys: (B, 2), uint64.
+        row: The row of a plan, or `philox.BEFORE`.
+        rounded: Whether that for half precision is in it, and not in float32.
+    """
+    shape = tuple(x.shape)
+    if len(keys) != shape[0]:
+        raise ValueError(f"noise has {len(keys)} seeds, and is drawn for {shape[0]} samples")
+    count = int(np.prod(shape[1:]))
+    # Half precision by way of single, in every library.
+    single = is_half(x) or str(x.dtype).endswith("float32")
+    draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
+    together = max(1, _TOGETHER // max(count, 1))
+    for first in range(0, shape[0], together):
+        samples = slice(first, first + together)
+        for start in range(0, count, _TOGETHER):
+            size = min(_TOGETHER, count - start)
+            part = philox.normal(keys[samples], row, size, start=start, single=single)
+            draw[samples, start : start + size] = part
+    draw = draw.reshape(shape)
+    xp = namespace(x)
+    dtype = xp.float32 if is_half(x) and not rounded else x.dtype
+    if isinstance(x, np.ndarray):
+        return draw.astype(dtype, copy=False)
+    return xp.asarray(draw, dtype=dtype, device=array_api_compat.device(x))
+
+
+def _is_jax_key(source: Any) -> bool:
+    """Whether the source is a key of JAX: a typed one, or two words of 32 bits as they were."""
+    if not array_api_compat.is_jax_array(source):
+        return False
+    dtype = str(source.dtype)
+    return dtype.startswith("key<") or (source.shape == (2,) and dtype == "uint32")
+
+
+def _is_one_integer(source: Any) -> bool:
+    """Whether the source is a 0-d array of an integer."""
+    return is_array(source) and source.ndim == 0 and to_host(source).dtype.kind in "iu"
+
+
+def _listed(source: Any) -> Sequence[Any] | None:
+    """Return seeds that were given one by one; None if that is not what the source is."""
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes | bytearray):
+        return source
+    if is_array(source) and source.ndim == 1:
+        host = to_host(source)
+        if host.dtype.kind in "iu" or host.size == 0:
+            return host.tolist()  # type: ignore[no-any-return]
+    return None
+
+
+def _seed(name: str, value: object) -> int:
+    seed = integer(name, value)
+    if not 0 <= seed < 2**128:
+        raise ValueError(f"{name}: a seed must be at least 0 and less than 2**128, got {seed}")
+    return seed
+
+
+def _keys(seeds: Sequence[int]) -> np.ndarray:
+    words = [(seed % 2**64, seed >> 64) for seed in seeds]
+    return np.array(words, dtype=np.uint64).reshape(len(seeds), 2)
+
+
+def _numpy_normal(generator: "Generator") -> "Noise":
+    def normal(x: Array) -> Array:
+        draw = generator.standard_normal(tuple(x.shape))
+        if isinstance(x, np.ndarray):
+            return draw.astype(x.dtype)
+        device = array_api_compat.device(x)
+        return namespace(x).asarray(draw, dtype=x.dtype, device=device)
+
+    return normal
+
+
+def _torch_normal(generator: Any) -> "Noise":
+    def normal(x: Array) -> Array:
+        return namespace(x).randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+    return normal
+
+
+def _jax_normal(key: Any) -> "Noise":
+    import jax
+
+    def normal(x: Array) -> Array:
+        nonlocal key
+        key, subkey = jax.random.split(key)
+        return jax.random.normal(subkey, x.shape, x.dtype)
+
+    return normal
+
+
+def _checked(function: Callable[[Array], Array]) -> "Noise":
+    def normal(x: Array) -> Array:
+        draw = function(x)
+        if not is_like(draw, x):
+            check_like("what noise returns", draw, x)
+        return draw
+
+    return normal

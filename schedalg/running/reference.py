@@ -1,0 +1,186 @@
+"""The core's own backend: NumPy in place, block by block; other libraries by plain operations."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import Array, given, namespace, weighted, widened
+from schedalg.running.noise import keyed_normal
+from schedalg.running.rows import Row, Rows
+from schedalg.schedule.timesteps import timestep_batch
+
+#: Elements that NumPy updates at a time, so that what is between two operations stays in the cache.
+BLOCK = 2**15
+
+
+class ReferenceBackend:
+    """Serves arrays of every library that follows the array-API standard."""
+
+    def unavailable(self) -> str | None:
+        """Return None: NumPy is always there."""
+        return None
+
+    def check(self, x: Array) -> None:
+        """Take x of any library, device and real floating dtype."""
+
+    def timesteps(self, values: np.ndarray, x: Array) -> Sequence[Array]:
+        """Return what the network is told in each row, (B,) each, beside x."""
+        return [timestep_batch(x, value) for value in values.tolist()]
+
+    def normal(self, x: Array, keys: np.ndarray, row: int) -> Array:
+        """Return the noise of a row, like x; see `philox`."""
+        return keyed_normal(x, keys, row)
+
+    def update(
+        self, rows: Rows, x: Array, keys: np.ndarray | None, *, reuse: bool
+    ) -> "Functional | InPlace":
+        """Return what takes x through the rows."""
+        if type(x) in (np.ndarray, np.memmap) and rows.numbers:
+            return InPlace(rows, x, keys, reuse=reuse)
+        return Functional(rows, keys)
+
+
+class Functional:
+    """Updates x by operations that return new arrays, for gradients and tracers to follow.
+
+    Args:
+        rows: The rows to run.
+        keys: The keys of noise that is made here, or None.
+        memories: Those of the rows before, the newest last, if it takes over in the middle.
+    """
+
+    def __init__(
+        self, rows: Rows, keys: np.ndarray | None, memories: Iterable[Array | None] = ()
+    ) -> None:
+        self.rows = rows
+        self.keys = keys
+        self.memories = list(memories)
+
+    def input(self, k: int, x: Array) -> Array:
+        """Return the network's input in row k."""
+        c_in = self.rows.rows[k].c_in
+        return x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
+
+    def __call__(
+        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None
+    ) -> Array:
+        """Return x after row k."""
+        row, clip = self.rows.rows[k], self.rows.clip
+        if row.read is not None and clip is not None:
+            output = weighted(zip(row.read, (x, output), strict=True), rounded=False)
+            output = namespace(x).clip(output, *clip)
+        terms = [(row.x, x), (row.d, output)]
+        terms += [(weight, self.memories[-back]) for weight, back in row.memories]
+        if given(row.noise):
+            if self.keys is not None:
+                noise = keyed_normal(x, self.keys, k, rounded=False)
+            terms.append((deviation(row, variance), noise))
+        after = weighted(terms)
+        if self.rows.depth:
+            memory = None
+            if row.memory is not None:
+                memory = weighted(zip(row.memory, (x, output), strict=True))
+            self.memories = [*self.memories, memory][-self.rows.depth :]
+        return after
+
+
+class InPlace:
+    """Updates NumPy arrays in two buffers that it owns, a block at a time.
+
+    Args:
+        rows: The rows to run; all numbers.
+        x: What they will start from, which is not written to.
+        keys: The keys of noise that is made here, or None.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new array.
+    """
+
+    def __init__(self, rows: Rows, x: np.ndarray, keys: np.ndarray | None, *, reuse: bool) -> None:
+        self.rows = rows
+        self.keys = keys
+        self.reuse = reuse
+        self.wide = np.promote_types(x.dtype, np.float32)
+        self.ring = [np.empty(x.size, x.dtype) for _ in range(rows.depth)]
+        self.own: list[np.ndarray] = []
+        block = min(BLOCK, x.size)
+        self.sum, self.product, self.x0 = (np.empty(block, self.wide) for _ in range(3))
+
+    def input(self, k: int, x: np.ndarray) -> np.ndarray:
+        """Return the network's input in row k."""
+        c_in = self.rows.rows[k].c_in
+        if c_in == 1:
+            return x
+        seen = self._apart_from(x)
+        np.multiply(x, c_in, out=seen, dtype=self.wide, casting="same_kind")
+        return seen
+
+    def __call__(
+        self,
+        k: int,
+        x: np.ndarray,
+        output: np.ndarray,
+        variance: np.ndarray | None,
+        noise: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return x after row k."""
+        row, clip = self.rows.rows[k], self.rows.clip
+        after = self._apart_from(x, output)
+        from_x, to, d = (np.asarray(array).reshape(-1) for array in (x, after, output))
+        terms = [(weight, self.ring[(k - back) % self.rows.depth]) for weight, back in row.memories]
+        if row.noise:
+            if self.keys is not None:
+                noise = keyed_normal(x, self.keys, k, rounded=False)
+            scale = deviation(row, variance)
+            if isinstance(scale, np.ndarray):
+                noise, scale = weighted([(scale, noise)], rounded=False), 1.0
+            terms.append((scale, np.asarray(noise).reshape(-1)))
+        slot = self.ring[k % self.rows.depth] if row.memory is not None else None
+        for start in range(0, x.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            pair = from_x[part], d[part]
+            if row.read is not None and clip is not None:
+                x0 = self.x0[: pair[0].size]
+                self._combine(x0, zip(row.read, pair, strict=True))
+                pair = pair[0], np.clip(x0, *clip, out=x0)
+            now = [(row.x, pair[0]), (row.d, pair[1])]
+            self._combine(to[part], [*now, *((weight, old[part]) for weight, old in terms)])
+            if slot is not None and row.memory is not None:
+                self._combine(slot[part], zip(row.memory, pair, strict=True))
+        return after
+
+    def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        """Return an array to write to, which neither x nor the others lie in."""
+        for mine in self.own:
+            if mine is not x and not any(np.may_share_memory(mine, other) for other in others):
+                return mine
+        new = np.empty(x.shape, x.dtype)
+        if self.reuse and len(self.own) < 2:
+            self.own.append(new)
+        return new
+
+    def _combine(self, to: np.ndarray, terms: Iterable[tuple[float, np.ndarray]]) -> None:
+        """Write Σ weight values to a block: in the wide type inside, rounded once."""
+        total = to if to.dtype == self.wide else self.sum[: to.size]
+        empty = True
+        for weight, values in terms:
+            if weight == 0:
+                continue
+            if empty:
+                np.multiply(values, weight, out=total, dtype=self.wide)
+                empty = False
+            else:
+                product = self.product[: to.size]
+                total += np.multiply(values, weight, out=product, dtype=self.wide)
+        if empty:
+            total[:] = 0.0
+        if total is not to:
+            to[:] = total
+
+
+def deviation(row: Row, variance: Array | None) -> Any:
+    """Return the coefficient of a row's noise: a number, or where it is learned an array."""
+    if row.log_variance is None:
+        return row.noise
+    middle, half = row.log_variance
+    xp = namespace(variance)
+    return row.noise * xp.exp((middle + half * widened(variance)) / 2)

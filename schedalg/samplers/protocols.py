@@ -1,0 +1,73 @@
+"""The contract between samplers and what drives them: four protocols, and nothing else."""
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from schedalg.arrays import Array
+
+if TYPE_CHECKING:
+    from schedalg.plan.plan import Plan
+    from schedalg.schedule import Point, Schedule
+
+State = TypeVar("State")
+
+
+class Denoise(Protocol):
+    """The network, as a sampler sees it."""
+
+    def __call__(self, x: Array, t: "Point", /) -> Array:
+        """Return the prediction of x0, given x at the noise level of point t."""
+        ...
+
+
+class Noise(Protocol):
+    """A source of noise."""
+
+    def __call__(self, x: Array, /) -> Array:
+        """Return a new standard normal draw of x's shape, dtype and library."""
+        ...
+
+
+class Sampler(Protocol[State]):
+    """A way of walking a schedule. Any class with these two methods is one; none is a base class.
+
+    A sampler keeps nothing on itself from step to step, so that one object serves any number of
+    runs and threads at a time.
+    """
+
+    def init(self, x: Array, schedule: "Schedule") -> State:
+        """Return what the first step needs to know; None where a step needs no past.
+
+        Args:
+            x: The noisy start, (B, ...).
+            schedule: The path to walk, from its last point to its origin.
+        """
+        ...
+
+    def step(
+        self,
+        x: Array,
+        t: "Point",
+        s: "Point",
+        denoise: Denoise,
+        noise: Noise,
+        state: State,
+    ) -> tuple[Array, State]:
+        """Return x at point s, and the state for the next step.
+
+        Args:
+            x: x at point t.
+            t: The point that the step leaves.
+            s: The point that it reaches, less noisy.
+            denoise: The network; it may be called any number of times.
+            noise: Called where noise is added, and not where its coefficient is 0.
+            state: What `init` or the step before returned.
+        """
+        ...
+
+
+class Planner(Protocol):
+    """A sampler that is a table: any class with this one method; none is a base class."""
+
+    def plan(self, schedule: "Schedule", /) -> "Plan":
+        """Return the table that walks a schedule from its last point to its origin."""
+        ...

@@ -1,0 +1,255 @@
+"""Schedules from numbers: `from_betas`, `from_alphas_cumprod`, `from_sigmas`, `from_log_snr`.
+
+Each function is a constructor of `Schedule` (its first argument), and is called as
+`Schedule.from_betas(...)`. All find their steps without a subtraction of nearly equal numbers,
+unless those numbers are the user's own.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from schedalg.arrays import Array
+from schedalg.checks import in_unit, positive_integer, real_number, require, table
+from schedalg.schedule import path
+from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.path import Kind
+from schedalg.schedule.timesteps import Labels, checked_timesteps
+
+if TYPE_CHECKING:
+    from schedalg.schedule.schedule import Schedule
+
+#: Numbers, one a point, least noisy first.
+Values: TypeAlias = Sequence[float] | Array
+#: Beyond it, and below its inverse, the square of a noise-to-signal ratio leaves float64.
+LARGEST_SIGMA = 1e153
+
+
+def from_betas(
+    cls: "type[Schedule]", betas: Values, *, timesteps: Values | None = None
+) -> "Schedule":
+    """Return the variance-preserving schedule with the given per-step noise variances.
+
+    log ᾱ_k = Σ_{i<=k} log1p(-β_i), summed in twofold precision.
+
+    Args:
+        betas: (N,), each in (0, 1]; 1 (zero signal) only at the end. An array of any array-API
+            library, or a sequence; the schedule's arrays are of the same library.
+        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+
+    Returns:
+        A schedule of kind "vp", with `to_betas()` equal to `betas` to a few ulp.
+
+    Raises:
+        TypeError: `betas` holds no real numbers.
+        ValueError: It is empty, not 1-D, or a value is out of range or NaN.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.from_betas([0.1, 0.2]).to_alphas_cumprod().round(12)
+        array([0.9 , 0.72])
+
+    Source: Ho et al., arXiv 2006.11239, equation 4.
+    """
+    xp, beta = table("betas", betas)
+    zero_signal = bool(beta[-1] == 1)
+    rule = "betas must be in (0, 1), and the last may be 1"
+    require("betas", beta, (beta > 0) & (beta < 1), rule, up_to=-1 if zero_signal else None)
+    steps = xp.log1p(-beta[:-1] if zero_signal else -beta)
+    if zero_signal:
+        steps = xp.concat([steps, xp.full_like(beta[-1:], -xp.inf)])
+    return make(cls, path.from_log_alphas(xp, steps), "vp", timesteps)
+
+
+def from_alphas_cumprod(
+    cls: "type[Schedule]", alphas_cumprod: Values, *, timesteps: Values | None = None
+) -> "Schedule":
+    """Return the variance-preserving schedule with the given ᾱ.
+
+    β_k = (ᾱ_{k-1} - ᾱ_k) / ᾱ_{k-1}, whose subtraction is exact for neighbouring floats.
+
+    Args:
+        alphas_cumprod: (N,), in [0, 1), falling strictly; 0 (zero signal) only at the end.
+        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+
+    Returns:
+        A schedule of kind "vp", on arrays of the library given.
+
+    Raises:
+        TypeError: `alphas_cumprod` holds no real numbers.
+        ValueError: It is empty, not 1-D, out of range, NaN, or does not fall.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.from_alphas_cumprod([0.9, 0.45]).to_betas()
+        array([0.1, 0.5])
+    """
+    xp, values = table("alphas_cumprod", alphas_cumprod)
+    name = "alphas_cumprod"
+    require(name, values, (values >= 0) & (values < 1), f"{name} must be in [0, 1)")
+    before = xp.concat([xp.ones_like(values[:1]), values[:-1]])
+    require(name, values, values < before, f"{name} must fall strictly, from least to most noisy")
+    beta = (before - values) / before
+    short = beta < 0.5
+    # A long step's ratio is far from 1, and its logarithm exact.
+    ratio = xp.where(values > 0, values, 1.0) / before
+    long = xp.where(values > 0, xp.log(ratio), -xp.inf)
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
+    return make(cls, path.from_log_alphas(xp, steps), "vp", timesteps)
+
+
+def from_alpha_bar(
+    cls: "type[Schedule]",
+    alpha_bar: Callable[[float], float],
+    n: int,
+    *,
+    max_beta: float = 0.999,
+    timesteps: Values | None = None,
+) -> "Schedule":
+    """Return the schedule that follows a function ᾱ(t) of time in [0, 1].
+
+    β_i = min(1 - ᾱ((i+1)/n) / ᾱ(i/n), max_beta).
+
+    Args:
+        alpha_bar: ᾱ as a function of a float; called at 0, 1/n, …, 1.
+        n: Number of steps.
+        max_beta: The largest β, which keeps the last steps from destroying the signal.
+        timesteps: (n,), what the network is told; 0, 1, …, n-1 if not given.
+
+    Returns:
+        A schedule of kind "vp", on NumPy arrays.
+
+    Raises:
+        TypeError: `n` is no integer.
+        ValueError: `n` < 1, `max_beta` is not in (0, 1], or ᾱ is not positive and falling.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.from_alpha_bar(lambda t: 1 - 0.9 * t, 3).to_alphas_cumprod().round(12)
+        array([0.7, 0.4, 0.1])
+
+    Source: OpenAI's `betas_for_alpha_bar`; Nichol and Dhariwal, arXiv 2102.09672.
+    """
+    n = positive_integer("n", n)
+    if not callable(alpha_bar):
+        raise TypeError(f"alpha_bar must be a function of t, got {type(alpha_bar).__name__}")
+    values = [real_number(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    for i, (before, after) in enumerate(pairwise(values)):
+        if not 0 <= after < before:
+            raise ValueError(
+                f"alpha_bar({i + 1}/{n}) is {after!r}, after {before!r}: it must fall, down to 0"
+            )
+    beta = np.array([(before - after) / before for before, after in pairwise(values)])
+    return from_betas(cls, np.minimum(beta, in_unit("max_beta", max_beta)), timesteps=timesteps)
+
+
+def from_sigmas(
+    cls: "type[Schedule]", sigmas: Values, *, timesteps: Values | None = None
+) -> "Schedule":
+    """Return the variance-exploding schedule (alpha = 1) with the given noise levels.
+
+    Args:
+        sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
+            point: leave out a final 0, and reverse a list that runs from noisy to clean.
+        timesteps: (N,), what the network is told; sigma itself if not given.
+
+    Returns:
+        A schedule of kind "ve", on arrays of the library given.
+
+    Raises:
+        TypeError: `sigmas` holds no real numbers.
+        ValueError: It is empty, not 1-D, out of range, NaN, or out of order.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.from_sigmas([0.1, 1.0, 10.0]).to_sigmas().round(12)
+        array([ 0.1,  1. , 10. ])
+
+    Source: Karras et al., arXiv 2206.00364.
+    """
+    xp, sigma = table("sigmas", sigmas)
+    before = xp.concat([xp.zeros_like(sigma[:1]), sigma[:-1]])
+    rule = "sigmas must rise strictly, from least to most noisy, without a final 0"
+    require("sigmas", sigma, sigma > before, rule)
+    limit = LARGEST_SIGMA if sigma.dtype == xp.float64 else 1e18
+    inside = (sigma > 1 / limit) & (sigma < limit)
+    require("sigmas", sigma, inside, f"sigmas must be between {1 / limit:g} and {limit:g}")
+    levels = path.from_sigmas(xp, sigma, (sigma - before) / sigma)
+    return make(cls, levels, "ve", timesteps, default="sigma")
+
+
+def from_log_snr(
+    cls: "type[Schedule]",
+    log_snr: Values,
+    *,
+    kind: Kind = "vp",
+    timesteps: Values | None = None,
+) -> "Schedule":
+    """Return the schedule with the given log(alpha² / sigma²).
+
+    ᾱ = sigmoid(log SNR), and β_k = sigmoid(-log SNR_k) (1 - SNR_k / SNR_{k-1}).
+
+    Args:
+        log_snr: (N,), at most 700, falling strictly; -inf (zero signal) only at the end.
+        kind: The scale of the path: "vp", "ve" or "flow".
+        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+
+    Returns:
+        A schedule of the kind asked for, on arrays of the library given.
+
+    Raises:
+        TypeError: `log_snr` holds no real numbers.
+        ValueError: It is empty, not 1-D, out of range, NaN, or does not fall; `kind` is unknown;
+            or one is below -704 in a "ve" schedule, whose sigma would leave float64.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.from_log_snr([2.0, 0.0, -2.0]).to_log_snr().round(12)
+        array([ 2.,  0., -2.])
+
+    Source: Kingma et al., arXiv 2107.00630.
+    """
+    xp, values = table("log_snr", log_snr)
+    limit = 700.0 if values.dtype == xp.float64 else 80.0
+    kind = path.checked_kind("kind", kind)
+    require("log_snr", values, values <= limit, f"log_snr must be at most {limit:g}")
+    before = xp.concat([xp.full_like(values[:1], xp.inf), values[:-1]])
+    require("log_snr", values, values < before, "log_snr must fall strictly")
+    if kind == "ve":
+        least = -2 * math.log(LARGEST_SIGMA if values.dtype == xp.float64 else 1e18)
+        rule = f"log_snr must be at least {least:.0f} where sigma is not to be infinite: kind='ve'"
+        require("log_snr", values, values > least, rule)
+    variance = 1 / (1 + xp.exp(values))
+    # log sigmoid. Each branch of its own, since |v| and min(v, 0) have no derivative at 0.
+    below = values < 0
+    log_alpha_bar = xp.where(
+        below,
+        values - xp.log1p(xp.exp(xp.where(below, values, 0.0))),
+        -xp.log1p(xp.exp(-xp.where(below, 0.0, values))),
+    )
+    levels = path.from_snr(xp, variance, -xp.expm1(values - before), log_alpha_bar)
+    return make(cls, levels, kind, timesteps)
+
+
+def make(
+    cls: "type[Schedule]",
+    levels: Twofold,
+    kind: Kind,
+    timesteps: Values | None,
+    default: Labels | None = None,
+) -> "Schedule":
+    """Return a schedule that starts clean, with the user's timesteps, the default, or 0, 1, ….
+
+    Raises:
+        TypeError: The timesteps are no real numbers.
+        ValueError: They are not one a point, or not finite.
+    """
+    n = levels.high.shape[0] - 1
+    if timesteps is not None:
+        default = checked_timesteps(timesteps, n)
+    elif default is None:
+        default = np.arange(n)
+    return cls(levels=levels, labels=default, kind=kind, network_kind=kind)

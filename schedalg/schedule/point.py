@@ -1,0 +1,47 @@
+"""`Point`, one noise level of a schedule."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import carries_gradient, namespace
+from schedalg.schedule import path
+from schedalg.schedule.double_double import Twofold
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One noise level: `x = alpha * x0 + sigma * eps`.
+
+    Attributes:
+        alpha: Signal scale: a float, or a 0-d array where a gradient flows through the schedule.
+        sigma: Noise scale, likewise.
+        timestep: The number that the network is told here; None for clean data.
+        level: log ᾱ in twofold precision, from which samplers find what a short step changes; None
+            in a point made by hand.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> point = Schedule.linear(1000)[999]
+        >>> round(point.alpha, 6), round(point.sigma, 6), point.timestep
+        (0.006353, 0.99998, 999)
+    """
+
+    alpha: Any
+    sigma: Any
+    timestep: int | float | None
+    level: Twofold | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def log_snr(self) -> Any:
+        """log(alpha² / sigma²): `inf` for clean data, `-inf` for pure noise."""
+        if self.level is None and carries_gradient(self.alpha):
+            return 2 * namespace(self.alpha).log(self.alpha / self.sigma)
+        if self.level is None:
+            ratio = math.inf if self.sigma == 0 else self.alpha / self.sigma
+            return 2 * math.log(ratio) if ratio else -math.inf
+        if isinstance(self.level.high, float):
+            return float(path.log_snr(np, self.level))
+        return path.log_snr(namespace(self.level.high), self.level)

@@ -1,0 +1,391 @@
+"""`Schedule`, the path that the noise takes, as an immutable value."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from schedalg.arrays import (
+    Array,
+    Namespace,
+    carries_gradient,
+    is_array,
+    namespace,
+    to_host,
+)
+from schedalg.checks import described, integer
+from schedalg.schedule import (
+    constructors,
+    continuous,
+    discrete,
+    double_double,
+    interpolation,
+    path,
+    posterior,
+    serialization,
+    spacing,
+    training,
+    transforms,
+)
+from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.path import Kind
+from schedalg.schedule.point import Point
+from schedalg.schedule.timesteps import (
+    Labels,
+    canonical_timesteps,
+    noise_level,
+    take_timesteps,
+    timesteps_at,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Schedule:
+    """A path of N noise levels, least noisy first, from an origin that is clean unless sliced.
+
+    Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
+    never changed: every operation returns another schedule. Two schedules are equal when their
+    points are, to float64. NumPy arrays of a schedule are read-only; those of a library that cannot
+    make them so are not to be written to. (The class itself, called with the attributes below, is
+    for the library's own operations, and checks nothing.)
+
+    Attributes:
+        levels: log ᾱ of the origin and of the N points, in twofold precision: the one column that
+            everything else is computed from (see `schedalg.schedule.path`).
+        labels: The N timesteps, or the rule by which they follow from the noise.
+        kind: How x is scaled along the path: `"vp"` (alpha² + sigma² = 1), `"ve"` (alpha = 1) or
+            `"flow"` (alpha + sigma = 1).
+        network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
+            change `kind` alone, so that samplers scale the network's input back.
+        origin_timestep: The origin's timestep; None where it is clean, or follows from the noise.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> base = Schedule.linear(1000)
+        >>> fast = base.subsample(every=10)
+        >>> len(fast), fast.timesteps[:4]
+        (100, array([ 0, 10, 20, 30]))
+        >>> bool(abs((1 - fast.to_betas()).prod() / base.to_alphas_cumprod()[990] - 1) < 1e-13)
+        True
+    """
+
+    levels: Twofold
+    labels: Labels
+    kind: Kind
+    network_kind: Kind
+    origin_timestep: int | float | None = None
+
+    def __post_init__(self) -> None:
+        told = self.labels
+        if isinstance(told, np.ndarray):
+            if told.dtype.kind == "f":
+                told = canonical_timesteps(told)
+                object.__setattr__(self, "labels", told)
+            told.setflags(write=False)
+        for part in self.levels:
+            if isinstance(part, np.ndarray):
+                part.setflags(write=False)
+
+    # Constructors: each is a documented function that is given this class.
+    linear = classmethod(discrete.linear)
+    scaled_linear = classmethod(discrete.scaled_linear)
+    cosine = classmethod(discrete.cosine)
+    sigmoid = classmethod(discrete.sigmoid)
+    laplace = classmethod(discrete.laplace)
+    exp = classmethod(discrete.exp)
+    karras = classmethod(continuous.karras)
+    exponential = classmethod(continuous.exponential)
+    polyexponential = classmethod(continuous.polyexponential)
+    flow = classmethod(continuous.flow)
+    from_betas = classmethod(constructors.from_betas)
+    from_alphas_cumprod = classmethod(constructors.from_alphas_cumprod)
+    from_alpha_bar = classmethod(constructors.from_alpha_bar)
+    from_sigmas = classmethod(constructors.from_sigmas)
+    from_log_snr = classmethod(constructors.from_log_snr)
+    from_dict = classmethod(serialization.from_dict)
+
+    # Operations: each is a plain function of a schedule, and a method here.
+    subsample = spacing.subsample
+    compose = transforms.compose
+    shift = transforms.shift
+    rescale_zero_terminal_snr = transforms.rescale_zero_terminal_snr
+    as_vp = transforms.as_vp
+    as_ve = transforms.as_ve
+    as_flow = transforms.as_flow
+    at = interpolation.at
+    refine = interpolation.refine
+    add_noise = training.add_noise
+    target = training.target
+    to_dict = serialization.to_dict
+    posterior_variance = property(posterior.variance)
+    posterior_log_variance_clipped = property(posterior.log_variance_clipped)
+    posterior_mean_coef1 = property(posterior.mean_coef1)
+    posterior_mean_coef2 = property(posterior.mean_coef2)
+
+    def __len__(self) -> int:
+        return int(self.levels.high.shape[0]) - 1
+
+    def __iter__(self) -> Iterator[Point]:
+        return iter(self._points()[1:])
+
+    @overload
+    def __getitem__(self, key: int | np.integer[Any]) -> Point: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | np.ndarray) -> "Schedule": ...
+    def __getitem__(self, key: Any) -> "Point | Schedule":
+        """Return a point, a stretch of the path, or a selection of points.
+
+        `s[k]` is a `Point`; `s[-1]` is the noisiest. A slice `s[a:b]` is the stretch that starts
+        where point a - 1 lies, so that `s[:k].compose(s[k:]) == s`; `s[a:b:step]` is
+        `s[a:b][::step]`. A list or array of indices, or a boolean mask, selects points and keeps
+        the origin: `s[[0, 3, 7]]` is `s.subsample(indices=[0, 3, 7])`.
+
+        Raises:
+            IndexError: A single index is out of range.
+            ValueError: A list or mask does not fit (see `subsample`), or a slice steps backwards.
+        """
+        if isinstance(key, slice):
+            return self._cut(key)
+        listed = isinstance(key, Sequence) and not isinstance(key, str | bytes)
+        if listed or (is_array(key) and key.ndim > 0):
+            return self._select(spacing.checked_indices("index", key, len(self)))
+        n, index = len(self), integer("index", key)
+        if not -n <= index < n:
+            raise IndexError(f"index {index} is out of range for a schedule of {n} points")
+        k = index % n
+        return self._cut(slice(k, k + 1))._points()[1]
+
+    def _cut(self, key: slice) -> "Schedule":
+        start, stop, step = key.indices(len(self))
+        if step < 1:
+            raise ValueError(
+                f"slice step is {step}: a schedule runs from least to most noisy, use a step >= 1"
+            )
+        stop = max(start, stop)
+        if step == 1:
+            levels = double_double.take(self.levels, slice(start, stop + 1))
+        else:
+            origin = double_double.take(self.levels, slice(start, start + 1))
+            points = double_double.take(self.levels, slice(start + 1, stop + 1, step))
+            levels = double_double.concat(self._xp, origin, points)
+        told = take_timesteps(self.labels, slice(start, stop, step))
+        moved = start > 0 and isinstance(self.labels, np.ndarray)
+        return self._with(levels, told, self.timesteps[start - 1].item() if moved else None)
+
+    def _select(self, index: np.ndarray) -> "Schedule":
+        """Return the points at strictly increasing indices, with the same origin."""
+        levels = double_double.gather(self._xp, self.levels, np.concatenate([[0], index + 1]))
+        return self._with(levels, take_timesteps(self.labels, index))
+
+    def _with(
+        self, levels: Twofold, told: Labels, origin_timestep: int | float | None = None
+    ) -> "Schedule":
+        """Return a part of this schedule; the origin is this one's unless its timestep is given."""
+        return Schedule(
+            levels=levels,
+            labels=told,
+            kind=self.kind,
+            network_kind=self.network_kind,
+            origin_timestep=self.origin_timestep if origin_timestep is None else origin_timestep,
+        )
+
+    def _points(self) -> list[Point]:
+        """Return the origin and every point."""
+        alpha, sigma = path.alpha_sigma(self._xp, self.levels, self.kind)
+        timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
+        columns = (alpha, sigma, *self.levels)
+        if not carries_gradient(self.levels.high):
+            columns = tuple(to_host(column).tolist() for column in columns)
+        return [
+            Point(columns[0][k], columns[1][k], t, Twofold(columns[2][k], columns[3][k]))
+            for k, t in enumerate(timesteps)
+        ]
+
+    def _origin_timestep(self) -> int | float | None:
+        if isinstance(self.labels, np.ndarray):
+            return self.origin_timestep
+        origin = double_double.take(self.levels, slice(0, 1))
+        level = float(noise_level(self._xp, origin, self.labels)[0])
+        return level or None
+
+    def _key(self) -> tuple[object, ...]:
+        told = self.labels
+        if isinstance(told, np.ndarray):
+            told = (told.dtype.str, told.tobytes())  # type: ignore[assignment]
+        high = to_host(self.levels.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        return self.kind, self.network_kind, told, self.origin_timestep, high.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return self is other or self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        kind: str = self.kind
+        if self.network_kind != self.kind:
+            kind += f" (network: {self.network_kind})"
+        if len(self) == 0:
+            return f"<Schedule {kind}: no points>"
+        count = "1 point" if len(self) == 1 else f"{len(self)} points"
+        log_snr = to_host(path.log_snr(self._xp, self.levels))
+        after = "" if log_snr[0] == np.inf else f" after log SNR {log_snr[0]:.3f}"
+        first, last = self.timesteps[0], self.timesteps[-1]
+        return (
+            f"<Schedule {kind}: {count}{after}, timesteps {first:.6g} … {last:.6g}, "
+            f"log SNR {log_snr[1]:.3f} … {log_snr[-1]:.3f}>"
+        )
+
+    def __copy__(self) -> "Schedule":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Schedule":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that the arrays of what is restored are read-only as well.
+        values = (self.levels, self.labels, self.kind, self.network_kind, self.origin_timestep)
+        return _restore, values
+
+    @property
+    def _xp(self) -> Namespace:
+        return namespace(self.levels.high)
+
+    @property
+    def timesteps(self) -> np.ndarray:
+        """What the network is told at each point: a read-only NumPy array, (N,)."""
+        timesteps = timesteps_at(self._xp, self.levels, self.labels)
+        timesteps.flags.writeable = False
+        return timesteps
+
+    @property
+    def origin(self) -> Point:
+        """Where the last sampling step arrives: clean data, or the point before a slice."""
+        return self._cut(slice(0, 0))._points()[0]
+
+    @property
+    def alpha(self) -> Array:
+        """Signal scale at each point, (N,)."""
+        return self._scales()[0]
+
+    @property
+    def sigma(self) -> Array:
+        """Noise scale at each point, (N,)."""
+        return self._scales()[1]
+
+    def _scales(self) -> tuple[Array, Array]:
+        scales = path.alpha_sigma(self._xp, path.inner(self.levels), self.kind)
+        for array in scales:
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+        return scales
+
+    @property
+    def prior_std(self) -> float:
+        """Standard deviation of the Gaussian that sampling starts from.
+
+        1 on a variance-preserving schedule, sigma at the noisiest point on the others.
+        """
+        if len(self) == 0:
+            raise ValueError("an empty schedule has no noisiest point, and so no prior")
+        return 1.0 if self.kind == "vp" else float(to_host(self.sigma)[-1])
+
+    def to_betas(self) -> Array:
+        """Return β_k = 1 - ᾱ_k / ᾱ_{k-1}, with ᾱ_{-1} that of the origin: (N,).
+
+        Raises:
+            ValueError: The schedule is not variance preserving.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.linear(1000).subsample(steps=3).to_betas().round(4)
+            array([1.000e-04, 6.813e-01, 9.655e-01])
+
+        Source: Nichol and Dhariwal, arXiv 2102.09672, section 4; OpenAI's `SpacedDiffusion`.
+        """
+        self._require_vp("to_betas")
+        return path.betas(self._xp, self.levels)
+
+    def to_alphas(self) -> Array:
+        """Return 1 - β_k = ᾱ_k / ᾱ_{k-1}, exact also where β_k rounds to 1: (N,).
+
+        Raises:
+            ValueError: The schedule is not variance preserving.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_alphas_cumprod([0.5, 1e-20]).to_alphas()
+            array([5.e-01, 2.e-20])
+        """
+        self._require_vp("to_alphas")
+        return self._xp.exp(path.log_alphas(self._xp, self.levels))
+
+    def to_alphas_cumprod(self) -> Array:
+        """Return ᾱ_k = alpha_k²: (N,).
+
+        Raises:
+            ValueError: The schedule is not variance preserving.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_betas([0.1, 0.5]).to_alphas_cumprod().round(12)
+            array([0.9 , 0.45])
+        """
+        self._require_vp("to_alphas_cumprod")
+        return path.alphas_cumprod(self._xp, path.inner(self.levels))
+
+    def to_sigmas(self) -> Array:
+        """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_sigmas().round(12)
+            array([0.5, 1. ])
+        """
+        return path.noise_to_signal(self._xp, path.inner(self.levels))
+
+    def to_log_snr(self) -> Array:
+        """Return log(alpha_k² / sigma_k²): (N,), `-inf` at zero SNR.
+
+        Example:
+            >>> from schedalg import Schedule
+            >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_log_snr().round(6)
+            array([1.386294, 0.      ])
+        """
+        return path.log_snr(self._xp, path.inner(self.levels))
+
+    def _require_vp(self, operation: str) -> None:
+        if self.kind != "vp":
+            raise ValueError(
+                f"{operation} needs a variance-preserving schedule, and this one is of kind "
+                f"{self.kind!r}: call as_vp() first"
+            )
+
+
+def _restore(
+    levels: Twofold,
+    labels: Labels,
+    kind: Kind,
+    network_kind: Kind,
+    origin_timestep: int | float | None,
+) -> Schedule:
+    return Schedule(
+        levels=levels,
+        labels=labels,
+        kind=kind,
+        network_kind=network_kind,
+        origin_timestep=origin_timestep,
+    )
+
+
+def check_schedule(schedule: object, name: str = "schedule") -> None:
+    """Raise unless the value is a schedule.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"{name} must be a Schedule, got {described(schedule)}")

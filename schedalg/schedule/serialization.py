@@ -1,0 +1,129 @@
+"""A schedule as numbers, strings and lists, for JSON and the like, and back."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schedalg.arrays import to_host
+from schedalg.checks import real_number
+from schedalg.schedule import path
+from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.timesteps import checked_timesteps
+
+if TYPE_CHECKING:
+    from schedalg.schedule.schedule import Schedule
+
+_KEYS = ("kind", "network_kind", "origin_timestep", "timesteps", "log_alphas_cumprod")
+
+
+def to_dict(schedule: "Schedule") -> dict[str, Any]:
+    """Return the schedule as numbers, strings and lists that JSON holds without loss.
+
+    Returns:
+        A dictionary for `json.dumps(..., allow_nan=False)`, and for `Schedule.from_dict`.
+
+    Example:
+        >>> import json
+        >>> from schedalg import Schedule
+        >>> s = Schedule.flow(8, shift=3.0)
+        >>> Schedule.from_dict(json.loads(json.dumps(s.to_dict()))) == s
+        True
+    """
+    high, low = (to_host(part).astype(np.float64).tolist() for part in schedule.levels)
+    told = schedule.labels
+    return {
+        "type": "schedalg.Schedule",
+        "version": 1,
+        "kind": schedule.kind,
+        "network_kind": schedule.network_kind,
+        "origin_timestep": schedule.origin_timestep,
+        "timesteps": told if isinstance(told, str) else told.tolist(),
+        # JSON has no infinity.
+        "log_alphas_cumprod": [[*high[:-1], high[-1] if high[-1] > -math.inf else "-inf"], low],
+    }
+
+
+def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
+    """Return the schedule that `to_dict` wrote, on NumPy arrays.
+
+    Returns:
+        A schedule equal to the one written, to its last bit.
+
+    Raises:
+        TypeError: The data is no mapping, or holds something of the wrong type.
+        ValueError: It is not what `to_dict` writes.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.from_dict(Schedule.linear(10).to_dict()) == Schedule.linear(10)
+        True
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"data must be a mapping, got {type(data).__name__}")
+    if data.get("type") != "schedalg.Schedule" or data.get("version") != 1:
+        raise ValueError(
+            "data must be what Schedule.to_dict() returns, version 1; got type "
+            f"{data.get('type')!r}, version {data.get('version')!r}"
+        )
+    if missing := [key for key in _KEYS if key not in data]:
+        raise ValueError(f"data lacks {missing}")
+    kind = path.checked_kind("kind", data["kind"])
+    levels = _levels(data["log_alphas_cumprod"])
+    network_kind = path.checked_kind("network_kind", data["network_kind"])
+    if "ve" in (kind, network_kind) and not np.isfinite(path.noise_to_signal(np, levels)).all():
+        raise ValueError("kind or network_kind 've' cannot end in pure noise: sigma is infinite")
+    told = data["timesteps"]
+    if not isinstance(told, str):
+        n = len(levels.high) - 1
+        told = checked_timesteps(told, n) if n or len(told) else np.arange(0)
+    elif told not in ("sigma", "flow_time"):
+        raise ValueError(f"timesteps must be numbers, 'sigma' or 'flow_time'; got {told!r}")
+    origin = data["origin_timestep"]
+    if origin is not None:
+        real_number("origin_timestep", origin)
+    return cls(
+        levels=levels,
+        labels=told,
+        kind=kind,
+        network_kind=network_kind,
+        origin_timestep=origin,
+    )
+
+
+def _levels(pair: object) -> Twofold:
+    name = "log_alphas_cumprod"
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        raise ValueError(f"{name} must be two lists of numbers, high and low parts; got {pair!r}")
+    high, low = (_numbers(f"{name}[{i}]", part) for i, part in enumerate(pair))
+    if high.shape != low.shape or high.size == 0:
+        raise ValueError(
+            f"{name} must be two lists of one length, at least 1; got {len(high)} and {len(low)}"
+        )
+    with np.errstate(invalid="ignore"):  # the difference of two -inf, which is no fall
+        falls = np.diff(high) + np.diff(low) < 0
+    if not falls.all():
+        k = int(np.argmin(falls)) + 1
+        raise ValueError(f"{name}[0][{k}] is {high[k].item()!r}: the values must fall strictly")
+    if high[0] > 0 or (high[0] == 0 and low[0] != 0):
+        raise ValueError(f"{name}[0][0] is {high[0].item()!r}: it must be at most 0")
+    # low is what rounding to high has lost, to float32 at worst.
+    whole = np.abs(low) <= 2**-22 * np.where(np.isfinite(high), np.abs(high), 0)
+    if not whole.all():
+        k = int(np.argmin(whole))
+        raise ValueError(f"{name}[1][{k}] is {low[k].item()!r}: more than rounding high loses")
+    return Twofold(high, low)
+
+
+def _numbers(name: str, values: object) -> np.ndarray:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise TypeError(f"{name} must be a list of numbers, got {type(values).__name__}")
+    last = len(values) - 1
+    return np.array(
+        [
+            -math.inf if k == last and value == "-inf" else real_number(f"{name}[{k}]", value)
+            for k, value in enumerate(values)
+        ],
+        dtype=np.float64,
+    )

@@ -1,0 +1,353 @@
+"""Which points to keep: `subsample`, and the spacings that it knows.
+
+N requested is N returned, and the kept points are told apart by position, never by searching for a
+timestep. Where other code has made a spacing known, its rounding is part of the meaning:
+"trailing", "linspace" and `sections` give the very indices of diffusers and of guided-diffusion.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from array_api_compat import device
+
+from schedalg.arrays import Array, Namespace, is_array, namespace, to_host
+from schedalg.checks import as_array, host_numbers, integer, positive_integer
+from schedalg.schedule import interpolation, path
+
+if TYPE_CHECKING:
+    from schedalg.schedule.schedule import Schedule
+
+#: Ways to space the indices of the kept points.
+IndexSpacing: TypeAlias = Literal["leading", "trailing", "linspace", "quadratic"]
+#: Ways to space noise levels, which need not be those of points.
+NoiseSpacing: TypeAlias = Literal["log_snr", "exponential", "karras", "beta"]
+
+
+_WAYS = ("every", "steps", "indices", "timesteps", "sections")
+
+
+def subsample(
+    schedule: "Schedule",
+    *,
+    every: int | None = None,
+    steps: int | None = None,
+    indices: Sequence[int] | Array | None = None,
+    timesteps: Sequence[float] | Array | None = None,
+    sections: str | int | Sequence[int] | None = None,
+    spacing: IndexSpacing | NoiseSpacing | None = None,
+    offset: int | None = None,
+    rounded: bool = False,
+) -> "Schedule":
+    """Return the schedule that visits only some of the points, chosen in exactly one way.
+
+    ᾱ is kept at the points that stay, and so β'_k = 1 - ᾱ[t_k] / ᾱ[t_{k-1}] between them. So is the
+    origin, and what the network is told.
+
+    Args:
+        schedule: The schedule to choose from, of n points.
+        every: Keep 0, every, 2 every, ….
+        steps: Keep this many points, placed by `spacing`.
+        indices: Keep these positions, rising strictly.
+        timesteps: Keep the points with these timesteps, in the schedule's order.
+        sections: Divide the schedule evenly and keep so many points of each part: `"10,15,20"`,
+            `[10, 15, 20]`, a single count, or `"ddim25"` for the smallest whole stride from 0 that
+            gives 25 points. Exactly the indices of guided-diffusion's `space_timesteps`.
+        spacing: With `steps` only. By index: "leading" (whole strides from 0; the default),
+            "trailing" (strides back from the end, which is kept), "linspace" (first and last kept,
+            the rest rounded half to even), "quadratic" (denser near clean data). By noise, between
+            points where need be: "log_snr" (uniform in log-SNR; "exponential" is the same grid),
+            "karras" (sigma^(1/7) uniform), "beta" (quantiles of Beta(.6, .6); needs SciPy). Points
+            by noise have fractional timesteps, on the line between their neighbours'.
+        offset: With "leading" only: added to every index.
+        rounded: With a spacing by noise only: tell the network the nearer of the two neighbouring
+            timesteps. They may repeat.
+
+    Returns:
+        A schedule of exactly the points asked for.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: No way of choosing is given, or two; or the one given cannot be satisfied.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> base = Schedule.linear(1000)
+        >>> base.subsample(every=250).timesteps
+        array([  0, 250, 500, 750])
+        >>> base.subsample(steps=4, spacing="trailing").timesteps
+        array([249, 499, 749, 999])
+        >>> base.subsample(sections="ddim25").timesteps[:3]
+        array([ 0, 40, 80])
+        >>> base.subsample(steps=4, spacing="karras").timesteps.round(2)
+        array([  0.  , 300.98, 775.13, 999.  ])
+
+    Source: Nichol and Dhariwal, arXiv 2102.09672, section 4 (respacing); Song et al., arXiv
+    2010.02502, appendix D.2 (quadratic); Lin et al., arXiv 2305.08891, table 2 (trailing); Karras
+    et al., arXiv 2206.00364, equation 5; Lee et al., arXiv 2407.12173 (beta).
+    """
+    values = (every, steps, indices, timesteps, sections)
+    given = [name for name, value in zip(_WAYS, values, strict=True) if value is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"choose points in one way, of {', '.join(_WAYS)}; got {', '.join(given) or 'none'}"
+        )
+    if steps is None and (spacing is not None or offset is not None or rounded):
+        raise ValueError(f"spacing, offset and rounded go with steps=, not with {given[0]}=")
+    n = len(schedule)
+    if steps is not None:
+        return _spaced(schedule, positive_integer("steps", steps), spacing, offset, rounded)
+    if every is not None:
+        return schedule[:: _stride(n, every)]
+    if indices is not None:
+        chosen = checked_indices("indices", indices, n)
+    elif timesteps is not None:
+        chosen = _positions_of(schedule, timesteps)
+    else:
+        chosen = np.array(sections_of(n, sections))
+    if len(chosen) == 0:
+        raise ValueError(f"{given[0]} chooses no point: at least one is needed")
+    return schedule[chosen]
+
+
+def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
+    """Return indices or a boolean mask into n points as a rising int64 array.
+
+    Raises:
+        TypeError: They are neither integers nor booleans.
+        ValueError: A mask of another length; an index out of range, repeated or out of order.
+    """
+    array = to_host(as_array(name, indices))
+    if array.shape == (0,):
+        return np.zeros(0, dtype=np.int64)
+    if isinstance(indices, Sequence) and array.dtype != np.bool_ and _has_bool(indices):
+        raise TypeError(f"{name} must hold integers or booleans, not both")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
+    if array.dtype == np.bool_:
+        if len(array) != n:
+            raise ValueError(f"{name}: a mask must have one entry a point, {n}; got {len(array)}")
+        return np.flatnonzero(array)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}")
+    outside = (array < 0) | (array >= n)
+    if outside.any():
+        k = int(np.argmax(outside))
+        allowed = f"allowed are 0 to {n - 1}" if n else "the schedule has no points"
+        raise ValueError(f"{name}[{k}] is {array[k]}: {allowed}")
+    array = array.astype(np.int64)
+    falls = np.diff(array) <= 0
+    if falls.any():
+        k = int(np.argmax(falls)) + 1
+        what = "repeats" if array[k] == array[k - 1] else "is out of order after"
+        raise ValueError(f"{name}[{k}] is {array[k]}, which {what} {array[k - 1]}: they must rise")
+    return array
+
+
+def _has_bool(values: Sequence[object]) -> bool:
+    return any(isinstance(value, bool | np.bool_) for value in values)
+
+
+def _stride(n: int, every: int) -> int:
+    every = positive_integer("every", every)
+    if every > n:
+        raise ValueError(f"every must be at most the number of points, {n}; got {every}")
+    return every
+
+
+def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> np.ndarray:
+    """Return the positions of timesteps, each of which the schedule has exactly once."""
+    wanted = host_numbers("timesteps", timesteps)
+    own = schedule.timesteps
+    # A noise level is computed, and equal to the one asked for only to rounding.
+    tolerance = 0.0 if isinstance(schedule.labels, np.ndarray) else 1e-12
+    positions: list[int] = []
+    for k, t in enumerate(wanted.tolist()):
+        found = np.flatnonzero(np.abs(own - t) <= tolerance * abs(t))
+        if len(found) != 1:
+            fault = "not a timestep of" if len(found) == 0 else "the timestep of several points of"
+            raise ValueError(f"timesteps[{k}] is {t!r}, {fault} {schedule!r}")
+        positions.append(int(found[0]))
+    for k, (before, after) in enumerate(pairwise(positions), 1):
+        if after <= before:
+            what = "repeated" if after == before else "out of order"
+            raise ValueError(
+                f"timesteps[{k}] is {wanted[k]}, {what}: list them as the schedule does, from "
+                "least to most noisy"
+            )
+    return np.array(positions, dtype=np.int64)
+
+
+def sections_of(n: int, sections: Any) -> list[int]:
+    """Return the indices that guided-diffusion keeps of n, for section counts or "ddimN".
+
+    Within a section of `size` points of which `count` are kept, a position advances by
+    (size - 1) / (count - 1) and is rounded half to even. It is accumulated in floating point, which
+    for 278 of the counts up to 1000 gives other indices than multiplying would.
+
+    Raises:
+        TypeError: A count is no integer.
+        ValueError: A count is below 1 or more than its section holds, or no stride gives N points.
+    """
+    if isinstance(sections, str):
+        if sections.startswith("ddim"):
+            return _ddim_stride(n, sections)
+        sections = [_count(part, sections) for part in sections.split(",")]
+    elif isinstance(sections, Sequence) or (is_array(sections) and sections.ndim > 0):
+        sections = to_host(as_array("sections", sections)).tolist()
+    else:
+        sections = [sections]
+    counts = [positive_integer(f"sections[{i}]", count) for i, count in enumerate(sections)]
+    if not counts:
+        raise ValueError("sections is empty: at least one count is needed")
+    size_each, extra = divmod(n, len(counts))
+    kept: list[int] = []
+    start = 0
+    for i, count in enumerate(counts):
+        size = size_each + (i < extra)
+        if count > size:
+            raise ValueError(f"sections[{i}] is {count}: section {i} of {n} points holds {size}")
+        stride = (size - 1) / (count - 1) if count > 1 else 1.0
+        position = 0.0
+        for _ in range(count):
+            kept.append(start + round(position))
+            position += stride
+        start += size
+    return kept
+
+
+def _count(text: str, sections: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(
+            f"sections must be counts such as '10,15,20', or 'ddimN'; got {sections!r}"
+        ) from None
+
+
+def _ddim_stride(n: int, sections: str) -> list[int]:
+    count = _count(sections.removeprefix("ddim"), sections)
+    if count >= 1:
+        for stride in range(1, max(n, 2)):
+            if len(range(0, n, stride)) == count:
+                return list(range(0, n, stride))
+    raise ValueError(f"sections is {sections!r}: no whole stride takes {count} of {n} points")
+
+
+def _spaced(
+    schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
+) -> "Schedule":
+    name = "leading" if spacing is None else str(spacing)
+    if name in _BY_NOISE:
+        if offset is not None:
+            raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
+        return _by_noise(schedule, steps, _BY_NOISE[name], rounded)
+    if name not in _BY_INDEX:
+        allowed = ", ".join(map(repr, (*_BY_INDEX, *_BY_NOISE)))
+        raise ValueError(f"spacing must be one of {allowed}; got {spacing!r}")
+    if rounded:
+        raise ValueError(f"rounded goes with a spacing by noise level, not with {name!r}")
+    n = len(schedule)
+    if steps > n:
+        raise ValueError(f"steps must be at most the number of points, {n}; got {steps}")
+    index = _BY_INDEX[name](n, steps)
+    if offset is not None:
+        if name != "leading":
+            raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
+        first = integer("offset", offset)
+        last = first + int(index[-1])
+        if first < 0 or last >= n:
+            raise ValueError(
+                f"offset is {first}: indices would run from {first} to {last}, and allowed are 0 "
+                f"to {n - 1}"
+            )
+        index = index + first
+    return schedule[index]
+
+
+def _leading(n: int, steps: int) -> np.ndarray:
+    return np.arange(steps) * (n // steps)
+
+
+def _trailing(n: int, steps: int) -> np.ndarray:
+    # The entries of np.arange(n, 0, -n / steps), bit for bit, but always as many as asked for:
+    # arange itself gives one more for 62 of the counts up to 1000.
+    backwards = n + np.arange(steps) * ((n - n / steps) - n)
+    return np.round(backwards)[::-1].astype(np.int64) - 1
+
+
+def _linspace(n: int, steps: int) -> np.ndarray:
+    return np.round(np.linspace(0, n - 1, steps)).astype(np.int64)
+
+
+def _quadratic(n: int, steps: int) -> np.ndarray:
+    """floor(c i²), with c such that the last is n - 1; where two would coincide, the next index."""
+    kept: list[int] = []
+    for i in range(steps):
+        index = (n - 1) * i * i // max(steps - 1, 1) ** 2
+        kept.append(max(index, kept[-1] + 1) if kept else index)
+    return np.array(kept)
+
+
+_BY_INDEX: dict[str, Callable[[int, int], np.ndarray]] = {
+    "leading": _leading,
+    "trailing": _trailing,
+    "linspace": _linspace,
+    "quadratic": _quadratic,
+}
+
+
+def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) -> "Schedule":
+    n = len(schedule)
+    if n == 0:
+        raise ValueError("an empty schedule has no noise levels to choose from")
+    if rounded and not isinstance(schedule.labels, np.ndarray):
+        raise ValueError("rounded: the timesteps of this schedule are its noise levels themselves")
+    xp = namespace(schedule.levels.high)
+    log_snr = path.log_snr(xp, path.inner(schedule.levels))
+    if not np.isfinite(to_host(log_snr[-1:])).all():
+        raise ValueError(
+            f"spacing by noise level needs a finite log-SNR, and point {n - 1} (timestep "
+            f"{schedule.timesteps[-1]}) has zero signal: space schedule[:{n - 1}] instead"
+        )
+    if n == 1 or steps == 1:
+        if steps > 1:
+            raise ValueError(f"no {steps} different noise levels lie in a schedule of one point")
+        return schedule[[n - 1]]
+    first, last = log_snr[:1], log_snr[-1:]
+    u = xp.asarray(np.linspace(0, 1, steps), dtype=log_snr.dtype, device=device(log_snr))
+    inner = grid(xp, first, last, u)[1:-1]
+    return interpolation.at_log_snr(schedule, xp.concat([first, inner, last]), rounded=rounded)
+
+
+#: (namespace, first log-SNR, last log-SNR, u from 0 to 1) -> log-SNR at each u.
+_Grid: TypeAlias = Callable[[Namespace, Any, Any, Any], Array]
+
+
+def _log_snr_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
+    return first + u * (last - first)
+
+
+def _karras_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
+    rho = 7.0
+    low, high = xp.exp(-first / (2 * rho)), xp.exp(-last / (2 * rho))
+    return -2 * rho * xp.log(low + u * (high - low))
+
+
+def _beta_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
+    try:
+        from scipy.stats import beta
+    except ImportError:
+        raise ImportError("spacing='beta' needs SciPy: pip install 'schedalg[scipy]'") from None
+    quantile = xp.asarray(beta.ppf(to_host(u), 0.6, 0.6), dtype=u.dtype, device=device(u))
+    low, high = xp.exp(-first / 2), xp.exp(-last / 2)
+    return -2 * xp.log(low + quantile * (high - low))
+
+
+_BY_NOISE: dict[str, _Grid] = {
+    "log_snr": _log_snr_grid,
+    "exponential": _log_snr_grid,
+    "karras": _karras_grid,
+    "beta": _beta_grid,
+}

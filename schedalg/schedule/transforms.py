@@ -1,0 +1,250 @@
+"""Functions from schedules to schedules: `compose`, `shift`, zero terminal SNR, change of scale.
+
+Each is a method of `Schedule` too, so that a pipeline is a chain of calls or a composition of
+functions, as you like.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schedalg.arrays import namespace, to_host
+from schedalg.checks import positive_number
+from schedalg.schedule import double_double, path
+from schedalg.schedule.double_double import Twofold
+
+if TYPE_CHECKING:
+    from schedalg.schedule.schedule import Schedule
+
+
+def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
+    """Return this path, then the other's.
+
+    If the other starts where this one ends (a slice of the same path), its points follow as they
+    are. If it starts clean and both preserve variance, its betas follow: ᾱ = ᾱ_last · ᾱ_other.
+    Associative; the empty schedule, `s[:0]`, is the identity, and nothing follows from an `other`
+    without points.
+
+    Args:
+        schedule: The less noisy part.
+        other: The part that follows.
+
+    Returns:
+        A schedule of all points of both, with this one's origin.
+
+    Raises:
+        TypeError: `other` is no schedule.
+        ValueError: They do not fit: another kind or network, a start that is neither clean nor this
+            one's end, a clean start on a path that does not preserve variance, or nothing left to
+            destroy (zero signal).
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000)
+        >>> s[:400].compose(s[400:]) == s
+        True
+        >>> a, b = Schedule.from_betas([0.1]), Schedule.from_betas([0.2, 0.3])
+        >>> a.compose(b).to_betas()
+        array([0.1, 0.2, 0.3])
+    """
+    if not isinstance(other, type(schedule)):
+        raise TypeError(f"other must be a Schedule, got {type(other).__name__}")
+    for name in ("kind", "network_kind"):
+        mine, theirs = getattr(schedule, name), getattr(other, name)
+        if mine != theirs:
+            raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
+    xp = namespace(schedule.levels.high, other.levels.high)
+    if len(other) == 0:
+        return schedule
+    end = double_double.take(schedule.levels, slice(-1, None))
+    start = double_double.take(other.levels, slice(0, 1))
+    levels = path.inner(other.levels)
+    ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
+    if starts_at != ends_at:
+        # A path cut in two and changed on both sides may end and start at two roundings of one
+        # level.
+        if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
+            _require_joinable(schedule, starts_at, ends_at)
+        base = double_double.add(xp, end, Twofold(-start.high, -start.low))
+        levels = double_double.add(xp, base, levels)
+    labels = schedule.labels if len(schedule) else other.labels
+    if not (isinstance(labels, str) and isinstance(other.labels, str) and labels == other.labels):
+        labels = np.concatenate([schedule.timesteps, other.timesteps])
+    return replace(
+        schedule, levels=double_double.concat(xp, schedule.levels, levels), labels=labels
+    )
+
+
+def _require_joinable(schedule: "Schedule", start: float, end: float) -> None:
+    if start != 0:
+        raise ValueError(
+            "other starts neither clean nor where this schedule ends: its origin has "
+            f"log alpha_cumprod {start!r}, the last point here {end!r}"
+        )
+    if schedule.kind != "vp":
+        raise ValueError(
+            f"a schedule of kind {schedule.kind!r} can be continued only by one whose origin is "
+            "its last point (a slice of the same path); call as_vp() on both to join betas"
+        )
+    if end == -np.inf:
+        raise ValueError("this schedule ends in pure noise (zero signal): no step can follow it")
+
+
+def shift(schedule: "Schedule", factor: float) -> "Schedule":
+    """Return the schedule with its SNR divided by factor² everywhere; above 1 means noisier.
+
+    On a flow: sigma' = factor sigma / (1 + (factor - 1) sigma). In log-SNR: minus 2 log(factor).
+    The two are one operation. Timesteps stay, but where the network is told the noise level.
+
+    β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), from SNR_t/SNR_s, which stays the same.
+
+    Args:
+        schedule: One whose origin is clean or a slice of a path; the origin is shifted as well.
+        factor: Above 0; `shift(a)` then `shift(b)` is `shift(a * b)`.
+
+    Returns:
+        A schedule of as many points, of the same kind.
+
+    Raises:
+        TypeError: `factor` is no number.
+        ValueError: It is not between 1e-60 and 1e60.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> Schedule.flow(4).shift(3.0).sigma
+        array([0.5 , 0.75, 0.9 , 1.  ])
+
+    Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
+    """
+    factor = positive_number("factor", factor)
+    if not 1e-60 < factor < 1e60:
+        raise ValueError(f"factor must be between 1e-60 and 1e60, got {factor!r}")
+    if factor == 1:
+        return schedule
+    square = factor**2
+    xp, levels = namespace(schedule.levels.high), schedule.levels
+    variance = path.sigmas_squared(xp, levels)
+    # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)), a sum without cancellation, near 1 or not.
+    total = path.alphas_cumprod(xp, levels) + square * variance
+    change = (square - 1) * variance
+    near = change > -0.5
+    excess = xp.where(near, xp.log1p(xp.where(near, change, 0.0)), xp.log(total))
+    # Short steps through β', to keep all digits.
+    beta = path.betas(xp, levels) * (square / total[1:])
+    short = beta < 0.5
+    long = path.log_alphas(xp, levels) - (excess[1:] - excess[:-1])
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
+    shifted = square * variance[:1] / total[:1]
+    short = shifted < 0.5
+    long = levels.high[:1] - excess[:1]
+    origin = xp.where(short, xp.log1p(-xp.where(short, shifted, 0.0)), long)
+    return replace(schedule, levels=path.from_origin(xp, origin, steps))
+
+
+def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
+    """Return the schedule with alpha shifted and scaled so that it ends at 0, and starts as it did.
+
+    alpha' = (alpha - alpha_T) alpha_0 / (alpha_0 - alpha_T).
+
+    Args:
+        schedule: A variance-preserving one, with at least two points.
+
+    Returns:
+        A schedule of as many points, whose last alpha is 0.
+
+    Raises:
+        ValueError: It does not preserve variance, its network was trained with alpha = 1, or it has
+            fewer than two points.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> float(Schedule.linear(1000).rescale_zero_terminal_snr().alpha[-1])
+        0.0
+
+    Source: Lin et al., arXiv 2305.08891, algorithm 1.
+    """
+    if schedule.kind != "vp":
+        raise ValueError(
+            "rescale_zero_terminal_snr needs a variance-preserving schedule, and this one is of "
+            f"kind {schedule.kind!r}: call as_vp() first"
+        )
+    if schedule.network_kind == "ve":
+        raise ValueError(
+            "rescale_zero_terminal_snr: the network was trained with alpha = 1 (network_kind 've') "
+            "and cannot be shown pure noise, whose sigma would be infinite"
+        )
+    if len(schedule) < 2:
+        raise ValueError(
+            f"rescale_zero_terminal_snr needs at least 2 points, and there are {len(schedule)}"
+        )
+    xp, levels = namespace(schedule.levels.high), schedule.levels
+    if float(to_host(levels.high)[-1]) == -np.inf:
+        return schedule
+    points = path.inner(levels)
+    last = Twofold(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
+    step = path.log_alphas(xp, levels)[1:] / 2
+    # log(alpha_T / alpha_k), and with it (alpha_k - alpha_T) / alpha_k.
+    rest = -xp.expm1(double_double.subtract(xp, last, points) / 2)
+    # 1 - alpha'_t/alpha'_s = (alpha_s - alpha_t) / (alpha_s - alpha_T): 1 for the last step.
+    fall = -xp.expm1(step) / rest[:-1]
+    beta = fall * (2 - fall)
+    short = beta < 0.5
+    ratio = xp.where(short | (rest[1:] == 0), 1.0, rest[1:]) / rest[:-1]
+    long_step = xp.where(rest[1:] > 0, 2 * (step + xp.log(ratio)), -xp.inf)
+    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
+    steps = xp.concat([path.log_alphas(xp, levels)[:1], steps])
+    return replace(schedule, levels=path.from_origin(xp, levels.high[:1], steps))
+
+
+def as_vp(schedule: "Schedule") -> "Schedule":
+    """Return the same signal-to-noise ratios on a path with alpha² + sigma² = 1.
+
+    The network goes on seeing x in the scale that it was trained in.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.karras(10).as_vp()
+        >>> bool((abs(s.alpha**2 + s.sigma**2 - 1) < 1e-15).all())
+        True
+    """
+    return replace(schedule, kind="vp")
+
+
+def as_ve(schedule: "Schedule") -> "Schedule":
+    """Return the same signal-to-noise ratios on a path with alpha = 1.
+
+    The network goes on seeing x in the scale that it was trained in.
+
+    Raises:
+        ValueError: The schedule ends in pure noise, where sigma would be infinite.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000)
+        >>> bool((s.as_ve().sigma == s.to_sigmas()).all())
+        True
+    """
+    sigmas = to_host(path.noise_to_signal(namespace(schedule.levels.high), schedule.levels))
+    if not np.isfinite(sigmas).all():
+        k = int(np.argmax(~np.isfinite(sigmas))) - 1
+        where = f"point {k} (timestep {schedule.timesteps[k]})" if k >= 0 else "the origin"
+        raise ValueError(
+            f"as_ve needs a finite sigma everywhere, and {where} has no signal left in float64: "
+            f"leave it out, as in schedule[:{max(k, 0)}]"
+        )
+    return replace(schedule, kind="ve")
+
+
+def as_flow(schedule: "Schedule") -> "Schedule":
+    """Return the same signal-to-noise ratios on a path with alpha + sigma = 1.
+
+    The network goes on seeing x in the scale that it was trained in.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000).as_flow()
+        >>> bool((abs(s.alpha + s.sigma - 1) < 1e-15).all())
+        True
+    """
+    return replace(schedule, kind="flow")
