@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["scale", "nan"],
     ),
-    "labels": (
+    "timestep_rule": (
         lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:1]}, {"y": X[:1]})),
         ValueError,
         ["y", "2 entries", "(1, 3)"],

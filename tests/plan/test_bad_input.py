@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDPM, Levels, Plan
+from schedalg import DDPM, Evaluations, Plan
 from tests.bad_input import LINEAR, PLAN, X, check_named
 
 
@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
             LINEAR,
             a=np.ones(1),
             b=np.ones(1),
-            levels=Levels(np.zeros(1), np.ones(1), np.zeros(1)),
+            evaluations=Evaluations(np.zeros(1), np.ones(1), np.zeros(1)),
         ),
         ValueError,
         ["sigma[0]", "0.0"],
@@ -66,14 +66,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "half steps": (lambda: plan_of(step=np.arange(10) / 2), TypeError, ["step", "float64"]),
     "start": (lambda: plan_of(start=None), TypeError, ["start", "None"]),
     "start NaN": (lambda: plan_of(start=(np.nan, 0.0)), ValueError, ["start[0]", "nan"]),
-    "levels": (lambda: plan_of(levels=(1, 2, 3)), TypeError, ["levels", "tuple"]),
-    "levels NaN": (
-        lambda: plan_of(levels=Levels(np.full(10, np.nan), np.ones(10), np.ones(10))),
+    "evaluations": (lambda: plan_of(evaluations=(1, 2, 3)), TypeError, ["evaluations", "tuple"]),
+    "evaluations NaN": (
+        lambda: plan_of(evaluations=Evaluations(np.full(10, np.nan), np.ones(10), np.ones(10))),
         ValueError,
-        ["levels.timesteps[0]", "nan"],
+        ["evaluations.timesteps[0]", "nan"],
     ),
     "alpha < 0": (
-        lambda: plan_of(levels=Levels(np.ones(10), -np.ones(10), np.ones(10))),
+        lambda: plan_of(evaluations=Evaluations(np.ones(10), -np.ones(10), np.ones(10))),
         ValueError,
         ["alpha[0]", "-1.0"],
     ),

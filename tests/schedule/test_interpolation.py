@@ -17,7 +17,7 @@ ALL = on_every_schedule((1, 2, 30))
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_refine_adds_points_between_neighbours(schedule: Schedule, k: int) -> None:
     joins_two_lists = (np.diff(schedule.timesteps) < 0).any()
-    out_of_reach = not has_signal(schedule) and not isinstance(schedule.labels, str)
+    out_of_reach = not has_signal(schedule) and not isinstance(schedule.timestep_rule, str)
     out_of_reach |= not np.isfinite(schedule.timesteps[-1])
     if k > 1 and len(schedule) > 1 and (out_of_reach or joins_two_lists):
         with pytest.raises(ValueError, match=r"no point lies between|do not fall"):

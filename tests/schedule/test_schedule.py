@@ -31,7 +31,7 @@ def test_points_read_like_the_tables(schedule: Schedule) -> None:
 @ALL
 def test_tables_cannot_be_written_to(schedule: Schedule) -> None:
     before = hash(schedule)
-    for array in (schedule.alpha, schedule.sigma, schedule.timesteps, *schedule.levels):
+    for array in (schedule.alpha, schedule.sigma, schedule.timesteps, *schedule.log_alpha_bar):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     exported = schedule.to_log_snr()
@@ -46,8 +46,8 @@ def test_copies_are_equal_and_as_immutable(schedule: Schedule) -> None:
     for other in (copy.copy(schedule), copy.deepcopy(schedule)):
         assert other == schedule
         assert hash(other) == hash(schedule)
-        assert not other.levels.high.flags.writeable
-        np.testing.assert_array_equal(other.levels.low, schedule.levels.low)
+        assert not other.log_alpha_bar.high.flags.writeable
+        np.testing.assert_array_equal(other.log_alpha_bar.low, schedule.log_alpha_bar.low)
 
 
 def test_arrays_given_are_not_shared() -> None:

@@ -18,4 +18,4 @@ def test_composing_labels_of_two_sorts_lists_them() -> None:
     expected = [3, 7, *measured.timesteps.tolist()]
     assert told.compose(measured).timesteps.tolist() == expected
     assert measured.compose(told).timesteps.tolist() == [*expected[2:], 3, 7]
-    assert measured.compose(measured).labels == "sigma"
+    assert measured.compose(measured).timestep_rule == "sigma"
