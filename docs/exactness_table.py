@@ -14,8 +14,8 @@ import numpy as np
 from mpmath import mp, mpf
 
 from schedalg import Schedule
-from tests import oracle
-from tests.registry import FAMILIES
+from tests.registry import oracle
+from tests.registry.schedules import FAMILIES
 from tests.test_exactness import relative_error
 
 N = 1000

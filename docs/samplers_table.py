@@ -15,7 +15,7 @@ import numpy as np
 
 from schedalg import Schedule, Tableau, sample
 from schedalg.testing import Mixture, measured_order
-from tests.samplers import SAMPLERS
+from tests.registry.samplers import SAMPLERS
 
 PAGE = Path(__file__).with_name("samplers.md")
 PICTURE = PAGE.parent / "images" / "orders.png"

@@ -24,7 +24,7 @@ import numpy as np
 import schedalg as sa
 from schedalg import DDIM, DDPM, Denoiser, Heun, Plan, Point, Schedule, sample
 from schedalg.testing.cases import FAMILIES, cases
-from tests.samplers import SAMPLERS
+from tests.registry.samplers import SAMPLERS
 
 Results: TypeAlias = Iterator[tuple[str, Any]]
 

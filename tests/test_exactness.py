@@ -8,8 +8,8 @@ from mpmath import mp, mpf
 
 from schedalg import DDIM, DDPM, Schedule
 from schedalg.testing.strategies import subsets
-from tests import oracle
-from tests.registry import FAMILIES, Family, has_signal
+from tests.registry import oracle
+from tests.registry.schedules import FAMILIES, Family, has_signal
 
 EVERY_FAMILY = pytest.mark.parametrize(
     "family", [pytest.param(family, id=name) for name, family in FAMILIES.items()]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schedalg import DDIM, DDPM, Schedule, sample
 from schedalg.testing.strategies import joinable, schedules, subsets, vp_schedules
-from tests.registry import has_signal, on_every_schedule
+from tests.registry.schedules import has_signal, on_every_schedule
 
 EPS = np.finfo(np.float64).eps
 

@@ -1,6 +1,7 @@
 """What a network's output means: every reading and every conversion against 60 digits."""
 
 import math
+from collections.abc import Callable
 from itertools import product
 from typing import Any, get_args
 
@@ -8,12 +9,25 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from schedalg import DDIM, Denoiser, Parameterization, Point, Schedule, convert, edm, sample
+from schedalg import (
+    DDIM,
+    Denoiser,
+    Heun,
+    Parameterization,
+    Point,
+    Schedule,
+    UniPC,
+    convert,
+    edm,
+    sample,
+)
 from schedalg.parameterization import Prediction, parameterization
 from schedalg.testing import check_parameterization
+from tests.bad_input import LINEAR, ZERO_SNR, X, check_named, network, run
 from tests.libraries import Library, host, lib
 
 __all__ = ["lib"]
+
 
 mp.dps = 60
 NAMES = get_args(Prediction)
@@ -141,3 +155,57 @@ def test_numbers_of_numpy_change_no_dtype(number: Any) -> None:
     schedule = Schedule.karras(4)
     assert Denoiser(lambda x, t: x, schedule, own)(half, schedule[2]).dtype == np.float16
     assert sample(lambda x, t: x, schedule, DDIM(), half, prediction=own).dtype == np.float16
+
+
+#: What is called, the error, and words that its message must hold.
+CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "epsilon at zero SNR": (
+        lambda: run(schedule=ZERO_SNR, sampler=Heun()),
+        ValueError,
+        ["prediction='epsilon'", "zero SNR", "timestep 9"],
+    ),
+    "score at zero SNR": (
+        lambda: run(schedule=ZERO_SNR, sampler=UniPC(), prediction="score"),
+        ValueError,
+        ["prediction='score'", "zero SNR"],
+    ),
+    "no function": (lambda: Parameterization(1.0, network), TypeError, ["c_x", "float"]),
+    "sigma_data": (lambda: edm(0.0), ValueError, ["sigma_data", "0.0"]),
+    "convert shapes": (
+        lambda: convert(X, X[:1], LINEAR[3], "v", "x0"),
+        ValueError,
+        ["output", "(1, 3)", "(2, 3)"],
+    ),
+    "convert to what": (
+        lambda: convert(X, X, LINEAR[3], "v", "noise"),
+        ValueError,
+        ["'noise'", "'epsilon'"],
+    ),
+    "convert at no point": (lambda: convert(X, X, 3, "v", "x0"), TypeError, ["point", "int"]),
+    "column None": (
+        lambda: run(prediction=Parameterization(lambda a, s: None, lambda a, s: 1.0)),
+        TypeError,
+        ["parameterization", "number"],
+    ),
+    "column too short": (
+        lambda: run(prediction=Parameterization(lambda a, s: X[0], lambda a, s: 1.0)),
+        TypeError,
+        ["c_x", "number", "10"],
+    ),
+    "column NaN": (
+        lambda: run(prediction=Parameterization(lambda a, s: np.nan, lambda a, s: 1.0)),
+        ValueError,
+        ["prediction='custom'", "does not determine"],
+    ),
+    "weights of a parameterization": (
+        lambda: Parameterization(network, network, weights=5),
+        TypeError,
+        ["weights", "int"],
+    ),
+    "sigma_data huge": (lambda: edm(1e200), ValueError, ["sigma_data", "1e60"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named(name: str) -> None:
+    check_named(*CASES[name])

@@ -1,0 +1,206 @@
+"""Where diffusers is wrong."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DPMSolverPP, Schedule, sample
+from schedalg.interop.diffusers import from_diffusers
+from tests.interop.diffusers.theirs import diffusers, network, noises, ours_after, theirs_after
+
+__all__ = ["diffusers"]
+
+pytestmark = pytest.mark.filterwarnings(
+    # torch's tensors, where diffusers calls NumPy with them.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    "ignore:__array_wrap__ must accept context:DeprecationWarning",
+)
+
+X = np.random.default_rng(3).standard_normal((2, 3, 4, 4))
+
+
+def test_diffusers_replaces_zero_signal_by_a_little() -> None:
+    """Its solvers take 2^-24 for an alpha_cumprod of 0, more than the trained step before has."""
+    diffusers = pytest.importorskip("diffusers")
+    options = {
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+        "prediction_type": "v_prediction",
+    }
+    theirs = diffusers.DPMSolverMultistepScheduler(**options)
+    assert float(theirs.alphas_cumprod[-1]) == 2**-24
+    assert theirs.alphas_cumprod[-1] > theirs.alphas_cumprod[-2]
+    read = from_diffusers(theirs, 8)
+    assert read.schedule.alpha[-1] == 0
+    assert (np.diff(from_diffusers(theirs).schedule.to_alphas_cumprod()) < 0).all()
+    assert np.isfinite(ours_after(read, [])).all()
+
+
+@pytest.mark.parametrize(("spacing", "steps"), [("linspace", 10), ("trailing", 7), ("linspace", 3)])
+def test_ddim_arrives_at_the_next_timestep(diffusers: Any, spacing: str, steps: int) -> None:
+    """Diffusers arrives at t - T // N, which with these spacings is not the next one."""
+    options = {"timestep_spacing": spacing, "clip_sample": False}
+    theirs = diffusers.DDIMScheduler(**options)
+    theirs.set_timesteps(steps)
+    told = theirs.timesteps.tolist()
+    assert any(t - 1000 // steps != s for t, s in pairwise(told))
+    read = from_diffusers({"_class_name": "DDIMScheduler", **options}, steps)
+    assert read.schedule.timesteps[::-1].tolist() == told
+    result = ours_after(read, [])
+    alphas_cumprod = np.asarray(theirs.alphas_cumprod)
+    x = X
+    for t, s in zip(told, [*told[1:], None], strict=True):
+        now, then = alphas_cumprod[t], 1.0 if s is None else alphas_cumprod[s]
+        eps = network(x, t)
+        x0 = (x - np.sqrt(1 - now) * eps) / np.sqrt(now)
+        x = np.sqrt(then) * x0 + np.sqrt(1 - then) * eps
+    np.testing.assert_allclose(result, x, rtol=1e-8, atol=1e-8)
+    assert np.abs(theirs_after(theirs, diffusers.torch, []) - x).max() > 1e-3
+
+
+def test_trailing_timesteps_are_as_many_as_asked_for(diffusers: Any) -> None:
+    theirs = diffusers.DDIMScheduler(timestep_spacing="trailing")
+    wrong = 0
+    for steps in range(1, 200):
+        theirs.set_timesteps(steps)
+        read = from_diffusers(theirs, steps).schedule.timesteps
+        assert len(read) == steps
+        assert read[0] >= 0
+        wrong += len(theirs.timesteps) != steps
+    assert wrong > 0
+
+
+def test_repeated_timesteps_are_told_apart_by_position(diffusers: Any) -> None:
+    """Karras levels rounded to timesteps repeat, and diffusers begins at the second of them."""
+    options = {"use_karras_sigmas": True, "beta_schedule": "squaredcos_cap_v2"}
+    theirs = diffusers.DEISMultistepScheduler(**options)
+    theirs.set_timesteps(20)
+    read = from_diffusers({"_class_name": "DEISMultistepScheduler", **options}, 20)
+    told = read.schedule.timesteps[::-1].tolist()
+    assert told == theirs.timesteps.tolist()
+    assert told[0] == told[1]
+    assert theirs.index_for_timestep(theirs.timesteps[0]) == 1
+    wanted = theirs_after(theirs, diffusers.torch, [])  # which says where to begin
+    np.testing.assert_allclose(ours_after(read, []), wanted, rtol=1e-7, atol=1e-7)
+
+
+def test_large_variances_leave_the_last_step_alone(diffusers: Any) -> None:
+    """Diffusers adds noise to the finished image, unless its last timestep is 0."""
+    options = {
+        "variance_type": "fixed_large",
+        "timestep_spacing": "trailing",
+        "clip_sample": False,
+    }
+    theirs = diffusers.DDPMScheduler(**options)
+    theirs.set_timesteps(5)
+    read = from_diffusers({"_class_name": "DDPMScheduler", **options}, 5)
+    draws = noises(5)
+    wanted = theirs_after(theirs, diffusers.torch, draws)
+    beta = 1 - float(theirs.alphas_cumprod[199])
+    result = ours_after(read, draws)
+    np.testing.assert_allclose(result + math.sqrt(beta) * draws[4], wanted, rtol=1e-7, atol=1e-7)
+    assert from_diffusers({"_class_name": "DDPMScheduler", "variance_type": "fixed_large_log"}, 5)
+
+
+def third_order_errors(diffusers: Any, steps: int) -> tuple[float, float]:
+    """Errors of ours and theirs, of order 3, for an x0 prediction that depends on lambda alone.
+
+    Its integral is known: x = sigma_s/sigma_t x + sigma_s ∫ e^lambda x0(lambda) dlambda.
+    """
+    # Evaluations even in lambda, from 6 to -6; data that change in the middle of them only.
+    lam = np.linspace(6, -6, steps + 1)
+    schedule = Schedule.from_log_snr(2 * lam, timesteps=np.arange(steps + 1))[1:]
+
+    def data(at: Any) -> Any:
+        return np.exp(-(np.asarray(at) ** 2) / 2)
+
+    x = np.zeros((1, 1, 1, 1))
+    ours = sample(
+        lambda x, t: 0 * x + data(lam[int(t[0])]),
+        schedule,
+        DPMSolverPP(order=3),
+        x,
+        prediction="x0",
+    )
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    exact = schedule.origin.sigma * float((6 * weights * np.exp(6 * nodes) * data(6 * nodes)).sum())
+    theirs = diffusers.DPMSolverMultistepScheduler(
+        solver_order=3,
+        prediction_type="sample",
+        lower_order_final=False,
+        final_sigmas_type="sigma_min",
+    )
+    torch = diffusers.torch
+    theirs.set_timesteps(steps)
+    theirs.timesteps = torch.arange(steps, 0, -1)
+    theirs.sigmas = torch.tensor(np.exp(-lam[::-1]))
+    theirs.set_begin_index(0)
+    state = torch.zeros(1, 1, 1, 1)
+    for t in theirs.timesteps:
+        output = torch.zeros(1, 1, 1, 1) + float(data(lam[int(t)]))
+        state = theirs.step(output, t, state, return_dict=False)[0]
+    return abs(float(ours.squeeze()) - exact), abs(float(state.squeeze()) - exact)
+
+
+def test_dpm_solver_pp_3m_is_of_order_3(diffusers: Any) -> None:
+    """Diffusers halves the second difference, and its method is of order 2."""
+    coarse, fine = third_order_errors(diffusers, 80), third_order_errors(diffusers, 160)
+    ours, theirs = (math.log2(a / b) for a, b in zip(coarse, fine, strict=True))
+    assert ours > 2.8
+    assert theirs < 2.3
+    # From the same network they are near each other, and not the same.
+    options = {"solver_order": 3}
+    scheduler = diffusers.DPMSolverMultistepScheduler(**options)
+    scheduler.set_timesteps(12)
+    read = from_diffusers({"_class_name": "DPMSolverMultistepScheduler", **options}, 12)
+    wanted = theirs_after(scheduler, diffusers.torch, noises(12))
+    assert 1e-6 < np.abs(ours_after(read, []) - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_pndm_mixes_the_noise_of_v_predictions(diffusers: Any) -> None:
+    """Theirs mixes velocities of different noise levels, and reads the mixture at the last."""
+    options = {"skip_prk_steps": True, "prediction_type": "v_prediction"}
+    theirs = diffusers.PNDMScheduler(**options)
+    theirs.set_timesteps(8)
+    ours = ours_after(from_diffusers({"_class_name": "PNDMScheduler", **options}, 8), [])
+    wrong = theirs_after(theirs, diffusers.torch, [])
+    # Told the noise itself, it does what ours does.
+    theirs = diffusers.PNDMScheduler(skip_prk_steps=True)
+    theirs.set_timesteps(8)
+    x = diffusers.torch.tensor(X)
+    for t in theirs.timesteps:
+        alpha = theirs.alphas_cumprod[t] ** 0.5
+        eps = alpha * network(x, float(t)) + (1 - alpha**2) ** 0.5 * x
+        x = theirs.step(eps, t, x, return_dict=False)[0]
+    np.testing.assert_allclose(ours, np.asarray(x), rtol=1e-7, atol=1e-7)
+    assert np.abs(ours - wrong).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("DDPMScheduler", {"variance_type": "fixed_large_log"}),
+        (
+            "DPMSolverMultistepScheduler",
+            {
+                "use_karras_sigmas": True,
+                "final_sigmas_type": "sigma_min",
+                "algorithm_type": "sde-dpmsolver++",
+            },
+        ),
+    ],
+)
+def test_what_is_nan_in_diffusers_is_finite(
+    diffusers: Any, name: str, options: dict[str, Any]
+) -> None:
+    theirs = getattr(diffusers, name)(**options)
+    undefined = 0
+    for steps in range(2, 16):  # a last step of no length is NaN where rounding makes it negative
+        theirs.set_timesteps(steps)
+        read = from_diffusers({"_class_name": name, **options}, steps)
+        undefined += np.isnan(theirs_after(theirs, diffusers.torch, noises(16))).any()
+        assert np.isfinite(ours_after(read, noises(16))).all()
+    assert undefined > 0

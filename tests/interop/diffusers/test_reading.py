@@ -1,0 +1,159 @@
+"""What is read of configurations, and needs neither torch nor diffusers."""
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DDIM, DPMSolverPP, DynamicThreshold
+from schedalg.interop.diffusers import from_diffusers
+from schedalg.interop.diffusers.options import CLASSES
+from tests.interop.diffusers.theirs import network
+
+pytestmark = pytest.mark.filterwarnings(
+    # torch's tensors, where diffusers calls NumPy with them.
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    "ignore:__array_wrap__ must accept context:DeprecationWarning",
+)
+
+X = np.random.default_rng(3).standard_normal((2, 3, 4, 4))
+
+
+def test_importing_and_reading_need_neither_torch_nor_diffusers(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler_config.json"
+    path.write_text(json.dumps({"_class_name": "DDIMScheduler"}))
+    code = f"""
+import sys
+from schedalg.interop.diffusers import from_diffusers, to_diffusers
+a = from_diffusers({str(path)!r}, 10)
+b = from_diffusers({{"_class_name": "DDIMScheduler"}}, 10)
+c = from_diffusers({str(tmp_path)!r}, 10)
+assert a.schedule == b.schedule == c.schedule and a.sampler == b.sampler
+assert not {{"torch", "diffusers"}} & set(sys.modules)
+"""
+    run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("NoScheduler", {}, "_class_name"),
+        ("DDIMScheduler", {"typo": 1}, "typo"),
+        ("DDIMScheduler", {"use_karras_sigmas": True}, "use_karras_sigmas"),
+        ("DDIMScheduler", {"beta_schedule": "cubic"}, "beta_schedule"),
+        ("DDIMScheduler", {"timestep_spacing": "middling"}, "timestep_spacing"),
+        ("DDIMScheduler", {"prediction_type": "image"}, "prediction_type"),
+        ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type"),
+        ("DDIMScheduler", {"steps_offset": 200}, "steps_offset"),
+        ("DDIMScheduler", {"trained_betas": [0.1, 0.2]}, "num_train_timesteps"),
+        ("DDPMScheduler", {"variance_type": "learned"}, "variance_type"),
+        ("PNDMScheduler", {}, "skip_prk_steps"),
+        ("EulerDiscreteScheduler", {"interpolation_type": "log_linear"}, "interpolation_type"),
+        ("EulerDiscreteScheduler", {"sigma_max": 5.0}, "sigma_max"),
+        ("EulerDiscreteScheduler", {"timestep_type": "continuous"}, "timestep_type"),
+        ("EulerDiscreteScheduler", {"clip_sample": True}, "clip_sample"),
+        (
+            "EulerDiscreteScheduler",
+            {"use_karras_sigmas": True, "use_beta_sigmas": True},
+            "use_karras_sigmas",
+        ),
+        (
+            "EulerDiscreteScheduler",
+            {"use_karras_sigmas": True, "rescale_betas_zero_snr": True},
+            "rescale_betas_zero_snr",
+        ),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver"}, "algorithm_type"),
+        ("DPMSolverMultistepScheduler", {"solver_order": 4}, "solver_order"),
+        (
+            "DPMSolverMultistepScheduler",
+            {"solver_order": 3, "solver_type": "heun"},
+            "solver_type",
+        ),
+        ("DPMSolverMultistepScheduler", {"flow_shift": 3.0}, "flow_shift"),
+        ("DPMSolverMultistepScheduler", {"use_dynamic_shifting": True}, "use_dynamic_shifting"),
+        ("UniPCMultistepScheduler", {"disable_corrector": [0]}, "disable_corrector"),
+        ("UniPCMultistepScheduler", {"predict_x0": False}, "predict_x0"),
+        ("UniPCMultistepScheduler", {"shift_terminal": 0.1}, "shift_terminal"),
+        ("TCDScheduler", {"clip_sample": True}, "clip_sample"),
+        ("FlowMatchEulerDiscreteScheduler", {"invert_sigmas": True}, "invert_sigmas"),
+        ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}, "mu"),
+        ("EDMEulerScheduler", {"sigma_schedule": "linear"}, "sigma_schedule"),
+    ],
+)
+def test_what_is_not_supported_is_an_error_that_names_it(
+    name: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        from_diffusers({"_class_name": name, **options}, 10)
+
+
+def test_wrong_arguments() -> None:
+    ddim = {"_class_name": "DDIMScheduler"}
+    with pytest.raises(TypeError, match="scheduler must be"):
+        from_diffusers(3)
+    with pytest.raises(ValueError, match="_class_name"):
+        from_diffusers({})
+    with pytest.raises(ValueError, match="not both"):
+        from_diffusers(ddim, 3, timesteps=[1])
+    with pytest.raises(ValueError, match=r"timesteps\[1\]"):
+        from_diffusers(ddim, timesteps=[1, 5])
+    with pytest.raises(ValueError, match="mu"):
+        from_diffusers(ddim, 3, mu=1.0)
+    with pytest.raises(TypeError, match="thresholding"):
+        from_diffusers({**ddim, "thresholding": "yes"}, 3)
+    with pytest.raises(ValueError, match="sigmas"):
+        from_diffusers(ddim, sigmas=[1.0, 0.0])
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_without_steps_the_schedule_is_that_of_training(name: str) -> None:
+    config = {"_class_name": name, "num_train_timesteps": 50}
+    if name == "PNDMScheduler":
+        config["skip_prk_steps"] = True
+    read = from_diffusers(config)
+    assert len(read.schedule) == 50
+    plan = getattr(read.sampler, "plan", None)
+    assert plan is None or len(plan(read.schedule)) >= 50
+
+
+def test_bounds() -> None:
+    config = {"_class_name": "DDPMScheduler", "clip_sample_range": 2.0}
+    assert from_diffusers(config, 5).clip == (-2.0, 2.0)
+    assert from_diffusers({**config, "clip_sample": False}, 5).clip is None
+    bound = from_diffusers({**config, "thresholding": True, "sample_max_value": 1.5}, 5).clip
+    assert bound == DynamicThreshold(0.995, 1.5)
+
+
+def test_options_carried_from_another_class_pass_where_they_mean_nothing() -> None:
+    config = {
+        "_class_name": "DPMSolverMultistepScheduler",
+        "_diffusers_version": "0.42.1",
+        "skip_prk_steps": True,
+        "set_alpha_to_one": False,
+        "clip_sample": False,
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+    }
+    read = from_diffusers(config, 4)
+    assert read.schedule.timesteps.tolist() == [201, 401, 601, 801]
+    assert isinstance(read.sampler, DPMSolverPP)
+
+
+def test_inversion_is_the_same_table_walked_the_other_way() -> None:
+    """DDIMInverseScheduler is off by one timestep; here one table goes both ways."""
+    config = {"_class_name": "DDIMScheduler", "clip_sample": False}
+    schedule = from_diffusers(config, 20).schedule[1:]
+    up = DDIM().plan(schedule).reversed()
+    points = [schedule.origin, *schedule]
+    assert up.timesteps.tolist() == [p.timestep for p in points[:-1]]
+    x = X
+    for s, t in pairwise(points):
+        eps = network(x, s.timestep)
+        x = t.alpha * (x - s.sigma * eps) / s.alpha + t.sigma * eps
+    result = up.run(lambda x, t: network(x, float(t[0])), X)
+    np.testing.assert_allclose(result, x, rtol=1e-9, atol=1e-9)

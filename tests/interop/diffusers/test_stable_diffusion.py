@@ -1,0 +1,141 @@
+"""Our schedules and samplers in Stable Diffusion, small and with random weights."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+from schedalg import DDIM, Euler, Schedule  # noqa: E402
+from schedalg.interop.diffusers import to_diffusers  # noqa: E402
+from tests.interop.diffusers.pipelines import _one_thread, _vae, ours, quiet, seeded  # noqa: E402
+
+__all__ = ["_one_thread"]
+
+pytestmark = [
+    # torch's tensors where diffusers calls NumPy with them, and what both libraries will change.
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+    pytest.mark.filterwarnings("ignore:__array_wrap__ must accept context:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:diffusers"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:transformers"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:transformers"),
+]
+
+
+@pytest.fixture(scope="module")
+def stable(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The parts of a pipeline of Stable Diffusion."""
+    folder: Path = tmp_path_factory.mktemp("tokenizer")
+    words = ["<|startoftext|>", "<|endoftext|>", "a", "a</w>", "b", "b</w>", "c</w>"]
+    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    torch.manual_seed(1)
+    text = transformers.CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=16,
+        num_attention_heads=2,
+        num_hidden_layers=1,
+        max_position_embeddings=8,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+        projection_dim=16,
+    )
+    return {
+        "unet": diffusers.UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            layers_per_block=1,
+            block_out_channels=(8, 16),
+            norm_num_groups=4,
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        ).eval(),
+        "vae": _vae(),
+        "text_encoder": transformers.CLIPTextModel(text).eval(),
+        "tokenizer": transformers.CLIPTokenizer(
+            str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=8
+        ),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
+
+
+TRAINED = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def painted(pipe: Any, steps: int, seed: int = 0, **options: Any) -> np.ndarray:
+    images = quiet(pipe)(
+        "a b",
+        num_inference_steps=steps,
+        generator=seeded(seed),
+        output_type="np",
+        **{"height": 16, "width": 16, **options},
+    ).images
+    return np.asarray(images)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("PNDMScheduler", {"skip_prk_steps": True, "steps_offset": 1}),
+        ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
+        ("EulerDiscreteScheduler", {"steps_offset": 1, "timestep_spacing": "leading"}),
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
+        ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"}),
+        ("HeunDiscreteScheduler", {}),
+        ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+        ("UniPCMultistepScheduler", {"prediction_type": "v_prediction"}),
+        ("DEISMultistepScheduler", {"solver_order": 3}),
+        ("LCMScheduler", {}),
+    ],
+)
+def test_stable_diffusion_pipeline(stable: Any, name: str, options: dict[str, Any]) -> None:
+    theirs = getattr(diffusers, name)(**TRAINED, **{"steps_offset": 1, **options})
+    pipe = diffusers.StableDiffusionPipeline(**stable, scheduler=theirs)
+    wanted = painted(pipe, 8)
+    pipe.scheduler = ours(theirs, 8)
+    np.testing.assert_allclose(painted(pipe, 8), wanted, atol=1e-3)
+
+
+def test_image_to_image_starts_on_the_way(stable: Any) -> None:
+    theirs = diffusers.DPMSolverMultistepScheduler(**TRAINED, steps_offset=1)
+    pipe = diffusers.StableDiffusionImg2ImgPipeline(**stable, scheduler=theirs)
+    image = torch.rand(1, 3, 16, 16, generator=seeded(5))
+    options = {"image": image, "strength": 0.6, "output_type": "np"}
+    wanted = np.asarray(
+        quiet(pipe)("a", num_inference_steps=10, generator=seeded(), **options).images
+    )
+    pipe.scheduler = ours(theirs, 10)
+    result = np.asarray(pipe("a", num_inference_steps=10, generator=seeded(), **options).images)
+    np.testing.assert_allclose(result, wanted, atol=1e-3)
+
+
+def test_custom_timesteps_and_sigmas_in_a_pipeline(stable: Any) -> None:
+    base = Schedule.scaled_linear(1000)
+    pipe = diffusers.StableDiffusionPipeline(**stable, scheduler=to_diffusers(base, DDIM()))
+    chosen = [981, 700, 200, 20]
+    image = painted(pipe, 50, timesteps=chosen)
+    assert pipe.scheduler.timesteps.tolist() == chosen
+    pipe.scheduler = to_diffusers(base.subsample(timesteps=chosen[::-1]), DDIM())
+    np.testing.assert_allclose(painted(pipe, 4), image, atol=1e-5)
+    pipe.scheduler = to_diffusers(base, Euler())
+    sigmas = [10.0, 3.0, 0.4, 0.0]
+    assert np.isfinite(painted(pipe, 50, sigmas=sigmas)).all()
+    np.testing.assert_allclose(pipe.scheduler.sigmas, sigmas, rtol=1e-6)

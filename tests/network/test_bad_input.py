@@ -1,0 +1,133 @@
+"""Bad input to networks, bounds and guidance is named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import (
+    ClassifierFreeGuidance,
+    Denoiser,
+    DynamicThreshold,
+    TimestepRemap,
+    classifier_guidance,
+    inpaint,
+    switch,
+)
+from tests.bad_input import DENOISER, LINEAR, TWO, X, check_named, network, run
+
+#: What is called, the error, and words that its message must hold.
+CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "clip a number": (lambda: run(clip=1.0), TypeError, ["clip", "1.0"]),
+    "clip reversed": (lambda: run(clip=(1, -1)), ValueError, ["clip", "(1, -1)"]),
+    "denoise at the origin": (
+        lambda: Denoiser(network, LINEAR)(X, LINEAR.origin),
+        ValueError,
+        ["clean", "timestep"],
+    ),
+    "remap float": (
+        lambda: TimestepRemap(network, LINEAR)(X, np.array([1.0, 2.0])),
+        TypeError,
+        ["k", "integers", "float64"],
+    ),
+    "remap range": (
+        lambda: TimestepRemap(network, LINEAR)(X, np.array([1, 10])),
+        ValueError,
+        ["k[1]", "10", "0 to 9"],
+    ),
+    "remap shape": (
+        lambda: TimestepRemap(network, LINEAR)(X, np.arange(3)),
+        ValueError,
+        ["k", "2", "(3,)"],
+    ),
+    "remap rescale": (
+        lambda: TimestepRemap(network, LINEAR, rescale_timesteps=True),
+        ValueError,
+        ["original_num_steps"],
+    ),
+    "remap nothing": (lambda: TimestepRemap(network, LINEAR[:0]), ValueError, ["no points"]),
+    "remap of no model": (lambda: TimestepRemap(None, LINEAR), TypeError, ["model", "NoneType"]),
+    "clip text": (lambda: run(clip="left"), TypeError, ["clip", "'left'"]),
+    "clip returns": (
+        lambda: run(clip=lambda x0: x0[:1]),
+        ValueError,
+        ["x0 returned by clip", "(2, 3)", "(1, 3)"],
+    ),
+    "quantile": (lambda: DynamicThreshold(1.5), ValueError, ["quantile", "1.5"]),
+    "max_value": (lambda: DynamicThreshold(0.9, 0.5), ValueError, ["max_value", "0.5"]),
+    "keywords": (
+        lambda: ClassifierFreeGuidance(network, 2.0, {"y": 1}, {"z": 1}),
+        ValueError,
+        ["cond", "uncond", "['y']", "['z']"],
+    ),
+    "scale NaN": (
+        lambda: ClassifierFreeGuidance(network, np.nan, {}, {}),
+        ValueError,
+        ["scale", "nan"],
+    ),
+    "timestep_rule": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:1]}, {"y": X[:1]})),
+        ValueError,
+        ["y", "2 entries", "(1, 3)"],
+    ),
+    "gradient": (lambda: classifier_guidance(DENOISER, 1.0), TypeError, ["gradient", "float"]),
+    "gradient's shape": (
+        lambda: run(model=classifier_guidance(DENOISER, lambda x, t: x[:1])),
+        ValueError,
+        ["gradient", "(2, 3)", "(1, 3)"],
+    ),
+    "shift": (
+        lambda: classifier_guidance(DENOISER, network, shift="noise"),
+        ValueError,
+        ["shift", "'noise'", "'score'"],
+    ),
+    "guided model": (lambda: classifier_guidance(network, network), TypeError, ["denoiser"]),
+    "interval": (lambda: switch(DENOISER, DENOISER, 2.0, 1.0), ValueError, ["2.0", "1.0"]),
+    "two schedules": (
+        lambda: switch(DENOISER, Denoiser(network, TWO)),
+        ValueError,
+        ["one schedule", "2 points"],
+    ),
+    "mask": (lambda: inpaint(DENOISER, X, "left"), TypeError, ["mask", "str"]),
+    "mask's shape": (
+        lambda: run(model=inpaint(DENOISER, np.ones((5, 2, 3)), np.ones(3))),
+        ValueError,
+        ["known", "(2, 3)"],
+    ),
+    "no point": (lambda: DENOISER(X, 3), TypeError, ["t", "Point", "int"]),
+    "model_kwargs": (
+        lambda: Denoiser(network, LINEAR, model_kwargs=1),
+        TypeError,
+        ["model_kwargs", "1"],
+    ),
+    "keyword twice": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": 1}, {"y": 1}), y=2),
+        ValueError,
+        ["['y']", "cond"],
+    ),
+    "labels of two shapes": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X}, {"y": X[:, :2]})),
+        ValueError,
+        ["y", "(2, 3)", "(2, 2)"],
+    ),
+    "labels of one": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X}, {"y": None})),
+        ValueError,
+        ["y", "array in both"],
+    ),
+    "cond": (lambda: ClassifierFreeGuidance(network, 2.0, None, {}), TypeError, ["cond", "None"]),
+    "interval below 0": (lambda: switch(DENOISER, DENOISER, -2.0), ValueError, ["-2.0"]),
+    "mask outside": (lambda: inpaint(DENOISER, X, 2 * X), ValueError, ["mask", "between 0 and 1"]),
+    "mask complex": (lambda: inpaint(DENOISER, X, X * 1j), TypeError, ["mask", "complex"]),
+    "threshold of a number": (
+        lambda: DynamicThreshold()(np.array(1.0)),
+        ValueError,
+        ["x0", "batch"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named(name: str) -> None:
+    check_named(*CASES[name])

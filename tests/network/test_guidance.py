@@ -1,0 +1,255 @@
+"""Guidance and inpainting: wrappers that any sampler runs with."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import (
+    DDIM,
+    DDPM,
+    ClassifierFreeGuidance,
+    Denoiser,
+    DPMSolverPP,
+    Point,
+    RePaint,
+    Schedule,
+    classifier_guidance,
+    inpaint,
+    sample,
+    switch,
+)
+from schedalg.testing import Mixture, variance_after
+from tests.libraries import Library, host, lib
+
+__all__ = ["lib"]
+
+FAST = Schedule.linear(1000).subsample(steps=12)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+
+
+def conditional(x: Any, timesteps: Any, y: Any) -> Any:
+    """A network that depends on a number a sample."""
+    return 0.5 * x + 0.1 * y[:, None, None]
+
+
+def test_classifier_free_guidance_is_one_call_on_both(lib: Library) -> None:
+    batches: list[int] = []
+
+    def counted(x: Any, timesteps: Any, y: Any) -> Any:
+        batches.append(x.shape[0])
+        assert timesteps.shape[0] == x.shape[0]
+        return conditional(x, timesteps, y)
+
+    x, y, n = (lib.array(v, "float32") for v in (X, np.arange(4.0), np.full(4, -1.0)))
+    guided = ClassifierFreeGuidance(counted, 2.5, {"y": y}, {"y": n})
+    image = sample(guided, FAST, DPMSolverPP(order=2), x)
+    assert batches == [8] * 12
+
+    def by_hand(x: Any, timesteps: Any) -> Any:
+        with_y, without = conditional(x, timesteps, y), conditional(x, timesteps, n)
+        return without + 2.5 * (with_y - without)
+
+    expected = sample(by_hand, FAST, DPMSolverPP(order=2), x)
+    assert image.dtype == x.dtype
+    np.testing.assert_allclose(host(image), host(expected), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_guidance_of_0_and_1_is_either_network(scale: float) -> None:
+    y, n = np.arange(4.0), np.zeros(4)
+    guided = ClassifierFreeGuidance(conditional, scale, {"y": y}, {"y": n})
+    expected = sample(conditional, FAST, DDIM(), X, y=y if scale else n)
+    np.testing.assert_allclose(sample(guided, FAST, DDIM(), X), expected, rtol=1e-12)
+
+
+def test_guidance_leaves_a_learned_variance_as_the_condition_has_it() -> None:
+    def two(x: np.ndarray, timesteps: np.ndarray, y: np.ndarray) -> np.ndarray:
+        level = np.broadcast_to(y[:, None, None] / 10, x.shape)
+        return np.concatenate([conditional(x, timesteps, y), level], axis=1)
+
+    y, n = np.arange(4.0), np.zeros(4)
+    output = ClassifierFreeGuidance(two, 3.0, {"y": y}, {"y": n})(X, np.zeros(4, dtype=int))
+    np.testing.assert_allclose(output[:, 2:, 0], np.repeat(y[:, None] / 10, 2, axis=1))
+    np.testing.assert_allclose(output[:, :2], 0.5 * X + 0.3 * y[:, None, None], rtol=1e-12)
+
+
+def test_other_keywords_reach_both_halves() -> None:
+    def model(x: Any, timesteps: Any, y: Any, mask: Any, name: str) -> Any:
+        assert (mask.shape[0], name) == (x.shape[0], "same")
+        return x * mask[:, None, None] + y[:, None, None]
+
+    y, n = np.ones(4), np.zeros(4)
+    guided = ClassifierFreeGuidance(model, 2.0, {"y": y, "name": "same"}, {"y": n, "name": "same"})
+    image = sample(guided, FAST, DDIM(), X, mask=np.full(4, 0.5))
+    assert np.isfinite(image).all()
+
+
+def gaussian_score(schedule: Schedule, towards: float, strength: float) -> Any:
+    """Return the gradient of log p(y | x) that moves Gaussian data's mean, and the mean it gives.
+
+    For x0 ~ N(0, 1) and y = x0 + noise of variance v, p(x0 | y) is N(y/(1+v), v/(1+v)). At a level,
+    y given x is N(alpha x, v + sigma²) on a variance-preserving path.
+    """
+    v = strength
+
+    def gradient(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        k = int(np.flatnonzero(schedule.timesteps == timesteps[0])[0])
+        alpha, sigma = schedule.as_vp().alpha[k], schedule.as_vp().sigma[k]
+        return np.asarray((towards - alpha * x) * alpha / (v + sigma**2))
+
+    return gradient
+
+
+@pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
+def test_guidance_by_the_score_is_bayes_rule(kind: str) -> None:
+    """The guided prediction is the conditional expectation, exactly, in every scale of the path."""
+    base = Schedule.linear(1000)[::50]
+    schedule = {"vp": base, "ve": base.as_ve(), "flow": base.as_flow()}[kind]
+    v, y = 0.5, 1.2
+    prior = Mixture([0.0], [1.0]).denoiser(schedule)
+    guided = classifier_guidance(prior, gaussian_score(schedule, y, v))
+    posterior = Mixture([y / (1 + v)], [(v / (1 + v)) ** 0.5]).denoiser(schedule)
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    for point in schedule:
+        np.testing.assert_allclose(
+            guided(x * point.sigma, point), posterior(x * point.sigma, point), rtol=1e-9, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("base", [Schedule.karras(9), Schedule.flow(9)[:8], FAST])
+def test_guidance_by_the_mean_is_the_same_in_every_scale(base: Schedule) -> None:
+    """And is that of the same data and gradient for a network trained in another scale."""
+
+    def gradient(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return 0.3 - x
+
+    images = []
+    for schedule in (base.as_vp(), base.as_ve(), base.as_flow()):
+        guided = classifier_guidance(
+            Denoiser(lambda x, t: np.tanh(x), schedule, "v"), gradient, shift="mean"
+        )
+        images.append(sample(guided, schedule, DDPM(), X * schedule.sigma[-1], noise=2))
+    np.testing.assert_allclose(images[1], images[0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(images[2], images[0], rtol=1e-9, atol=1e-9)
+    # x0 + (sigma_s²/alpha_s) d log p / dx, with x in the variance-preserving scale.
+    denoise = Denoiser(lambda x, t: np.tanh(x), base, "v")
+    guided = classifier_guidance(denoise, gradient, shift="mean")
+    t, s = base[4], base.as_vp()[3]
+    unit = np.hypot(t.alpha, t.sigma)
+    seen = {"vp": 1 / unit, "ve": 1 / t.alpha, "flow": 1 / (t.alpha + t.sigma)}[base.network_kind]
+    slope = (0.3 - seen * X) * seen * unit
+    expected = denoise(X, t) + s.sigma**2 / s.alpha * slope
+    np.testing.assert_allclose(guided(X, t), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["vp", "ve"])
+def test_guidance_by_the_mean_adds_the_variance_times_the_gradient(kind: str) -> None:
+    """As guided-diffusion's condition_mean, on the short schedule's posterior variance."""
+    schedule = FAST if kind == "vp" else FAST.as_ve()
+    z = np.random.default_rng(0).standard_normal((12, 4, 2, 3))
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return np.tanh(x)
+
+    def gradient(x: np.ndarray, timesteps: np.ndarray, pull: float) -> np.ndarray:
+        return pull - x
+
+    x = X
+    for i, k in enumerate(reversed(range(12))):
+        eps = network(x, None)
+        x0 = (x - FAST.sigma[k] * eps) / FAST.alpha[k]
+        mean = FAST.posterior_mean_coef1[k] * x0 + FAST.posterior_mean_coef2[k] * x
+        mean = mean + FAST.posterior_variance[k] * 0.7 * gradient(x, None, 0.3)
+        x = mean + FAST.posterior_variance[k] ** 0.5 * z[i]
+    denoise = Denoiser(network, schedule)
+    guided = classifier_guidance(denoise, gradient, scale=0.7, shift="mean", pull=0.3)
+    draws = iter(z)
+    start = X * (schedule.sigma[-1] / FAST.sigma[-1])
+    result = sample(guided, schedule, DDPM(), start, noise=lambda x: next(draws))
+    np.testing.assert_allclose(result, x, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="points of the schedule"):
+        guided(X, Point(0.5, 0.5, 3))
+
+
+def test_an_interval_takes_each_network_where_it_belongs() -> None:
+    told: dict[str, list[int]] = {"in": [], "out": []}
+
+    def network(name: str) -> Any:
+        def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+            told[name].append(int(timesteps[0]))
+            return 0.5 * x
+
+        return Denoiser(model, FAST)
+
+    sigmas = FAST.to_sigmas()
+    denoise = switch(network("in"), network("out"), sigmas[3], sigmas[8])
+    image = sample(denoise, FAST, DPMSolverPP(order=2), X)
+    assert told["in"] == FAST.timesteps[8:2:-1].tolist()
+    assert told["out"] == [*FAST.timesteps[:8:-1].tolist(), *FAST.timesteps[2::-1].tolist()]
+    # One network in both places is that network, memory and all.
+    expected = sample(network("in"), FAST, DPMSolverPP(order=2), X)
+    np.testing.assert_allclose(image, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), DDPM(), DPMSolverPP(order=2), RePaint(3, 2)])
+def test_what_is_known_comes_out_as_it_is(sampler: Any) -> None:
+    known = np.random.default_rng(1).standard_normal(X.shape)
+    mask = (np.arange(3) > 0).astype(np.float64)
+    network = Denoiser(lambda x, t: np.tanh(x), FAST)
+    image = sample(inpaint(network, known, mask), FAST, sampler, X, noise=4)
+    np.testing.assert_allclose(image[..., 1:], known[..., 1:], rtol=1e-12)
+    assert (image[..., 0] != known[..., 0]).all()
+    # What is known has its own marginal on the way: mean alpha known, variance sigma².
+    part = FAST[3:]
+    zeros = inpaint(Denoiser(lambda x, t: 0 * x, part, "x0"), np.zeros((1, 1)), np.ones((1, 1)))
+    if not isinstance(sampler, RePaint):
+        variance = variance_after(sampler, part, zeros, float(part.sigma[-1]) ** 2)
+        assert variance == pytest.approx(part.origin.sigma**2, rel=1e-9)
+
+
+def test_guidance_by_the_mean_starts_at_zero_snr() -> None:
+    for schedule in (
+        Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=5, spacing="trailing"),
+        Schedule.flow(5),
+    ):
+        nothing = Denoiser(lambda x, t: 0 * x, schedule, "x0")
+        guided = classifier_guidance(nothing, lambda x, t: np.ones_like(x), shift="mean")
+        s, t = schedule.as_vp()[-2], schedule[-1]
+        to_vp = 1 / (t.alpha**2 + t.sigma**2) ** 0.5
+        to_network = to_vp if schedule.network_kind == "vp" else 1.0
+        expected = s.sigma**2 / s.alpha * to_network / to_vp
+        np.testing.assert_allclose(guided(np.ones((1, 1)), t), expected, rtol=1e-12)
+
+
+def test_what_is_unknown_may_be_anything() -> None:
+    known = np.full(X.shape, np.nan)
+    known[..., 0] = 0.5
+    mask = np.array([1.0, 0.0, 0.0])
+    image = sample(inpaint(Denoiser(lambda x, t: x, FAST), known, mask), FAST, DDIM(), X)
+    np.testing.assert_allclose(image[..., 0], 0.5, rtol=1e-12)
+    assert np.isfinite(image).all()
+
+
+def test_guidance_takes_part_in_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    log_snr = torch.linspace(4, -4, 6, dtype=torch.float64, requires_grad=True)
+    for shift in ("score", "mean"):
+        schedule = Schedule.from_log_snr(log_snr)
+        guided = classifier_guidance(
+            Denoiser(lambda x, t: 0.3 * x, schedule), lambda x, t: 1 - x, shift=shift
+        )
+        image = sample(guided, schedule, DDPM(), torch.ones(1, 2, dtype=torch.float64), noise=0)
+        (gradient,) = torch.autograd.grad(image.sum(), log_snr)
+        assert torch.isfinite(gradient).all()
+
+
+def test_conditions_may_be_nested() -> None:
+    def model(x: Any, timesteps: Any, added: Any) -> Any:
+        assert added["size"] == (8, 8)
+        return x + added["text"][0][:, None, None]
+
+    y, n = np.arange(4.0), np.zeros(4)
+    cond, uncond = ({"added": {"text": [v], "size": (8, 8)}} for v in (y, n))
+    output = ClassifierFreeGuidance(model, 2.0, cond, uncond)(X, np.zeros(4))
+    np.testing.assert_allclose(output, X + 2 * y[:, None, None])

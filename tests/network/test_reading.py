@@ -1,0 +1,29 @@
+"""What the network's output means."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import Denoiser, Schedule
+from tests.registry.schedules import on_every_schedule
+
+
+def readable(schedule: Schedule) -> list[int]:
+    """Return the points with enough signal for x0 to be seen through the rounding of x."""
+    enough = (schedule.alpha > 1e-4) & (schedule.sigma < 1e4) & (schedule.as_vp().alpha > 1e-4)
+    return list(np.flatnonzero(enough))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
+@on_every_schedule((1, 12), readable)
+def test_a_perfect_network_is_read_right(schedule: Schedule, prediction: Any) -> None:
+    """`target` is what a network is trained towards; `Denoiser` makes x0 of it again."""
+    rng = np.random.default_rng(0)
+    x0, eps = rng.standard_normal((2, 3, 2))
+    for k in readable(schedule):
+        point = schedule[k]
+        output = schedule.target(x0, eps, k, prediction)
+        x = schedule.add_noise(x0, eps, k)
+        denoised = Denoiser(lambda x, t, y=output: y, schedule, prediction)(x, point)
+        np.testing.assert_allclose(denoised, x0, rtol=1e-9, atol=1e-9)

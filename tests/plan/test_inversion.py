@@ -1,0 +1,73 @@
+"""Walking a path the other way."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DDIM, DDPM, DPMSolver, Euler, Heun, Parameterization, Schedule, UniPC
+from schedalg.testing import Mixture
+
+FAST = Schedule.linear(1000).subsample(steps=20)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+
+
+def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+    return np.asarray(np.tanh(x) * np.cos(timesteps[:, None, None] / 300))
+
+
+def test_a_table_walked_back_and_forth_has_the_same_numbers() -> None:
+    """x_s = a x_t + b d, and x_t = (x_s - b d) / a, with the points that x is at."""
+    plan = DDIM().plan(FAST[2:])
+    back = plan.reversed()
+    np.testing.assert_allclose(back.a, 1 / plan.a[::-1], rtol=1e-15)
+    np.testing.assert_allclose(back.b[:, 0], -(plan.b[:, 0] / plan.a)[::-1], rtol=1e-15)
+    np.testing.assert_array_equal(back.timesteps, FAST.timesteps[1:19])
+    np.testing.assert_allclose(Euler().plan(FAST[2:]).reversed().b, back.b, rtol=1e-12)
+    # Onto a network that always says the same, one is the inverse of the other.
+    noise = back.run(lambda x, t: 0.4 + 0 * x, X, prediction="x0")
+    np.testing.assert_allclose(
+        plan.run(lambda x, t: 0.4 + 0 * x, noise, prediction="x0"), X, rtol=1e-9
+    )
+
+
+def test_encoding_is_that_of_guided_diffusion() -> None:
+    """Its ddim_reverse_sample: eps at the point where x is, then up to the next one."""
+    x = FAST.alpha[0] * X
+    for k in range(len(FAST) - 1):
+        eps = network(x, np.full(4, FAST.timesteps[k]))
+        x0 = (x - FAST.sigma[k] * eps) / FAST.alpha[k]
+        x = FAST.alpha[k + 1] * x0 + FAST.sigma[k + 1] * eps
+    plan = DDIM().plan(FAST).reversed()
+    assert plan.model_calls == len(FAST) - 1
+    np.testing.assert_allclose(plan.run(network, X), x, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
+def test_inversion_then_sampling_returns_with_an_error_of_order_1(kind: Any) -> None:
+    data = Mixture([0.4, -0.6], [0.3, 0.5])
+    errors, counts = [], [40, 80, 160, 320]
+    for steps in counts:
+        schedule = Schedule.from_log_snr(np.linspace(5, -8, steps + 1), kind=kind)[1:]
+        plan, denoise = DDIM().plan(schedule), data.denoiser(schedule)
+        start = schedule.origin.alpha * np.array([[-0.9, -0.2, 0.3, 0.8]])
+        noise = plan.reversed().run(denoise, start)
+        exact = data.flow(start, schedule.origin, schedule[-1])
+        assert np.abs(noise - exact).max() < 20 / steps * schedule[-1].sigma
+        errors.append(np.abs(plan.run(denoise, noise) - start).max())
+    assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("sampler", [DDPM(), Heun(), UniPC(order=2), DPMSolver(order=2)])
+def test_only_a_table_without_noise_and_memory_is_reversed(sampler: Any) -> None:
+    with pytest.raises(ValueError, match="without noise, memory and stages"):
+        sampler.plan(FAST).reversed()
+
+
+def test_a_reversed_plan_reads_the_network_as_the_plan_does() -> None:
+    plan = DDIM().plan(FAST)
+    expected = plan.reversed().run(network, X, prediction="v")
+    np.testing.assert_array_equal(plan.for_prediction("v").reversed().run(network, X), expected)
+    own = plan.for_prediction(Parameterization(lambda a, s: a, lambda a, s: -2 * s))
+    with pytest.raises(ValueError, match="without a name"):
+        own.reversed()

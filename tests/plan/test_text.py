@@ -1,0 +1,35 @@
+"""A plan as a table that is read."""
+
+from typing import Any
+
+import numpy as np
+
+from schedalg import DDPM, Heun, Plan, Schedule, UniPC
+from tests.registry.samplers import SAMPLERS
+
+FAST = Schedule.linear(1000).subsample(steps=12)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+
+
+def network(x: Any, timesteps: Any) -> Any:
+    return 0.5 * x - 0.1 * x**3 / (1 + x**2)
+
+
+def test_a_table_shows_its_columns() -> None:
+    lines = str(UniPC(order=2).plan(FAST)).splitlines()
+    assert lines[0] == "plan of 12 model calls in 12 steps, start: x"
+    titles = "row step timestep alpha sigma c_in c_x c_out a b0 b1 b2 c"
+    assert " ".join(lines[1].split()) == titles
+    assert len({len(line) for line in lines[1:]}) == 1
+    assert "m_x" in str(Heun().plan(FAST))
+    assert "23 model calls in 12 steps" in repr(Heun().plan(FAST))
+
+
+def test_a_table_shows_and_loads_without_rows() -> None:
+    for entry in SAMPLERS.values():
+        plan = entry.sampler.plan(FAST[:0])
+        assert len(str(plan).splitlines()) == 2
+        assert Plan.from_dict(plan.to_dict()) == plan
+        assert plan.run(network, X) is X
+    plan = DDPM("learned").plan(FAST[:0])
+    assert Plan.from_dict(plan.to_dict()) == plan

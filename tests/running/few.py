@@ -1,0 +1,40 @@
+"""A network, and the few samplers that running is tried with.
+
+`exact_network` is of Gaussian data N(mean, spread²), for which the optimal network and the exact
+flow are known.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schedalg import DDIM, DDPM, Sampler, Schedule
+
+SAMPLERS: dict[str, Sampler[Any]] = {
+    "DDPM": DDPM(),
+    "DDPM large": DDPM("fixed_large"),
+    "DDIM": DDIM(),
+    "DDIM 0.5": DDIM(0.5),
+    "DDIM 1": DDIM(1.0),
+}
+EVERY_SAMPLER = pytest.mark.parametrize(
+    "sampler", [pytest.param(sampler, id=name) for name, sampler in SAMPLERS.items()]
+)
+
+
+def network(x: Any, timesteps: Any) -> Any:
+    """Any smooth function of x, in any library."""
+    return 0.5 * x - 0.1 * x**3 / (1 + x**2)
+
+
+def exact_network(schedule: Schedule, mean: float, spread: float) -> Callable[..., Any]:
+    """Return E[x0 | x] for Gaussian data, at the timesteps of a schedule."""
+    table = {p.timestep: (p.alpha, p.sigma) for p in schedule}
+
+    def model(x: Any, timesteps: Any) -> Any:
+        alpha, sigma = table[timesteps[0].item()]
+        gain = alpha * spread**2 / (alpha**2 * spread**2 + sigma**2)
+        return mean + gain * (x - alpha * mean)
+
+    return model

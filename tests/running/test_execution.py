@@ -1,0 +1,70 @@
+"""Running a plan."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+
+from schedalg import Denoiser, DPMSolverPP, Heun, Plan, Schedule, sample, sample_steps
+from tests.registry.samplers import SAMPLERS
+
+FAST = Schedule.linear(1000).subsample(steps=12)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+
+
+def network(x: Any, timesteps: Any) -> Any:
+    return 0.5 * x - 0.1 * x**3 / (1 + x**2)
+
+
+def test_a_run_is_a_sample() -> None:
+    for entry in SAMPLERS.values():
+        plan = entry.sampler.plan(FAST)
+        for prediction in ("epsilon", "v"):
+            expected = sample(network, FAST, entry.sampler, X, noise=2, prediction=prediction)
+            for run in (
+                plan.run(network, X, noise=2, prediction=prediction),
+                plan.for_prediction(prediction).run(network, X, noise=2),
+                plan.run(Denoiser(network, FAST, prediction), X, noise=2),
+                Plan.from_dict(plan.to_dict()).run(network, X, noise=2, prediction=prediction),
+            ):
+                np.testing.assert_array_equal(run, expected)
+
+
+def test_a_denoiser_takes_the_place_of_the_network() -> None:
+    """One that is called as a function of points, and so through another path, too."""
+    inner = Denoiser(network, FAST, "v", clip=(-1, 1))
+    outer = Denoiser.from_function(lambda x, t, inner: inner(x, t), FAST, inner)
+    for entry in SAMPLERS.values():
+        expected = sample(network, FAST, entry.sampler, X, prediction="v", clip=(-1, 1), noise=1)
+        for denoise in (inner, outer):
+            image = sample(denoise, FAST, entry.sampler, X, noise=1)
+            np.testing.assert_allclose(image, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_stages_are_no_steps() -> None:
+    steps = list(sample_steps(network, FAST, Heun(), X))
+    assert len(steps) == 12
+    np.testing.assert_array_equal(steps[-1], sample(network, FAST, Heun(), X))
+
+
+def test_what_a_run_keeps_with_a_plan_is_bounded_and_right() -> None:
+    plan = DPMSolverPP(2).plan(Schedule.linear(1000).subsample(steps=6))
+    x = np.linspace(-3.0, 3.0, 10)[None]
+    model = np.tanh
+    cases = [
+        {"prediction": prediction, "clip": clip}
+        for prediction in ("epsilon", "v", "epsilon", "x0", None)
+        for clip in (None, (-1, 1), (-0.5, 2.0), (-1, 1), None)
+    ]
+    for case in cases:
+        fresh = DPMSolverPP(2).plan(plan.schedule)
+        expected = fresh.run(lambda x, t: model(x), x, **case)
+        np.testing.assert_array_equal(plan.run(lambda x, t: model(x), x, **case), expected)
+    assert plan.for_prediction("v") is plan.for_prediction("v")
+    before = len(plan._kept)
+    for high in range(1, 9):
+        plan.run(lambda x, t: model(x), x, clip=(-1, high))
+    assert len(plan._kept) == before
+    assert plan == DPMSolverPP(2).plan(plan.schedule)
+    assert copy.deepcopy(plan) == pickle.loads(pickle.dumps(plan)) == plan

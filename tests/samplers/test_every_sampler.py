@@ -1,0 +1,209 @@
+"""What every sampler declares and every sampler keeps, measured with the kit for authors."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import schedalg
+from schedalg import DDPM, DPMSolverPP, Plan, Schedule, sample, samplers
+from schedalg.testing import (
+    check_arrays,
+    check_marginals,
+    check_recovery,
+    check_respacing,
+    check_scales,
+    check_table,
+    check_threads,
+    check_variance,
+)
+from schedalg.testing.cases import cases, has_signal
+from tests.libraries import Library, lib
+from tests.registry.samplers import SAMPLERS, Entry
+
+__all__ = ["lib"]
+
+EVERY = pytest.mark.parametrize("entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items()])
+NOISE_FREE = pytest.mark.parametrize(
+    "entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items() if e.order is not None]
+)
+FAST = Schedule.linear(1000).subsample(steps=12)
+X = np.random.default_rng(3).standard_normal((4, 2, 3))
+
+
+def tame(schedule: Schedule) -> bool:
+    """Whether no step takes tau to less than a tenth, nor starts beyond 1000."""
+    sigmas = schedule.to_sigmas()
+    if schedule.origin.sigma > 0:
+        sigmas = np.append(schedule.origin.sigma / schedule.origin.alpha, sigmas)
+    steps = sigmas[1:] / sigmas[:-1]
+    return bool(sigmas[-1] < 1000 and (steps < 10).all())
+
+
+def planned(sampler: Any, schedule: Schedule) -> Plan | None:
+    """Return the table; None if the schedule is too short, the only reason not to take it."""
+    try:
+        table: Plan = sampler.plan(schedule)
+    except ValueError as error:
+        if "at least" in str(error) or "outside a schedule" in str(error):
+            return None
+        raise
+    return table
+
+
+def test_every_sampler_is_registered() -> None:
+    kinds = {type(entry.sampler) for entry in SAMPLERS.values()}
+    for name in set(samplers.__all__) - {"Planner"}:
+        kind = getattr(schedalg, name)
+        assert not hasattr(kind, "plan") or kind in kinds, name
+
+
+@EVERY
+def test_marginals(entry: Entry) -> None:
+    if entry.distilled == "trajectory":
+        pytest.skip("no Gaussian example of such a network is known")
+    check_marginals(entry.sampler, distilled=bool(entry.distilled))
+
+
+CASES = dict(cases((2, 9)))
+#: All paths are walked where Hypothesis tries most; elsewhere every fifth, of all transforms.
+STRIDE = 1 if settings().max_examples >= 100 else 5
+
+
+@cache
+def paths() -> list[tuple[Schedule, bool]]:
+    """Return the cases that a network can be told of, to clean data and to noisy origins.
+
+    With each, whether it is tame.
+    """
+    found = []
+    for schedule in list(CASES.values())[::STRIDE]:
+        parts = [schedule] if schedule.origin.sigma == 0 else []
+        parts += [schedule[1:]] if len(schedule) > 1 and has_signal(schedule) else []
+        for part in parts:
+            known = np.isfinite(part.timesteps).all() and np.isfinite(part.to_sigmas()[:-1]).all()
+            within = float(part.sigma[-1]) < 1e60 and float(part.alpha[-1]) > 1e-60
+            if known and (within or part.alpha[-1] == 0):
+                found.append((part, tame(part)))
+    return found
+
+
+@EVERY
+def test_a_point_is_recovered_on_every_schedule(entry: Entry) -> None:
+    """To clean data, and to noisy origins, with the variance of their level."""
+    tried = 0
+    rtol = 1e-9 if entry.uneven else 1e-7
+    for path, is_tame in paths():
+        plan = planned(entry.sampler, path) if entry.uneven or is_tame else None
+        if plan is not None:
+            check_recovery(plan, path, rtol)
+            if path.origin.sigma > 0 and entry.sampler != DDPM("fixed_large"):
+                check_variance(plan, path, rtol)
+            tried += 1
+    assert tried > 40 // STRIDE
+
+
+@EVERY
+def test_arrays_of_any_library(lib: Library, entry: Entry) -> None:
+    for dtype in sorted({"float32", lib.widest}):
+        check_arrays(entry.sampler, lib.array(X, dtype))
+
+
+@EVERY
+def test_respacing_scales_threads_and_the_table(entry: Entry) -> None:
+    check_respacing(entry.sampler)
+    check_scales(entry.sampler)
+    check_threads(entry.sampler)
+    for schedule in (FAST, Schedule.karras(12), Schedule.flow(12), FAST[2:].as_flow()):
+        if planned(entry.sampler, schedule) is not None:
+            check_table(entry.sampler, schedule)
+
+
+@EVERY
+def test_calls_are_as_declared(entry: Entry) -> None:
+    calls = 0
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return x
+
+    sample(network, FAST, entry.sampler, X, noise=0)
+    assert calls == entry.calls == entry.sampler.plan(FAST).model_calls
+
+
+@EVERY
+def test_noise_is_drawn_only_where_its_coefficient_is_not_0(entry: Entry) -> None:
+    draws = 0
+
+    def noise(x: np.ndarray) -> np.ndarray:
+        nonlocal draws
+        draws += 1
+        return np.zeros_like(x)
+
+    plan = entry.sampler.plan(FAST)
+    sample(lambda x, t: x, FAST, entry.sampler, X, noise=noise)
+    assert draws == np.count_nonzero(plan.c) + (plan.start[1] != 0)
+    assert entry.order is None or draws == 0
+
+
+@NOISE_FREE
+def test_noise_free_methods_agree_as_steps_grow(entry: Entry) -> None:
+    """On a network that no formula here knows."""
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return np.tanh(x + timesteps[:, None] / 500) * 0.8
+
+    schedule = Schedule.linear(1000)[::2]
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    reference = sample(network, schedule, DPMSolverPP(order=2), x, prediction="v")
+    image = sample(network, schedule, entry.sampler, x, prediction="v")
+    np.testing.assert_allclose(image, reference, atol=0.01 if entry.order == 1 else 1e-3)
+
+
+@EVERY
+def test_zero_terminal_snr(entry: Entry) -> None:
+    """Every sampler starts from pure noise, and tells the network nothing infinite."""
+    told: list[float] = []
+
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        told.append(float(timesteps[0]))
+        return 0.5 * np.tanh(x)
+
+    schedule = (
+        Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=12, spacing="trailing")
+    )
+    for prediction in ("v", "x0"):
+        image = sample(network, schedule, entry.sampler, X[:, 0], prediction=prediction, noise=0)
+        assert np.isfinite(image).all()
+    assert np.isfinite(told).all()
+    with pytest.raises(ValueError, match="zero SNR"):
+        sample(network, schedule, entry.sampler, X[:, 0], prediction="epsilon", noise=0)
+
+
+@EVERY
+def test_one_and_two_steps(entry: Entry) -> None:
+    """One step to clean data is the prediction; where two are too few, that is said."""
+    one, two = FAST[[11]], FAST[[5, 11]]
+    if planned(entry.sampler, one) is not None:
+        image = sample(lambda x, t: 0 * x + 0.25, one, entry.sampler, X, prediction="x0", noise=0)
+        np.testing.assert_allclose(image, 0.25, rtol=1e-12)
+    if planned(entry.sampler, two) is not None:
+        check_recovery(entry.sampler, two)
+
+
+@pytest.mark.parametrize(
+    "sampler", [pytest.param(e.sampler, id=n) for n, e in SAMPLERS.items() if e.calls == 12]
+)
+def test_no_step_looks_back_to_pure_noise(sampler: Any) -> None:
+    """After it, the table is that of the path without the point of pure noise."""
+    schedule = (
+        Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=10, spacing="trailing")
+    )
+    if getattr(sampler, "s_churn", 0):
+        pytest.skip("churn counts the steps")
+    whole, rest = sampler.plan(schedule), sampler.plan(schedule[:-1])
+    for name in ("a", "b", "c", "m_x", "m_d", "timesteps"):
+        np.testing.assert_allclose(getattr(whole, name)[1:], getattr(rest, name), rtol=1e-12)

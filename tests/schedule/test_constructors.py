@@ -1,0 +1,157 @@
+"""Schedules from numbers, and named ones: what is said of bad input."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import Schedule
+from tests.bad_input import check_named
+
+#: What is called, the error, and words that its message must hold.
+CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "beta 0": (lambda: Schedule.from_betas([0.1, 0.0]), ValueError, ["betas[1]", "0.0", "(0, 1)"]),
+    "beta < 0": (lambda: Schedule.from_betas([-0.5]), ValueError, ["betas[0]", "-0.5"]),
+    "beta > 1": (lambda: Schedule.from_betas([0.1, 1.5]), ValueError, ["betas[1]", "1.5"]),
+    "beta NaN": (lambda: Schedule.from_betas([0.1, np.nan]), ValueError, ["betas[1]", "nan"]),
+    "beta inf": (lambda: Schedule.from_betas([np.inf]), ValueError, ["betas[0]", "inf"]),
+    "beta 1 inside": (
+        lambda: Schedule.from_betas([0.1, 1.0, 0.5, 1.0]),
+        ValueError,
+        ["betas[1]", "1.0", "last may be 1"],
+    ),
+    "no betas": (lambda: Schedule.from_betas([]), ValueError, ["betas", "empty"]),
+    "betas 2-D": (lambda: Schedule.from_betas([[0.1]]), ValueError, ["betas", "1-D", "(1, 1)"]),
+    "betas 0-D": (lambda: Schedule.from_betas(np.array(0.1)), ValueError, ["betas", "1-D"]),
+    "betas a number": (lambda: Schedule.from_betas(0.1), TypeError, ["betas", "float"]),
+    "betas a string": (lambda: Schedule.from_betas("0.1"), TypeError, ["betas", "str"]),
+    "betas words": (lambda: Schedule.from_betas(["a"]), TypeError, ["betas", "real numbers"]),
+    "betas bool": (lambda: Schedule.from_betas([True]), TypeError, ["betas", "bool"]),
+    "betas complex": (lambda: Schedule.from_betas([0.1j]), TypeError, ["betas", "complex"]),
+    "betas None": (lambda: Schedule.from_betas(None), TypeError, ["betas", "NoneType"]),
+    "betas ragged": (lambda: Schedule.from_betas([[0.1], [0.1, 0.2]]), ValueError, ["betas"]),
+    "ᾱ rises": (
+        lambda: Schedule.from_alphas_cumprod([0.9, 0.5, 0.6]),
+        ValueError,
+        ["alphas_cumprod[2]", "0.6", "fall"],
+    ),
+    "ᾱ stays": (
+        lambda: Schedule.from_alphas_cumprod([0.9, 0.9]),
+        ValueError,
+        ["alphas_cumprod[1]", "0.9", "fall"],
+    ),
+    "ᾱ 1": (lambda: Schedule.from_alphas_cumprod([1.0]), ValueError, ["alphas_cumprod[0]", "1.0"]),
+    "ᾱ < 0": (
+        lambda: Schedule.from_alphas_cumprod([0.5, -0.1]),
+        ValueError,
+        ["alphas_cumprod[1]", "-0.1"],
+    ),
+    "ᾱ NaN": (
+        lambda: Schedule.from_alphas_cumprod([np.nan]),
+        ValueError,
+        ["alphas_cumprod[0]", "nan"],
+    ),
+    "σ falls": (
+        lambda: Schedule.from_sigmas([10.0, 1.0]),
+        ValueError,
+        ["sigmas[1]", "1.0", "least to most noisy"],
+    ),
+    "σ 0": (lambda: Schedule.from_sigmas([0.0, 1.0]), ValueError, ["sigmas[0]", "0.0"]),
+    "σ inf": (lambda: Schedule.from_sigmas([1.0, np.inf]), ValueError, ["sigmas[1]", "inf"]),
+    "log SNR rises": (
+        lambda: Schedule.from_log_snr([0.0, 1.0]),
+        ValueError,
+        ["log_snr[1]", "1.0", "fall"],
+    ),
+    "log SNR inf": (lambda: Schedule.from_log_snr([np.inf]), ValueError, ["log_snr[0]", "inf"]),
+    "log SNR kind": (
+        lambda: Schedule.from_log_snr([0.0], kind="sub-vp"),
+        ValueError,
+        ["kind", "'sub-vp'", "'flow'"],
+    ),
+    "log SNR -inf, ve": (
+        lambda: Schedule.from_log_snr([0.0, -np.inf], kind="ve"),
+        ValueError,
+        ["log_snr[1]", "-inf", "infinite"],
+    ),
+    "ᾱ(t) rises": (
+        lambda: Schedule.from_alpha_bar(lambda t: 0.5 + t / 4, 4),
+        ValueError,
+        ["alpha_bar(1/4)", "0.5625", "0.5", "fall"],
+    ),
+    "ᾱ(t) negative": (
+        lambda: Schedule.from_alpha_bar(lambda t: 0.9 - t, 4),
+        ValueError,
+        ["alpha_bar(4/4)", "-0.09", "0.15", "down to 0"],
+    ),
+    "ᾱ(t) NaN": (
+        lambda: Schedule.from_alpha_bar(lambda t: np.nan, 4),
+        ValueError,
+        ["alpha_bar", "nan"],
+    ),
+    "timesteps short": (
+        lambda: Schedule.from_betas([0.1, 0.2], timesteps=[1]),
+        ValueError,
+        ["timesteps", "(2,)", "(1,)"],
+    ),
+    "timesteps NaN": (
+        lambda: Schedule.from_betas([0.1], timesteps=[np.nan]),
+        ValueError,
+        ["timesteps[0]", "nan"],
+    ),
+    "timesteps words": (
+        lambda: Schedule.from_betas([0.1], timesteps=["a"]),
+        TypeError,
+        ["timesteps", "real numbers"],
+    ),
+    "n 0": (lambda: Schedule.linear(0), ValueError, ["n", "at least 1", "0"]),
+    "n float": (lambda: Schedule.linear(10.0), TypeError, ["n", "integer", "10.0"]),
+    "n bool": (lambda: Schedule.cosine(True), TypeError, ["n", "integer", "True"]),
+    "beta_end 2": (
+        lambda: Schedule.linear(10, beta_end=2.0),
+        ValueError,
+        ["beta_end", "(0, 1]", "2.0"],
+    ),
+    "beta_start 0": (lambda: Schedule.sigmoid(10, beta_start=0.0), ValueError, ["beta_start"]),
+    "max_beta": (lambda: Schedule.cosine(10, max_beta=1.5), ValueError, ["max_beta", "1.5"]),
+    "cosine s": (lambda: Schedule.cosine(10, s=-1.0), ValueError, ["s", "-1.0"]),
+    "sigma range": (
+        lambda: Schedule.karras(10, sigma_min=5.0, sigma_max=2.0),
+        ValueError,
+        ["sigma_min", "5.0", "2.0"],
+    ),
+    "rho": (lambda: Schedule.karras(10, rho=0.0), ValueError, ["rho", "0.0"]),
+    "shift 0": (lambda: Schedule.flow(10, shift=0.0), ValueError, ["shift", "0.0"]),
+    "masked": (
+        lambda: Schedule.from_betas(np.ma.array([0.1, 0.2], mask=[0, 1])),
+        TypeError,
+        ["betas", "masked"],
+    ),
+    "uint64": (
+        lambda: Schedule.from_betas([0.1], timesteps=np.array([2**64 - 1], dtype=np.uint64)),
+        ValueError,
+        ["timesteps[0]", "18446744073709551615", "64-bit"],
+    ),
+    "beta of nothing": (
+        lambda: Schedule.from_betas([0.9] * 5 + [1e-32]),
+        ValueError,
+        ["step 5", "1e-32", "1e-30"],
+    ),
+    "karras range": (
+        lambda: Schedule.karras(10, 1.0, 1e160),
+        ValueError,
+        ["sigma_max", "1e+153", "1e+160"],
+    ),
+    "karras rho": (lambda: Schedule.karras(10, rho=1e30), ValueError, ["rho", "[0.1, 100]"]),
+    "ve too noisy": (
+        lambda: Schedule.from_log_snr([0.0, -1e6], kind="ve"),
+        ValueError,
+        ["log_snr[1]", "-1000000.0", "infinite"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named(name: str) -> None:
+    check_named(*CASES[name])

@@ -1,0 +1,59 @@
+"""Transforms of a schedule: what is said of bad input."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import Schedule
+from tests.bad_input import KARRAS, LINEAR, ZERO_SNR, check_named
+
+#: What is called, the error, and words that its message must hold.
+CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "compose kinds": (lambda: LINEAR.compose(KARRAS), ValueError, ["kind", "'vp'", "'ve'"]),
+    "compose networks": (
+        lambda: LINEAR.compose(KARRAS.as_vp()),
+        ValueError,
+        ["network_kind", "'vp'", "'ve'"],
+    ),
+    "compose elsewhere": (
+        lambda: LINEAR[:5].compose(LINEAR[7:]),
+        ValueError,
+        ["origin", "log alpha_cumprod"],
+    ),
+    "compose ve": (lambda: KARRAS.compose(KARRAS), ValueError, ["'ve'", "as_vp()"]),
+    "compose past the end": (lambda: ZERO_SNR.compose(LINEAR), ValueError, ["zero signal"]),
+    "compose a list": (lambda: LINEAR.compose([0.1]), TypeError, ["other", "list"]),
+    "shift < 0": (lambda: LINEAR.shift(-1.0), ValueError, ["factor", "-1.0"]),
+    "shift NaN": (lambda: LINEAR.shift(np.nan), ValueError, ["factor", "nan"]),
+    "shift text": (lambda: LINEAR.shift("3"), TypeError, ["factor", "'3'"]),
+    "zero SNR of ve": (
+        lambda: KARRAS.rescale_zero_terminal_snr(),
+        ValueError,
+        ["variance-preserving", "'ve'"],
+    ),
+    "zero SNR of one": (
+        lambda: LINEAR[:1].rescale_zero_terminal_snr(),
+        ValueError,
+        ["at least 2", "1"],
+    ),
+    "as_ve at zero SNR": (lambda: ZERO_SNR.as_ve(), ValueError, ["point 9", "no signal"]),
+    "betas of ve": (lambda: KARRAS.to_betas(), ValueError, ["to_betas", "'ve'", "as_vp()"]),
+    "alphas of flow": (lambda: Schedule.flow(3).to_alphas(), ValueError, ["to_alphas", "'flow'"]),
+    "ᾱ of ve": (lambda: KARRAS.to_alphas_cumprod(), ValueError, ["to_alphas_cumprod", "'ve'"]),
+    "prior of nothing": (lambda: LINEAR[:0].prior_std, ValueError, ["empty"]),
+    "numpy bool": (lambda: LINEAR.shift(np.True_), TypeError, ["factor", "True"]),
+    "shift small": (lambda: LINEAR.shift(1e-200), ValueError, ["factor", "1e-60", "1e-200"]),
+    "shift large": (lambda: LINEAR.shift(10**400), ValueError, ["factor", "inf"]),
+    "zero SNR of a ve network": (
+        lambda: KARRAS.as_vp().rescale_zero_terminal_snr(),
+        ValueError,
+        ["network_kind 've'", "pure noise"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named(name: str) -> None:
+    check_named(*CASES[name])

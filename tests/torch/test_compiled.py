@@ -1,0 +1,96 @@
+"""Small steps with numba: no operation, the same bits, and left alone where it must be."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DDPM, DPMSolverPP, Euler, Schedule, UniPC, sample
+
+torch = pytest.importorskip("torch")
+
+from tests.torch.tried import network  # noqa: E402
+
+FAST = Schedule.linear(1000).subsample(steps=8)
+X = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "how"),
+    [(UniPC(2), {}), (Euler(), {"as_ve": True}), (DDPM(), {"clip": (-1, 1)})],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any], dtype: Any) -> None:
+    pytest.importorskip("numba")
+    from torch.profiler import ProfilerActivity, profile
+
+    z = torch.randn(1, 4, 16, 16, dtype=dtype)
+    how = dict(how)
+    scaled = how.pop("as_ve", False)
+    counts = []
+    for steps in (20, 60):
+        schedule = Schedule.linear(1000).subsample(steps=steps)
+        plan = sampler.plan(schedule.as_ve() if scaled else schedule)
+        with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+            plan.run(lambda x, t: z, z, noise=lambda x: z, **how)
+        names = [event.name for event in profiler.events() or () if event.name.startswith("aten::")]
+        views = ("aten::unbind", "aten::select", "aten::as_strided", "aten::view")
+        counts.append(sum(name not in views for name in names))
+    assert counts[0] == counts[1] < 20
+
+
+def test_the_loop_is_left_alone_where_numba_is_told_not_to_compile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numba = pytest.importorskip("numba")
+    from schedalg_torch.loop import compiled as loop
+
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert loop("float32") is None
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_traces_hold_what_the_loop_does() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x, other = torch.tensor(X), torch.tensor(X[::-1].copy())
+
+    def loop_on(schedule: Schedule) -> Callable[[Any], Any]:
+        return lambda x: sample(network, schedule, DPMSolverPP(2), x)
+
+    for run in (loop_on(FAST), loop_on(FAST.as_ve())):
+        with torch.no_grad():
+            for traced in (torch.jit.trace(run, x, check_trace=False), make_fx(run)(x)):
+                torch.testing.assert_close(traced(other), run(other))
+
+
+def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
+    """Sums of every bfloat16 and half a unit in its last place, more and less."""
+    from schedalg.running.backend import backend_for
+    from schedalg.running.rows import Row, Rows
+
+    x = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    _, exponent = torch.frexp(x.float())
+    half = torch.ldexp(torch.ones(2**16), exponent - 9)  # 8 digits, the first one included
+    added = Row(1.0, None, 1.0, 1.0, (), None, 0.0, None)
+    for d in (half, half * (1 + 2**-7), half * (1 - 2**-8)):
+        d = d.to(torch.bfloat16)
+        expected = (x.float() + d.float()).to(torch.bfloat16)
+        update = backend_for(x).update(Rows([added], 0, None, True), x, None, reuse=True)
+        after = update(0, x, d, None, None)
+        torch.testing.assert_close(after, expected, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of what Dynamo looks through
+def test_compiled_networks_and_compiled_loops() -> None:
+    """With backends that need no compiler on the machine."""
+    x = torch.tensor(X)
+    expected = sample(network, FAST, UniPC(2), x)
+    compiled = torch.compile(network, backend="aot_eager")
+    with torch.inference_mode():
+        torch.testing.assert_close(sample(compiled, FAST, UniPC(2), x), expected)
+    plan = UniPC(2).plan(FAST)
+    loop = torch.compile(lambda x: plan.run(network, x), backend="eager")
+    torch.testing.assert_close(loop(x), expected)
