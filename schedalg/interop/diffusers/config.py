@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from schedalg.checks import described, flag, positive_integer, real_number
-from schedalg.interop.diffusers.options import CARRIED, CLASSES, NEUTRAL
+from schedalg.interop.diffusers.options import CLASSES, NEUTRAL
 
 #: What diffusers writes down about a configuration, and no option.
 _NOTES = frozenset({"_class_name", "_diffusers_version", "_name_or_path", "_use_default_values"})
@@ -109,7 +109,7 @@ def complete(name: object, given: Mapping[str, Any]) -> Options:
         )
     defaults = CLASSES[name]
     for key, value in given.items():
-        if key in defaults or key in _NOTES or key in CARRIED:
+        if key in defaults or key in _NOTES:
             continue
         if not any(key in options for options in CLASSES.values()):
             raise ValueError(f"{key}={value!r} is no option of {name}, nor of any class known here")

@@ -175,30 +175,9 @@ CLASSES: Final[Mapping[str, Defaults]] = {
     "EDMDPMSolverMultistepScheduler": {**_EDM, **_DPM},
 }
 
-#: Options of a method that `from_config` carries along from one class to another, where they have
-#: no meaning: how a solver takes its steps, or what goes with an option that is off.
-CARRIED: Final = frozenset(
-    {
-        "algorithm_type",
-        "base_image_seq_len",
-        "base_shift",
-        "clip_sample_range",
-        "dynamic_thresholding_ratio",
-        "lower_order_final",
-        "max_image_seq_len",
-        "max_shift",
-        "original_inference_steps",
-        "sample_max_value",
-        "set_alpha_to_one",
-        "skip_prk_steps",
-        "solver_order",
-        "solver_type",
-        "time_shift_type",
-        "timestep_scaling",
-    }
-)
-
-#: Values that ask for nothing, for options that a class does not have.
+#: Values that ask for nothing, for options that a class does not have. `from_config` carries
+#: options along from one class to another: these pass with such a value alone, and all others (how
+#: a solver takes its steps, or what goes with an option that is off) with any.
 NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "clip_sample": (False,),
     "disable_corrector": ([], ()),
