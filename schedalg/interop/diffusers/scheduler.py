@@ -10,7 +10,7 @@ import numpy as np
 
 from schedalg.arrays import to_host
 from schedalg.checks import flag, positive_integer, real_number
-from schedalg.interop.diffusers.paths import falling
+from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.tables import State, Table
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
