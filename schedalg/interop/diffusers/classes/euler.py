@@ -88,7 +88,7 @@ def _euler_path(options: Options, request: Request) -> Schedule:
     if continuous:
         log_sigma = -np.asarray(schedule.to_log_snr()) / 2
         origin = schedule.origin_timestep
-        schedule = replace(schedule, labels=log_sigma / 4, origin_timestep=origin)
+        schedule = replace(schedule, timestep_rule=log_sigma / 4, origin_timestep=origin)
     return _scaled(options, schedule)
 
 

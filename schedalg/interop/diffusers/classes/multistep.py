@@ -62,7 +62,7 @@ def on_betas(
 def flow_levels(
     options: Options, request: Request, spacing: Callable[[int, int], np.ndarray]
 ) -> np.ndarray:
-    """Return the noise levels of a flow, as `flow.levels`.
+    """Return the noise levels of a flow, as `flow.log_alpha_bar`.
 
     Raises:
         ValueError: An option, or the request, has a wrong value or contradicts a flow.
@@ -72,7 +72,7 @@ def flow_levels(
             options.refuse(key, "it contradicts use_flow_sigmas=True")
     if request.timesteps is not None:
         raise ValueError("timesteps= contradicts use_flow_sigmas=True: give sigmas=")
-    return flow.levels(options, request, spacing, shift="flow_shift")
+    return flow.log_alpha_bar(options, request, spacing, shift="flow_shift")
 
 
 def through_flow(options: Options, sigma: np.ndarray, end: End) -> Schedule:
