@@ -2,67 +2,49 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final
 
-from schedalg.checks import described, flag, positive_integer, real_number
-from schedalg.interop.diffusers.options import CARRIED, CLASSES, NEUTRAL
+from schedalg.checks import described
+from schedalg.interop.diffusers.classes import CLASSES
+from schedalg.interop.diffusers.options import Options
 
-#: What diffusers writes down about a configuration, and no option.
-_NOTES = frozenset({"_class_name", "_diffusers_version", "_name_or_path", "_use_default_values"})
+#: Keys of a configuration that are no options.
+_NOTES: Final = frozenset(
+    {"_class_name", "_diffusers_version", "_name_or_path", "_use_default_values"}
+)
 
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a scheduler, complete with defaults.
-
-    Attributes:
-        name: The class in diffusers.
-        values: Every option of that class.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.values
-
-    def __getitem__(self, key: str) -> Any:
-        return self.values[key]
-
-    def flag(self, key: str) -> bool:
-        """Return an option that is on or off; off where the class does not have it."""
-        value = self.values.get(key)
-        return False if value is None else flag(key, value)
-
-    def number(self, key: str) -> float:
-        """Return an option that is a number."""
-        return real_number(key, self.values[key])
-
-    def count(self, key: str) -> int:
-        """Return an option that is a number of things, at least 1."""
-        return positive_integer(key, self.values[key])
-
-    def choice(self, key: str, allowed: Sequence[str]) -> str:
-        """Return an option that is one of a few words.
-
-        Raises:
-            ValueError: It is another.
-        """
-        value = self.values[key]
-        if not isinstance(value, str) or value not in allowed:
-            self.refuse(key, f"allowed are {', '.join(map(repr, allowed))}")
-        return value
-
-    def refuse(self, key: str, why: str) -> NoReturn:
-        """Raise for an option.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(f"{key}={self.values[key]!r} of {self.name}: {why}")
+#: The values that ask for nothing, of options that would change the images. `from_config` carries
+#: options along from one class to another that lacks them: these pass with such a value alone, and
+#: all others (how a solver takes its steps, or what goes with an option that is off) with any.
+_IDLE: Final[Mapping[str, tuple[Any, ...]]] = {
+    "clip_sample": (False,),
+    "disable_corrector": ([], ()),
+    "euler_at_final": (False,),
+    "final_sigmas_type": ("zero",),
+    "flow_shift": (1.0,),
+    "interpolation_type": ("linear",),
+    "invert_sigmas": (False,),
+    "lambda_min_clipped": (float("-inf"),),
+    "predict_x0": (True,),
+    "rescale_betas_zero_snr": (False,),
+    "shift": (1.0,),
+    "shift_terminal": (None,),
+    "sigma_max": (None,),
+    "sigma_min": (None,),
+    "solver_p": (None,),
+    "stochastic_sampling": (False,),
+    "thresholding": (False,),
+    "timestep_type": ("discrete",),
+    "use_beta_sigmas": (False, None),
+    "use_dynamic_shifting": (False,),
+    "use_exponential_sigmas": (False, None),
+    "use_flow_sigmas": (False,),
+    "use_karras_sigmas": (False, None),
+    "use_lu_lambdas": (False,),
+    "variance_type": (None, "fixed_small"),
+}
 
 
 def read(source: object) -> Options:
@@ -73,7 +55,7 @@ def read(source: object) -> Options:
             directory with a `scheduler_config.json`; or a scheduler, whose `config` is read.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: It is of another type.
         ValueError: The class cannot be read, or an option is unknown, or has no meaning there.
         OSError: The file cannot be read.
     """
@@ -100,25 +82,26 @@ def complete(name: object, given: Mapping[str, Any]) -> Options:
     """Return the options of a class, those not given at their defaults.
 
     Raises:
-        ValueError: The class cannot be read, or an option is unknown or has no meaning there.
+        ValueError: The class cannot be read, or an option is unknown, unsupported or has no meaning
+            there.
     """
     if not isinstance(name, str) or name not in CLASSES:
         raise ValueError(
             f"_class_name must be one of {', '.join(sorted(CLASSES))}; got {name!r}"
             + ("" if name is not None else " (a config that names no class)")
         )
-    defaults = CLASSES[name]
+    record = CLASSES[name]
     for key, value in given.items():
-        if key in defaults or key in _NOTES or key in CARRIED:
+        if key in record.defaults or key in _NOTES:
             continue
-        if not any(key in options for options in CLASSES.values()):
+        if not any(key in other.defaults for other in CLASSES.values()):
             raise ValueError(f"{key}={value!r} is no option of {name}, nor of any class known here")
-        if key in NEUTRAL and not any(_same(value, neutral) for neutral in NEUTRAL[key]):
+        if key in _IDLE and not any(_same(value, idle) for idle in _IDLE[key]):
             raise ValueError(
-                f"{key}={value!r} is no option of {name}, which would not heed it: leave it out"
+                f"{key}={value!r} is no option of {name}, which would not use it: leave it out"
             )
-    return Options(name, {key: given.get(key, default) for key, default in defaults.items()})
+    return record.options(given)
 
 
-def _same(value: object, neutral: object) -> bool:
-    return (type(value) is type(neutral) and value == neutral) or value is neutral
+def _same(value: object, idle: object) -> bool:
+    return (type(value) is type(idle) and value == idle) or value is idle

@@ -1,228 +1,68 @@
-"""The options of diffusers' scheduler classes: which there are, and what they are by default."""
+"""The options of one scheduler, complete with defaults, and the checks of their values."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
-Defaults = Mapping[str, Any]
+from schedalg.checks import flag, positive_integer, real_number
 
-_TRAINED: Final[Defaults] = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "linear",
-    "trained_betas": None,
-    "prediction_type": "epsilon",
-    "steps_offset": 0,
-}
-_THRESHOLDING: Final[Defaults] = {
-    "thresholding": False,
-    "dynamic_thresholding_ratio": 0.995,
-    "sample_max_value": 1.0,
-}
-_CLIPPING: Final[Defaults] = {"clip_sample": True, "clip_sample_range": 1.0}
-_GRIDS: Final[Defaults] = {
-    "use_karras_sigmas": False,
-    "use_exponential_sigmas": False,
-    "use_beta_sigmas": False,
-}
-_FLOW: Final[Defaults] = {
-    "use_flow_sigmas": False,
-    "flow_shift": 1.0,
-    "use_dynamic_shifting": False,
-    "time_shift_type": "exponential",
-}
-_STABLE: Final[Defaults] = {"beta_start": 0.00085, "beta_end": 0.012}
-_DISTILLED: Final[Defaults] = {
-    **_TRAINED,
-    **_STABLE,
-    **_THRESHOLDING,
-    **_CLIPPING,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "original_inference_steps": 50,
-    "set_alpha_to_one": True,
-    "timestep_spacing": "leading",
-    "timestep_scaling": 10.0,
-    "rescale_betas_zero_snr": False,
-}
-_EDM: Final[Defaults] = {
-    "sigma_min": 0.002,
-    "sigma_max": 80.0,
-    "sigma_data": 0.5,
-    "sigma_schedule": "karras",
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "rho": 7.0,
-    "final_sigmas_type": "zero",
-}
-_DPM: Final[Defaults] = {
-    **_THRESHOLDING,
-    "solver_order": 2,
-    "algorithm_type": "dpmsolver++",
-    "solver_type": "midpoint",
-    "lower_order_final": True,
-    "euler_at_final": False,
-    "final_sigmas_type": "zero",
-}
+T = TypeVar("T")
 
-#: The options of each class that can be read, with their defaults.
-CLASSES: Final[Mapping[str, Defaults]] = {
-    "DDIMScheduler": {
-        **_TRAINED,
-        **_THRESHOLDING,
-        **_CLIPPING,
-        "set_alpha_to_one": True,
-        "timestep_spacing": "leading",
-        "rescale_betas_zero_snr": False,
-    },
-    "DDPMScheduler": {
-        **_TRAINED,
-        **_THRESHOLDING,
-        **_CLIPPING,
-        "variance_type": "fixed_small",
-        "timestep_spacing": "leading",
-        "rescale_betas_zero_snr": False,
-    },
-    "PNDMScheduler": {
-        **_TRAINED,
-        "skip_prk_steps": False,
-        "set_alpha_to_one": False,
-        "timestep_spacing": "leading",
-    },
-    "EulerDiscreteScheduler": {
-        **_TRAINED,
-        **_GRIDS,
-        "interpolation_type": "linear",
-        "sigma_min": None,
-        "sigma_max": None,
-        "timestep_spacing": "linspace",
-        "timestep_type": "discrete",
-        "rescale_betas_zero_snr": False,
-        "final_sigmas_type": "zero",
-    },
-    "EulerAncestralDiscreteScheduler": {
-        **_TRAINED,
-        "timestep_spacing": "linspace",
-        "rescale_betas_zero_snr": False,
-    },
-    "HeunDiscreteScheduler": {
-        **_TRAINED,
-        **_STABLE,
-        **_GRIDS,
-        **_CLIPPING,
-        "clip_sample": False,
-        "timestep_spacing": "linspace",
-    },
-    "LMSDiscreteScheduler": {**_TRAINED, **_GRIDS, "timestep_spacing": "linspace"},
-    "DPMSolverMultistepScheduler": {
-        **_TRAINED,
-        **_DPM,
-        **_GRIDS,
-        **_FLOW,
-        "use_lu_lambdas": False,
-        "lambda_min_clipped": float("-inf"),
-        "variance_type": None,
-        "timestep_spacing": "linspace",
-        "rescale_betas_zero_snr": False,
-    },
-    "UniPCMultistepScheduler": {
-        **_TRAINED,
-        **_THRESHOLDING,
-        **_GRIDS,
-        **_FLOW,
-        "solver_order": 2,
-        "predict_x0": True,
-        "solver_type": "bh2",
-        "lower_order_final": True,
-        "disable_corrector": [],
-        "solver_p": None,
-        "timestep_spacing": "linspace",
-        "final_sigmas_type": "zero",
-        "rescale_betas_zero_snr": False,
-        "sigma_min": None,
-        "sigma_max": None,
-        "shift_terminal": None,
-    },
-    "DEISMultistepScheduler": {
-        **_TRAINED,
-        **_THRESHOLDING,
-        **_GRIDS,
-        **_FLOW,
-        "solver_order": 2,
-        "algorithm_type": "deis",
-        "solver_type": "logrho",
-        "lower_order_final": True,
-        "timestep_spacing": "linspace",
-    },
-    "LCMScheduler": _DISTILLED,
-    "TCDScheduler": _DISTILLED,
-    "FlowMatchEulerDiscreteScheduler": {
-        **_GRIDS,
-        "num_train_timesteps": 1000,
-        "shift": 1.0,
-        "use_dynamic_shifting": False,
-        "base_shift": 0.5,
-        "max_shift": 1.15,
-        "base_image_seq_len": 256,
-        "max_image_seq_len": 4096,
-        "invert_sigmas": False,
-        "shift_terminal": None,
-        "time_shift_type": "exponential",
-        "stochastic_sampling": False,
-    },
-    "FlowMatchHeunDiscreteScheduler": {"num_train_timesteps": 1000, "shift": 1.0},
-    "EDMEulerScheduler": _EDM,
-    "EDMDPMSolverMultistepScheduler": {**_EDM, **_DPM},
-}
 
-#: Options of a method that `from_config` carries along from one class to another, where they have
-#: no meaning: how a solver takes its steps, or what goes with an option that is off.
-CARRIED: Final = frozenset(
-    {
-        "algorithm_type",
-        "base_image_seq_len",
-        "base_shift",
-        "clip_sample_range",
-        "dynamic_thresholding_ratio",
-        "lower_order_final",
-        "max_image_seq_len",
-        "max_shift",
-        "original_inference_steps",
-        "sample_max_value",
-        "set_alpha_to_one",
-        "skip_prk_steps",
-        "solver_order",
-        "solver_type",
-        "time_shift_type",
-        "timestep_scaling",
-    }
-)
+@dataclass(frozen=True)
+class Options:
+    """The options of a scheduler, complete with defaults.
 
-#: Values that ask for nothing, for options that a class does not have.
-NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
-    "clip_sample": (False,),
-    "disable_corrector": ([], ()),
-    "euler_at_final": (False,),
-    "final_sigmas_type": ("zero",),
-    "flow_shift": (1.0,),
-    "interpolation_type": ("linear",),
-    "invert_sigmas": (False,),
-    "lambda_min_clipped": (float("-inf"),),
-    "predict_x0": (True,),
-    "rescale_betas_zero_snr": (False,),
-    "shift": (1.0,),
-    "shift_terminal": (None,),
-    "sigma_max": (None,),
-    "sigma_min": (None,),
-    "solver_p": (None,),
-    "stochastic_sampling": (False,),
-    "thresholding": (False,),
-    "timestep_type": ("discrete",),
-    "use_beta_sigmas": (False, None),
-    "use_dynamic_shifting": (False,),
-    "use_exponential_sigmas": (False, None),
-    "use_flow_sigmas": (False,),
-    "use_karras_sigmas": (False, None),
-    "use_lu_lambdas": (False,),
-    "variance_type": (None, "fixed_small"),
-}
+    Attributes:
+        name: The class in diffusers.
+        values: Every option of that class.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def is_set(self, key: str) -> bool:
+        """Return whether an option has a value: False for None, and where the class lacks it."""
+        return self.values.get(key) is not None
+
+    def flag(self, key: str) -> bool:
+        """Return an option that is on or off: off for None, and where the class lacks it."""
+        return flag(key, self.values[key]) if self.is_set(key) else False
+
+    def number(self, key: str) -> float:
+        """Return an option that is a real number."""
+        return real_number(key, self.values[key])
+
+    def count(self, key: str) -> int:
+        """Return an option that is an integer of at least 1."""
+        return positive_integer(key, self.values[key])
+
+    def choice(self, key: str, allowed: Iterable[str]) -> str:
+        """Return an option that is one of a few words.
+
+        Raises:
+            ValueError: It is another.
+        """
+        value = self.values[key]
+        if not isinstance(value, str) or value not in allowed:
+            self.refuse(key, f"allowed are {', '.join(map(repr, allowed))}")
+        return value
+
+    def meaning(self, key: str, meanings: Mapping[str, T]) -> T:
+        """Return what the word of an option stands for.
+
+        Raises:
+            ValueError: It is another word.
+        """
+        return meanings[self.choice(key, meanings)]
+
+    def refuse(self, key: str, why: str) -> NoReturn:
+        """Raise an error about the value of an option.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(f"{key}={self.values[key]!r} of {self.name}: {why}")

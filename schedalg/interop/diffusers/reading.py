@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from schedalg.arrays import Array
-from schedalg.checks import positive_integer, real_number
-from schedalg.interop.diffusers import config, methods, paths
-from schedalg.interop.diffusers.trained import EDM, trained
+from schedalg.interop.diffusers.classes import CLASSES
+from schedalg.interop.diffusers.config import read
+from schedalg.interop.diffusers.request import checked_request
 from schedalg.network.bounds import Clip
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.samplers.protocols import Planner, Sampler
@@ -49,7 +49,7 @@ def from_diffusers(
             the latter two diffusers need not be installed.
         steps: How many steps to make. None: those of training, if nothing below says otherwise.
         timesteps: The timesteps, falling, in place of the configured spacing. On a flow they are
-            what the network is told, and the noise levels follow from them without a shift.
+            what the network is given, and the noise levels follow from them without a shift.
         sigmas: The noise levels, falling. For `EulerDiscreteScheduler` with the one that is
             reached last, such as 0; for flows without it, and before the shift.
         mu: The shift, or its logarithm (`time_shift_type`), where `use_dynamic_shifting` is set.
@@ -76,21 +76,11 @@ def from_diffusers(
         >>> sample(model, schedule, sampler, np.ones((1, 2)), prediction=prediction).shape
         (1, 2)
     """
-    options = config.read(scheduler)
-    count = None if steps is None else positive_integer("steps", steps)
-    told = None if timesteps is None else paths.falling("timesteps", timesteps)
-    noise = None if sigmas is None else paths.falling("sigmas", sigmas)
-    both = told is not None and noise is not None
-    if both and "shift" not in options:
-        raise ValueError("give timesteps= or sigmas=, not both")
-    for name, values in (("timesteps", told), ("sigmas", noise)):
-        if count is not None and values is not None:
-            raise ValueError(f"give steps= or {name}=, not both")
-    if told is not None and noise is not None and len(told) != len(noise):
-        raise ValueError(f"timesteps and sigmas differ in length: {len(told)} and {len(noise)}")
-    if mu is not None:
-        mu = real_number("mu", mu)
-    meaning, bounds = methods.prediction(options), methods.clip(options)
-    schedule = paths.path(options, count, told, noise, mu)
-    base = None if options.name in EDM else trained(options)
-    return Imported(schedule, methods.sampler(options, schedule, base), meaning, bounds)
+    options = read(scheduler)
+    record = CLASSES[options.name]
+    request = checked_request(steps, timesteps, sigmas, mu)
+    if request.mu is not None and not options.flag("use_dynamic_shifting"):
+        raise ValueError(f"mu={mu!r} needs use_dynamic_shifting=True, not set in {options.name}")
+    prediction, clip = record.prediction(options), record.clip(options)
+    schedule = record.path(options, request)
+    return Imported(schedule, record.sampler(options, schedule), prediction, clip)

@@ -10,7 +10,8 @@ import numpy as np
 
 from schedalg.arrays import to_host
 from schedalg.checks import flag, positive_integer, real_number
-from schedalg.interop.diffusers.paths import falling
+from schedalg.interop.diffusers import flow
+from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.tables import State, Table
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
@@ -382,27 +383,25 @@ def _is(table: Table, row: int, t: float) -> bool:
 
 
 def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
-    """Return the schedule through noise levels, told what the base tells between its points."""
+    """Return the schedule through noise levels, with timesteps between those of the base."""
     levels = sigmas[:-1] if sigmas[-1] == 0 else sigmas
     levels = levels[::-1]
-    flow = base.network_kind == "flow"
-    scaled = base.as_flow() if flow else base
-    known = to_host(scaled.sigma) if flow else to_host(base.to_sigmas())
+    straight = base.network_kind == "flow"
+    known = to_host(base.as_flow().sigma if straight else base.to_sigmas())
     rounding = 1e-6 * known[-1] if np.isfinite(known[-1]) else 0.0
     if len(levels) == 0 or levels[0] <= 0 or levels[-1] > known[-1] + rounding:
         raise ValueError(
             f"sigmas must be above 0, and at most {known[-1]:.6g}; got {sigmas.tolist()}"
         )
-    if flow:
+    if straight:
         levels = np.minimum(levels, 1.0)
-        told = np.interp(levels, known, base.timesteps)
-        with np.errstate(divide="ignore"):  # pure noise
-            log_snr = 2 * (np.log1p(-levels) - np.log(levels))
+        timesteps = np.interp(levels, known, base.timesteps)
+        log_snr = flow.log_snr(levels)
     else:
-        told = np.interp(np.log(levels), np.log(known), base.timesteps)
+        timesteps = np.interp(np.log(levels), np.log(known), base.timesteps)
         log_snr = -2 * np.log(levels)
     labels = base.timestep_rule if isinstance(base.timestep_rule, str) else None
-    path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=told)
+    path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=timesteps)
     path = replace(path, network_kind=base.network_kind)
     return path if labels is None else replace(path, timestep_rule=labels)
 

@@ -1,62 +1,75 @@
-"""The schedule that a network was trained on, from a configuration of diffusers."""
+"""The schedule of all training steps that the betas of a configuration describe."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.interop.diffusers.config import Options
+from schedalg.interop.diffusers.options import Options
 from schedalg.schedule import Schedule
 
-#: Classes whose networks were trained on a flow, and on EDM's noise; all others on betas.
-FLOWS = frozenset({"FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"})
-EDM = frozenset({"EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"})
+#: Options of every class whose networks were trained on betas, with their defaults.
+TRAINED: Final[Mapping[str, Any]] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "trained_betas": None,
+    "prediction_type": "epsilon",
+    "steps_offset": 0,
+}
+#: The betas of Stable Diffusion, which are the default of some classes.
+STABLE_DIFFUSION: Final[Mapping[str, Any]] = {"beta_start": 0.00085, "beta_end": 0.012}
 
-_BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp")
+#: `beta_schedule`: those between `beta_start` and `beta_end`, and those that the length determines.
+_BETWEEN: Final[Mapping[str, Callable[[int, float, float], Schedule]]] = {
+    "linear": Schedule.linear,
+    "scaled_linear": Schedule.scaled_linear,
+    "sigmoid": Schedule.sigmoid,
+}
+_OF_LENGTH: Final[Mapping[str, Callable[[int], Schedule]]] = {
+    "squaredcos_cap_v2": Schedule.cosine,
+    "laplace": Schedule.laplace,
+    "exp": Schedule.exp,
+}
 
 
 def trained(options: Options) -> Schedule:
-    """Return the schedule of all training steps, of betas or of a flow that is not shifted yet.
+    """Return the schedule of all training steps.
 
     Raises:
         TypeError: An option is of the wrong type.
         ValueError: An option has a wrong value, or contradicts another.
     """
     n = options.count("num_train_timesteps")
-    if options.name in FLOWS or options.flag("use_flow_sigmas"):
-        return flow_at(np.arange(1, n + 1) / n, n)
-    if options["trained_betas"] is not None:
+    if options.is_set("trained_betas"):
         base = Schedule.from_betas(np.asarray(options["trained_betas"], dtype=np.float64))
         if len(base) != n:
             options.refuse("num_train_timesteps", f"trained_betas holds {len(base)} values")
     else:
-        base = _named(options, n)
+        name = options.choice("beta_schedule", (*_BETWEEN, *_OF_LENGTH))
+        if name in _OF_LENGTH:
+            base = _OF_LENGTH[name](n)
+        else:
+            base = _BETWEEN[name](n, options.number("beta_start"), options.number("beta_end"))
     return base.rescale_zero_terminal_snr() if options.flag("rescale_betas_zero_snr") else base
 
 
-def _named(options: Options, n: int) -> Schedule:
-    name = options.choice("beta_schedule", _BETAS)
-    if name == "squaredcos_cap_v2":
-        return Schedule.cosine(n)
-    if name == "laplace":
-        return Schedule.laplace(n)
-    if name == "exp":
-        return Schedule.exp(n)
-    start, end = options.number("beta_start"), options.number("beta_end")
-    if name == "linear":
-        return Schedule.linear(n, start, end)
-    if name == "scaled_linear":
-        return Schedule.scaled_linear(n, start, end)
-    return Schedule.sigmoid(n, start, end)
+def sigmas_at(base: Schedule, timesteps: np.ndarray) -> np.ndarray:
+    """Return sigma/alpha at timesteps: on a line between those of the two trained steps around."""
+    return np.asarray(np.interp(timesteps, np.arange(len(base)), _sigmas(base)))
 
 
-def flow_at(sigma: np.ndarray, n: int, told: np.ndarray | None = None) -> Schedule:
-    """Return the flow through rising noise levels in (0, 1], whose network is told n sigma."""
-    with np.errstate(divide="ignore"):  # pure noise
-        log_snr = 2 * (np.log1p(-sigma) - np.log(sigma))
-    return Schedule.from_log_snr(
-        log_snr, kind="flow", timesteps=n * sigma if told is None else told
-    )
+def timesteps_at(base: Schedule, sigmas: np.ndarray) -> np.ndarray:
+    """Return the timesteps at noise levels sigma/alpha: piecewise linear in log sigma."""
+    return np.asarray(np.interp(np.log(sigmas), np.log(_sigmas(base)), np.arange(len(base))))
 
 
-def ratios(base: Schedule) -> np.ndarray:
-    """Return sigma/alpha of every trained step, on the host."""
+def through(sigmas: np.ndarray, timesteps: np.ndarray) -> Schedule:
+    """Return the schedule through rising noise levels sigma/alpha, with these timesteps."""
+    return Schedule.from_log_snr(-2 * np.log(sigmas), timesteps=timesteps)
+
+
+def _sigmas(base: Schedule) -> np.ndarray:
     return np.asarray(to_host(base.to_sigmas()), dtype=np.float64)

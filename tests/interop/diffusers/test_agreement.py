@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schedalg import DDPM, sample
 from schedalg.interop.diffusers import from_diffusers
-from schedalg.interop.diffusers.options import CLASSES
+from schedalg.interop.diffusers.classes import CLASSES
 from tests.interop.diffusers.theirs import diffusers, network, noises, ours_after, theirs_after
 
 __all__ = ["diffusers"]
@@ -59,13 +59,13 @@ def configurations(draw: Any) -> tuple[str, dict[str, Any], int]:
         options["thresholding"] = draw(st.booleans())
         options["sample_max_value"] = 1.7
     grid = None
-    if "use_karras_sigmas" in CLASSES[name]:
+    if "use_karras_sigmas" in CLASSES[name].defaults:
         grid = draw(st.sampled_from([None, "karras", "exponential", "beta"]))
         if grid is not None:
             options[f"use_{grid}_sigmas"] = True
-    if "final_sigmas_type" in CLASSES[name]:
+    if "final_sigmas_type" in CLASSES[name].defaults:
         options["final_sigmas_type"] = draw(st.sampled_from(["zero", "sigma_min"]))
-    if "solver_order" in CLASSES[name]:
+    if "solver_order" in CLASSES[name].defaults:
         third = name != "DPMSolverMultistepScheduler"
         options["solver_order"] = draw(st.integers(1, 3 if third else 2))
     if name == "DPMSolverMultistepScheduler":

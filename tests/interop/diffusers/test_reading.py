@@ -12,7 +12,7 @@ import pytest
 
 from schedalg import DDIM, DPMSolverPP, DynamicThreshold
 from schedalg.interop.diffusers import from_diffusers
-from schedalg.interop.diffusers.options import CLASSES
+from schedalg.interop.diffusers.classes import CLASSES
 from tests.interop.diffusers.theirs import network
 
 pytestmark = pytest.mark.filterwarnings(

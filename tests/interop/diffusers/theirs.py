@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from schedalg import sample
-from schedalg.interop.diffusers.options import CLASSES
+from schedalg.interop.diffusers.classes import CLASSES
 
 X = np.random.default_rng(3).standard_normal((2, 3, 4, 4))
 

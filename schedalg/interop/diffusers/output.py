@@ -1,0 +1,56 @@
+"""What a network's output means, and how the x0 that follows from it is bounded."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schedalg.interop.diffusers.options import Options
+from schedalg.network.bounds import Clip, DynamicThreshold
+from schedalg.parameterization import Prediction
+
+#: Options of the bounds of x0, with their defaults.
+THRESHOLDING: Final[Mapping[str, Any]] = {
+    "thresholding": False,
+    "dynamic_thresholding_ratio": 0.995,
+    "sample_max_value": 1.0,
+}
+CLIPPING: Final[Mapping[str, Any]] = {"clip_sample": True, "clip_sample_range": 1.0}
+
+_PREDICTIONS: Final[Mapping[str, Prediction]] = {
+    "epsilon": "epsilon",
+    "sample": "x0",
+    "v_prediction": "v",
+    "flow_prediction": "flow",
+}
+
+
+def prediction(options: Options) -> Prediction:
+    """Return the meaning of `prediction_type`.
+
+    Raises:
+        ValueError: It is unknown, or does not go with the path.
+    """
+    result = options.meaning("prediction_type", _PREDICTIONS)
+    flow = options.flag("use_flow_sigmas")
+    if result == "flow" and not flow:
+        options.refuse("prediction_type", "it needs use_flow_sigmas=True")
+    if result == "v" and flow:
+        options.refuse("prediction_type", "it contradicts use_flow_sigmas=True")
+    return result
+
+
+def bounds(options: Options) -> Clip | None:
+    """Return the bounds of x0, if any; `thresholding` comes before `clip_sample`.
+
+    Raises:
+        ValueError: `clip_sample_range` is not above 0.
+    """
+    if options.flag("thresholding"):
+        return DynamicThreshold(
+            options.number("dynamic_thresholding_ratio"), options.number("sample_max_value")
+        )
+    if options.flag("clip_sample"):
+        bound = options.number("clip_sample_range")
+        if not bound > 0:
+            options.refuse("clip_sample_range", "it must be above 0")
+        return -bound, bound
+    return None

@@ -1,0 +1,51 @@
+"""`Record`: everything that `from_diffusers` knows about one scheduler class."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schedalg.interop.diffusers.options import Options
+from schedalg.interop.diffusers.output import bounds, prediction
+from schedalg.interop.diffusers.request import Request
+from schedalg.network.bounds import Clip
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """How one scheduler class of diffusers is read.
+
+    Attributes:
+        name: The class in diffusers.
+        defaults: Its options, with their defaults.
+        unsupported: Options that must keep their default, and why.
+        path: The schedule to walk, from the options and the points asked for.
+        sampler: The sampler, from the options and that schedule.
+        prediction: What the network's output means.
+        clip: How `sample` bounds x0.
+    """
+
+    name: str
+    defaults: Mapping[str, Any]
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    path: Callable[[Options, Request], Schedule]
+    sampler: Callable[[Options, Schedule], Planner | Sampler[Any]]
+    prediction: Callable[[Options], Prediction | Parameterization] = prediction
+    clip: Callable[[Options], Clip | None] = bounds
+
+    def options(self, given: Mapping[str, Any]) -> Options:
+        """Return the options of a scheduler, those not given at their defaults.
+
+        Raises:
+            ValueError: An unsupported option is not at its default.
+        """
+        values = {key: given.get(key, default) for key, default in self.defaults.items()}
+        options = Options(self.name, values)
+        for key, why in self.unsupported.items():
+            value, default = values[key], self.defaults[key]
+            # Off, empty and None ask for the same.
+            if value != default and (value or default):
+                options.refuse(key, f"{why}; allowed is {default!r}")
+        return options
