@@ -10,7 +10,7 @@ from schedalg.network.guidance import (
 )
 from schedalg.network.remap import TimestepRemap
 from schedalg.parameterization import Parameterization, convert, edm
-from schedalg.plan.columns import Levels
+from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
@@ -64,8 +64,8 @@ __all__ = [
     "DynamicThreshold",
     "Euler",
     "EulerAncestral",
+    "Evaluations",
     "Heun",
-    "Levels",
     "Midpoint",
     "Noise",
     "Parameterization",

@@ -22,8 +22,8 @@ from schedalg import (
     DynamicThreshold,
     Euler,
     EulerAncestral,
+    Evaluations,
     Heun,
-    Levels,
     Parameterization,
     Plan,
     RePaint,
@@ -165,7 +165,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
             LINEAR,
             a=np.ones(1),
             b=np.ones(1),
-            levels=Levels(np.zeros(1), np.ones(1), np.zeros(1)),
+            evaluations=Evaluations(np.zeros(1), np.ones(1), np.zeros(1)),
         ),
         ValueError,
         ["sigma[0]", "0.0"],
@@ -275,7 +275,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["scale", "nan"],
     ),
-    "labels": (
+    "timestep_rule": (
         lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:1]}, {"y": X[:1]})),
         ValueError,
         ["y", "2 entries", "(1, 3)"],
@@ -342,14 +342,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "half steps": (lambda: plan_of(step=np.arange(10) / 2), TypeError, ["step", "float64"]),
     "start": (lambda: plan_of(start=None), TypeError, ["start", "None"]),
     "start NaN": (lambda: plan_of(start=(np.nan, 0.0)), ValueError, ["start[0]", "nan"]),
-    "levels": (lambda: plan_of(levels=(1, 2, 3)), TypeError, ["levels", "tuple"]),
-    "levels NaN": (
-        lambda: plan_of(levels=Levels(np.full(10, np.nan), np.ones(10), np.ones(10))),
+    "evaluations": (lambda: plan_of(evaluations=(1, 2, 3)), TypeError, ["evaluations", "tuple"]),
+    "evaluations NaN": (
+        lambda: plan_of(evaluations=Evaluations(np.full(10, np.nan), np.ones(10), np.ones(10))),
         ValueError,
-        ["levels.timesteps[0]", "nan"],
+        ["evaluations.timesteps[0]", "nan"],
     ),
     "alpha < 0": (
-        lambda: plan_of(levels=Levels(np.ones(10), -np.ones(10), np.ones(10))),
+        lambda: plan_of(evaluations=Evaluations(np.ones(10), -np.ones(10), np.ones(10))),
         ValueError,
         ["alpha[0]", "-1.0"],
     ),

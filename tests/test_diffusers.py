@@ -660,7 +660,7 @@ def third_order_errors(diffusers: Any, steps: int) -> tuple[float, float]:
 
     Its integral is known: x = sigma_s/sigma_t x + sigma_s ∫ e^lambda x0(lambda) dlambda.
     """
-    # Levels even in lambda, from 6 to -6; data that change in the middle of them only.
+    # Evaluations even in lambda, from 6 to -6; data that change in the middle of them only.
     lam = np.linspace(6, -6, steps + 1)
     schedule = Schedule.from_log_snr(2 * lam, timesteps=np.arange(steps + 1))[1:]
 

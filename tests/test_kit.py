@@ -10,8 +10,8 @@ from schedalg import (
     DDPM,
     LCM,
     DPMSolverPP,
+    Evaluations,
     Heun,
-    Levels,
     Parameterization,
     Plan,
     Schedule,
@@ -149,8 +149,8 @@ def test_a_timestep_of_another_level_is_found() -> None:
         def plan(self, schedule: Schedule) -> Plan:
             plan = DDIM().plan(schedule)
             told = np.append(plan.timesteps[1:], plan.timesteps[-1])
-            levels = Levels(told, plan.alpha, plan.sigma)
-            return Plan.of(schedule, a=plan.a, b=plan.b, levels=levels)
+            evaluations = Evaluations(told, plan.alpha, plan.sigma)
+            return Plan.of(schedule, a=plan.a, b=plan.b, evaluations=evaluations)
 
     with pytest.raises(AssertionError):
         check_respacing(OneOff())

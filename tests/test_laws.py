@@ -21,7 +21,7 @@ def close(a: Schedule, b: Schedule, tolerance: float = 1e-13) -> bool:
     return (
         (a.kind, a.network_kind) == (b.kind, b.network_kind)
         and np.allclose(a.timesteps, b.timesteps, rtol=1e-12, atol=0)
-        and np.allclose(a.levels.high, b.levels.high, rtol=tolerance, atol=0)
+        and np.allclose(a.log_alpha_bar.high, b.log_alpha_bar.high, rtol=tolerance, atol=0)
     )
 
 
@@ -79,8 +79,8 @@ def test_law_3_joining_betas_is_associative(a: Schedule, b: Schedule, c: Schedul
     assert left == right
     assert hash(left) == hash(right)
     joined = np.concatenate([a.to_betas(), b.to_betas(), c.to_betas()])
-    # Twofold sums carry about 106 bits, of which a beta far below the sum sees the last.
-    atol = 2.0**-102 * abs(left.levels.high[np.isfinite(left.levels.high)]).max()
+    # DoubleDouble sums carry about 106 bits, of which a beta far below the sum sees the last.
+    atol = 2.0**-102 * abs(left.log_alpha_bar.high[np.isfinite(left.log_alpha_bar.high)]).max()
     np.testing.assert_allclose(left.to_betas(), joined, rtol=1e-14, atol=atol)
 
 

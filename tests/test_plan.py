@@ -17,8 +17,8 @@ from schedalg import (
     DDPM,
     Denoiser,
     DPMSolverPP,
+    Evaluations,
     Heun,
-    Levels,
     Plan,
     Schedule,
     Steps,
@@ -137,14 +137,14 @@ def test_a_plan_of_one_s_own() -> None:
     plan = Plan.of(FAST, a=a, b=b, memory="epsilon")
     image = plan.run(network, X)
     np.testing.assert_allclose(image, sample(network, FAST, DDIM(), X), rtol=1e-12)
-    levels = Levels(FAST.timesteps[::-1] * 1.5, steps.alpha_t, steps.sigma_t)
+    evaluations = Evaluations(FAST.timesteps[::-1] * 1.5, steps.alpha_t, steps.sigma_t)
     told: list[float] = []
 
     def listening(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         told.append(float(timesteps[0]))
         return x
 
-    Plan.of(FAST, a=a, b=b, memory="epsilon", levels=levels).run(listening, X)
+    Plan.of(FAST, a=a, b=b, memory="epsilon", evaluations=evaluations).run(listening, X)
     np.testing.assert_array_equal(told, FAST.timesteps[::-1] * 1.5)
 
 

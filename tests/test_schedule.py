@@ -44,7 +44,7 @@ def test_noise_rises_along_the_path(schedule: Schedule) -> None:
 @ALL
 def test_tables_cannot_be_written_to(schedule: Schedule) -> None:
     before = hash(schedule)
-    for array in (schedule.alpha, schedule.sigma, schedule.timesteps, *schedule.levels):
+    for array in (schedule.alpha, schedule.sigma, schedule.timesteps, *schedule.log_alpha_bar):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     exported = schedule.to_log_snr()
@@ -59,8 +59,8 @@ def test_copies_are_equal_and_as_immutable(schedule: Schedule) -> None:
     for other in (copy.copy(schedule), copy.deepcopy(schedule)):
         assert other == schedule
         assert hash(other) == hash(schedule)
-        assert not other.levels.high.flags.writeable
-        np.testing.assert_array_equal(other.levels.low, schedule.levels.low)
+        assert not other.log_alpha_bar.high.flags.writeable
+        np.testing.assert_array_equal(other.log_alpha_bar.low, schedule.log_alpha_bar.low)
 
 
 @ALL
@@ -68,7 +68,7 @@ def test_json_is_lossless(schedule: Schedule) -> None:
     text = json.dumps(schedule.to_dict(), allow_nan=False)
     again = Schedule.from_dict(json.loads(text))
     assert again == schedule
-    np.testing.assert_array_equal(again.levels.low, schedule.levels.low)
+    np.testing.assert_array_equal(again.log_alpha_bar.low, schedule.log_alpha_bar.low)
     assert again.timesteps.dtype == schedule.timesteps.dtype
     assert again.shift(2.0) == schedule.shift(2.0)
 
@@ -131,7 +131,7 @@ def test_a_stepped_slice_is_the_slice_and_then_the_step(
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_refine_adds_points_between_neighbours(schedule: Schedule, k: int) -> None:
     joins_two_lists = (np.diff(schedule.timesteps) < 0).any()
-    out_of_reach = not has_signal(schedule) and not isinstance(schedule.labels, str)
+    out_of_reach = not has_signal(schedule) and not isinstance(schedule.timestep_rule, str)
     out_of_reach |= not np.isfinite(schedule.timesteps[-1])
     if k > 1 and len(schedule) > 1 and (out_of_reach or joins_two_lists):
         with pytest.raises(ValueError, match=r"no point lies between|do not fall"):
@@ -191,7 +191,7 @@ def test_composing_labels_of_two_sorts_lists_them() -> None:
     expected = [3, 7, *measured.timesteps.tolist()]
     assert told.compose(measured).timesteps.tolist() == expected
     assert measured.compose(told).timesteps.tolist() == [*expected[2:], 3, 7]
-    assert measured.compose(measured).labels == "sigma"
+    assert measured.compose(measured).timestep_rule == "sigma"
 
 
 def test_one_step_schedules_have_a_posterior() -> None:

@@ -384,7 +384,7 @@ def test_tangents_follow_the_loop() -> None:
 def test_noise_may_carry_a_gradient() -> None:
     """That of the start as well, which comes before the first row."""
     plan = DDIM().plan(FAST)
-    started = Plan.of(FAST, a=plan.a, b=plan.b, levels=None, start=(1.0, 5.0))
+    started = Plan.of(FAST, a=plan.a, b=plan.b, evaluations=None, start=(1.0, 5.0))
     scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
     x = torch.tensor(X)
     image = started.run(lambda x, t: torch.ones_like(x), x, noise=lambda x: scale * x)

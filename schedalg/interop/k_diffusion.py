@@ -213,8 +213,8 @@ class Denoised:
         log_sigmas, labels = self._table(sigma)
         if len(self.sigmas) == 1:
             return xp.zeros_like(sigma) + labels[0]
-        if isinstance(self.schedule.labels, str):  # the noise level itself
-            return sigma if self.schedule.labels == "sigma" else sigma / (1 + sigma)
+        if isinstance(self.schedule.timestep_rule, str):  # the noise level itself
+            return sigma if self.schedule.timestep_rule == "sigma" else sigma / (1 + sigma)
         log_sigma = xp.log(sigma)
         above = xp.searchsorted(log_sigmas, log_sigma)
         above = xp.clip(above, 1, len(self.sigmas) - 1)

@@ -219,10 +219,10 @@ def classifier_guidance(
 
 def _following(schedule: Schedule) -> Callable[[Point], float]:
     """Return sigma²/alpha, in the variance-preserving scale, at the point after a given one."""
-    levels = schedule.levels
-    xp = namespace(levels.high)
-    known = to_host(path.log_snr(xp, levels))
-    alpha, sigma = (to_host(scale).tolist() for scale in path.alpha_sigma(xp, levels, "vp"))
+    log_alpha_bar = schedule.log_alpha_bar
+    xp = namespace(log_alpha_bar.high)
+    known = to_host(path.log_snr(xp, log_alpha_bar))
+    alpha, sigma = (to_host(scale).tolist() for scale in path.alpha_sigma(xp, log_alpha_bar, "vp"))
 
     def after(t: Point) -> float:
         signal, noise = float(to_host(t.alpha)), float(to_host(t.sigma))

@@ -6,14 +6,14 @@ import numpy as np
 
 from schedalg.arrays import Array, carries_gradient, is_array, namespace, to_host
 from schedalg.checks import as_array, real_number
-from schedalg.plan.steps import beside, column_levels
+from schedalg.plan.steps import beside, column_log_alpha_bar
 from schedalg.schedule import Schedule, path
 
 #: The columns of a plan that hold floats, in the order in which they are shown.
 FLOATS = ("alpha", "sigma", "c_in", "c_x", "c_out", "m_x", "m_d", "a", "b", "c", "log_variance")
 
 
-class Levels(NamedTuple):
+class Evaluations(NamedTuple):
     """The noise levels at which a plan calls the network, one a row, in the scale of the path.
 
     Attributes:
@@ -23,11 +23,11 @@ class Levels(NamedTuple):
 
     Example:
         >>> import numpy as np
-        >>> from schedalg import DDIM, Levels, Plan, Schedule
+        >>> from schedalg import DDIM, Evaluations, Plan, Schedule
         >>> s = Schedule.karras(3)
         >>> plan = DDIM().plan(s)
-        >>> told = Levels(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
-        >>> Plan.of(s, a=plan.a, b=plan.b, levels=told).timesteps.round(3)
+        >>> told = Evaluations(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
+        >>> Plan.of(s, a=plan.a, b=plan.b, evaluations=told).timesteps.round(3)
         array([ 1.096,  0.231, -1.554])
     """
 
@@ -36,12 +36,12 @@ class Levels(NamedTuple):
     sigma: Array
 
 
-def schedule_levels(schedule: Schedule) -> Levels:
+def schedule_evaluations(schedule: Schedule) -> Evaluations:
     """Return the points of a schedule, the noisiest first."""
-    levels = column_levels(schedule)
-    xp = namespace(levels.high)
-    alpha, sigma = path.alpha_sigma(xp, levels, schedule.kind)
-    return Levels(schedule.timesteps[::-1], xp.flip(alpha[1:]), xp.flip(sigma[1:]))
+    log_alpha_bar = column_log_alpha_bar(schedule)
+    xp = namespace(log_alpha_bar.high)
+    alpha, sigma = path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
+    return Evaluations(schedule.timesteps[::-1], xp.flip(alpha[1:]), xp.flip(sigma[1:]))
 
 
 def checked_column(name: str, values: Any, high: Array) -> Array:

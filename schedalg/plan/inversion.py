@@ -6,7 +6,7 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.parameterization import PARAMETERIZATIONS, Prediction
-from schedalg.plan.columns import Levels, host_start
+from schedalg.plan.columns import Evaluations, host_start
 from schedalg.plan.steps import beside
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def reversed_plan(plan: "Plan") -> "Plan":
             plan.schedule,
             a=1 / a,
             b=-b / xp.reshape(a, (-1, 1)),
-            levels=Levels(
+            evaluations=Evaluations(
                 np.array([*told, *plan.timesteps[:0:-1].tolist()]),
                 turned(plan.alpha, origin.alpha),
                 turned(plan.sigma, origin.sigma),

@@ -20,15 +20,15 @@ from schedalg.parameterization import (
 from schedalg.plan import inversion, text
 from schedalg.plan.columns import (
     FLOATS,
-    Levels,
+    Evaluations,
     check_rows,
     checked_column,
     checked_start,
     host_start,
     require_finite,
-    schedule_levels,
+    schedule_evaluations,
 )
-from schedalg.plan.steps import column_levels
+from schedalg.plan.steps import column_log_alpha_bar
 from schedalg.running import execution
 from schedalg.running.noise import NoiseSource
 from schedalg.schedule import Schedule, check_schedule
@@ -124,7 +124,7 @@ class Plan:
         b: Array,
         c: Array | None = None,
         memory: Memory = "x0",
-        levels: Levels | None = None,
+        evaluations: Evaluations | None = None,
         step: Sequence[int] | np.ndarray | None = None,
         log_variance: Array | None = None,
         start: tuple[Any, Any] = (1.0, 0.0),
@@ -137,7 +137,7 @@ class Plan:
             b: (K, m), or (K,) where m is 1: the coefficients of the last memories, newest first.
             c: (K,), the coefficient of the noise; None: no noise.
             memory: What a row remembers: "x0", "epsilon", or (m_x, m_d).
-            levels: Where the network is called, K of them; by default at the schedule's points,
+            evaluations: Where the network is called, K of them; by default at the schedule's points,
                 the noisiest first.
             step: (K,), the step that each row belongs to, rising; by default each its own.
             log_variance: (K, 2), the bounds of a learned log-variance.
@@ -157,18 +157,18 @@ class Plan:
             True
         """
         check_schedule(schedule)
-        high = column_levels(schedule).high
-        if levels is None:
-            levels = schedule_levels(schedule)
-        if not isinstance(levels, Levels):
-            raise TypeError(f"levels must be Levels, got {described(levels)}")
-        timesteps = host_numbers("levels.timesteps", levels.timesteps)
+        high = column_log_alpha_bar(schedule).high
+        if evaluations is None:
+            evaluations = schedule_evaluations(schedule)
+        if not isinstance(evaluations, Evaluations):
+            raise TypeError(f"evaluations must be Evaluations, got {described(evaluations)}")
+        timesteps = host_numbers("evaluations.timesteps", evaluations.timesteps)
         rows = len(timesteps)
-        require_finite("levels.timesteps", timesteps)
+        require_finite("evaluations.timesteps", timesteps)
         zeros, ones = np.zeros(rows), np.ones(rows)
         alpha, sigma = (
-            checked_column("alpha", levels.alpha, high),
-            checked_column("sigma", levels.sigma, high),
+            checked_column("alpha", evaluations.alpha, high),
+            checked_column("sigma", evaluations.sigma, high),
         )
         for name, scale, allowed in (("alpha", alpha, alpha >= 0), ("sigma", sigma, sigma > 0)):
             host = to_host(allowed)

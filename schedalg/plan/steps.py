@@ -12,7 +12,7 @@ from array_api_compat import device
 
 from schedalg.arrays import Array, Namespace, carries_gradient, namespace, to_host
 from schedalg.schedule import Schedule, check_schedule, double_double, path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 
 if TYPE_CHECKING:
     from schedalg.schedule import Point
@@ -71,21 +71,23 @@ class Steps(NamedTuple):
             array([0.25, 0.  ])
         """
         check_schedule(schedule)
-        levels = column_levels(schedule)
-        xp = namespace(levels.high)
-        alpha, sigma = (xp.flip(scale) for scale in path.alpha_sigma(xp, levels, schedule.kind))
+        log_alpha_bar = column_log_alpha_bar(schedule)
+        xp = namespace(log_alpha_bar.high)
+        alpha, sigma = (
+            xp.flip(scale) for scale in path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
+        )
         n = len(schedule)
         signal = to_host(alpha) > 0
         check_arrivals(schedule, signal[::-1])
         finite = np.ones(n, dtype=bool)
         if n:
             finite[0] = signal[0]
-            finite[-1] &= float(to_host(levels.high)[0]) != 0
+            finite[-1] &= float(to_host(log_alpha_bar.high)[0]) != 0
         from_noise = int(n > 0 and not signal[0])
         to_clean = n - int(finite.sum()) - from_noise
         # Between the levels that are neither clean nor pure noise, and so no infinity is formed.
         inner = double_double.take(
-            levels, slice(to_clean if finite.any() else n, n + 1 - from_noise)
+            log_alpha_bar, slice(to_clean if finite.any() else n, n + 1 - from_noise)
         )
         t, s = path.inner(inner), path.before(inner)
         decay = path.snr_root(xp, t, s)
@@ -145,12 +147,12 @@ def beside(column: Array, values: Any) -> Array:
     return xp.asarray(np.asarray(values), dtype=column.dtype, device=device(column))
 
 
-def column_levels(schedule: Schedule) -> Twofold:
+def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
     """Return the levels that tables are made of: the schedule's own where a gradient flows."""
-    if carries_gradient(schedule.levels.high):
-        return schedule.levels
-    high, low = (to_host(part).astype(np.float64, copy=False) for part in schedule.levels)
-    return Twofold(high, low)
+    if carries_gradient(schedule.log_alpha_bar.high):
+        return schedule.log_alpha_bar
+    high, low = (to_host(part).astype(np.float64, copy=False) for part in schedule.log_alpha_bar)
+    return DoubleDouble(high, low)
 
 
 def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from schedalg.arrays import to_host
 from schedalg.checks import real_number
-from schedalg.plan.columns import FLOATS, Levels, host_start, require_finite
+from schedalg.plan.columns import FLOATS, Evaluations, host_start, require_finite
 from schedalg.schedule import Schedule
 from schedalg.schedule.timesteps import canonical_timesteps
 
@@ -114,7 +114,7 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
         b=columns["b"],
         c=columns["c"],
         memory=(columns["m_x"], columns["m_d"]),
-        levels=Levels(timesteps, columns["alpha"], columns["sigma"]),
+        evaluations=Evaluations(timesteps, columns["alpha"], columns["sigma"]),
         step=canonical_timesteps(step),
         log_variance=columns["log_variance"],
         start=tuple(start.tolist()),

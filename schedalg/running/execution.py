@@ -114,8 +114,8 @@ def _prepared(
 ) -> tuple["Plan", Denoiser]:
     """Return the plan with the columns of the network's prediction, and the denoiser."""
     check_sample("x", x)
-    if not isinstance(plan.schedule.levels.high, np.ndarray):
-        namespace(x, plan.schedule.levels.high)  # raises if they are of two libraries
+    if not isinstance(plan.schedule.log_alpha_bar.high, np.ndarray):
+        namespace(x, plan.schedule.log_alpha_bar.high)  # raises if they are of two libraries
     denoise = denoiser_for(model, plan.schedule, meaning)
     if meaning.prediction is not None or isinstance(model, Denoiser):
         plan = plan.for_prediction(denoise.prediction)
@@ -155,7 +155,7 @@ def _is_stretch(part: "Schedule", whole: "Schedule") -> bool:
         return True
     if (part.kind, part.network_kind) != (whole.kind, whole.network_kind) or len(part) == 0:
         return False
-    levels, of_whole = to_host(part.levels.high), to_host(whole.levels.high)
+    levels, of_whole = to_host(part.log_alpha_bar.high), to_host(whole.log_alpha_bar.high)
     start = int(np.searchsorted(-of_whole, -levels[0]))
     return np.array_equal(levels, of_whole[start : start + len(levels)]) and np.array_equal(
         part.timesteps, whole.timesteps[start : start + len(part)]

@@ -188,8 +188,8 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
     """
     points = [schedule.origin, *schedule]
     check_arrivals(schedule, [float(to_host(point.alpha)) > 0 for point in points])
-    if not isinstance(schedule.levels.high, np.ndarray):
-        namespace(x, schedule.levels.high)
+    if not isinstance(schedule.log_alpha_bar.high, np.ndarray):
+        namespace(x, schedule.log_alpha_bar.high)
     if isinstance(points[0].alpha, float) or is_torch_array(x):
         return points
     xp = namespace(x)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from schedalg.arrays import Array
 from schedalg.plan.plan import Plan
-from schedalg.plan.steps import Steps, column_levels, step_change
+from schedalg.plan.steps import Steps, column_log_alpha_bar, step_change
 from schedalg.samplers.protocols import Denoise, Noise
 from schedalg.schedule import path, posterior
 
@@ -83,13 +83,13 @@ class DDPM:
         """Return the log-variances that v = -1 and v = 1 stand for, noisiest step first."""
         if not self.variance.startswith("learned"):
             return None
-        xp, levels = step.xp, column_levels(schedule)
+        xp, log_alpha_bar = step.xp, column_log_alpha_bar(schedule)
         # What the network knows is the variance on the variance-preserving path.
-        to_scale = 2 * xp.log(step.alpha_s) - xp.flip(path.before(levels).high)
+        to_scale = 2 * xp.log(step.alpha_s) - xp.flip(path.before(log_alpha_bar).high)
         if self.variance == "learned":
             return xp.stack([to_scale - 1, to_scale + 1], axis=1)
-        low = xp.flip(posterior.log_variance_of(xp, levels, schedule.kind))
-        return xp.stack([low, xp.log(xp.flip(path.betas(xp, levels))) + to_scale], axis=1)
+        low = xp.flip(posterior.log_variance_of(xp, log_alpha_bar, schedule.kind))
+        return xp.stack([low, xp.log(xp.flip(path.betas(xp, log_alpha_bar))) + to_scale], axis=1)
 
     def init(self, x: Array, schedule: "Schedule") -> None:
         """Return None: a step needs no past."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from schedalg.arrays import Array, to_host
 from schedalg.checks import number_or_infinity, positive_integer, real_number
-from schedalg.plan.columns import Levels
+from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
@@ -184,7 +184,7 @@ class RungeKutta:
             b=column([s.b for s in stages])[:, :width],
             c=column([s.c for s in stages]),
             memory=(column([s.m_x for s in stages]), column([s.m_d for s in stages])),
-            levels=Levels(timesteps, alpha, sigma),
+            evaluations=Evaluations(timesteps, alpha, sigma),
             step=step,
             start=span.start,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.plan.steps import Steps, column_levels
+from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import path
 from schedalg.schedule.path import Kind
 
@@ -82,10 +82,10 @@ def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray
         sigma: Noise scale.
     """
     rho = sigma / alpha
-    if isinstance(schedule.labels, str):
-        return np.asarray(rho if schedule.labels == "sigma" else rho / (1 + rho))
-    levels = column_levels(schedule)
-    known = to_host(path.log_snr(namespace(levels.high), levels))
+    if isinstance(schedule.timestep_rule, str):
+        return np.asarray(rho if schedule.timestep_rule == "sigma" else rho / (1 + rho))
+    log_alpha_bar = column_log_alpha_bar(schedule)
+    known = to_host(path.log_snr(namespace(log_alpha_bar.high), log_alpha_bar))
     origin = schedule.origin.timestep
     told = np.append(np.nan if origin is None else origin, schedule.timesteps)
     usable = np.isfinite(known) & np.isfinite(told)

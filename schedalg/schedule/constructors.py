@@ -15,9 +15,9 @@ import numpy as np
 from schedalg.arrays import Array
 from schedalg.checks import in_unit, positive_integer, real_number, require, table
 from schedalg.schedule import path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import Labels, checked_timesteps
+from schedalg.schedule.timesteps import TimestepRule, checked_timesteps
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -33,7 +33,7 @@ def from_betas(
 ) -> "Schedule":
     """Return the variance-preserving schedule with the given per-step noise variances.
 
-    log ᾱ_k = Σ_{i<=k} log1p(-β_i), summed in twofold precision.
+    log ᾱ_k = Σ_{i<=k} log1p(-β_i), summed in double-double precision.
 
     Args:
         betas: (N,), each in (0, 1]; 1 (zero signal) only at the end. An array of any array-API
@@ -177,8 +177,8 @@ def from_sigmas(
     limit = LARGEST_SIGMA if sigma.dtype == xp.float64 else 1e18
     inside = (sigma > 1 / limit) & (sigma < limit)
     require("sigmas", sigma, inside, f"sigmas must be between {1 / limit:g} and {limit:g}")
-    levels = path.from_sigmas(xp, sigma, (sigma - before) / sigma)
-    return make(cls, levels, "ve", timesteps, default="sigma")
+    log_alpha_bar = path.from_sigmas(xp, sigma, (sigma - before) / sigma)
+    return make(cls, log_alpha_bar, "ve", timesteps, default="sigma")
 
 
 def from_log_snr(
@@ -225,21 +225,21 @@ def from_log_snr(
     variance = 1 / (1 + xp.exp(values))
     # log sigmoid. Each branch of its own, since |v| and min(v, 0) have no derivative at 0.
     below = values < 0
-    log_alpha_bar = xp.where(
+    log_alphas_cumprod = xp.where(
         below,
         values - xp.log1p(xp.exp(xp.where(below, values, 0.0))),
         -xp.log1p(xp.exp(-xp.where(below, 0.0, values))),
     )
-    levels = path.from_snr(xp, variance, -xp.expm1(values - before), log_alpha_bar)
-    return make(cls, levels, kind, timesteps)
+    log_alpha_bar = path.from_snr(xp, variance, -xp.expm1(values - before), log_alphas_cumprod)
+    return make(cls, log_alpha_bar, kind, timesteps)
 
 
 def make(
     cls: "type[Schedule]",
-    levels: Twofold,
+    log_alpha_bar: DoubleDouble,
     kind: Kind,
     timesteps: Values | None,
-    default: Labels | None = None,
+    default: TimestepRule | None = None,
 ) -> "Schedule":
     """Return a schedule that starts clean, with the user's timesteps, the default, or 0, 1, ….
 
@@ -247,9 +247,9 @@ def make(
         TypeError: The timesteps are no real numbers.
         ValueError: They are not one a point, or not finite.
     """
-    n = levels.high.shape[0] - 1
+    n = log_alpha_bar.high.shape[0] - 1
     if timesteps is not None:
         default = checked_timesteps(timesteps, n)
     elif default is None:
         default = np.arange(n)
-    return cls(levels=levels, labels=default, kind=kind, network_kind=kind)
+    return cls(log_alpha_bar=log_alpha_bar, timestep_rule=default, kind=kind, network_kind=kind)

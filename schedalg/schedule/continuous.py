@@ -163,9 +163,9 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
     fall = n / ((n - i) * (i + 1))
     variance = noise**2 / (noise**2 + signal**2)
     with np.errstate(divide="ignore"):  # zero signal at t = 1: log ᾱ = -inf
-        log_alpha_bar = -np.log1p((noise / signal) ** 2)
-    levels = path.from_snr(np, variance, fall * (2 - fall), log_alpha_bar)
-    schedule = make(cls, levels, "flow", None, default="flow_time")
+        log_alphas_cumprod = -np.log1p((noise / signal) ** 2)
+    log_alpha_bar = path.from_snr(np, variance, fall * (2 - fall), log_alphas_cumprod)
+    schedule = make(cls, log_alpha_bar, "flow", None, default="flow_time")
     return schedule.shift(shift)
 
 

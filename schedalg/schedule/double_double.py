@@ -17,7 +17,7 @@ from array_api_compat import device
 from schedalg.arrays import Array, Namespace
 
 
-class Twofold(NamedTuple):
+class DoubleDouble(NamedTuple):
     """The number `high + low`, where `high` is that sum rounded. `-inf` has a `low` of 0."""
 
     high: Array
@@ -30,22 +30,22 @@ def rounding_error(a: Array, b: Array, total: Array) -> Array:
     return (a - (total - part)) + (b - part)
 
 
-def renormalize(high: Array, low: Array) -> Twofold:
-    """Return `high + low` as a twofold number, for a `low` that is small beside `high`."""
+def renormalize(high: Array, low: Array) -> DoubleDouble:
+    """Return `high + low` as a double_double number, for a `low` that is small beside `high`."""
     total = high + low
-    return Twofold(total, low - (total - high))
+    return DoubleDouble(total, low - (total - high))
 
 
-def add(xp: Namespace, a: Twofold, b: Twofold) -> Twofold:
+def add(xp: Namespace, a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
     """Return `a + b`, to a relative error of about 2^-105, for a finite `a`; `b` may be `-inf`."""
     finite = xp.isfinite(b.high)
     high = xp.where(finite, b.high, -a.high)
     total = a.high + high
     sum_ = renormalize(total, rounding_error(a.high, high, total) + (a.low + b.low))
-    return Twofold(xp.where(finite, sum_.high, b.high), xp.where(finite, sum_.low, b.low))
+    return DoubleDouble(xp.where(finite, sum_.high, b.high), xp.where(finite, sum_.low, b.low))
 
 
-def subtract(xp: Namespace, a: Twofold, b: Twofold) -> Array:
+def subtract(xp: Namespace, a: DoubleDouble, b: DoubleDouble) -> Array:
     """Return `a - b` rounded to a single float, where `b` is finite and `a` may be `-inf`."""
     difference = a.high - b.high
     # In place of -inf, a finite number: inf - inf would be formed in the error, and in gradients.
@@ -55,7 +55,7 @@ def subtract(xp: Namespace, a: Twofold, b: Twofold) -> Array:
     return difference + (error + (a.low - b.low))
 
 
-def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> Twofold:
+def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> DoubleDouble:
     """Return 0 and the running sums of the increments; the last increment may be `-inf`.
 
     The running sum of what each addition lost is the low part. (In whatever order the library adds:
@@ -74,7 +74,7 @@ def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> T
     if not ends:
         return total
     zero = xp.zeros_like(increments[-1:])
-    return Twofold(xp.concat([total.high, increments[-1:]]), xp.concat([total.low, zero]))
+    return DoubleDouble(xp.concat([total.high, increments[-1:]]), xp.concat([total.low, zero]))
 
 
 def _running_sum(xp: Namespace, values: Array) -> Array:
@@ -87,21 +87,21 @@ def _running_sum(xp: Namespace, values: Array) -> Array:
     return total
 
 
-def take(value: Twofold, index: slice) -> Twofold:
+def take(value: DoubleDouble, index: slice) -> DoubleDouble:
     """Return the entries of a slice."""
-    return Twofold(value.high[index], value.low[index])
+    return DoubleDouble(value.high[index], value.low[index])
 
 
-def concat(xp: Namespace, first: Twofold, second: Twofold) -> Twofold:
+def concat(xp: Namespace, first: DoubleDouble, second: DoubleDouble) -> DoubleDouble:
     """Return the entries of both, one after the other."""
-    return Twofold(
+    return DoubleDouble(
         xp.concat([first.high, second.high]),
         xp.concat([first.low, second.low]),
     )
 
 
-def gather(xp: Namespace, value: Twofold, index: np.ndarray) -> Twofold:
+def gather(xp: Namespace, value: DoubleDouble, index: np.ndarray) -> DoubleDouble:
     """Return the entries at host indices."""
     if xp is not np:
         index = xp.asarray(index, device=device(value.high))
-    return Twofold(xp.take(value.high, index), xp.take(value.low, index))
+    return DoubleDouble(xp.take(value.high, index), xp.take(value.low, index))

@@ -15,9 +15,9 @@ from array_api_compat import device
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.checks import positive_integer, real_number
 from schedalg.schedule import double_double, path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import Labels
+from schedalg.schedule.timesteps import TimestepRule
 
 if TYPE_CHECKING:
     from schedalg.schedule.point import Point
@@ -86,7 +86,10 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     k = positive_integer("k", k)
     if k == 1 or len(schedule) < 2:
         return schedule
-    if isinstance(schedule.labels, np.ndarray) and (np.diff(schedule.labels) < 0).any():
+    if (
+        isinstance(schedule.timestep_rule, np.ndarray)
+        and (np.diff(schedule.timestep_rule) < 0).any()
+    ):
         raise ValueError("refine needs timesteps that do not fall; these do")
     position = np.arange((len(schedule) - 1) * k + 1)
     return insert(schedule, position // k, (position % k) / k)
@@ -100,11 +103,11 @@ def insert(schedule: "Schedule", index: np.ndarray, fraction: np.ndarray) -> "Sc
         index: (M,), which point to start from.
         fraction: (M,), in [0, 1); 0 is that point itself, exactly.
     """
-    xp = namespace(schedule.levels.high)
-    told = schedule.labels
+    xp = namespace(schedule.log_alpha_bar.high)
+    told = schedule.timestep_rule
     if isinstance(told, np.ndarray):
         weight = _like(schedule, fraction)
-        change = path.log_snr_change(xp, schedule.levels)
+        change = path.log_snr_change(xp, schedule.log_alpha_bar)
         change = _between(schedule, change, index[fraction > 0])
         change = weight * _gather(schedule, change, index)
         follow = np.minimum(index + 1, len(schedule) - 1)
@@ -112,11 +115,11 @@ def insert(schedule: "Schedule", index: np.ndarray, fraction: np.ndarray) -> "Sc
         return _moved(schedule, index, change, told)
     # The noise level is what runs on a straight line, and the ratio of the SNRs follows.
     kind: Kind = "ve" if told == "sigma" else "flow"
-    alpha, sigma = path.alpha_sigma(xp, path.inner(schedule.levels), kind)
-    ratio = path.noise_to_signal(xp, path.inner(schedule.levels))
+    alpha, sigma = path.alpha_sigma(xp, path.inner(schedule.log_alpha_bar), kind)
+    ratio = path.noise_to_signal(xp, path.inner(schedule.log_alpha_bar))
     # The rise of the noise level, as a share of it: from the SNRs, since rounded levels would
     # cancel.
-    change = path.log_snr_change(xp, schedule.levels)
+    change = path.log_snr_change(xp, schedule.log_alpha_bar)
     finite = xp.isfinite(change)
     share = xp.expm1(xp.where(finite, -change / 2, 0.0)) * alpha[1:]
     share = xp.where(finite, share, (sigma[1:] - sigma[:-1]) / sigma[:-1])
@@ -138,13 +141,13 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
         log_snr: (M,), the first and last of them the schedule's own if M > 1.
         rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
     """
-    xp = namespace(schedule.levels.high)
-    own = path.log_snr(xp, path.inner(schedule.levels))
+    xp = namespace(schedule.log_alpha_bar.high)
+    own = path.log_snr(xp, path.inner(schedule.log_alpha_bar))
     host = to_host(own)
     index = np.searchsorted(-host, -to_host(log_snr), side="right") - 1
     index = np.clip(index, 0, len(schedule) - 1)
     change = log_snr - _gather(schedule, own, index)
-    told = schedule.labels
+    told = schedule.timestep_rule
     if isinstance(told, np.ndarray):
         follow = np.minimum(index + 1, len(schedule) - 1)
         gap = host[follow] - host[index]
@@ -157,10 +160,12 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
     return _moved(schedule, index, change, told)
 
 
-def _moved(schedule: "Schedule", index: np.ndarray, change: Array, told: Labels) -> "Schedule":
+def _moved(
+    schedule: "Schedule", index: np.ndarray, change: Array, told: TimestepRule
+) -> "Schedule":
     """Return the points whose log-SNR differs from that of point `index` by `change` <= 0."""
-    xp = namespace(schedule.levels.high)
-    inner = path.inner(schedule.levels)
+    xp = namespace(schedule.log_alpha_bar.high)
+    inner = path.inner(schedule.log_alpha_bar)
     start = double_double.gather(xp, inner, index)
     variance = path.sigmas_squared(xp, start)
     shrink = path.alphas_cumprod(xp, start) * xp.exp(change) + variance
@@ -168,14 +173,16 @@ def _moved(schedule: "Schedule", index: np.ndarray, change: Array, told: Labels)
     beta = variance / shrink * -xp.expm1(change)
     short = beta < 0.5
     step = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), change - xp.log(shrink))
-    levels = double_double.add(xp, Twofold(step, xp.zeros_like(step)), start)
-    fall = double_double.subtract(xp, path.inner(levels), path.before(levels))
+    log_alpha_bar = double_double.add(xp, DoubleDouble(step, xp.zeros_like(step)), start)
+    fall = double_double.subtract(xp, path.inner(log_alpha_bar), path.before(log_alpha_bar))
     if not (to_host(fall) < 0).all():
         raise ValueError(
             f"no {len(index)} different noise levels lie there that float64 can tell apart"
         )
-    origin = double_double.take(schedule.levels, slice(0, 1))
-    return replace(schedule, levels=double_double.concat(xp, origin, levels), labels=told)
+    origin = double_double.take(schedule.log_alpha_bar, slice(0, 1))
+    return replace(
+        schedule, log_alpha_bar=double_double.concat(xp, origin, log_alpha_bar), timestep_rule=told
+    )
 
 
 def _between(schedule: "Schedule", change: Array, used: np.ndarray) -> Array:
@@ -185,7 +192,7 @@ def _between(schedule: "Schedule", change: Array, used: np.ndarray) -> Array:
         ValueError: It is infinite for one of the points in `used`.
     """
     xp = namespace(change)
-    change = xp.concat([change, xp.zeros_like(schedule.levels.high[:1])])
+    change = xp.concat([change, xp.zeros_like(schedule.log_alpha_bar.high[:1])])
     finite = xp.isfinite(change)
     if not to_host(finite)[used].all():
         raise ValueError(
@@ -208,10 +215,10 @@ def _rising_timesteps(schedule: "Schedule") -> list[float]:
 
 def _like(schedule: "Schedule", values: np.ndarray) -> Array:
     """Return host values as an array beside the schedule's own."""
-    high = schedule.levels.high
+    high = schedule.log_alpha_bar.high
     return namespace(high).asarray(values, dtype=high.dtype, device=device(high))
 
 
 def _gather(schedule: "Schedule", values: Array, index: np.ndarray) -> Array:
     xp = namespace(values)
-    return xp.take(values, xp.asarray(index, device=device(schedule.levels.high)))
+    return xp.take(values, xp.asarray(index, device=device(schedule.log_alpha_bar.high)))

@@ -1,7 +1,7 @@
 """The path of a schedule as one column, log ᾱ, and everything that follows from it.
 
 Whatever its scale, a point is told by its signal-to-noise ratio, and so by the ᾱ = SNR / (1 + SNR)
-that a variance-preserving process has there. The column holds log ᾱ in twofold precision, the
+that a variance-preserving process has there. The column holds log ᾱ in double-double precision, the
 origin first. It falls strictly; only its last entry may be -inf (zero signal).
 
 Each function below avoids the subtraction that its textbook form would make: 1 - ᾱ is -expm1(log
@@ -14,7 +14,7 @@ import numpy as np
 
 from schedalg.arrays import Array, Namespace, to_host
 from schedalg.schedule import double_double
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 
 #: How x is scaled along a path: alpha² + sigma² = 1, alpha = 1, or alpha + sigma = 1.
 Kind: TypeAlias = Literal["vp", "ve", "flow"]
@@ -32,81 +32,83 @@ def checked_kind(name: str, kind: object) -> Kind:
     return kind
 
 
-def inner(levels: Twofold) -> Twofold:
+def inner(log_alpha_bar: DoubleDouble) -> DoubleDouble:
     """Return the levels of the points, without the origin."""
-    return double_double.take(levels, slice(1, None))
+    return double_double.take(log_alpha_bar, slice(1, None))
 
 
-def alphas_cumprod(xp: Namespace, levels: Twofold) -> Array:
+def alphas_cumprod(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """ᾱ = exp(log ᾱ)."""
-    return xp.exp(levels.high) * (1 + levels.low)
+    return xp.exp(log_alpha_bar.high) * (1 + log_alpha_bar.low)
 
 
-def sigmas_squared(xp: Namespace, levels: Twofold) -> Array:
+def sigmas_squared(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """1 - ᾱ, the noise variance of the variance-preserving path."""
     # 0 minus it, since the mere opposite of a clean origin's would be -0.0. The low part would be
     # lost here: relative to 1 - ᾱ, it is at most what it is relative to log ᾱ.
-    return 0.0 - xp.expm1(levels.high)
+    return 0.0 - xp.expm1(log_alpha_bar.high)
 
 
-def log_snr(xp: Namespace, levels: Twofold) -> Array:
+def log_snr(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """log(ᾱ / (1 - ᾱ)); `inf` at a clean origin and `-inf` at zero signal."""
-    variance = sigmas_squared(xp, levels)
+    variance = sigmas_squared(xp, log_alpha_bar)
     noisy = variance > 0
     logarithm = xp.log(xp.where(noisy, variance, 1.0))
-    return xp.where(noisy, levels.high + (levels.low - logarithm), xp.inf)
+    return xp.where(noisy, log_alpha_bar.high + (log_alpha_bar.low - logarithm), xp.inf)
 
 
-def alpha_sigma(xp: Namespace, levels: Twofold, kind: Kind) -> tuple[Array, Array]:
+def alpha_sigma(xp: Namespace, log_alpha_bar: DoubleDouble, kind: Kind) -> tuple[Array, Array]:
     """Return signal and noise scale in the scale of `kind`."""
-    alpha = xp.exp(levels.high / 2) * (1 + levels.low / 2)
-    sigma = xp.sqrt(sigmas_squared(xp, levels))
+    alpha = xp.exp(log_alpha_bar.high / 2) * (1 + log_alpha_bar.low / 2)
+    sigma = xp.sqrt(sigmas_squared(xp, log_alpha_bar))
     if kind == "vp":
         return alpha, sigma
     if kind == "ve":
-        return xp.ones_like(alpha), noise_to_signal(xp, levels)
+        return xp.ones_like(alpha), noise_to_signal(xp, log_alpha_bar)
     total = alpha + sigma
     return alpha / total, sigma / total
 
 
-def noise_to_signal(xp: Namespace, levels: Twofold) -> Array:
+def noise_to_signal(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """sqrt((1 - ᾱ) / ᾱ), `inf` where it exceeds the largest float (ᾱ below about 1e-616)."""
-    exponent = -levels.high / 2
-    limit = 709.0 if levels.high.dtype == xp.float64 else 88.0
-    inverse_alpha = xp.exp(xp.where(exponent < limit, exponent, limit)) * (1 - levels.low / 2)
-    sigma = xp.sqrt(sigmas_squared(xp, levels))
+    exponent = -log_alpha_bar.high / 2
+    limit = 709.0 if log_alpha_bar.high.dtype == xp.float64 else 88.0
+    inverse_alpha = xp.exp(xp.where(exponent < limit, exponent, limit)) * (
+        1 - log_alpha_bar.low / 2
+    )
+    sigma = xp.sqrt(sigmas_squared(xp, log_alpha_bar))
     return xp.where(exponent < limit, sigma * inverse_alpha, xp.inf)
 
 
-def log_alphas(xp: Namespace, levels: Twofold) -> Array:
+def log_alphas(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """log(1 - β): the logarithm of ᾱ_t / ᾱ_s for each step, the first from the origin."""
-    return double_double.subtract(xp, inner(levels), before(levels))
+    return double_double.subtract(xp, inner(log_alpha_bar), before(log_alpha_bar))
 
 
-def betas(xp: Namespace, levels: Twofold) -> Array:
+def betas(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """β = 1 - ᾱ_t / ᾱ_s for each step."""
-    return -xp.expm1(log_alphas(xp, levels))
+    return -xp.expm1(log_alphas(xp, log_alpha_bar))
 
 
-def snr_drop(xp: Namespace, t: Twofold, s: Twofold) -> Array:
+def snr_drop(xp: Namespace, t: DoubleDouble, s: DoubleDouble) -> Array:
     """1 - SNR_t / SNR_s, the same in every scale: β / (1 - ᾱ_t)."""
     return -xp.expm1(double_double.subtract(xp, t, s)) / sigmas_squared(xp, t)
 
 
-def snr_root(xp: Namespace, t: Twofold, s: Twofold) -> Array:
+def snr_root(xp: Namespace, t: DoubleDouble, s: DoubleDouble) -> Array:
     """sqrt(SNR_t / SNR_s), the same in every scale: sqrt((1 - β)(1 - ᾱ_s) / (1 - ᾱ_t))."""
     kept = xp.exp(double_double.subtract(xp, t, s) / 2)
     return kept * xp.sqrt(sigmas_squared(xp, s) / sigmas_squared(xp, t))
 
 
-def before(levels: Twofold) -> Twofold:
+def before(log_alpha_bar: DoubleDouble) -> DoubleDouble:
     """Return the levels that the steps arrive at: all but the last."""
-    return double_double.take(levels, slice(-1))
+    return double_double.take(log_alpha_bar, slice(-1))
 
 
-def log_snr_change(xp: Namespace, levels: Twofold) -> Array:
+def log_snr_change(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """Log SNR_t - log SNR_s for each step but the first; negative, `-inf` at zero signal."""
-    points = inner(levels)
+    points = inner(log_alpha_bar)
     drop = snr_drop(xp, inner(points), before(points))
     variance = sigmas_squared(xp, points)
     small = drop < 0.5
@@ -116,19 +118,19 @@ def log_snr_change(xp: Namespace, levels: Twofold) -> Array:
     return xp.where(small, xp.log1p(-xp.where(small, drop, 0.0)), large_change)
 
 
-def from_log_alphas(xp: Namespace, log_alphas: Array) -> Twofold:
+def from_log_alphas(xp: Namespace, log_alphas: Array) -> DoubleDouble:
     """Return the levels of a path from a clean origin whose steps have log(1 - β) as given.
 
     Raises:
         ValueError: A step is no step: not a number, or too small to be seen beside those before it.
     """
-    levels = double_double.cumulative_sum(xp, log_alphas)
-    host, sums = to_host(log_alphas), to_host(levels.high)[1:]
+    log_alpha_bar = double_double.cumulative_sum(xp, log_alphas)
+    host, sums = to_host(log_alphas), to_host(log_alpha_bar.high)[1:]
     if host[-1] == -np.inf:
         host, sums = host[:-1], sums[:-1]
     # About 106 bits are kept of a sum, and 53 of them are wanted of each step.
     if len(host) == 0 or host.max() < len(host) * 2**-50 * sums[-1]:
-        return levels
+        return log_alpha_bar
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, which is refused
         share = host / sums
     if not share.min() > 2**-100:
@@ -140,20 +142,20 @@ def from_log_alphas(xp: Namespace, log_alphas: Array) -> Twofold:
     return double_double.cumulative_sum(xp, log_alphas, fine=True)
 
 
-def from_origin(xp: Namespace, origin: Array, log_alphas: Array) -> Twofold:
+def from_origin(xp: Namespace, origin: Array, log_alphas: Array) -> DoubleDouble:
     """Return the levels of a path from a given log ᾱ, (1,), whose steps have log(1 - β) as given.
 
     Raises:
         ValueError: As `from_log_alphas`.
     """
     if log_alphas.shape[0] == 0:
-        return Twofold(origin, xp.zeros_like(origin))
+        return DoubleDouble(origin, xp.zeros_like(origin))
     if float(to_host(origin)[0]) == 0:
         return from_log_alphas(xp, log_alphas)
     return inner(from_log_alphas(xp, xp.concat([origin, log_alphas])))
 
 
-def from_sigmas(xp: Namespace, sigma: Array, fall: Array) -> Twofold:
+def from_sigmas(xp: Namespace, sigma: Array, fall: Array) -> DoubleDouble:
     """Return the levels of a path from a clean origin, given by its noise-to-signal ratios.
 
     Args:
@@ -165,7 +167,9 @@ def from_sigmas(xp: Namespace, sigma: Array, fall: Array) -> Twofold:
     return from_snr(xp, variance, fall * (2 - fall), -xp.log1p(sigma**2))
 
 
-def from_snr(xp: Namespace, variance: Array, drop: Array, log_alphas_cumprod: Array) -> Twofold:
+def from_snr(
+    xp: Namespace, variance: Array, drop: Array, log_alphas_cumprod: Array
+) -> DoubleDouble:
     """Return the levels of a path from a clean origin, given by its signal-to-noise ratios.
 
     β = (1 - ᾱ_t)(1 - SNR_t/SNR_s) has no cancellation, whatever the ratios were computed from.

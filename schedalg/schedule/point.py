@@ -8,7 +8,7 @@ import numpy as np
 
 from schedalg.arrays import carries_gradient, namespace
 from schedalg.schedule import path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Point:
         alpha: Signal scale: a float, or a 0-d array where a gradient flows through the schedule.
         sigma: Noise scale, likewise.
         timestep: The number that the network is told here; None for clean data.
-        level: log ᾱ in twofold precision, from which samplers find what a short step changes; None
+        level: log ᾱ in double-double precision, from which samplers find what a short step changes; None
             in a point made by hand.
 
     Example:
@@ -32,7 +32,7 @@ class Point:
     alpha: Any
     sigma: Any
     timestep: int | float | None
-    level: Twofold | None = field(default=None, repr=False, compare=False)
+    level: DoubleDouble | None = field(default=None, repr=False, compare=False)
 
     @property
     def log_snr(self) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from schedalg.arrays import Array, Namespace, namespace
 from schedalg.schedule import path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def variance(schedule: "Schedule") -> Array:
         >>> Schedule.from_betas([0.1, 0.2]).posterior_variance.round(6)
         array([0.      , 0.071429])
     """
-    return _variance_of(namespace(schedule.levels.high), schedule.levels, schedule.kind)
+    return _variance_of(
+        namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar, schedule.kind
+    )
 
 
 def log_variance_clipped(schedule: "Schedule") -> Array:
@@ -41,24 +43,30 @@ def log_variance_clipped(schedule: "Schedule") -> Array:
         >>> Schedule.from_betas([0.1, 0.2]).posterior_log_variance_clipped.round(6)
         array([-2.639057, -2.639057])
     """
-    return log_variance_of(namespace(schedule.levels.high), schedule.levels, schedule.kind)
+    return log_variance_of(
+        namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar, schedule.kind
+    )
 
 
-def log_variance_of(xp: Namespace, levels: Twofold, kind: Kind) -> Array:
+def log_variance_of(xp: Namespace, log_alpha_bar: DoubleDouble, kind: Kind) -> Array:
     """Return the clipped logarithm of the posterior variance of every step of a path."""
-    values = _variance_of(xp, levels, kind)
+    values = _variance_of(xp, log_alpha_bar, kind)
     if values.shape[0] > 0 and bool(values[0] == 0):
         first = values[1:2]
         if values.shape[0] == 1:
-            _, sigma = path.alpha_sigma(xp, path.inner(levels), kind)
-            first = sigma**2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
+            _, sigma = path.alpha_sigma(xp, path.inner(log_alpha_bar), kind)
+            first = sigma**2 * path.snr_drop(
+                xp, path.inner(log_alpha_bar), path.before(log_alpha_bar)
+            )
         values = xp.concat([first, values[1:]])
     return xp.log(values)
 
 
-def _variance_of(xp: Namespace, levels: Twofold, kind: Kind) -> Array:
-    _, sigma = path.alpha_sigma(xp, levels, kind)
-    return sigma[:-1] ** 2 * path.snr_drop(xp, path.inner(levels), path.before(levels))
+def _variance_of(xp: Namespace, log_alpha_bar: DoubleDouble, kind: Kind) -> Array:
+    _, sigma = path.alpha_sigma(xp, log_alpha_bar, kind)
+    return sigma[:-1] ** 2 * path.snr_drop(
+        xp, path.inner(log_alpha_bar), path.before(log_alpha_bar)
+    )
 
 
 def mean_coef1(schedule: "Schedule") -> Array:
@@ -71,9 +79,9 @@ def mean_coef1(schedule: "Schedule") -> Array:
         >>> Schedule.from_betas([0.1, 0.2]).posterior_mean_coef1.round(6)
         array([1.      , 0.677631])
     """
-    xp, levels = namespace(schedule.levels.high), schedule.levels
-    alpha, _ = path.alpha_sigma(xp, levels, schedule.kind)
-    return alpha[:-1] * path.snr_drop(xp, path.inner(levels), path.before(levels))
+    xp, log_alpha_bar = namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar
+    alpha, _ = path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
+    return alpha[:-1] * path.snr_drop(xp, path.inner(log_alpha_bar), path.before(log_alpha_bar))
 
 
 def mean_coef2(schedule: "Schedule") -> Array:
@@ -86,7 +94,7 @@ def mean_coef2(schedule: "Schedule") -> Array:
         >>> Schedule.from_betas([0.1, 0.2]).posterior_mean_coef2.round(6)
         array([0.      , 0.319438])
     """
-    xp, levels = namespace(schedule.levels.high), schedule.levels
-    _, sigma = path.alpha_sigma(xp, levels, schedule.kind)
-    root = path.snr_root(xp, path.inner(levels), path.before(levels))
+    xp, log_alpha_bar = namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar
+    _, sigma = path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
+    root = path.snr_root(xp, path.inner(log_alpha_bar), path.before(log_alpha_bar))
     return root * (sigma[:-1] / sigma[1:])

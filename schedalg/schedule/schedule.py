@@ -28,11 +28,11 @@ from schedalg.schedule import (
     training,
     transforms,
 )
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
 from schedalg.schedule.timesteps import (
-    Labels,
+    TimestepRule,
     canonical_timesteps,
     noise_level,
     take_timesteps,
@@ -51,9 +51,9 @@ class Schedule:
     for the library's own operations, and checks nothing.)
 
     Attributes:
-        levels: log ᾱ of the origin and of the N points, in twofold precision: the one column that
+        log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one column that
             everything else is computed from (see `schedalg.schedule.path`).
-        labels: The N timesteps, or the rule by which they follow from the noise.
+        timestep_rule: The N timesteps, or the rule by which they follow from the noise.
         kind: How x is scaled along the path: `"vp"` (alpha² + sigma² = 1), `"ve"` (alpha = 1) or
             `"flow"` (alpha + sigma = 1).
         network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
@@ -70,20 +70,20 @@ class Schedule:
         True
     """
 
-    levels: Twofold
-    labels: Labels
+    log_alpha_bar: DoubleDouble
+    timestep_rule: TimestepRule
     kind: Kind
     network_kind: Kind
     origin_timestep: int | float | None = None
 
     def __post_init__(self) -> None:
-        told = self.labels
+        told = self.timestep_rule
         if isinstance(told, np.ndarray):
             if told.dtype.kind == "f":
                 told = canonical_timesteps(told)
-                object.__setattr__(self, "labels", told)
+                object.__setattr__(self, "timestep_rule", told)
             told.setflags(write=False)
-        for part in self.levels:
+        for part in self.log_alpha_bar:
             if isinstance(part, np.ndarray):
                 part.setflags(write=False)
 
@@ -124,7 +124,7 @@ class Schedule:
     posterior_mean_coef2 = property(posterior.mean_coef2)
 
     def __len__(self) -> int:
-        return int(self.levels.high.shape[0]) - 1
+        return int(self.log_alpha_bar.high.shape[0]) - 1
 
     def __iter__(self) -> Iterator[Point]:
         return iter(self._points()[1:])
@@ -164,27 +164,32 @@ class Schedule:
             )
         stop = max(start, stop)
         if step == 1:
-            levels = double_double.take(self.levels, slice(start, stop + 1))
+            log_alpha_bar = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
         else:
-            origin = double_double.take(self.levels, slice(start, start + 1))
-            points = double_double.take(self.levels, slice(start + 1, stop + 1, step))
-            levels = double_double.concat(self._xp, origin, points)
-        told = take_timesteps(self.labels, slice(start, stop, step))
-        moved = start > 0 and isinstance(self.labels, np.ndarray)
-        return self._with(levels, told, self.timesteps[start - 1].item() if moved else None)
+            origin = double_double.take(self.log_alpha_bar, slice(start, start + 1))
+            points = double_double.take(self.log_alpha_bar, slice(start + 1, stop + 1, step))
+            log_alpha_bar = double_double.concat(self._xp, origin, points)
+        told = take_timesteps(self.timestep_rule, slice(start, stop, step))
+        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
+        return self._with(log_alpha_bar, told, self.timesteps[start - 1].item() if moved else None)
 
     def _select(self, index: np.ndarray) -> "Schedule":
         """Return the points at strictly increasing indices, with the same origin."""
-        levels = double_double.gather(self._xp, self.levels, np.concatenate([[0], index + 1]))
-        return self._with(levels, take_timesteps(self.labels, index))
+        log_alpha_bar = double_double.gather(
+            self._xp, self.log_alpha_bar, np.concatenate([[0], index + 1])
+        )
+        return self._with(log_alpha_bar, take_timesteps(self.timestep_rule, index))
 
     def _with(
-        self, levels: Twofold, told: Labels, origin_timestep: int | float | None = None
+        self,
+        log_alpha_bar: DoubleDouble,
+        told: TimestepRule,
+        origin_timestep: int | float | None = None,
     ) -> "Schedule":
         """Return a part of this schedule; the origin is this one's unless its timestep is given."""
         return Schedule(
-            levels=levels,
-            labels=told,
+            log_alpha_bar=log_alpha_bar,
+            timestep_rule=told,
             kind=self.kind,
             network_kind=self.network_kind,
             origin_timestep=self.origin_timestep if origin_timestep is None else origin_timestep,
@@ -192,28 +197,28 @@ class Schedule:
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
-        alpha, sigma = path.alpha_sigma(self._xp, self.levels, self.kind)
+        alpha, sigma = path.alpha_sigma(self._xp, self.log_alpha_bar, self.kind)
         timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
-        columns = (alpha, sigma, *self.levels)
-        if not carries_gradient(self.levels.high):
+        columns = (alpha, sigma, *self.log_alpha_bar)
+        if not carries_gradient(self.log_alpha_bar.high):
             columns = tuple(to_host(column).tolist() for column in columns)
         return [
-            Point(columns[0][k], columns[1][k], t, Twofold(columns[2][k], columns[3][k]))
+            Point(columns[0][k], columns[1][k], t, DoubleDouble(columns[2][k], columns[3][k]))
             for k, t in enumerate(timesteps)
         ]
 
     def _origin_timestep(self) -> int | float | None:
-        if isinstance(self.labels, np.ndarray):
+        if isinstance(self.timestep_rule, np.ndarray):
             return self.origin_timestep
-        origin = double_double.take(self.levels, slice(0, 1))
-        level = float(noise_level(self._xp, origin, self.labels)[0])
+        origin = double_double.take(self.log_alpha_bar, slice(0, 1))
+        level = float(noise_level(self._xp, origin, self.timestep_rule)[0])
         return level or None
 
     def _key(self) -> tuple[object, ...]:
-        told = self.labels
+        told = self.timestep_rule
         if isinstance(told, np.ndarray):
             told = (told.dtype.str, told.tobytes())  # type: ignore[assignment]
-        high = to_host(self.levels.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        high = to_host(self.log_alpha_bar.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
         return self.kind, self.network_kind, told, self.origin_timestep, high.tobytes()
 
     def __eq__(self, other: object) -> bool:
@@ -231,7 +236,7 @@ class Schedule:
         if len(self) == 0:
             return f"<Schedule {kind}: no points>"
         count = "1 point" if len(self) == 1 else f"{len(self)} points"
-        log_snr = to_host(path.log_snr(self._xp, self.levels))
+        log_snr = to_host(path.log_snr(self._xp, self.log_alpha_bar))
         after = "" if log_snr[0] == np.inf else f" after log SNR {log_snr[0]:.3f}"
         first, last = self.timesteps[0], self.timesteps[-1]
         return (
@@ -247,17 +252,23 @@ class Schedule:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that the arrays of what is restored are read-only as well.
-        values = (self.levels, self.labels, self.kind, self.network_kind, self.origin_timestep)
+        values = (
+            self.log_alpha_bar,
+            self.timestep_rule,
+            self.kind,
+            self.network_kind,
+            self.origin_timestep,
+        )
         return _restore, values
 
     @property
     def _xp(self) -> Namespace:
-        return namespace(self.levels.high)
+        return namespace(self.log_alpha_bar.high)
 
     @property
     def timesteps(self) -> np.ndarray:
         """What the network is told at each point: a read-only NumPy array, (N,)."""
-        timesteps = timesteps_at(self._xp, self.levels, self.labels)
+        timesteps = timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule)
         timesteps.flags.writeable = False
         return timesteps
 
@@ -277,7 +288,7 @@ class Schedule:
         return self._scales()[1]
 
     def _scales(self) -> tuple[Array, Array]:
-        scales = path.alpha_sigma(self._xp, path.inner(self.levels), self.kind)
+        scales = path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
         for array in scales:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
@@ -307,7 +318,7 @@ class Schedule:
         Source: Nichol and Dhariwal, arXiv 2102.09672, section 4; OpenAI's `SpacedDiffusion`.
         """
         self._require_vp("to_betas")
-        return path.betas(self._xp, self.levels)
+        return path.betas(self._xp, self.log_alpha_bar)
 
     def to_alphas(self) -> Array:
         """Return 1 - β_k = ᾱ_k / ᾱ_{k-1}, exact also where β_k rounds to 1: (N,).
@@ -321,7 +332,7 @@ class Schedule:
             array([5.e-01, 2.e-20])
         """
         self._require_vp("to_alphas")
-        return self._xp.exp(path.log_alphas(self._xp, self.levels))
+        return self._xp.exp(path.log_alphas(self._xp, self.log_alpha_bar))
 
     def to_alphas_cumprod(self) -> Array:
         """Return ᾱ_k = alpha_k²: (N,).
@@ -335,7 +346,7 @@ class Schedule:
             array([0.9 , 0.45])
         """
         self._require_vp("to_alphas_cumprod")
-        return path.alphas_cumprod(self._xp, path.inner(self.levels))
+        return path.alphas_cumprod(self._xp, path.inner(self.log_alpha_bar))
 
     def to_sigmas(self) -> Array:
         """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR.
@@ -345,7 +356,7 @@ class Schedule:
             >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_sigmas().round(12)
             array([0.5, 1. ])
         """
-        return path.noise_to_signal(self._xp, path.inner(self.levels))
+        return path.noise_to_signal(self._xp, path.inner(self.log_alpha_bar))
 
     def to_log_snr(self) -> Array:
         """Return log(alpha_k² / sigma_k²): (N,), `-inf` at zero SNR.
@@ -355,7 +366,7 @@ class Schedule:
             >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_log_snr().round(6)
             array([1.386294, 0.      ])
         """
-        return path.log_snr(self._xp, path.inner(self.levels))
+        return path.log_snr(self._xp, path.inner(self.log_alpha_bar))
 
     def _require_vp(self, operation: str) -> None:
         if self.kind != "vp":
@@ -366,15 +377,15 @@ class Schedule:
 
 
 def _restore(
-    levels: Twofold,
-    labels: Labels,
+    log_alpha_bar: DoubleDouble,
+    timestep_rule: TimestepRule,
     kind: Kind,
     network_kind: Kind,
     origin_timestep: int | float | None,
 ) -> Schedule:
     return Schedule(
-        levels=levels,
-        labels=labels,
+        log_alpha_bar=log_alpha_bar,
+        timestep_rule=timestep_rule,
         kind=kind,
         network_kind=network_kind,
         origin_timestep=origin_timestep,

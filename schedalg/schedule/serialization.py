@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import to_host
 from schedalg.checks import real_number
 from schedalg.schedule import path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.timesteps import checked_timesteps
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def to_dict(schedule: "Schedule") -> dict[str, Any]:
         >>> Schedule.from_dict(json.loads(json.dumps(s.to_dict()))) == s
         True
     """
-    high, low = (to_host(part).astype(np.float64).tolist() for part in schedule.levels)
-    told = schedule.labels
+    high, low = (to_host(part).astype(np.float64).tolist() for part in schedule.log_alpha_bar)
+    told = schedule.timestep_rule
     return {
         "type": "schedalg.Schedule",
         "version": 1,
@@ -70,13 +70,16 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
     if missing := [key for key in _KEYS if key not in data]:
         raise ValueError(f"data lacks {missing}")
     kind = path.checked_kind("kind", data["kind"])
-    levels = _levels(data["log_alphas_cumprod"])
+    log_alpha_bar = _log_alpha_bar(data["log_alphas_cumprod"])
     network_kind = path.checked_kind("network_kind", data["network_kind"])
-    if "ve" in (kind, network_kind) and not np.isfinite(path.noise_to_signal(np, levels)).all():
+    if (
+        "ve" in (kind, network_kind)
+        and not np.isfinite(path.noise_to_signal(np, log_alpha_bar)).all()
+    ):
         raise ValueError("kind or network_kind 've' cannot end in pure noise: sigma is infinite")
     told = data["timesteps"]
     if not isinstance(told, str):
-        n = len(levels.high) - 1
+        n = len(log_alpha_bar.high) - 1
         told = checked_timesteps(told, n) if n or len(told) else np.arange(0)
     elif told not in ("sigma", "flow_time"):
         raise ValueError(f"timesteps must be numbers, 'sigma' or 'flow_time'; got {told!r}")
@@ -84,15 +87,15 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
     if origin is not None:
         real_number("origin_timestep", origin)
     return cls(
-        levels=levels,
-        labels=told,
+        log_alpha_bar=log_alpha_bar,
+        timestep_rule=told,
         kind=kind,
         network_kind=network_kind,
         origin_timestep=origin,
     )
 
 
-def _levels(pair: object) -> Twofold:
+def _log_alpha_bar(pair: object) -> DoubleDouble:
     name = "log_alphas_cumprod"
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
         raise ValueError(f"{name} must be two lists of numbers, high and low parts; got {pair!r}")
@@ -113,7 +116,7 @@ def _levels(pair: object) -> Twofold:
     if not whole.all():
         k = int(np.argmin(whole))
         raise ValueError(f"{name}[1][{k}] is {low[k].item()!r}: more than rounding high loses")
-    return Twofold(high, low)
+    return DoubleDouble(high, low)
 
 
 def _numbers(name: str, values: object) -> np.ndarray:

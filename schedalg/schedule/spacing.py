@@ -161,7 +161,7 @@ def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> n
     wanted = host_numbers("timesteps", timesteps)
     own = schedule.timesteps
     # A noise level is computed, and equal to the one asked for only to rounding.
-    tolerance = 0.0 if isinstance(schedule.labels, np.ndarray) else 1e-12
+    tolerance = 0.0 if isinstance(schedule.timestep_rule, np.ndarray) else 1e-12
     positions: list[int] = []
     for k, t in enumerate(wanted.tolist()):
         found = np.flatnonzero(np.abs(own - t) <= tolerance * abs(t))
@@ -302,10 +302,10 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
     n = len(schedule)
     if n == 0:
         raise ValueError("an empty schedule has no noise levels to choose from")
-    if rounded and not isinstance(schedule.labels, np.ndarray):
+    if rounded and not isinstance(schedule.timestep_rule, np.ndarray):
         raise ValueError("rounded: the timesteps of this schedule are its noise levels themselves")
-    xp = namespace(schedule.levels.high)
-    log_snr = path.log_snr(xp, path.inner(schedule.levels))
+    xp = namespace(schedule.log_alpha_bar.high)
+    log_snr = path.log_snr(xp, path.inner(schedule.log_alpha_bar))
     if not np.isfinite(to_host(log_snr[-1:])).all():
         raise ValueError(
             f"spacing by noise level needs a finite log-SNR, and point {n - 1} (timestep "

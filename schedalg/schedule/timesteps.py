@@ -14,10 +14,10 @@ from array_api_compat import device
 from schedalg.arrays import Array, Namespace, integer_dtype, namespace, to_host
 from schedalg.checks import host_numbers
 from schedalg.schedule import path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 
 #: A number for each point, or the rule that gives it: sigma / alpha, or sigma / (alpha + sigma).
-Labels: TypeAlias = np.ndarray | Literal["sigma", "flow_time"]
+TimestepRule: TypeAlias = np.ndarray | Literal["sigma", "flow_time"]
 
 
 def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
@@ -36,29 +36,33 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
     return array
 
 
-def canonical_timesteps(labels: np.ndarray) -> np.ndarray:
-    """Return labels as int64 where all are whole, so that equal timesteps are told alike."""
-    if ((labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all():
-        return labels.astype(np.int64)
-    return labels + 0.0  # -0.0 is the same timestep as 0.0
+def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:
+    """Return timesteps as int64 where all are whole, so that equal timesteps are told alike."""
+    if ((timestep_rule == np.rint(timestep_rule)) & (np.abs(timestep_rule) < 2**53)).all():
+        return timestep_rule.astype(np.int64)
+    return timestep_rule + 0.0  # -0.0 is the same timestep as 0.0
 
 
-def timesteps_at(xp: Namespace, levels: Twofold, labels: Labels) -> np.ndarray:
+def timesteps_at(
+    xp: Namespace, log_alpha_bar: DoubleDouble, timestep_rule: TimestepRule
+) -> np.ndarray:
     """Return the timestep of every point (the levels without their origin)."""
-    if isinstance(labels, np.ndarray):
-        return labels
-    return noise_level(xp, path.inner(levels), labels)
+    if isinstance(timestep_rule, np.ndarray):
+        return timestep_rule
+    return noise_level(xp, path.inner(log_alpha_bar), timestep_rule)
 
 
-def noise_level(xp: Namespace, levels: Twofold, rule: Literal["sigma", "flow_time"]) -> np.ndarray:
+def noise_level(
+    xp: Namespace, log_alpha_bar: DoubleDouble, rule: Literal["sigma", "flow_time"]
+) -> np.ndarray:
     """Return what a network of continuous noise is told at each level."""
-    _, sigma = path.alpha_sigma(xp, levels, "ve" if rule == "sigma" else "flow")
+    _, sigma = path.alpha_sigma(xp, log_alpha_bar, "ve" if rule == "sigma" else "flow")
     return to_host(sigma)
 
 
-def take_timesteps(labels: Labels, index: slice | np.ndarray) -> Labels:
-    """Return the labels of the points chosen."""
-    return labels[index] if isinstance(labels, np.ndarray) else labels
+def take_timesteps(timestep_rule: TimestepRule, index: slice | np.ndarray) -> TimestepRule:
+    """Return the timesteps of the points chosen, or the rule."""
+    return timestep_rule[index] if isinstance(timestep_rule, np.ndarray) else timestep_rule
 
 
 def timestep_batch(x: Array, timestep: int | float) -> Array:

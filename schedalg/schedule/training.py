@@ -95,8 +95,8 @@ def _scales_at(
     check_like("noise", noise, x0)
     xp = namespace(x0)
     position = checked_positions("k", k, len(schedule), x0)
-    own = namespace(schedule.levels.high)
-    scales = path.alpha_sigma(own, path.inner(schedule.levels), kind)
+    own = namespace(schedule.log_alpha_bar.high)
+    scales = path.alpha_sigma(own, path.inner(schedule.log_alpha_bar), kind)
     shape = tuple(position.shape) + (1,) * (x0.ndim - position.ndim)
     alpha, sigma = (
         xp.reshape(xp.take(_like(scale, x0), xp.reshape(position, (-1,))), shape)

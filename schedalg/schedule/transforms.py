@@ -12,7 +12,7 @@ import numpy as np
 from schedalg.arrays import namespace, to_host
 from schedalg.checks import positive_number
 from schedalg.schedule import double_double, path
-from schedalg.schedule.double_double import Twofold
+from schedalg.schedule.double_double import DoubleDouble
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -54,25 +54,31 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         mine, theirs = getattr(schedule, name), getattr(other, name)
         if mine != theirs:
             raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
-    xp = namespace(schedule.levels.high, other.levels.high)
+    xp = namespace(schedule.log_alpha_bar.high, other.log_alpha_bar.high)
     if len(other) == 0:
         return schedule
-    end = double_double.take(schedule.levels, slice(-1, None))
-    start = double_double.take(other.levels, slice(0, 1))
-    levels = path.inner(other.levels)
+    end = double_double.take(schedule.log_alpha_bar, slice(-1, None))
+    start = double_double.take(other.log_alpha_bar, slice(0, 1))
+    log_alpha_bar = path.inner(other.log_alpha_bar)
     ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
     if starts_at != ends_at:
         # A path cut in two and changed on both sides may end and start at two roundings of one
         # level.
         if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
             _require_joinable(schedule, starts_at, ends_at)
-        base = double_double.add(xp, end, Twofold(-start.high, -start.low))
-        levels = double_double.add(xp, base, levels)
-    labels = schedule.labels if len(schedule) else other.labels
-    if not (isinstance(labels, str) and isinstance(other.labels, str) and labels == other.labels):
-        labels = np.concatenate([schedule.timesteps, other.timesteps])
+        base = double_double.add(xp, end, DoubleDouble(-start.high, -start.low))
+        log_alpha_bar = double_double.add(xp, base, log_alpha_bar)
+    timestep_rule = schedule.timestep_rule if len(schedule) else other.timestep_rule
+    if not (
+        isinstance(timestep_rule, str)
+        and isinstance(other.timestep_rule, str)
+        and timestep_rule == other.timestep_rule
+    ):
+        timestep_rule = np.concatenate([schedule.timesteps, other.timesteps])
     return replace(
-        schedule, levels=double_double.concat(xp, schedule.levels, levels), labels=labels
+        schedule,
+        log_alpha_bar=double_double.concat(xp, schedule.log_alpha_bar, log_alpha_bar),
+        timestep_rule=timestep_rule,
     )
 
 
@@ -123,23 +129,23 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
     if factor == 1:
         return schedule
     square = factor**2
-    xp, levels = namespace(schedule.levels.high), schedule.levels
-    variance = path.sigmas_squared(xp, levels)
+    xp, log_alpha_bar = namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar
+    variance = path.sigmas_squared(xp, log_alpha_bar)
     # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)), a sum without cancellation, near 1 or not.
-    total = path.alphas_cumprod(xp, levels) + square * variance
+    total = path.alphas_cumprod(xp, log_alpha_bar) + square * variance
     change = (square - 1) * variance
     near = change > -0.5
     excess = xp.where(near, xp.log1p(xp.where(near, change, 0.0)), xp.log(total))
     # Short steps through β', to keep all digits.
-    beta = path.betas(xp, levels) * (square / total[1:])
+    beta = path.betas(xp, log_alpha_bar) * (square / total[1:])
     short = beta < 0.5
-    long = path.log_alphas(xp, levels) - (excess[1:] - excess[:-1])
+    long = path.log_alphas(xp, log_alpha_bar) - (excess[1:] - excess[:-1])
     steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
     shifted = square * variance[:1] / total[:1]
     short = shifted < 0.5
-    long = levels.high[:1] - excess[:1]
+    long = log_alpha_bar.high[:1] - excess[:1]
     origin = xp.where(short, xp.log1p(-xp.where(short, shifted, 0.0)), long)
-    return replace(schedule, levels=path.from_origin(xp, origin, steps))
+    return replace(schedule, log_alpha_bar=path.from_origin(xp, origin, steps))
 
 
 def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
@@ -178,12 +184,12 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
         raise ValueError(
             f"rescale_zero_terminal_snr needs at least 2 points, and there are {len(schedule)}"
         )
-    xp, levels = namespace(schedule.levels.high), schedule.levels
-    if float(to_host(levels.high)[-1]) == -np.inf:
+    xp, log_alpha_bar = namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar
+    if float(to_host(log_alpha_bar.high)[-1]) == -np.inf:
         return schedule
-    points = path.inner(levels)
-    last = Twofold(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
-    step = path.log_alphas(xp, levels)[1:] / 2
+    points = path.inner(log_alpha_bar)
+    last = DoubleDouble(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
+    step = path.log_alphas(xp, log_alpha_bar)[1:] / 2
     # log(alpha_T / alpha_k), and with it (alpha_k - alpha_T) / alpha_k.
     rest = -xp.expm1(double_double.subtract(xp, last, points) / 2)
     # 1 - alpha'_t/alpha'_s = (alpha_s - alpha_t) / (alpha_s - alpha_T): 1 for the last step.
@@ -193,8 +199,8 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
     ratio = xp.where(short | (rest[1:] == 0), 1.0, rest[1:]) / rest[:-1]
     long_step = xp.where(rest[1:] > 0, 2 * (step + xp.log(ratio)), -xp.inf)
     steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
-    steps = xp.concat([path.log_alphas(xp, levels)[:1], steps])
-    return replace(schedule, levels=path.from_origin(xp, levels.high[:1], steps))
+    steps = xp.concat([path.log_alphas(xp, log_alpha_bar)[:1], steps])
+    return replace(schedule, log_alpha_bar=path.from_origin(xp, log_alpha_bar.high[:1], steps))
 
 
 def as_vp(schedule: "Schedule") -> "Schedule":
@@ -225,7 +231,9 @@ def as_ve(schedule: "Schedule") -> "Schedule":
         >>> bool((s.as_ve().sigma == s.to_sigmas()).all())
         True
     """
-    sigmas = to_host(path.noise_to_signal(namespace(schedule.levels.high), schedule.levels))
+    sigmas = to_host(
+        path.noise_to_signal(namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar)
+    )
     if not np.isfinite(sigmas).all():
         k = int(np.argmax(~np.isfinite(sigmas))) - 1
         where = f"point {k} (timestep {schedule.timesteps[k]})" if k >= 0 else "the origin"

@@ -107,7 +107,8 @@ TRANSFORMS: dict[str, Transform] = {
     "as_ve": Transform(lambda s: s.as_ve(), has_signal),
     "as_flow": Transform(lambda s: s.as_flow()),
     "refine": Transform(
-        lambda s: s.refine(3), lambda s: has_signal(s) or not isinstance(s.labels, np.ndarray)
+        lambda s: s.refine(3),
+        lambda s: has_signal(s) or not isinstance(s.timestep_rule, np.ndarray),
     ),
     "compose": Transform(
         lambda s: s[: len(s) // 2].as_vp().compose(Schedule.cosine(5).compose(Schedule.cosine(5))),

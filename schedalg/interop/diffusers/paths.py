@@ -306,7 +306,7 @@ def _started(options: Options, schedule: Schedule) -> Schedule:
     if options.values.get("timestep_type") == "continuous":
         told = -np.asarray(schedule.to_log_snr()) / 8
         origin = schedule.origin_timestep
-        schedule = replace(schedule, labels=told, origin_timestep=origin)
+        schedule = replace(schedule, timestep_rule=told, origin_timestep=origin)
     if options["timestep_spacing"] == "leading" or not np.isfinite(schedule.to_sigmas()).all():
         return schedule
     return schedule.as_ve()

@@ -192,7 +192,7 @@ class DiffusersScheduler:
     def __len__(self) -> int:
         """Return how many timesteps the network was trained on, as far as the schedule tells."""
         last = float(self.base.timesteps[-1])
-        trained = isinstance(self.base.labels, np.ndarray) and last >= len(self.base) - 1
+        trained = isinstance(self.base.timestep_rule, np.ndarray) and last >= len(self.base) - 1
         return math.floor(last) + (self.base.kind != "flow") if trained else len(self.base)
 
     def __repr__(self) -> str:
@@ -367,7 +367,7 @@ class DiffusersScheduler:
                 return latest
             raise ValueError(
                 f"timestep is {t:g}, and the run that was stepped last goes on at "
-                f"{latest.table.labels[latest.row]:g}"
+                f"{latest.table.timestep_rule[latest.row]:g}"
             )
         begin = self._begin or 0
         for row in range(begin, len(table)):
@@ -377,7 +377,7 @@ class DiffusersScheduler:
 
 
 def _is(table: Table, row: int, t: float) -> bool:
-    label = table.labels[row]
+    label = table.timestep_rule[row]
     return abs(label - t) <= 1e-6 * max(abs(t), 1.0)
 
 
@@ -401,10 +401,10 @@ def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
     else:
         told = np.interp(np.log(levels), np.log(known), base.timesteps)
         log_snr = -2 * np.log(levels)
-    labels = base.labels if isinstance(base.labels, str) else None
+    labels = base.timestep_rule if isinstance(base.timestep_rule, str) else None
     path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=told)
     path = replace(path, network_kind=base.network_kind)
-    return path if labels is None else replace(path, labels=labels)
+    return path if labels is None else replace(path, timestep_rule=labels)
 
 
 def _normal(x: "Tensor", generator: Any) -> "Tensor":

@@ -66,10 +66,10 @@ class Table:
         self.c_in, self.c_x, self.c_out = (
             to_host(column).tolist() for column in (self.plan.c_in, self.plan.c_x, self.plan.c_out)
         )
-        self.labels: list[int | float] = self.timesteps.tolist()
+        self.timestep_rule: list[int | float] = self.timesteps.tolist()
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.timestep_rule)
 
     @property
     def order(self) -> int:
@@ -115,7 +115,7 @@ class Table:
         k = state.row
         columns = (self.c_in[k], self.c_x[k], self.c_out[k])
         if not all(map(math.isfinite, columns)):
-            self.denoise.require_determined(columns, self.labels[k], self.plan.alpha[k])
+            self.denoise.require_determined(columns, self.timestep_rule[k], self.plan.alpha[k])
         output, variance = _split(output, x)
         check_like("model_output", output, x)
         if not self.planned:
