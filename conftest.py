@@ -22,6 +22,7 @@ for package, paths in {
         "docs/backends.md",
         "docs/from-guided-diffusion.md",
         "schedalg/interop/guided_diffusion",
+        "tests/interop/guided_diffusion",
         "tests/interpreted.py",
     ],
     "triton": ["backends/schedalg_torch/kernel.py", "tests/interpreted.py"],

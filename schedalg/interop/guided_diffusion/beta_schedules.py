@@ -12,15 +12,15 @@ def get_named_beta_schedule(schedule_name: str, num_diffusion_timesteps: int) ->
     """Return the betas of "linear" or "cosine" for any number of steps.
 
     Args:
-        schedule_name: "linear", from 0.1 / N to 20 / N, so that all N destroy as much signal; or
-            "cosine", of which β is at most 0.999.
+        schedule_name: "linear", from 0.1 / N to 20 / N, so that any N destroys as much signal; or
+            "cosine", whose β is at most 0.999.
         num_diffusion_timesteps: N.
 
     Returns:
         (N,), float64.
 
     Raises:
-        TypeError: N is no integer.
+        TypeError: N is not an integer.
         ValueError: The name is unknown; N is below 1, or below 20 with "linear", whose last β
             would exceed 1.
 
@@ -55,14 +55,14 @@ def betas_for_alpha_bar(
     Args:
         num_diffusion_timesteps: N.
         alpha_bar: ᾱ as a function of a float.
-        max_beta: The largest β, which keeps the last steps from destroying the signal.
+        max_beta: The largest β, which keeps the last step from destroying all signal.
 
     Returns:
         (N,), float64.
 
     Raises:
-        TypeError: N is no integer, or `alpha_bar` no function.
-        ValueError: N is below 1, `max_beta` is not in (0, 1], or ᾱ does not fall.
+        TypeError: N is not an integer, or `alpha_bar` not a function.
+        ValueError: N is below 1, `max_beta` is not in (0, 1], or ᾱ does not decrease.
 
     Example:
         >>> from schedalg.interop.guided_diffusion import betas_for_alpha_bar

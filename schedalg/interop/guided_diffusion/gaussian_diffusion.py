@@ -1,26 +1,29 @@
-"""`GaussianDiffusion`: sampling, and the losses that a network is trained with."""
+"""`GaussianDiffusion`: the class, with its methods from the folder's other modules."""
 
-import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
+import numpy as np
+
+from schedalg.checks import flag, host_numbers
+from schedalg.interop.guided_diffusion import forward, loops, reverse, steps, training
 from schedalg.interop.guided_diffusion.beta_schedules import (
     betas_for_alpha_bar,
     get_named_beta_schedule,
 )
-from schedalg.interop.guided_diffusion.chain import Model
-from schedalg.interop.guided_diffusion.columns import check_image, check_same_shape
-from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
-from schedalg.interop.guided_diffusion.lazy import torch
-from schedalg.interop.guided_diffusion.losses import (
-    discretized_gaussian_log_likelihood,
-    mean_flat,
-    normal_kl,
+from schedalg.interop.guided_diffusion.coefficients import (
+    TABLES,
+    CoefficientTable,
+    step_coefficients,
 )
-from schedalg.interop.guided_diffusion.sampling import Sampling
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from schedalg.interop.guided_diffusion.kinds import (
+    LossType,
+    ModelMeanType,
+    ModelVarType,
+    checked_member,
+)
+from schedalg.interop.guided_diffusion.wrapped import WrappedModel
+from schedalg.network.model import Model
+from schedalg.schedule import Schedule
 
 __all__ = [
     "GaussianDiffusion",
@@ -31,28 +34,38 @@ __all__ = [
     "get_named_beta_schedule",
 ]
 
+#: Private methods of OpenAI's class that do not exist here, and what to override in their place.
+_NOT_CALLED = {
+    "_scale_timesteps": "the timesteps are looked up in a table; override _wrap_model",
+    "_predict_xstart_from_eps": "override p_mean_variance",
+    "_predict_xstart_from_xprev": "override p_mean_variance",
+    "_predict_eps_from_xstart": "override ddim_sample",
+}
 
-class GaussianDiffusion(Sampling):
+
+class GaussianDiffusion:
     """A diffusion process of N steps, with the numbers of a `Schedule`.
+
+    The methods call one another as methods, so that a subclass may override any of them.
 
     Args:
         betas: (N,), each in (0, 1]; 1 only at the end.
         model_mean_type: What the network predicts.
         model_var_type: Where the variance comes from.
         loss_type: What `training_losses` returns.
-        rescale_timesteps: Tell the network t · 1000 / N as a float.
+        rescale_timesteps: Call the network with t · 1000 / N as a float.
 
     Attributes:
-        schedule: The `Schedule` that everything is read from.
+        schedule: The `Schedule` that all numbers come from.
         num_timesteps: N.
-        betas: (N,), float64 and read-only, like all that follow: alphas_cumprod,
-            alphas_cumprod_prev, alphas_cumprod_next, sqrt_alphas_cumprod,
-            sqrt_one_minus_alphas_cumprod, log_one_minus_alphas_cumprod, sqrt_recip_alphas_cumprod,
-            sqrt_recipm1_alphas_cumprod, posterior_variance, posterior_log_variance_clipped,
-            posterior_mean_coef1, posterior_mean_coef2.
+        betas: (N,), float64 and read-only, as are alphas_cumprod, alphas_cumprod_prev,
+            alphas_cumprod_next, sqrt_alphas_cumprod, sqrt_one_minus_alphas_cumprod,
+            log_one_minus_alphas_cumprod, sqrt_recip_alphas_cumprod, sqrt_recipm1_alphas_cumprod,
+            posterior_variance, posterior_log_variance_clipped, posterior_mean_coef1 and
+            posterior_mean_coef2.
 
     Raises:
-        TypeError: A kind is no member of its enumeration, or `betas` holds no real numbers.
+        TypeError: A kind is not a member of its enumeration, or `betas` holds no real numbers.
         ValueError: `betas` is empty, not 1-D, or out of range.
 
     Example:
@@ -75,143 +88,93 @@ class GaussianDiffusion(Sampling):
     arXiv 2105.05233.
     """
 
-    def training_losses(
+    #: Attributes that are read only when a process is made, so that setting them later is an error.
+    _fixed: ClassVar[frozenset[str]] = frozenset({*TABLES, "schedule", "rescale_timesteps"})
+
+    schedule: Schedule
+    num_timesteps: int
+    betas: np.ndarray
+    alphas_cumprod: np.ndarray
+    alphas_cumprod_prev: np.ndarray
+    alphas_cumprod_next: np.ndarray
+    sqrt_alphas_cumprod: np.ndarray
+    sqrt_one_minus_alphas_cumprod: np.ndarray
+    log_one_minus_alphas_cumprod: np.ndarray
+    sqrt_recip_alphas_cumprod: np.ndarray
+    sqrt_recipm1_alphas_cumprod: np.ndarray
+    posterior_variance: np.ndarray
+    posterior_log_variance_clipped: np.ndarray
+    posterior_mean_coef1: np.ndarray
+    posterior_mean_coef2: np.ndarray
+    _table: CoefficientTable
+    _ddim_tables: dict[float, CoefficientTable]  # by eta
+    _renumbered: bool
+
+    def __init__(
         self,
-        model: Model,
-        x_start: "Tensor",
-        t: "Tensor",
-        model_kwargs: Mapping[str, Any] | None = None,
-        noise: "Tensor | None" = None,
-    ) -> dict[str, "Tensor"]:
-        """Return the loss of each sample at its own position.
+        *,
+        betas: Any,
+        model_mean_type: ModelMeanType,
+        model_var_type: ModelVarType,
+        loss_type: LossType,
+        rescale_timesteps: bool = False,
+    ) -> None:
+        self.model_mean_type = checked_member("model_mean_type", model_mean_type, ModelMeanType)
+        self.model_var_type = checked_member("model_var_type", model_var_type, ModelVarType)
+        self.loss_type = checked_member("loss_type", loss_type, LossType)
+        self.rescale_timesteps = flag("rescale_timesteps", rescale_timesteps)
+        schedule = Schedule.from_betas(host_numbers("betas", betas))
+        self._follow(schedule, len(schedule))
 
-        Args:
-            model: Called as `model(x_t, t, **model_kwargs)`.
-            x_start: Clean data, (B, C, ...).
-            t: Positions in the schedule, (B,) integers.
-            model_kwargs: Handed to the model.
-            noise: As x_start; drawn by `torch.randn_like` if not given.
+    def _follow(self, schedule: Schedule, original_num_steps: int) -> None:
+        """Take all numbers from a schedule, which has some or all of the original's points."""
+        tables = {name: table(schedule) for name, table in TABLES.items()}
+        for values in tables.values():
+            values.flags.writeable = False
+        self.__dict__.update(schedule=schedule, num_timesteps=len(schedule), **tables)
+        scale = 1000 / original_num_steps if self.rescale_timesteps else 1
+        timesteps = schedule.timesteps * scale
+        self._renumbered = self.rescale_timesteps or len(schedule) < original_num_steps
+        self._table = CoefficientTable({**step_coefficients(tables), "timesteps": timesteps})
+        self._ddim_tables = {}
 
-        Returns:
-            "loss", (B,). With a squared error also "mse"; and "vb", if the variance is learned,
-            which then sees the bound, as the mean does not.
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, instead in _NOT_CALLED.items():
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: {instead}")
 
-        Raises:
-            TypeError: As `p_mean_variance`.
-            ValueError: As `p_mean_variance`.
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self._fixed and name in self.__dict__:
+            raise AttributeError(
+                f"{name} is fixed when a process is made: make another, of other betas or timesteps"
+            )
+        super().__setattr__(name, value)
 
-        Source: Nichol and Dhariwal, arXiv 2102.09672, equations 12 and 16.
-        """
-        check_image("x_start", x_start)
-        at = self._columns.at(t, x_start)
-        if noise is None:
-            noise = torch.randn_like(x_start)
-        check_same_shape("noise", noise, x_start)
-        x_t = self.q_sample(x_start, t, noise=noise)
-        model = self._wrap_model(model)
-        if self.loss_type.is_vb():
-            bound = self._vb_terms_bpd(
-                model=model,
-                x_start=x_start,
-                x_t=x_t,
-                t=t,
-                clip_denoised=False,
-                model_kwargs=model_kwargs,
-            )["output"]
-            scale = self.num_timesteps if self.loss_type is LossType.RESCALED_KL else 1
-            return {"loss": bound * scale}
-        output = model(x_t, t, **(model_kwargs or {}))
-        predicted, says = self._split(output, x_t)
-        terms: dict[str, Tensor] = {}
-        if says is not None:
-            frozen = torch.cat([predicted.detach(), says], dim=1)
-            bound = self._vb_terms_bpd(
-                model=lambda x, t: frozen, x_start=x_start, x_t=x_t, t=t, clip_denoised=False
-            )["output"]
-            rescaled = self.loss_type is LossType.RESCALED_MSE
-            terms["vb"] = bound * (self.num_timesteps / 1000) if rescaled else bound
-        if self.model_mean_type is ModelMeanType.EPSILON:
-            target = noise
-        elif self.model_mean_type is ModelMeanType.START_X:
-            target = x_start
-        else:
-            target = at.posterior_mean(x_start, x_t)
-        terms["mse"] = mean_flat((target - predicted) ** 2)
-        terms["loss"] = terms["mse"] + terms["vb"] if "vb" in terms else terms["mse"]
-        return terms
+    def _wrap_model(self, model: Model) -> Model:
+        """Return a network that can be called with positions in the schedule."""
+        if not self._renumbered or isinstance(model, WrappedModel):
+            return model
+        return WrappedModel(model, self._table, self.rescale_timesteps)
 
-    def calc_bpd_loop(
-        self,
-        model: Model,
-        x_start: "Tensor",
-        clip_denoised: bool = True,
-        model_kwargs: Mapping[str, Any] | None = None,
-    ) -> dict[str, "Tensor"]:
-        """Return the whole variational bound in bits a dimension, with the terms it is made of.
+    q_mean_variance = forward.q_mean_variance
+    q_sample = forward.q_sample
+    q_posterior_mean_variance = forward.q_posterior_mean_variance
 
-        Args:
-            model: Called as `model(x_t, t, **model_kwargs)`, without a gradient.
-            x_start: 8-bit images in [-1, 1], (B, C, ...).
-            clip_denoised: Clamp x0 to [-1, 1].
-            model_kwargs: Handed to the model.
+    p_mean_variance = reverse.p_mean_variance
+    condition_mean = reverse.condition_mean
+    condition_score = reverse.condition_score
 
-        Returns:
-            "total_bpd" and "prior_bpd", (B,); "vb", "xstart_mse" and "mse", (B, N), the noisiest
-            step first. "total_bpd" is the sum of "vb" and "prior_bpd".
+    p_sample = steps.p_sample
+    ddim_sample = steps.ddim_sample
+    ddim_reverse_sample = steps.ddim_reverse_sample
 
-        Raises:
-            TypeError: As `p_mean_variance`.
-            ValueError: As `p_mean_variance`.
+    p_sample_loop = loops.p_sample_loop
+    p_sample_loop_progressive = loops.p_sample_loop_progressive
+    ddim_sample_loop = loops.ddim_sample_loop
+    ddim_sample_loop_progressive = loops.ddim_sample_loop_progressive
 
-        Source: Ho et al., arXiv 2006.11239, equation 5.
-        """
-        check_image("x_start", x_start)
-        terms: dict[str, list[Tensor]] = {"vb": [], "xstart_mse": [], "mse": []}
-        for k in range(self.num_timesteps - 1, -1, -1):
-            t = torch.full((x_start.shape[0],), k, device=x_start.device)
-            noise = torch.randn_like(x_start)
-            at = self._columns.at(t, x_start)
-            x_t = self.q_sample(x_start, t, noise=noise)
-            with torch.no_grad():
-                out = self._vb_terms_bpd(
-                    model,
-                    x_start=x_start,
-                    x_t=x_t,
-                    t=t,
-                    clip_denoised=clip_denoised,
-                    model_kwargs=model_kwargs,
-                )
-            eps = at.eps_from_xstart(x_t, out["pred_xstart"])
-            terms["vb"].append(out["output"])
-            terms["xstart_mse"].append(mean_flat((out["pred_xstart"] - x_start) ** 2))
-            terms["mse"].append(mean_flat((eps - noise) ** 2))
-        stacked = {name: torch.stack(values, dim=1) for name, values in terms.items()}
-        prior = self._prior_bpd(x_start)
-        return {"total_bpd": stacked["vb"].sum(dim=1) + prior, "prior_bpd": prior, **stacked}
-
-    def _vb_terms_bpd(
-        self,
-        model: Model,
-        x_start: "Tensor",
-        x_t: "Tensor",
-        t: "Tensor",
-        clip_denoised: bool = True,
-        model_kwargs: Mapping[str, Any] | None = None,
-    ) -> dict[str, "Tensor"]:
-        """Return a term of the bound in bits: what decoding costs at t = 0, a divergence above."""
-        mean, _, log_variance = self.q_posterior_mean_variance(x_start=x_start, x_t=x_t, t=t)
-        out = self.p_mean_variance(
-            model, x_t, t, clip_denoised=clip_denoised, model_kwargs=model_kwargs
-        )
-        divergence = normal_kl(mean, log_variance, out["mean"], out["log_variance"])
-        decoding = -discretized_gaussian_log_likelihood(
-            x_start, means=out["mean"], log_scales=0.5 * out["log_variance"]
-        )
-        nats = torch.where(t.to(x_t.device) == 0, mean_flat(decoding), mean_flat(divergence))
-        return {"output": nats / math.log(2), "pred_xstart": out["pred_xstart"]}
-
-    def _prior_bpd(self, x_start: "Tensor") -> "Tensor":
-        """Return the divergence of q(x_T | x0) from N(0, 1) in bits, which no network changes."""
-        last = torch.full((x_start.shape[0],), self.num_timesteps - 1, device=x_start.device)
-        mean, _, log_variance = self.q_mean_variance(x_start, last)
-        return mean_flat(normal_kl(mean, log_variance, 0.0, 0.0)) / math.log(2)
+    training_losses = training.training_losses
+    calc_bpd_loop = training.calc_bpd_loop
+    _vb_terms_bpd = training.vb_terms_bpd
+    _prior_bpd = training.prior_bpd

@@ -13,10 +13,10 @@ class ModelMeanType(enum.Enum):
 
 
 class ModelVarType(enum.Enum):
-    """Where the variance of a step comes from; the second half of the channels if learned.
+    """Where the variance of a step comes from; the second half of the channels if it is learned.
 
-    LEARNED is its logarithm; LEARNED_RANGE is v in [-1, 1], for a place between the logarithms of
-    the posterior's variance and of β.
+    LEARNED: the network returns the logarithm of the variance. LEARNED_RANGE: it returns v in
+    [-1, 1], which interpolates between the logarithms of the posterior's variance and of β.
     """
 
     LEARNED = enum.auto()
@@ -36,9 +36,9 @@ class ModelVarType(enum.Enum):
 
 
 class LossType(enum.Enum):
-    """What is minimized: the squared error, with the bound for a learned variance; or the bound.
+    """What is minimized: a squared error, plus the bound if the variance is learned; or the bound.
 
-    RESCALED_MSE weighs that bound with steps / 1000, and RESCALED_KL with the number of steps.
+    RESCALED_MSE multiplies that bound by steps / 1000, and RESCALED_KL by the number of steps.
     """
 
     MSE = enum.auto()
@@ -64,7 +64,7 @@ def checked_member(name: str, value: object, kind: type[Member]) -> Member:
     """Return the value if it is a member of the enumeration.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a member.
     """
     if not isinstance(value, kind):
         allowed = ", ".join(str(member) for member in kind)

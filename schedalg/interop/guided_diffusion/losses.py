@@ -8,7 +8,7 @@ from schedalg.interop.guided_diffusion.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Below this, a probability is not told from 0.
+#: The least probability of a bin, which keeps its logarithm finite.
 _LEAST = 1e-12
 
 
@@ -34,7 +34,7 @@ def normal_kl(
         logvar2: Likewise.
 
     Raises:
-        TypeError: None is a tensor.
+        TypeError: None of the four is a tensor.
 
     Example:
         >>> import torch

@@ -7,7 +7,6 @@ from schedalg.arrays import is_array, to_host
 from schedalg.checks import integer, positive_integer
 from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
-from schedalg.interop.guided_diffusion.wrapped import wrapper
 from schedalg.schedule.spacing import checked_indices, sections_of
 
 
@@ -24,9 +23,9 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
         A set of timesteps.
 
     Raises:
-        TypeError: A count is no integer.
-        ValueError: A count is below 1 or more than its section holds, there is none, or no stride
-            gives N points.
+        TypeError: A count is not an integer.
+        ValueError: A count is below 1 or more than its section holds, there is no count, or no
+            stride gives N points.
 
     Example:
         >>> from schedalg.interop.guided_diffusion import space_timesteps
@@ -47,8 +46,9 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
 class SpacedDiffusion(GaussianDiffusion):
     """A process that visits only some of the timesteps of the one that it is made from.
 
-    ᾱ is that of the original at each timestep kept, and β' = 1 - ᾱ/ᾱ_before between them. Networks
-    and gradients of classifiers are told the original's timesteps, wherever they are given.
+    ᾱ is that of the original at each timestep kept, and β' = 1 - ᾱ/ᾱ_before between them. Methods
+    take positions among the timesteps kept, and call networks and gradients of classifiers with the
+    original's timesteps.
 
     Args:
         use_timesteps: The timesteps to keep, in any order.
@@ -56,7 +56,7 @@ class SpacedDiffusion(GaussianDiffusion):
         model_mean_type: What the network predicts.
         model_var_type: Where the variance comes from.
         loss_type: What `training_losses` returns.
-        rescale_timesteps: Tell the network t · 1000 / original steps as a float.
+        rescale_timesteps: Call the network with t · 1000 / original steps as a float.
 
     Attributes:
         use_timesteps: The timesteps kept, a set.
@@ -64,7 +64,7 @@ class SpacedDiffusion(GaussianDiffusion):
         original_num_steps: Number of steps of the original.
 
     Raises:
-        TypeError: As `GaussianDiffusion`; or a timestep is no integer.
+        TypeError: As `GaussianDiffusion`; or a timestep is not an integer.
         ValueError: As `GaussianDiffusion`; or no timestep is kept, or one is out of range.
 
     Example:
@@ -84,6 +84,8 @@ class SpacedDiffusion(GaussianDiffusion):
     Source: Nichol and Dhariwal, arXiv 2102.09672, section 4.
     """
 
+    _fixed = GaussianDiffusion._fixed | {"use_timesteps", "timestep_map", "original_num_steps"}
+
     def __init__(
         self,
         use_timesteps: Iterable[int],
@@ -102,13 +104,12 @@ class SpacedDiffusion(GaussianDiffusion):
             rescale_timesteps=rescale_timesteps,
         )
         self.original_num_steps = self.num_timesteps
-        self.timestep_map = _checked(use_timesteps, self.num_timesteps)
+        self.timestep_map = _checked_timesteps(use_timesteps, self.num_timesteps)
         self.use_timesteps = set(self.timestep_map)
-        self._walk(self.schedule.subsample(indices=self.timestep_map))
-        self._told = wrapper(self.schedule, self.rescale_timesteps, self.original_num_steps)
+        self._follow(self.schedule.subsample(indices=self.timestep_map), self.original_num_steps)
 
 
-def _checked(use_timesteps: Any, n: int) -> list[int]:
+def _checked_timesteps(use_timesteps: Any, n: int) -> list[int]:
     """Return timesteps of n as a rising list."""
     values = to_host(use_timesteps).ravel() if is_array(use_timesteps) else use_timesteps
     if isinstance(values, str) or not isinstance(values, Iterable):

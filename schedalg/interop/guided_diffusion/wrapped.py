@@ -1,47 +1,36 @@
-"""The network as a process sees it: told the timesteps that it was trained with."""
+"""The network as a process calls it: with positions, which become the timesteps of its training."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from schedalg.arrays import Array
 from schedalg.checks import check_callable
-from schedalg.network.remap import TimestepRemap
-from schedalg.schedule import Schedule
+from schedalg.interop.guided_diffusion.coefficients import CoefficientTable
+from schedalg.interop.guided_diffusion.lazy import torch
+from schedalg.network.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class WrappedModel:
-    """A network, or a classifier's gradient, that is called with positions in a short schedule.
+    """A network, or the gradient of a classifier, that is called with positions.
 
     Args:
-        told: Returns the timesteps at positions; one serves all networks of a process, so that its
-            table is uploaded once.
         model: Called as `model(x, timesteps, **kwargs)`.
+        table: The process's table, whose column "timesteps" is looked up.
+        rescaled: Whether the timesteps are passed as float32, or else as int64.
 
     Raises:
         TypeError: `model` cannot be called.
     """
 
-    def __init__(self, told: TimestepRemap, model: Callable[..., Any]) -> None:
+    def __init__(self, model: Model, table: CoefficientTable, rescaled: bool) -> None:
         check_callable("model", model)
-        self.told = told
         self.model = model
+        self._table = table
+        self._rescaled = rescaled
 
-    def __call__(self, x: Array, ts: Array, **kwargs: Any) -> Any:
-        """Return `model(x, timesteps at ts, **kwargs)`."""
-        timesteps = self.told(x, ts)
-        if timesteps.is_floating_point():
-            timesteps = timesteps.float()  # as networks are written for, be x in float64
-        return self.model(x, timesteps, **kwargs)
-
-
-def wrapper(
-    schedule: Schedule, rescale_timesteps: bool, original_num_steps: int
-) -> Callable[[Callable[..., Any]], WrappedModel]:
-    """Return the function that wraps a network for a schedule; see `TimestepRemap`."""
-    told = TimestepRemap(_timesteps, schedule, rescale_timesteps, original_num_steps)
-    return partial(WrappedModel, told)
-
-
-def _timesteps(x: Array, timesteps: Array) -> Array:
-    return timesteps
+    def __call__(self, x: "Tensor", ts: "Tensor", **kwargs: Any) -> Any:
+        """Return `model(x, timesteps at the positions ts, **kwargs)`."""
+        timesteps = self._table.at(ts, x).timesteps.flatten()
+        dtype = torch.float32 if self._rescaled else torch.int64
+        return self.model(x, timesteps.to(dtype), **kwargs)

@@ -27,7 +27,7 @@ from schedalg.schedule import Schedule
 
 def _path(options: Options, request: Request) -> Schedule:
     name = grids.asked(options)
-    sigma = flow.log_alpha_bar(options, request, _spacing, shift="shift")
+    sigma = flow.levels(options, request, _spacing, shift="shift")
     if name is not None and request.steps is not None:
         sigma = grids.grid(name, float(sigma[0]), float(sigma[-1]), request.steps)
     if request.timesteps is not None:

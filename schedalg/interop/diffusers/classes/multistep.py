@@ -72,7 +72,7 @@ def flow_levels(
             options.refuse(key, "it contradicts use_flow_sigmas=True")
     if request.timesteps is not None:
         raise ValueError("timesteps= contradicts use_flow_sigmas=True: give sigmas=")
-    return flow.log_alpha_bar(options, request, spacing, shift="flow_shift")
+    return flow.levels(options, request, spacing, shift="flow_shift")
 
 
 def through_flow(options: Options, sigma: np.ndarray, end: End) -> Schedule:

@@ -1,0 +1,145 @@
+"""Removing noise: the Gaussian p(x_{t-1} | x_t), guided or not. Methods of a process."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from schedalg.interop.guided_diffusion.checks import check_image, check_shape
+from schedalg.interop.guided_diffusion.kinds import ModelMeanType
+from schedalg.interop.guided_diffusion.lazy import torch
+from schedalg.interop.guided_diffusion.outputs import split_output, step_variance
+from schedalg.network.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
+
+
+def p_mean_variance(
+    diffusion: "GaussianDiffusion",
+    model: Model,
+    x: "Tensor",
+    t: "Tensor",
+    clip_denoised: bool = True,
+    denoised_fn: "Callable[[Tensor], Tensor] | None" = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> dict[str, "Tensor"]:
+    """Return the Gaussian p(x_{t-1} | x_t), and the x0 that the network predicts.
+
+    Args:
+        diffusion: The process.
+        model: Called as `model(x, t, **model_kwargs)`.
+        x: Noisy data, (B, C, ...).
+        t: The positions of x in the schedule, (B,) integers.
+        clip_denoised: Clamp x0 to [-1, 1].
+        denoised_fn: Applied to x0 before it is clamped.
+        model_kwargs: Passed to the model.
+
+    Returns:
+        "mean", "variance", "log_variance" and "pred_xstart", all of x's shape.
+
+    Raises:
+        TypeError: An argument, or the model's output, has the wrong type.
+        ValueError: A shape does not fit, (on a CPU) a position is out of range, or the network
+            predicts EPSILON and the schedule ends without any signal.
+    """
+    check_image("x", x)
+    at = diffusion._table.at(t, x)
+    output = diffusion._wrap_model(model)(x, t, **(model_kwargs or {}))
+    output, values = split_output(output, x, diffusion.model_var_type)
+    variance, log_variance = step_variance(at, values, x, diffusion.model_var_type)
+    mean_type = diffusion.model_mean_type
+    if mean_type is ModelMeanType.PREVIOUS_X:
+        x0 = at.xstart_from_xprev(x, output)
+    elif mean_type is ModelMeanType.EPSILON:
+        _require_signal(diffusion)
+        x0 = at.xstart_from_eps(x, output)
+    else:
+        x0 = output
+    if denoised_fn is not None:
+        x0 = denoised_fn(x0)
+        check_shape("what denoised_fn returns", x0, x.shape)
+    if clip_denoised:
+        x0 = x0.clamp(-1, 1)
+    if mean_type is ModelMeanType.PREVIOUS_X:
+        mean = output
+    else:
+        mean = diffusion.q_posterior_mean_variance(x_start=x0, x_t=x, t=t)[0]
+    return {"mean": mean, "variance": variance, "log_variance": log_variance, "pred_xstart": x0}
+
+
+def condition_mean(
+    diffusion: "GaussianDiffusion",
+    cond_fn: Model,
+    p_mean_var: Mapping[str, "Tensor"],
+    x: "Tensor",
+    t: "Tensor",
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> "Tensor":
+    """Return the mean of a step guided by a classifier: mean + variance · gradient.
+
+    Args:
+        diffusion: The process.
+        cond_fn: Returns the gradient in x of log p(y | x); called like the model.
+        p_mean_var: What `p_mean_variance` returned.
+        x: Noisy data, (B, ...).
+        t: The positions of x, (B,) integers.
+        model_kwargs: Passed to `cond_fn`.
+
+    Source: Dhariwal and Nichol, arXiv 2105.05233, algorithm 1.
+    """
+    gradient = _gradient(diffusion, cond_fn, x, t, model_kwargs)
+    wide = torch.promote_types(x.dtype, torch.float32)  # as half precision is too coarse
+    mean, variance = p_mean_var["mean"], p_mean_var["variance"]
+    return mean.to(wide) + variance.to(wide) * gradient.to(wide)
+
+
+def condition_score(
+    diffusion: "GaussianDiffusion",
+    cond_fn: Model,
+    p_mean_var: Mapping[str, "Tensor"],
+    x: "Tensor",
+    t: "Tensor",
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> dict[str, "Tensor"]:
+    """Return what `p_mean_variance` would if the score were that of p(x | y).
+
+    eps - sqrt(1 - ᾱ) · gradient takes the place of eps. The x0 that follows is not clamped again.
+
+    Args:
+        diffusion: The process.
+        cond_fn: Returns the gradient in x of log p(y | x); called like the model.
+        p_mean_var: What `p_mean_variance` returned.
+        x: Noisy data, (B, ...).
+        t: The positions of x, (B,) integers.
+        model_kwargs: Passed to `cond_fn`.
+
+    Source: Dhariwal and Nichol, arXiv 2105.05233, algorithm 2.
+    """
+    _require_signal(diffusion)
+    at = diffusion._table.at(t, x)
+    gradient = _gradient(diffusion, cond_fn, x, t, model_kwargs)
+    eps = at.eps_from_xstart(x, p_mean_var["pred_xstart"])
+    x0 = at.xstart_from_eps(x, eps - at.sqrt_one_minus_alphas_cumprod * gradient)
+    mean = diffusion.q_posterior_mean_variance(x_start=x0, x_t=x, t=t)[0]
+    return {**p_mean_var, "pred_xstart": x0, "mean": mean}
+
+
+def _gradient(
+    diffusion: "GaussianDiffusion",
+    cond_fn: Model,
+    x: "Tensor",
+    t: "Tensor",
+    model_kwargs: Mapping[str, Any] | None,
+) -> "Tensor":
+    gradient: Tensor = diffusion._wrap_model(cond_fn)(x, t, **(model_kwargs or {}))
+    check_shape("what cond_fn returns", gradient, x.shape)
+    return gradient
+
+
+def _require_signal(diffusion: "GaussianDiffusion") -> None:
+    if diffusion.alphas_cumprod[-1] == 0:
+        raise ValueError(
+            "EPSILON does not determine x0 where the last beta is 1 (zero signal): use a "
+            "network that predicts START_X, or leave the last timestep out"
+        )
