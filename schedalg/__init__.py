@@ -14,7 +14,7 @@ from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
-from schedalg.running.sampling import sample, sample_steps
+from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -24,21 +24,20 @@ from schedalg.samplers import (
     LMS,
     PNDM,
     TCD,
-    Denoise,
     DPMSolver,
     DPMSolverPP,
     Euler,
     EulerAncestral,
     Heun,
     Midpoint,
-    Noise,
-    Planner,
     RePaint,
     Restart,
     RungeKutta,
     Sampler,
     SASolver,
+    StepSampler,
     Tableau,
+    TableSampler,
     UniPC,
 )
 from schedalg.schedule import Point, Schedule
@@ -59,7 +58,6 @@ __all__ = [
     "ClassifierFreeGuidance",
     "DPMSolver",
     "DPMSolverPP",
-    "Denoise",
     "Denoiser",
     "DynamicThreshold",
     "Euler",
@@ -67,10 +65,8 @@ __all__ = [
     "Evaluations",
     "Heun",
     "Midpoint",
-    "Noise",
     "Parameterization",
     "Plan",
-    "Planner",
     "Point",
     "RePaint",
     "Restart",
@@ -78,7 +74,9 @@ __all__ = [
     "SASolver",
     "Sampler",
     "Schedule",
+    "StepSampler",
     "Steps",
+    "TableSampler",
     "Tableau",
     "TimestepRemap",
     "UniPC",
@@ -87,6 +85,7 @@ __all__ = [
     "convert",
     "edm",
     "inpaint",
+    "run",
     "sample",
     "sample_steps",
     "switch",

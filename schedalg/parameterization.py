@@ -96,21 +96,68 @@ class Parameterization:
         c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
         return (1 - alpha * c_x) / c_out, -sigma * c_x / c_out
 
+    def noise_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        """Return e_x and e_out: the noise prediction is e_x x + e_out output."""
+        if self.weights is None:
+            c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
+            return (1 - alpha * c_x) / sigma, -alpha * c_out / sigma
+        p, q = self.weights(alpha, sigma)
+        determinant = alpha * q - sigma * p
+        return -p / determinant, alpha / determinant
+
+
+@dataclass(frozen=True)
+class _OfX:
+    """c_x of the parameterization whose perfect network puts out p x0 + q eps."""
+
+    weights: Callable[[Any, Any], tuple[Any, Any]]
+
+    def __call__(self, alpha: Any, sigma: Any) -> Any:
+        p, q = self.weights(alpha, sigma)
+        return q / (alpha * q - sigma * p)
+
+
+@dataclass(frozen=True)
+class _OfOutput:
+    """c_out of the same."""
+
+    weights: Callable[[Any, Any], tuple[Any, Any]]
+
+    def __call__(self, alpha: Any, sigma: Any) -> Any:
+        p, q = self.weights(alpha, sigma)
+        return -sigma / (alpha * q - sigma * p)
+
 
 def _from_weights(
     weights: Callable[[Any, Any], tuple[Any, Any]], c_in: Column = _one
 ) -> Parameterization:
     """Return the parameterization whose perfect network puts out p x0 + q eps."""
+    return Parameterization(_OfX(weights), _OfOutput(weights), c_in, weights)
 
-    def c_x(alpha: Any, sigma: Any) -> Any:
-        p, q = weights(alpha, sigma)
-        return q / (alpha * q - sigma * p)
 
-    def c_out(alpha: Any, sigma: Any) -> Any:
-        p, q = weights(alpha, sigma)
-        return -sigma / (alpha * q - sigma * p)
+@dataclass(frozen=True)
+class _Preconditioning:
+    """The weights of EDM's network, for data of a standard deviation."""
 
-    return Parameterization(c_x, c_out, c_in, weights)
+    data: float
+
+    def spread(self, alpha: Any, sigma: Any) -> Any:
+        """Return the standard deviation of x."""
+        return (sigma**2 + (alpha * self.data) ** 2) ** 0.5
+
+    def __call__(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        r = self.spread(alpha, sigma)
+        return sigma / (self.data * r), -alpha * self.data / r
+
+
+@dataclass(frozen=True)
+class _UnitVariance:
+    """c_in of EDM's network."""
+
+    preconditioning: _Preconditioning
+
+    def __call__(self, alpha: Any, sigma: Any) -> Any:
+        return 1 / self.preconditioning.spread(alpha, sigma)
 
 
 def edm(sigma_data: float = 0.5) -> Parameterization:
@@ -138,14 +185,8 @@ def edm(sigma_data: float = 0.5) -> Parameterization:
     if not 1e-60 < data < 1e60:
         raise ValueError(f"sigma_data must be between 1e-60 and 1e60, got {data!r}")
 
-    def spread(alpha: Any, sigma: Any) -> Any:
-        return (sigma**2 + (alpha * data) ** 2) ** 0.5
-
-    def weights(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        r = spread(alpha, sigma)
-        return sigma / (data * r), -alpha * data / r
-
-    return _from_weights(weights, c_in=lambda alpha, sigma: 1 / spread(alpha, sigma))
+    preconditioning = _Preconditioning(data)
+    return _from_weights(preconditioning, _UnitVariance(preconditioning))
 
 
 #: Noise; data; velocity (Salimans and Ho, arXiv 2202.00512, section 4); velocity of a straight flow

@@ -24,6 +24,7 @@ import numpy as np
 import schedalg as sa
 from schedalg import DDIM, DDPM, Denoiser, Heun, Plan, Point, Schedule, sample
 from schedalg.testing.cases import FAMILIES, cases
+from tests.registry.references import StepDDIM, StepDDPM
 from tests.registry.samplers import SAMPLERS
 
 Results: TypeAlias = Iterator[tuple[str, Any]]
@@ -131,14 +132,7 @@ class Stepping:
         return s.alpha * mean + s.sigma * (0.6 * eps + 0.8 * noise(x)), x0
 
 
-class Stepped:
-    """A sampler, run by its methods `init` and `step` and not by its table."""
-
-    def __init__(self, sampler: Any) -> None:
-        self.init, self.step = sampler.init, sampler.step
-
-
-STEPPERS = {"own": Stepping(), "DDIM 0.5": Stepped(DDIM(0.5)), "DDPM": Stepped(DDPM())}
+STEPPERS = {"own": Stepping(), "DDIM 0.5": StepDDIM(0.5), "DDPM": StepDDPM()}
 
 
 def attempt(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -228,8 +222,7 @@ def every_step(*args: Any, **kwargs: Any) -> np.ndarray:
 
 def inverted(sampler: Any, s: Schedule, prediction: Any, x: np.ndarray) -> Any:
     """Return the noise that a sampler comes to when it is walked the other way."""
-    plan = sampler.plan(s).for_prediction(prediction).reversed()
-    return plan.run(Network(), x, prediction=prediction)
+    return sa.run(sampler.plan(s).reversed(), Network(), x, prediction=prediction)
 
 
 def steps() -> Results:
@@ -331,7 +324,7 @@ def errors() -> Results:
         (sample, run | {"check_finite": True}, [{"model": lambda x, t: x * nan}]),
         (sample, run | {"schedule": zero}, [{"prediction": "epsilon"}, {"prediction": "score"}]),
         (sample, run, [{"model": inner}, {"capture": True}, {"sampler": DDPM("learned")}]),
-        (plan.run, {"x": x}, [{"model": other}, {"model": inner, "clip": (-1, 1)}]),
+        (sa.run, {"plan": plan, "x": x}, [{"model": other}, {"model": inner, "clip": (-1, 1)}]),
         (sa.DPMSolverPP, {}, [{"order": 4}, {"order": 3, "singlestep": True}, {"eta": -0.1}]),
         (sa.UniPC, {}, [{"variant": "bh3"}, {"corrector": 1}, {"order": 2.5}]),
         (sa.UniPC(order=3).plan, {}, [{"schedule": s[:2]}, {"schedule": None}]),
@@ -391,19 +384,42 @@ def difference(old: np.ndarray | None, new: np.ndarray | None) -> str:
     return f"{words}, {unlike} finite in one alone" if unlike else words
 
 
-def compare(frozen: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> int:
-    """Print what differs, by the first two parts of its name, and return how many arrays do."""
+def is_close(before: np.ndarray | None, after: np.ndarray | None, within: float) -> bool:
+    """Whether two arrays of numbers are equal up to a share of their largest number."""
+    if before is None or after is None or before.dtype.kind != "f" or before.dtype != after.dtype:
+        return False
+    if before.shape != after.shape or (np.isfinite(before) != np.isfinite(after)).any():
+        return False
+    finite = np.isfinite(before)
+    error, size = np.abs(before - after)[finite], np.abs(before[finite])
+    return bool((error <= within * size.max(initial=0.0)).all())
+
+
+def compare(frozen: dict[str, np.ndarray], now: dict[str, np.ndarray], within: float = 0.0) -> int:
+    """Print what differs, by the first two parts of its name, and return how many arrays do.
+
+    Args:
+        frozen: The arrays as they were.
+        now: The arrays as they are.
+        within: Differences up to this share of an array's largest number are only counted.
+    """
     names = [*frozen, *(name for name in now if name not in frozen)]
     found: dict[str, list[str]] = {}
+    close = 0
     for name in names:
         if words := difference(frozen.get(name), now.get(name)):
+            if is_close(frozen.get(name), now.get(name), within):
+                close += 1
+                continue
             prefix = "/".join(name.split("/")[:2])
             found.setdefault(prefix, []).append(f"  {name}: {words}")
     totals = Counter("/".join(name.split("/")[:2]) for name in names)
     for prefix, lines in found.items():
         print(f"{prefix}: {len(lines)} of {totals[prefix]} differ", *lines, sep="\n")
     count = sum(map(len, found.values()))
-    print(f"{count} of {len(names)} arrays differ")
+    if close:
+        print(f"{close} arrays differ by at most {within:g} of their largest number")
+    print(f"{count} of {len(names)} arrays differ" + (" by more" if within else ""))
     return count
 
 
@@ -412,11 +428,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.corpus")
     parser.add_argument("action", choices=["freeze", "compare"])
     parser.add_argument("file", help="where the frozen corpus is, an .npz")
+    parser.add_argument("--within", type=float, default=0.0, help="relative, for compare")
     options = parser.parse_args()
     if options.action == "compare":
         with np.load(options.file) as file:
             frozen = {name: file[name] for name in file.files}
-        return int(compare(frozen, corpus()) > 0)
+        return int(compare(frozen, corpus(), options.within) > 0)
     result = corpus()
     np.savez(options.file, **result)
     print(f"{len(result)} arrays in {options.file}")

@@ -6,6 +6,7 @@ since Triton decides when it is imported whether to interpret. What this cannot 
 to bfloat16, which the interpreter truncates.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ from schedalg.testing import check_backend
 class Interpreted(TorchBackend):
     """The backend as it is on a GPU, but for where the tensors are."""
 
-    def normal(self, x: torch.Tensor, keys: np.ndarray, row: int) -> torch.Tensor:
+    def normal(self, x: torch.Tensor, keys: np.ndarray, words: Sequence[int]) -> torch.Tensor:
         """Return noise from the kernel."""
-        return fused.normal(x, keys, row, kernel)
+        return fused.normal(x, keys, words, kernel)
 
     def update(
         self, rows: Rows, x: torch.Tensor, keys: np.ndarray | None, *, reuse: bool

@@ -9,6 +9,7 @@ from mpmath import mp, mpf
 from schedalg import DDIM, DDPM, Schedule
 from schedalg.testing.strategies import subsets
 from tests.registry import oracle
+from tests.registry.references import StepDDIM, StepDDPM
 from tests.registry.schedules import FAMILIES, Family, has_signal
 
 EVERY_FAMILY = pytest.mark.parametrize(
@@ -201,10 +202,11 @@ def test_a_short_step_adds_the_right_noise(length: float) -> None:
     schedule = Schedule.from_betas([0.4, length])
     s, t = schedule
     drawn = []
-    for sampler in (DDPM(), DDIM(1.0)):
-        one = np.ones((1, 1))
-        x, _ = sampler.step(0 * one, t, s, lambda x, t: 0 * x, np.ones_like, None)
+    for sampler in (StepDDPM(), StepDDIM(1.0)):
+        x, _ = sampler.step(np.zeros((1, 1)), t, s, lambda x, t: 0 * x, np.ones_like, None)
         drawn.append(x.item())
+    for table in (DDPM(), DDIM(1.0)):
+        drawn.append(float(table.plan(schedule).c[0]))
     before, after = mpf(0.6), mpf(0.6) * (1 - mpf(length))
     variance = mpf(length) * (1 - before) / (1 - after)
     np.testing.assert_allclose(drawn, float(mp.sqrt(variance)), rtol=1e-14)

@@ -36,7 +36,7 @@ def test_all_is_the_public_surface() -> None:
         for name, value in vars(schedalg).items()
         if not name.startswith("_") and getattr(value, "__module__", "").startswith("schedalg.")
     }
-    assert public == set(schedalg.__all__)
+    assert public | {"Sampler"} == set(schedalg.__all__)  # an alias has no module
 
 
 def test_the_package_is_typed_and_versioned() -> None:
@@ -45,10 +45,10 @@ def test_the_package_is_typed_and_versioned() -> None:
 
 
 def test_every_public_object_is_documented_with_an_example() -> None:
-    for name in schedalg.__all__:
+    for name in set(schedalg.__all__) - {"Sampler"}:  # an alias
         documentation = getattr(schedalg, name).__doc__
         assert documentation, name
-        protocol = name in ("Sampler", "Planner", "Denoise", "Noise", "Backend")
+        protocol = name in ("TableSampler", "StepSampler", "Backend")
         assert protocol or ">>>" in documentation, name
 
 

@@ -53,9 +53,9 @@ class CupyBackend:
             told = cupy.asarray(values.astype(timestep_dtype(x, values[0].item())))
             return list(cupy.repeat(told[:, None], x.shape[0], axis=1))
 
-    def normal(self, x: cupy.ndarray, keys: np.ndarray, row: int) -> cupy.ndarray:
-        """Return the noise of a row, like x; see `schedalg.running.philox`."""
-        return normal(x, keys, row, self.kernels)
+    def normal(self, x: cupy.ndarray, keys: np.ndarray, words: Sequence[int]) -> cupy.ndarray:
+        """Return the noise of a draw, like x; see `schedalg.running.philox`."""
+        return normal(x, keys, words, self.kernels)
 
     def update(
         self, rows: Rows, x: cupy.ndarray, keys: np.ndarray | None, *, reuse: bool

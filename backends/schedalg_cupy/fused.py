@@ -1,5 +1,7 @@
 """The update as one kernel a step, with all numbers in a table on the device."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, weighted
@@ -35,6 +37,7 @@ class Fused:
             self.table = xp.asarray(
                 rows.table(rows.depth).astype(np.promote_types(x.dtype, np.float32))
             )
+            self.draws = xp.asarray(rows.draws.view(np.uint64).reshape(-1))
             self.keys = xp.asarray(np.zeros(2, np.uint64) if keys is None else keys.reshape(-1))
 
     def input(self, k: int, x: Array) -> Array:
@@ -48,17 +51,29 @@ class Fused:
             return weighted([(c_in, x)])
 
     def __call__(
-        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None
+        self,
+        k: int,
+        x: Array,
+        output: Array,
+        x0: Array | None,
+        variance: Array | None,
+        noise: Array | None,
     ) -> Array:
         """Return x after row k."""
         with self.kernels.on_device(x):
-            return self._after(k, x, output, variance, noise)
+            return self._after(k, x, output, x0, variance, noise)
 
     def _after(
-        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None
+        self,
+        k: int,
+        x: Array,
+        output: Array,
+        x0: Array | None,
+        variance: Array | None,
+        noise: Array | None,
     ) -> Array:
         xp = self.kernels.xp
-        read = [array for array in (output, variance, noise) if array is not None]
+        read = [array for array in (output, x0, variance, noise) if array is not None]
         # Where its input is another array, the network has not seen x, and x is updated in place.
         apart = read if self.scaled else [x, *read]
         after = self._apart_from(apart, x, self.own if self.reuse else None)
@@ -67,23 +82,28 @@ class Fused:
         if x.size:
             batch = x.shape[0]
             count = x.size // batch
-            d = batched(output, xp)
+            raw = batched(output, xp)
+            d = raw if x0 is None else batched(x0, xp)
             v = d if variance is None else batched(variance, xp)
             now = flat(x, xp)
             self.kernels.step(
                 now,
                 d,
+                raw,
                 v,
                 now if noise is None else flat(noise, xp),
                 self.keys,
+                self.draws,
                 self.table,
                 k,
                 count,
                 x.size,
                 d.strides[0] // d.itemsize,
+                raw.strides[0] // raw.itemsize,
                 v.strides[0] // v.itemsize,
                 self.rows.depth,
                 self.rows.clip is not None,
+                self.rows.raw,
                 self.keyed,
                 variance is not None and self.rows.rows[k].log_variance is not None,
                 scaled,
@@ -107,17 +127,17 @@ class Fused:
         return new
 
 
-def normal(x: Array, keys: np.ndarray, row: int, kernels: Kernels) -> Array:
-    """Return the noise of a row, like x, made on its device."""
+def normal(x: Array, keys: np.ndarray, words: Sequence[int], kernels: Kernels) -> Array:
+    """Return the noise of a draw, like x, made on its device."""
     xp = kernels.xp
     with kernels.on_device(x):
         after = xp.empty(x.shape, dtype=x.dtype)
         if x.size:
             batch = x.shape[0]
             count = x.size // batch
-            words = xp.asarray(keys.reshape(-1))
+            draw = xp.asarray(np.array(words, dtype=np.int64).view(np.uint64))
             to = after.reshape(-1)
-            kernels.normal(words, np.uint64(row), count, to, size=items(batch, count))
+            kernels.normal(xp.asarray(keys.reshape(-1)), draw, count, to, size=items(batch, count))
     return after
 
 

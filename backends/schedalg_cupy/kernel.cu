@@ -64,10 +64,10 @@ __device__ inline void sine_and_cosine_of_pi(double x, double* sine, double* cos
     sincospi(x, sine, cosine);
 }
 
-// The four words of Philox4x64-10 for the counter (block, row, 0, 0).
-__device__ inline void philox(Word block, Word row, const Word* key, Word* words)
+// The four words of Philox4x64-10 for the counter (block, level, visit, domain).
+__device__ inline void philox(Word block, const Word* draw, Word domain, const Word* key, Word* words)
 {
-    Word c0 = block, c1 = row, c2 = 0, c3 = 0, k0 = key[0], k1 = key[1];
+    Word c0 = block, c1 = draw[0], c2 = draw[1], c3 = domain, k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; ++round) {
         const Word m0 = 0xD2E7470EE14C6C93ull, m1 = 0xCA5A826395121157ull;
         const Word high0 = __umul64hi(m0, c0), low0 = m0 * c0;
@@ -103,10 +103,10 @@ __device__ void pair(Word word, Word other, R* z)
 
 // The noise of elements 4 block to 4 block + 3 of a sample.
 template <typename R>
-__device__ void normal_of(Index block, Word row, const Word* key, R* z)
+__device__ void normal_of(Index block, const Word* draw, Word domain, const Word* key, R* z)
 {
     Word words[4];
-    philox(static_cast<Word>(block) + 1, row, key, words);
+    philox(static_cast<Word>(block) + 1, draw, domain, key, words);
     pair(words[0], words[1], z);
     pair(words[2], words[3], z + 2);
 }
@@ -127,32 +127,33 @@ struct Place {
     }
 };
 
-// Write the noise of a row.
+// Write the noise of a draw, whose three words are level, visit and domain.
 template <typename T>
-__device__ void normal(Index item, const Word* keys, Word row, Index count, T* after)
+__device__ void normal(Index item, const Word* keys, const Word* words, Index count, T* after)
 {
     typedef typename Real<T>::type R;
     const Place place(item, count);
     R z[4];
-    normal_of(place.block, row, keys + 2 * place.sample, z);
+    normal_of(place.block, words, words[2], keys + 2 * place.sample, z);
     store(after + place.at, place.n, R(1), z);
 }
 
-// Take an item through one row of the table; see `schedalg.rows.Row`.
+// Take an item through one row of the table; see `rows.Row`.
 template <typename T>
 __device__ void step(
-    Index item, const T* x, const T* d, const T* variance, const T* noise, const Word* keys,
-    const typename Real<T>::type* table, Index row, Index count, Index size, Index d_apart,
-    Index variance_apart, Index depth, bool clipped, bool keyed, bool learned, bool scaled,
-    T* after, T* seen, T* ring)
+    Index item, const T* x, const T* d, const T* output, const T* variance, const T* noise,
+    const Word* keys, const Word* draws, const typename Real<T>::type* table, Index row,
+    Index count, Index size, Index d_apart, Index output_apart, Index variance_apart, Index depth,
+    bool clipped, bool unbounded, bool keyed, bool learned, bool scaled, T* after, T* seen, T* ring)
 {
     typedef typename Real<T>::type R;
     const Place place(item, count);
     const int n = place.n;
     const R* of = table + row * (COLUMNS + depth);
-    R x_now[4], d_now[4], total[4];
+    R x_now[4], d_now[4], raw_now[4], total[4];
     load(x + place.at, n, x_now);
     load(d + place.sample * d_apart + place.start, n, d_now);
+    if (unbounded) load(output + place.sample * output_apart + place.start, n, raw_now);
     if (clipped) {
         const R low = of[LOW], high = of[HIGH];
         for (int e = 0; e < 4; ++e) {
@@ -161,6 +162,9 @@ __device__ void step(
         }
     }
     for (int e = 0; e < 4; ++e) total[e] = term(of[X], x_now[e]) + term(of[D], d_now[e]);
+    if (unbounded) {
+        for (int e = 0; e < 4; ++e) total[e] += term(of[RAW], raw_now[e]);
+    }
     for (Index slot = 0; slot < depth; ++slot) {
         const R weight = of[COLUMNS + slot];
         if (weight != R(0)) {
@@ -172,7 +176,7 @@ __device__ void step(
     if (of[NOISE] != R(0)) {
         R z[4];
         if (keyed) {
-            normal_of(place.block, static_cast<Word>(row), keys + 2 * place.sample, z);
+            normal_of(place.block, draws + 2 * row, Word(0), keys + 2 * place.sample, z);
         } else {
             load(noise + place.at, n, z);
         }
@@ -187,6 +191,7 @@ __device__ void step(
         R memory[4];
         for (int e = 0; e < 4; ++e) {
             memory[e] = term(of[MEMORY_X], x_now[e]) + term(of[MEMORY_D], d_now[e]);
+            if (unbounded) memory[e] += term(of[MEMORY_RAW], raw_now[e]);
         }
         store(ring + (row % depth) * size + place.at, n, R(1), memory);
     }

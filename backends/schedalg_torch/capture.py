@@ -8,7 +8,7 @@ from torch import Tensor
 
 from schedalg.running.backend import Network
 from schedalg.running.rows import Rows
-from schedalg_torch.fused import Fused, on_device, told
+from schedalg_torch.fused import Fused, on_device, timestep_table
 from schedalg_torch.memory import shares_memory
 
 
@@ -22,7 +22,7 @@ class Step:
         values: The timestep of each.
         x: What they start from, which is not written to.
         keys: The keys of noise, or None if no row has any.
-        network: Called with its input and what it is told; returns its output, and its variance.
+        network: Called with its input and the timesteps; returns its output, and its variance.
         kernel: The module that holds the kernels.
 
     Attributes:
@@ -40,8 +40,8 @@ class Step:
     ) -> None:
         self.network = network
         self.fused = Fused(rows, x, keys, reuse=True, kernel=kernel)
-        self.table = told(values, x)
-        self.told = torch.empty_like(self.table[:1])
+        self.table = timestep_table(values, x)
+        self.timesteps = torch.empty_like(self.table[:1])
         self.position = on_device(np.zeros(1, dtype=np.int64), x)
         self.after = self.fused.buffers.new()
         self.result, self.x = self.after.tensor, self.after.flat
@@ -59,8 +59,8 @@ class Step:
     def __call__(self) -> None:
         """Take x through the row that `position` says, and go on to the next."""
         shown = self.result if self.fused.shown is None else self.fused.shown.tensor
-        torch.index_select(self.table, 0, self.position, out=self.told)
-        output, variance = self.network(shown, self.told[0])
+        torch.index_select(self.table, 0, self.position, out=self.timesteps)
+        output, variance = self.network(shown, self.timesteps[0])
         for mine in (self.after, self.fused.shown):
             if mine is not None and not mine.intact():
                 raise ValueError(
@@ -68,7 +68,7 @@ class Step:
                 )
         if shares_memory(output, shown):
             output = output.clone()  # what it shares with x is about to be written to
-        self.fused.launch(self.position, self.x, self.x, output, variance, None)
+        self.fused.launch(self.position, self.x, self.x, output, output, variance, None)
         self.position.add_(1)
 
 

@@ -22,10 +22,11 @@ from schedalg_torch.memory import Buffers, written
 
 #: What is compiled for.
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
-#: What each call of the loop changes: the row; the addresses of x, d, the noise, x after the row,
-#: and what the network sees of it; the noise's coefficient, and whether it is in float32 where x is
-#: not. In memory, since ctypes takes longer to hand over so many one by one than the loop to run.
-CALL = struct.Struct("q5Pdq")
+#: What each call of the loop changes: the row; the addresses of x, d, the output, the noise, x
+#: after the row, and the network's next input; the noise's coefficient, and whether the noise is in
+#: float32 where x is not. In memory, since ctypes takes longer to pass so many one by one than the
+#: loop to run.
+CALL = struct.Struct("q6Pdq")
 #: What lies behind it, the same in all calls of a run: how many elements x has, how many places
 #: there are for memories, whether d is to be read and clamped, and whether the network sees x
 #: scaled; and the addresses of the table, the memories, and room for half precision to be computed.
@@ -35,7 +36,7 @@ ARGUMENTS = (CALL.size + RUN.size) // 8
 #: Elements that are taken through a row at a time, so that they stay in the cache.
 BLOCK = 1024
 #: How many blocks of half precision are held in float32.
-SCRATCH = 4
+SCRATCH = 5
 
 
 def step_for(x: Tensor) -> Callable[..., None] | None:
@@ -113,31 +114,40 @@ class Compiled:
         return self.shown.tensor
 
     def __call__(
-        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+        self,
+        k: int,
+        x: Tensor,
+        output: Tensor,
+        x0: Tensor | None,
+        variance: Tensor | None,
+        noise: Tensor | None,
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is not None or followed(x, output, variance, noise):
-            return self._followed(k, x, output, variance, noise)
-        if type(output) is not Tensor or (noise is not None and type(noise) is not Tensor):
-            return self._followed(k, x, output, variance, noise)
+        if self.functional is not None or followed(x, output, x0, variance, noise):
+            return self._followed(k, x, output, x0, variance, noise)
+        if any(type(t) is not Tensor for t in (output, x0, noise) if t is not None):
+            return self._followed(k, x, output, x0, variance, noise)
         buffers, shown = self.buffers, self.shown
         if shown is not None and not shown.intact():
             shown = self.shown = buffers.new()
         now = self._stored("x", x) if buffers.holding(x) is None else x
-        d = self._stored("output", output)
-        if shown is not None and shown.start <= d.data_ptr() < shown.end:
-            d = d.clone()  # the next input is about to be written there
-        target = buffers.apart_from(x, d)
+        raw = self._stored("output", output)
+        d = raw if x0 is None else self._stored("x0", x0)
+        if shown is not None:  # where the next input is about to be written
+            raw = raw.clone() if shown.start <= raw.data_ptr() < shown.end else raw
+            d = d.clone() if shown.start <= d.data_ptr() < shown.end else d
+        target = buffers.apart_from(x, raw, d)
         z, scale = d, 0.0
         row = self.rows.rows[k]
         if row.noise:
             drawn, scale = noise, row.noise
             if self.keys is not None or row.log_variance is not None:
-                drawn, scale = drawn_for(row, self.keys, k, x, variance, noise)
+                drawn, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
             z = self._stored("noise", drawn)
         places = (
             now.data_ptr(),
             d.data_ptr(),
+            raw.data_ptr(),
             z.data_ptr(),
             target.start,
             target.start if shown is None else shown.start,
@@ -150,13 +160,11 @@ class Compiled:
         self.written = k + 1
         return target.tensor
 
-    def _followed(
-        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
-    ) -> Tensor:
+    def _followed(self, k: int, x: Tensor, *arrays: Tensor | None) -> Tensor:
         """Return x after row k by operations that can be followed, from here to the last row."""
         if self.functional is None:
             self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
-        after: Tensor = self.functional(k, x, output, variance, noise)
+        after: Tensor = self.functional(k, x, *arrays)
         return after
 
     def _stored(self, name: str, x: Any) -> Tensor:

@@ -54,7 +54,7 @@ class Eager:
             self.joint = self._joint_weights() if joint else {}
             if self.half:
                 block = min(size, _BLOCK)
-                self.wide = torch.empty(3, block, dtype=torch.float32, device=x.device)
+                self.wide = torch.empty(4, block, dtype=torch.float32, device=x.device)
         self.functional: Functional | None = None
 
     def input(self, k: int, x: Tensor) -> Tensor:
@@ -65,25 +65,32 @@ class Eager:
         if self.functional is not None or followed(x):
             seen: Tensor = Functional(self.rows, None).input(k, x)
             return seen
-        spare = self.buffers.apart_from(x)
+        spare = self.buffers.apart_from(x, x)
         torch.mul(self.buffers.of(x).flat, c_in, out=spare.flat)
         return spare.tensor
 
     def __call__(
-        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+        self,
+        k: int,
+        x: Tensor,
+        output: Tensor,
+        x0: Tensor | None,
+        variance: Tensor | None,
+        noise: Tensor | None,
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is not None or followed(x, output, variance, noise):
-            return self._followed(k, x, output, variance, noise)
+        if self.functional is not None or followed(x, output, x0, variance, noise):
+            return self._followed(k, x, output, x0, variance, noise)
         row, now = self.rows.rows[k], self.buffers.of(x)
-        d = self.layout.flat(output)
-        target = self.buffers.apart_from(x, d)
+        raw = self.layout.flat(output)
+        d = raw if x0 is None else self.layout.flat(x0)
+        target = self.buffers.apart_from(x, raw, d)
         drawn = None
         if row.noise:
-            z, scale = drawn_for(row, self.keys, k, x, variance, noise)
+            z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
             drawn = self.layout.flat(z), scale
         write = self._in_single_precision if self.half else self._directly
-        write(k, row, now, d, drawn, target)
+        write(k, row, now, d, raw, drawn, target)
         return target.tensor
 
     def _directly(
@@ -92,20 +99,23 @@ class Eager:
         row: Row,
         x: Buffer,
         d: Tensor,
+        raw: Tensor,
         drawn: tuple[Tensor, float] | None,
         target: Buffer,
     ) -> None:
         """Write x after row k to target, and its memory to the ring, in their own precision."""
         clip, memory, slots, depth = self.rows.clip, row.memory, self.slots, self.depth
         if row.read is not None and clip is not None:
-            aside = memory == (0.0, 1.0)  # what is remembered is the prediction itself
+            aside = memory == (0.0, 1.0, 0.0)  # what is remembered is the prediction itself
             x0 = slots[k % depth] if aside else target
             _pair(x0, x, row.read[0], d, row.read[1], self.one)
             d = x0.flat.clamp_(*clip)
             if memory is not None and not aside:
-                _pair(slots[k % depth], x, memory[0], d, memory[1], self.one)
+                self._remember(slots[k % depth], memory, x, d, raw)
             memory = None
         _pair(target, x, row.x, d, row.d, self.one)
+        if row.raw:
+            target.flat.add_(raw, alpha=row.raw)
         if k in self.joint:
             target.flat.addmv_(self.ring_t, self.joint[k])
         else:
@@ -114,7 +124,15 @@ class Eager:
         if drawn is not None:
             target.flat.add_(drawn[0], alpha=drawn[1])
         if memory is not None:
-            _pair(slots[k % depth], x, memory[0], d, memory[1], self.one)
+            self._remember(slots[k % depth], memory, x, d, raw)
+
+    def _remember(
+        self, slot: Buffer, memory: tuple[float, float, float], x: Buffer, d: Tensor, raw: Tensor
+    ) -> None:
+        """Write what a row remembers."""
+        _pair(slot, x, memory[0], d, memory[1], self.one)
+        if memory[2]:
+            slot.flat.add_(raw, alpha=memory[2])
 
     def _in_single_precision(
         self,
@@ -122,6 +140,7 @@ class Eager:
         row: Row,
         x: Buffer,
         d: Tensor,
+        raw: Tensor,
         drawn: tuple[Tensor, float] | None,
         target: Buffer,
     ) -> None:
@@ -132,30 +151,31 @@ class Eager:
             part = slice(start, start + _BLOCK)
             count = min(len(d) - start, _BLOCK)
             in_order = Layout(torch.Size([count]), False)
-            now, read, kept = (Buffer(w, in_order) for w in self.wide[:, :count].unbind())
+            now, read, said, new = (Buffer(w, in_order) for w in self.wide[:, :count].unbind())
             now.flat.copy_(x.flat[part])
             read.flat.copy_(d[part])
+            said.flat.copy_(raw[part])
             if row.read is not None and clip is not None:
-                _pair(read, now, row.read[0], read.flat, row.read[1], one)
+                _pair(read, now, row.read[0], said.flat, row.read[1], one)
                 read.flat.clamp_(*clip)
             if row.memory is not None:
-                _pair(kept, now, row.memory[0], read.flat, row.memory[1], one)
+                self._remember(new, row.memory, now, read.flat, said.flat)
             _pair(now, now, row.x, read.flat, row.d, one)
+            if row.raw:
+                now.flat.add_(said.flat, alpha=row.raw)
             for memory, weight in old:
                 now.flat.add_(read.flat.copy_(memory[part]), alpha=weight)
             if drawn is not None:
                 now.flat.add_(read.flat.copy_(drawn[0][part]), alpha=drawn[1])
             target.flat[part].copy_(now.flat)
             if row.memory is not None:
-                self.slots[k % self.depth].flat[part].copy_(kept.flat)
+                self.slots[k % self.depth].flat[part].copy_(new.flat)
 
-    def _followed(
-        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
-    ) -> Tensor:
+    def _followed(self, k: int, x: Tensor, *arrays: Tensor | None) -> Tensor:
         """Return x after row k by operations that can be followed, from here to the last row."""
         if self.functional is None:
             self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
-        after: Tensor = self.functional(k, x, output, variance, noise)
+        after: Tensor = self.functional(k, x, *arrays)
         return after
 
     def _joint_weights(self) -> dict[int, Tensor]:
@@ -180,7 +200,7 @@ def taking_over(
 
 
 def drawn_for(
-    row: Row,
+    rows: Rows,
     keys: np.ndarray | None,
     k: int,
     x: Tensor,
@@ -188,8 +208,9 @@ def drawn_for(
     noise: Any,
 ) -> tuple[Tensor, float]:
     """Return the noise of row k, and what to multiply it with."""
+    row = rows.rows[k]
     if keys is not None:
-        noise = keyed_normal(x, keys, k, rounded=False)
+        noise = keyed_normal(x, keys, rows.words[k], rounded=False)
     if row.log_variance is None:
         return noise, row.noise
     return noise * deviation(row, variance), 1.0

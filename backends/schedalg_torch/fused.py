@@ -1,5 +1,6 @@
 """The update as one kernel a step, with all numbers in a table on the device."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import ModuleType
@@ -9,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.running import philox
 from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
 from schedalg_torch.eager import followed, taking_over
@@ -57,6 +57,7 @@ class Fused:
             self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
             self.table = on_device(rows.table(rows.depth), x, real_dtype(x))
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
+            self.draws = on_device(rows.draws, x)
             self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
         self.shown = self.buffers.new() if rows.scaled else None
         self.written = -1
@@ -74,27 +75,35 @@ class Fused:
         return self.shown.tensor
 
     def __call__(
-        self, k: int, x: Tensor, output: Tensor, variance: Tensor | None, noise: Tensor | None
+        self,
+        k: int,
+        x: Tensor,
+        output: Tensor,
+        x0: Tensor | None,
+        variance: Tensor | None,
+        noise: Tensor | None,
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is None and followed(x, output, variance, noise):
+        if self.functional is None and followed(x, output, x0, variance, noise):
             self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
         if self.functional is not None:
-            after: Tensor = self.functional(k, x, output, variance, noise)
+            after: Tensor = self.functional(k, x, output, x0, variance, noise)
             return after
         shown = self.shown
         if shown is not None and not shown.intact():
             shown = self.shown = self.buffers.new()
         now = self.buffers.of(x)
-        if shown is not None and shares_memory(output, shown.tensor):
-            output = output.clone()  # the next input is about to be written there
+        d = output if x0 is None else x0
+        if shown is not None:  # where the next input is about to be written
+            output = output.clone() if shares_memory(output, shown.tensor) else output
+            d = d.clone() if shares_memory(d, shown.tensor) else d
         # Where its input is another tensor, the network has not seen x, and x is updated in place;
         # unless a denoiser that scales for itself has.
         in_place = shown is not None and any(now is mine for mine in self.buffers.own)
-        in_place = in_place and not shares_memory(output, x)
-        target = now if in_place else self.buffers.apart_from(x, output)
-        with beside(x):
-            self.launch(self.positions[k], now.flat, target.flat, output, variance, noise)
+        in_place = in_place and not shares_memory(output, x) and not shares_memory(d, x)
+        target = now if in_place else self.buffers.apart_from(x, output, d)
+        with current_device(x):
+            self.launch(self.positions[k], now.flat, target.flat, d, output, variance, noise)
         written(target.tensor)
         if shown is not None:
             written(shown.tensor)
@@ -106,41 +115,47 @@ class Fused:
         position: Tensor,
         x: Tensor,
         after: Tensor,
+        d: Tensor,
         output: Tensor,
         variance: Tensor | None,
         noise: Tensor | None,
     ) -> None:
         """Take flat x through the row whose index `position` holds, on the device.
 
-        `after` may be x itself, and must share no memory with the output.
+        `after` may be x itself, and must share no memory with d, which is the output or the bounded
+        x0 prediction, nor with the output.
         """
         rows, layout = self.rows, self.layout
         batch = layout.shape[0]
         count = x.numel() // max(batch, 1)
         if x.numel() == 0:
             return
-        d = layout.batched(output)
+        d, raw = layout.batched(d), layout.batched(output) if rows.raw else d
         v = None if variance is None else layout.batched(variance)
         z = None if noise is None else layout.flat(noise)
         source = 0 if not any(rows.noisy) else 1 if self.keys is None else 2
         self.step[(batch * -(-count // BLOCK),)](
             x,
             d,
+            raw,
             d if v is None else v,
             d if z is None else z,
             after,
             after if self.shown is None else self.shown.flat,
             self.ring,
             self.table if self.key_words is None else self.key_words,
+            self.draws,
             self.table,
             position,
             count,
             layout.channels,
             d.stride(0),
+            raw.stride(0),
             0 if v is None else v.stride(0),
             x.numel(),
             DEPTH=rows.depth,
             READ=rows.clip is not None,
+            RAW=rows.raw,
             NOISE=source,
             LEARNED=v is not None and rows.rows[0].log_variance is not None,
             SEEN=self.shown is not None,
@@ -151,25 +166,24 @@ class Fused:
         )
 
 
-def beside(x: Tensor) -> AbstractContextManager[Any]:
+def current_device(x: Tensor) -> AbstractContextManager[Any]:
     """Return a context in which kernels are launched on x's device; Triton takes the current."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
-def normal(x: Tensor, keys: np.ndarray, row: int, kernel: Any) -> Tensor:
-    """Return the noise of a row, like x, made on its device."""
+def normal(x: Tensor, keys: np.ndarray, words: Sequence[int], kernel: Any) -> Tensor:
+    """Return the noise of a draw, like x, made on its device."""
     layout = Layout.of(x)
     after = layout.empty(x.dtype, x.device)
     flat = layout.flat(after)
     batch = x.shape[0]
     count = flat.numel() // max(batch, 1)
-    position = -1 if row == philox.BEFORE else row
     if flat.numel():
-        with beside(x):
+        with current_device(x):
             kernel.normal[(batch * -(-count // BLOCK),)](
                 flat,
                 on_device(keys.view(np.int64), x),
-                on_device(np.array([position]), x),
+                on_device(np.array(words, dtype=np.int64), x),
                 count,
                 layout.channels,
                 TOGETHER=layout.channels_last,
@@ -186,14 +200,16 @@ def real_dtype(x: Tensor) -> torch.dtype:
 
 
 def on_device(values: np.ndarray, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return numbers beside x, sent without waiting for the device."""
+    """Return numbers on x's device, sent without waiting for it."""
     return torch.tensor(values, dtype=dtype, device="cpu").to(x.device, non_blocking=True)
 
 
-def told(values: np.ndarray, x: Tensor) -> Tensor:
-    """Return what the network is told, (K, B), beside x: a row for each timestep."""
+def timestep_table(values: np.ndarray, x: Tensor) -> Tensor:
+    """Return timesteps for the network, (K, B), on x's device: a row for each."""
     dtype = torch.int64
-    if values.dtype.kind == "f":  # x's own, but at least float32: see `labels.timestep_dtype`
+    if (
+        values.dtype.kind == "f"
+    ):  # x's own, but at least float32: see `schedule.timesteps.timestep_dtype`
         dtype = torch.promote_types(x.dtype, torch.float32)
     table = torch.from_numpy(np.repeat(values[:, None], x.shape[0], axis=1))
     return table.to(x.device, dtype, non_blocking=True)

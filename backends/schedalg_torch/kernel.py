@@ -9,9 +9,11 @@ from schedalg.running.rows import COLUMNS
 (
     _X,
     _D,
+    _RAW,
     _NOISE,
     _MEMORY_X,
     _MEMORY_D,
+    _MEMORY_RAW,
     _REMEMBERED,
     _C_X,
     _C_OUT,
@@ -26,12 +28,12 @@ _TURN = tl.constexpr(6.283185307179586 / 2.0**64)
 
 
 @triton.jit
-def _philox(counter, row, key_0, key_1):
-    """Return the four words of Philox4x64-10 for the counters (counter, row, 0, 0)."""
+def _philox(counter, level, visit, domain, key_0, key_1):
+    """Return the four words of Philox4x64-10 for the counters (counter, level, visit, domain)."""
     c0 = counter
-    c1 = tl.zeros_like(counter) + row
-    c2 = tl.zeros_like(counter)
-    c3 = tl.zeros_like(counter)
+    c1 = tl.zeros_like(counter) + level
+    c2 = tl.zeros_like(counter) + visit
+    c3 = tl.zeros_like(counter) + domain
     k0 = tl.zeros_like(counter) + key_0
     k1 = tl.zeros_like(counter) + key_1
     m0 = tl.full(counter.shape, 0xD2E7470EE14C6C93, tl.uint64)
@@ -62,12 +64,15 @@ def _pair(word, other, REAL: tl.constexpr):
 
 
 @triton.jit
-def _normal(start, row, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):
+def _normal(start, level, visit, domain, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):
     """Return the elements start … start + BLOCK - 1 of a sample's noise; start divides by 4."""
     counter = (start // 4 + 1 + tl.arange(0, BLOCK // 4)).to(tl.uint64)
     key_0 = tl.load(keys + 2 * sample).to(tl.uint64, bitcast=True)
     key_1 = tl.load(keys + 2 * sample + 1).to(tl.uint64, bitcast=True)
-    w0, w1, w2, w3 = _philox(counter, row.to(tl.uint64, bitcast=True), key_0, key_1)
+    level = level.to(tl.uint64, bitcast=True)
+    visit = visit.to(tl.uint64, bitcast=True)
+    domain = domain.to(tl.uint64, bitcast=True)
+    w0, w1, w2, w3 = _philox(counter, level, visit, domain, key_0, key_1)
     z0, z1 = _pair(w0, w1, REAL)
     z2, z3 = _pair(w2, w3, REAL)
     return tl.interleave(tl.interleave(z0, z2), tl.interleave(z1, z3))
@@ -97,20 +102,21 @@ def _where(count, BLOCK: tl.constexpr):
 def normal(
     after,
     keys,
-    row_at,
+    words,
     count,
     channels,
     TOGETHER: tl.constexpr,
     BLOCK: tl.constexpr,
     REAL: tl.constexpr,
 ):
-    """Write the noise of a row."""
+    """Write the noise of a draw, whose three words are in memory."""
     sample, start = _where(count, BLOCK)
     j = start + tl.arange(0, BLOCK)
     place = j
     if TOGETHER:
         place = _place(j, count, channels)
-    z = _normal(start, tl.load(row_at), keys, sample, BLOCK, REAL)
+    level, visit, domain = tl.load(words), tl.load(words + 1), tl.load(words + 2)
+    z = _normal(start, level, visit, domain, keys, sample, BLOCK, REAL)
     tl.store(after + sample.to(tl.int64) * count + place, z, mask=j < count)
 
 
@@ -118,21 +124,25 @@ def normal(
 def step(
     x,
     d,
+    raw,
     variance,
     noise,
     after,
     seen,
     ring,
     keys,
+    draws,
     table,
     row_at,
     count,
     channels,
     d_apart,
+    raw_apart,
     variance_apart,
     ring_apart,
     DEPTH: tl.constexpr,
     READ: tl.constexpr,
+    RAW: tl.constexpr,
     NOISE: tl.constexpr,
     LEARNED: tl.constexpr,
     SEEN: tl.constexpr,
@@ -153,11 +163,16 @@ def step(
     mine = batch * count + place
     x_now = tl.load(x + mine, mask=inside, other=0.0).to(REAL)
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
+    raw_now = d_now
+    if RAW and not READ:
+        raw_now = tl.load(raw + batch * raw_apart + place, mask=inside, other=0.0).to(REAL)
     if READ:
         d_now = _term(tl.load(of + _C_X), x_now) + _term(tl.load(of + _C_OUT), d_now)
         low, high = tl.load(of + _LOW), tl.load(of + _HIGH)
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
     total = _term(tl.load(of + _X), x_now) + _term(tl.load(of + _D), d_now)
+    if RAW:
+        total += _term(tl.load(of + _RAW), raw_now)
     for slot in tl.static_range(DEPTH):
         weight = tl.load(of + _RING + slot)
         if weight != 0.0:
@@ -171,7 +186,8 @@ def step(
             if NOISE == 1:
                 z = tl.load(noise + mine, mask=inside, other=0.0).to(REAL)
             else:
-                z = _normal(start, row, keys, sample, BLOCK, REAL)
+                level, visit = tl.load(draws + 2 * row), tl.load(draws + 2 * row + 1)
+                z = _normal(start, level, visit, row * 0, keys, sample, BLOCK, REAL)
             if LEARNED:
                 v = tl.load(variance + batch * variance_apart + place, mask=inside, other=0.0)
                 log_variance = tl.load(of + _MIDDLE) + tl.load(of + _HALF) * v.to(REAL)
@@ -185,4 +201,6 @@ def step(
         if tl.load(of + _REMEMBERED) != 0.0:
             memory = _term(tl.load(of + _MEMORY_X), x_now)
             memory += _term(tl.load(of + _MEMORY_D), d_now)
+            if RAW:
+                memory += _term(tl.load(of + _MEMORY_RAW), raw_now)
             tl.store(ring + (row % DEPTH) * ring_apart + mine, memory, mask=inside)

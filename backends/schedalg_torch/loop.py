@@ -9,14 +9,16 @@ from numba import carray, types
 from schedalg.running.rows import COLUMNS
 from schedalg_torch.compiled import ARGUMENTS, BLOCK, SCRATCH
 
-_X, _D, _C_X, _C_OUT, _LOW, _HIGH = map(COLUMNS.index, ("x", "d", "c_x", "c_out", "low", "high"))
-_REMEMBERED, _MEMORY_X, _MEMORY_D, _NEXT_C_IN = map(
-    COLUMNS.index, ("remembered", "memory_x", "memory_d", "next_c_in")
+_X, _D, _RAW, _C_X, _C_OUT, _LOW, _HIGH = map(
+    COLUMNS.index, ("x", "d", "raw", "c_x", "c_out", "low", "high")
+)
+_REMEMBERED, _MEMORY_X, _MEMORY_D, _MEMORY_RAW, _NEXT_C_IN = map(
+    COLUMNS.index, ("remembered", "memory_x", "memory_d", "memory_raw", "next_c_in")
 )
 _WEIGHTS = len(COLUMNS)
 # The arguments, in the order of `compiled.CALL` and `compiled.RUN`.
-_ROW, _X_AT, _D_AT, _Z_AT, _AFTER_AT, _SEEN_AT, _NOISE, _WIDE = range(8)
-_SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(8, ARGUMENTS)
+_ROW, _X_AT, _D_AT, _RAW_AT, _Z_AT, _AFTER_AT, _SEEN_AT, _NOISE, _WIDE = range(9)
+_SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(9, ARGUMENTS)
 # Of a float32, and what is left of it in bfloat16, its upper half.
 _MAGNITUDE, _INFINITY = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 _HALF, _ONE, _BELOW_HALF, _QUIET = np.uint32(16), np.uint32(1), np.uint32(0x7FFF), np.uint16(0x7FC0)
@@ -106,6 +108,7 @@ def compiled(name: str) -> Any:
         row = carray(address[_TABLE_AT], (k + 1, _WEIGHTS + depth), np.float64)[k]
         ring = carray(address[_RING_AT], (depth, size), stored)
         x, d = carray(address[_X_AT], size, stored), carray(address[_D_AT], size, stored)
+        raw = carray(address[_RAW_AT], size, stored)
         z, z_wide = carray(address[_Z_AT], size, stored), carray(address[_Z_AT], size, real)
         after = carray(address[_AFTER_AT], size, stored)
         seen = carray(address[_SEEN_AT], size, stored)
@@ -120,12 +123,19 @@ def compiled(name: str) -> Any:
                 for i in range(len(to)):  # NaN stays NaN
                     to[i] = low if to[i] < low else high if to[i] > high else to[i]
                 said = to
+            unbounded = said
+            if row[_RAW] != 0 or row[_MEMORY_RAW] != 0:
+                unbounded = load(raw[part], scratch[4])
             if row[_REMEMBERED] != 0:
                 kept = ring[k % depth, part]
                 memory = place(kept, scratch[3])
                 _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
+                if row[_MEMORY_RAW] != 0:
+                    _add(memory, real(row[_MEMORY_RAW]), unbounded)
                 store(kept, memory)
             _pair(to, real(row[_X]), now, real(row[_D]), said)
+            if row[_RAW] != 0:
+                _add(to, real(row[_RAW]), unbounded)
             for slot in range(depth):
                 if row[_WEIGHTS + slot] != 0:
                     _add(to, real(row[_WEIGHTS + slot]), load(ring[slot, part], scratch[3]))

@@ -115,13 +115,15 @@ class Buffers:
         """
         return self.holding(x) or Buffer(x, self.layout)
 
-    def apart_from(self, x: Tensor, output: Tensor | None = None) -> Buffer:
-        """Return a buffer to write to, which neither of the tensors lies in."""
-        place = x.data_ptr()
-        other = place if output is None else output.data_ptr()
+    def apart_from(self, x: Tensor, output: Tensor, x0: Tensor | None = None) -> Buffer:
+        """Return a buffer to write to, which none of the tensors lies in."""
+        place, other = x.data_ptr(), output.data_ptr()
+        third = other if x0 is None or x0 is output else x0.data_ptr()
         for k, mine in enumerate(self.own):
             start, end = mine.start, mine.end
             if mine.tensor is x or start <= place < end or start <= other < end:
+                continue
+            if start <= third < end:
                 continue
             if not mine.intact():
                 mine = self.own[k] = self.new()

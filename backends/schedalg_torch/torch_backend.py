@@ -13,7 +13,7 @@ from schedalg.running.rows import Rows
 from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager, followed
-from schedalg_torch.fused import Fused, kernels, normal, told
+from schedalg_torch.fused import Fused, kernels, normal, timestep_table
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Devices whose operations write where they are told to.
@@ -43,14 +43,14 @@ class TorchBackend:
             raise ValueError("x is on the device meta, which holds no data")
 
     def timesteps(self, values: np.ndarray, x: Tensor) -> Sequence[Tensor]:
-        """Return what the network is told in each row: views of one table, uploaded at once."""
-        return told(values, x).unbind() if len(values) else ()
+        """Return the timesteps of each row: views of one table, uploaded at once."""
+        return timestep_table(values, x).unbind() if len(values) else ()
 
-    def normal(self, x: Tensor, keys: np.ndarray, row: int) -> Tensor:
-        """Return the noise of a row, like x; see `schedalg.running.philox`."""
+    def normal(self, x: Tensor, keys: np.ndarray, words: Sequence[int]) -> Tensor:
+        """Return the noise of a draw, like x; see `schedalg.running.philox`."""
         if x.device.type == "cuda" and (cuda := kernels()) is not None:
-            return normal(x, keys, row, cuda)
-        noise: Tensor = keyed_normal(x, keys, row)
+            return normal(x, keys, words, cuda)
+        noise: Tensor = keyed_normal(x, keys, words)
         return noise
 
     def update(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> Update:

@@ -27,7 +27,7 @@ from schedalg.checks import (
 )
 from schedalg.network.bounds import Clip, bounding
 from schedalg.network.model import Model, split
-from schedalg.network.reading import read_columns
+from schedalg.network.reading import reading_at
 from schedalg.parameterization import (
     Parameterization,
     Prediction,
@@ -191,7 +191,7 @@ class Denoised:
         wide = widened(x)
         sigma = xp.broadcast_to(xp.astype(sigma, wide.dtype), (x.shape[0],))
         column = xp.reshape(sigma, (x.shape[0],) + (1,) * (x.ndim - 1))
-        c_in, c_x, c_out = read_columns(self.parameterization, self.schedule, 1.0, column)
+        c_in, c_x, c_out, *_ = reading_at(self.parameterization, self.schedule, 1.0, column)
         seen = xp.astype(c_in * wide, x.dtype)
         output = self.model(seen, self.timesteps(sigma), **kwargs)
         prediction, _ = split(output, x)

@@ -1,6 +1,7 @@
-"""`Denoiser`: a network as samplers see it."""
+"""Denoisers: what predicts x0 for samplers, a network or a function of other denoisers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, wide
 from schedalg.checks import check_callable, check_like, described, is_like
 from schedalg.network.bounds import Clip, bounding
 from schedalg.network.model import Model, split
-from schedalg.network.reading import read_columns
+from schedalg.network.reading import default_prediction, raise_undetermined, reading_at
 from schedalg.parameterization import (
     Parameterization,
     Prediction,
@@ -20,7 +21,34 @@ from schedalg.schedule import Point, Schedule, check_schedule
 from schedalg.schedule.timesteps import timestep_batch
 
 
-class Denoiser:
+class AnyDenoiser(ABC):
+    """What predicts x0 at the points of a schedule: a `Denoiser`, or one made from a function.
+
+    Called as `denoise(x, t)`.
+    """
+
+    schedule: Schedule
+
+    def __call__(self, x: Array, t: Point) -> Array:
+        """Return the prediction of x0, like x.
+
+        Raises:
+            TypeError: The network returns no array of x's library.
+            ValueError: The network's output is not like x; or t has no timestep, or no signal to
+                recover x0 from.
+        """
+        return self.predict(x, t)[0]
+
+    @abstractmethod
+    def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
+        """Return the prediction of x0, and the network's variance if it has one; see `__call__`."""
+
+    @abstractmethod
+    def checked_by(self, check: "OutputCheck") -> "AnyDenoiser":
+        """Return this denoiser with every output of the network shown to `check` first."""
+
+
+class Denoiser(AnyDenoiser):
     """A network as samplers see it: `denoise(x, t)` returns the prediction of x0 at point t.
 
     The network is called as `model(x, timesteps, **kwargs)`, with a timestep for each sample, and
@@ -32,7 +60,8 @@ class Denoiser:
     Args:
         model: The network.
         schedule: Whose points will be visited, or those of its slices.
-        prediction: What the output means: a name such as "epsilon", or a `Parameterization`.
+        prediction: What the output means: a name such as "epsilon", or a `Parameterization`. None:
+            "flow" where the schedule's networks are those of flow matching, else "epsilon".
         clip: (low, high), between which the x0 prediction is clamped; or a function of it, such as
             `DynamicThreshold()`.
         model_kwargs: Handed to the network in every call.
@@ -54,7 +83,7 @@ class Denoiser:
         self,
         model: Model,
         schedule: Schedule,
-        prediction: Prediction | Parameterization = "epsilon",
+        prediction: Prediction | Parameterization | None = None,
         *,
         clip: Clip | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
@@ -63,21 +92,13 @@ class Denoiser:
         check_schedule(schedule)
         self.model = model
         self.schedule = schedule
-        self.prediction = prediction
-        self.parameterization = parameterization(prediction)
+        self.prediction: Prediction | Parameterization = (
+            default_prediction(schedule) if prediction is None else prediction
+        )
+        self.parameterization = parameterization(self.prediction)
         self.clip = bounding(clip)
         self.model_kwargs = _keywords(model_kwargs)
         self._check: OutputCheck | None = None
-
-    def __call__(self, x: Array, t: Point) -> Array:
-        """Return the prediction of x0, like x.
-
-        Raises:
-            TypeError: The network returns no array of x's library.
-            ValueError: The network's output is not like x; or t has no timestep, or no signal to
-                recover x0 from.
-        """
-        return self.predict(x, t)[0]
 
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
         """Return the prediction of x0, and the network's variance if it has one; see `__call__`."""
@@ -85,11 +106,10 @@ class Denoiser:
             raise TypeError(f"t must be a Point, got {described(t)}")
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to tell the network")
-        columns = read_columns(self.parameterization, self.schedule, t.alpha, t.sigma)
-        self.require_determined(columns, t.timestep, t.alpha)
-        c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in columns)
-        seen = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
-        output, variance = self.output(seen, timestep_batch(x, t.timestep), t.timestep)
+        reading = self._reading(t)
+        c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in reading)
+        model_input = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
+        output, variance = self.output(model_input, timestep_batch(x, t.timestep), t.timestep)
         if isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0):
             return self.bounded(output), variance
         return self.bounded(weighted([(c_x, x), (c_out, output)])), variance
@@ -97,11 +117,11 @@ class Denoiser:
     def output(
         self, x: Array, timesteps: Array, timestep: int | float | None = None
     ) -> tuple[Array, Array | None]:
-        """Return what the network says: its prediction, and its variance if it has one.
+        """Return the network's output: its prediction, and its variance if it has one.
 
         Args:
             x: The network's input.
-            timesteps: What it is told, (B,).
+            timesteps: (B,).
             timestep: The same as a number, for messages, where it is known.
 
         Raises:
@@ -137,36 +157,25 @@ class Denoiser:
         check_like("x0 returned by clip", result, x0)
         return result
 
-    def require_determined(self, columns: Sequence[Any], timestep: int | float, alpha: Any) -> None:
-        """Raise unless the network's output determines x0 at a point.
-
-        Args:
-            columns: c_in, c_x and c_out there.
-            timestep: What the network is told there.
-            alpha: Signal scale there.
+    def _reading(self, t: Point) -> tuple[Any, Any, Any]:
+        """Return c_in, c_x and c_out at a point.
 
         Raises:
             TypeError: A function of the parameterization returned no number.
             ValueError: The output does not determine x0: an epsilon prediction where there is no
                 signal.
         """
-        for name, column in zip(("c_in", "c_x", "c_out"), columns, strict=True):
+        reading = reading_at(self.parameterization, self.schedule, t.alpha, t.sigma)
+        for name, column in zip(("c_in", "c_x", "c_out"), reading, strict=False):
             value = to_host(column) if is_array(column) else column
             if not isinstance(value, int | float | np.number | np.ndarray) or np.ndim(value) > 0:
                 raise TypeError(
                     f"{name} of the parameterization must return a number, got {described(value)}"
                 )
             if not np.isfinite(value):
-                prediction = self.prediction if isinstance(self.prediction, str) else "custom"
-                hint = (
-                    ""
-                    if float(to_host(alpha) if is_array(alpha) else alpha)
-                    else (" (zero SNR): use a network that predicts 'v' or 'x0'")
-                )
-                raise ValueError(
-                    f"prediction={prediction!r} does not determine x0 at timestep {timestep}, "
-                    f"where alpha is {alpha:.6g}{hint}"
-                )
+                alpha = float(to_host(t.alpha) if is_array(t.alpha) else t.alpha)
+                raise_undetermined(self.prediction, t.timestep or 0, alpha)
+        return reading[:3]
 
     def checked_by(self, check: "OutputCheck") -> "Denoiser":
         """Return this denoiser with every output of the network shown to `check` first."""
@@ -176,8 +185,8 @@ class Denoiser:
 
     @staticmethod
     def from_function(
-        function: Callable[..., Array], schedule: Schedule, *inner: "Denoiser"
-    ) -> "Denoiser":
+        function: Callable[..., Array], schedule: Schedule, *inner: AnyDenoiser
+    ) -> "DerivedDenoiser":
         """Return any function of x and a point as a denoiser: `function(x, t, *inner)`.
 
         Args:
@@ -198,14 +207,24 @@ class Denoiser:
             >>> sample(shrink, s, DDIM(), np.full((1, 1), 80.0)).round(2)
             array([[0.49]])
         """
-        return _Derived(function, schedule, inner)
+        return DerivedDenoiser(function, schedule, inner)
 
 
-class _Derived(Denoiser):
-    """A denoiser made from a function of x, a point and other denoisers."""
+class DerivedDenoiser(AnyDenoiser):
+    """A denoiser made from a function of x, a point and other denoisers.
+
+    Args:
+        function: Called as `function(x, t, *inner)`; returns the prediction of x0.
+        schedule: Whose points will be visited.
+        inner: The denoisers that the function calls.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An inner denoiser is for another schedule.
+    """
 
     def __init__(
-        self, function: Callable[..., Array], schedule: Schedule, inner: tuple[Denoiser, ...]
+        self, function: Callable[..., Array], schedule: Schedule, inner: tuple[AnyDenoiser, ...]
     ) -> None:
         check_callable("function", function)
         check_schedule(schedule)
@@ -215,13 +234,16 @@ class _Derived(Denoiser):
                 raise ValueError(
                     f"all must be for one schedule: {denoiser.schedule!r} is not {schedule!r}"
                 )
-        super().__init__(function, schedule, "x0")
+        self.function = function
+        self.schedule = schedule
         self.inner = inner
+        self._check: OutputCheck | None = None
 
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
+        """Return the function's result, and the variance of the last inner denoiser called."""
         variances: list[Array | None] = [None]
 
-        def recorded(inner: Denoiser) -> Callable[[Array, Point], Array]:
+        def recorded(inner: AnyDenoiser) -> Callable[[Array, Point], Array]:
             def denoise(x: Array, t: Point) -> Array:
                 x0, variance = inner.predict(x, t)
                 variances.append(variance)
@@ -229,20 +251,21 @@ class _Derived(Denoiser):
 
             return denoise
 
-        x0 = self.model(x, t, *map(recorded, self.inner))
+        x0 = self.function(x, t, *map(recorded, self.inner))
         check_like("x0 returned by the denoiser", x0, x)
         if self._check is not None and not self.inner and t.timestep is not None:
             self._check(x0, t.timestep)
         return x0, variances[-1]
 
-    def checked_by(self, check: "OutputCheck") -> Denoiser:
+    def checked_by(self, check: "OutputCheck") -> "DerivedDenoiser":
+        """Return this denoiser with every output of its networks shown to `check` first."""
         inner = tuple(denoiser.checked_by(check) for denoiser in self.inner)
-        watched = _Derived(self.model, self.schedule, inner)
+        watched = DerivedDenoiser(self.function, self.schedule, inner)
         watched._check = check
         return watched
 
 
-#: Is shown a network's output and the timestep, and raises if it does not like them.
+#: Checks a network's output at a timestep, and raises if something is wrong with it.
 OutputCheck: TypeAlias = Callable[[Array, int | float], None]
 
 
@@ -260,5 +283,5 @@ def check_denoiser(name: str, denoiser: object) -> None:
     Raises:
         TypeError: It is none.
     """
-    if not isinstance(denoiser, Denoiser):
+    if not isinstance(denoiser, AnyDenoiser):
         raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")

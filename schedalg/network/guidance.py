@@ -16,7 +16,7 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.checks import check_callable, check_like, described, number_or_infinity, real_number
-from schedalg.network.denoiser import Denoiser, check_denoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser, DerivedDenoiser, check_denoiser
 from schedalg.network.model import Model
 from schedalg.network.reading import scale_to
 from schedalg.schedule import Point, Schedule, path
@@ -146,12 +146,12 @@ def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
 
 
 def classifier_guidance(
-    denoiser: Denoiser,
+    denoiser: AnyDenoiser,
     gradient: Callable[..., Array],
     scale: float = 1.0,
     shift: Shift = "score",
     **gradient_kwargs: Any,
-) -> Denoiser:
+) -> DerivedDenoiser:
     """Return the denoiser with x0 shifted along the gradient of a classifier's log p(y | x).
 
     By the score: eps - sigma scale gradient, so x0 + (sigma_t²/alpha_t) scale gradient. By the
@@ -242,8 +242,8 @@ def _following(schedule: Schedule) -> Callable[[Point], float]:
 
 
 def switch(
-    inside: Denoiser, outside: Denoiser, sigma_min: float = 0.0, sigma_max: float = math.inf
-) -> Denoiser:
+    inside: AnyDenoiser, outside: AnyDenoiser, sigma_min: float = 0.0, sigma_max: float = math.inf
+) -> DerivedDenoiser:
     """Return a denoiser that is `inside` where sigma_min ≤ sigma/alpha ≤ sigma_max, else `outside`.
 
     For guidance in an interval of noise levels, with the unguided network outside; and to hand over
@@ -287,7 +287,7 @@ def switch(
     return Denoiser.from_function(chosen, inside.schedule, inside, outside)
 
 
-def inpaint(denoiser: Denoiser, known: Array, mask: Array) -> Denoiser:
+def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser:
     """Return the denoiser with part of x0 known: mask known + (1 - mask) x0.
 
     Where the mask is 1, samplers then draw from the posterior of a path that ends in what is known;

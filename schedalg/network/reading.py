@@ -1,41 +1,128 @@
 """How a network reads x and how its output is read, for x in the scale of a schedule."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from schedalg.parameterization import Parameterization
+from schedalg.arrays import Array, namespace
+from schedalg.checks import described
+from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
 
 
-def read_columns(
-    reading: Parameterization, schedule: Schedule, alpha: Any, sigma: Any
-) -> tuple[Any, Any, Any]:
-    """Return c_in, c_x and c_out for x in the scale of the schedule, at levels given in that scale.
+class Reading(NamedTuple):
+    """How x and a network's output make its input and its predictions, at one or many noise levels.
+
+        input = c_in x,    x0 = c_x x + c_out output,    eps = e_x x + e_out output
+
+    Each is a number, or a column of them; infinite or NaN where the output does not determine it.
+    """
+
+    c_in: Any
+    c_x: Any
+    c_out: Any
+    e_x: Any
+    e_out: Any
+
+
+def default_prediction(schedule: Schedule) -> Prediction:
+    """Return what the networks of a schedule predict, where nothing else is said."""
+    return "flow" if schedule.network_kind == "flow" else "epsilon"
+
+
+def reading_at(
+    meaning: Parameterization,
+    schedule: Schedule,
+    alpha: Any,
+    sigma: Any,
+    checked: Callable[[str, Any], Any] = lambda name, value: value,
+) -> Reading:
+    """Return how a network is read where x has these scales.
 
     Args:
-        reading: What the network's output means, in the scale that the network was trained in.
+        meaning: What the output means, in the scale that the network was trained in.
         schedule: Whose `kind` is the scale of x, and `network_kind` that of the network.
         alpha: Signal scale, in the scale of x: a number, or an array.
         sigma: Noise scale, likewise.
+        checked: Is given the name and the value of what each function of the parameterization
+            returned, and returns what to use.
+
+    Raises:
+        TypeError: A function of the parameterization returns no numbers.
     """
     scale = 1.0
     if schedule.network_kind != schedule.kind:
         scale = scale_to(schedule.network_kind, alpha, sigma)
         alpha, sigma = alpha * scale, sigma * scale
     try:
-        with np.errstate(divide="ignore", invalid="ignore"):  # what is infinite is found later
-            return (
-                reading.c_in(alpha, sigma) * scale,
-                reading.c_x(alpha, sigma) * scale,
-                reading.c_out(alpha, sigma),
-            )
-    except ZeroDivisionError:
-        return math.nan, math.nan, math.nan
+        columns = _determined(3, lambda: _x0_columns(meaning, alpha, sigma))
+        c_in, c_x, c_out = map(checked, Reading._fields, columns)
+        e_x, e_out = _determined(2, lambda: meaning.noise_at(alpha, sigma))
+        return Reading(c_in * scale, c_x * scale, c_out, e_x * scale, e_out)
     except TypeError as error:
         raise TypeError(f"the parameterization must return numbers: {error}") from error
+
+
+def _x0_columns(meaning: Parameterization, alpha: Any, sigma: Any) -> tuple[Any, ...]:
+    return meaning.c_in(alpha, sigma), meaning.c_x(alpha, sigma), meaning.c_out(alpha, sigma)
+
+
+def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the columns, NaN where Python's floats raise because they are not determined."""
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):  # as arrays do
+            return columns()
+    except ZeroDivisionError:
+        return (math.nan,) * count
+
+
+def reading_of(
+    prediction: Prediction | Parameterization, schedule: Schedule, alpha: Array, sigma: Array
+) -> Reading:
+    """Return how a network is read at many noise levels, as columns like alpha.
+
+    Raises:
+        TypeError: A function of the parameterization returns neither a number nor one for each.
+        ValueError: The prediction is unknown.
+    """
+
+    def filled(name: str, values: Any) -> Array:
+        return _filled(name, values, alpha)
+
+    reading = reading_at(parameterization(prediction), schedule, alpha, sigma, filled)
+    return Reading(*map(filled, Reading._fields, reading))
+
+
+def _filled(name: str, values: Any, alpha: Array) -> Array:
+    """Return what a function of a parameterization returned, as a whole column."""
+    if not isinstance(alpha, np.ndarray):
+        return namespace(alpha).zeros_like(alpha) + values
+    values = np.asarray(values)
+    if values.dtype.kind not in "iuf" or values.shape not in ((), alpha.shape):
+        raise TypeError(
+            f"{name} of the parameterization must return a number, or one for each of "
+            f"{len(alpha)}; got {described(values)}"
+        )
+    return np.full(len(alpha), values, dtype=np.float64)
+
+
+def raise_undetermined(
+    prediction: Prediction | Parameterization, timestep: int | float, alpha: float
+) -> NoReturn:
+    """Say that a network's output determines no x0 at a noise level, and what to do.
+
+    Raises:
+        ValueError: Always.
+    """
+    named = prediction if isinstance(prediction, str) else "custom"
+    hint = "" if alpha else " (zero SNR): use a network that predicts 'v' or 'x0'"
+    raise ValueError(
+        f"prediction={named!r} does not determine x0 at timestep {timestep}, where alpha is "
+        f"{alpha:.6g}{hint}"
+    )
 
 
 def scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:

@@ -10,7 +10,7 @@ from schedalg.plan.steps import beside, column_log_alpha_bar
 from schedalg.schedule import Schedule, path
 
 #: The columns of a plan that hold floats, in the order in which they are shown.
-FLOATS = ("alpha", "sigma", "c_in", "c_x", "c_out", "m_x", "m_d", "a", "b", "c", "log_variance")
+FLOATS = ("alpha", "sigma", "p", "q", "u", "a", "b", "c", "log_variance")
 
 
 class Evaluations(NamedTuple):

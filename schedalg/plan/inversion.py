@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.parameterization import PARAMETERIZATIONS, Prediction
 from schedalg.plan.columns import Evaluations, host_start
 from schedalg.plan.steps import beside
 
@@ -18,12 +17,11 @@ def reversed_plan(plan: "Plan") -> "Plan":
 
     x_s = a x_t + b d becomes x_t = (x_s - b d) / a, with the network called at s, where x now
     is. Clean data count as alpha times themselves at the least noisy point, since no network
-    can be called where there is no noise. So `DDIM().plan(s).reversed().run(model, image)` is
-    the inversion of DDIM: the noise from which sampling returns to the image.
+    can be called where there is no noise. So `run(DDIM().plan(s).reversed(), model, image)` is the
+    inversion of DDIM: the noise from which sampling returns to the image.
 
     Raises:
-        ValueError: The plan adds noise, remembers earlier predictions or has several stages; or
-            it is for a `Parameterization` without a name.
+        ValueError: The plan adds noise, remembers earlier predictions or has several stages.
 
     Example:
         >>> from schedalg import DDIM, Schedule
@@ -36,7 +34,8 @@ def reversed_plan(plan: "Plan") -> "Plan":
     """
     host_c, host_a = to_host(plan.c), to_host(plan.a)
     plain = plan.b.shape[1] == 1 and (np.diff(plan.step) == 1).all()
-    plain &= (to_host(plan.m_x) == 0).all() and (to_host(plan.m_d) == 1).all()
+    plain &= (to_host(plan.p) == 1).all()
+    plain &= not to_host(plan.q).any() and not to_host(plan.u).any()
     if not plain or host_c.any() or host_start(plan.start)[1] or plan.log_variance is not None:
         raise ValueError(
             "only a plan without noise, memory and stages can be walked the other way, such as "
@@ -52,33 +51,17 @@ def reversed_plan(plan: "Plan") -> "Plan":
         first = beside(plan.alpha, [] if clean or not rows else [first])
         return xp.concat([first, xp.flip(values[1:])])
 
-    prediction = _prediction(plan)
     a = xp.flip(plan.a[: rows - clean])
     b = xp.flip(plan.b[: rows - clean, :], axis=0)
-    told = [] if clean or not rows else [origin.timestep]
-    return (
-        type(plan)
-        .of(
-            plan.schedule,
-            a=1 / a,
-            b=-b / xp.reshape(a, (-1, 1)),
-            evaluations=Evaluations(
-                np.array([*told, *plan.timesteps[:0:-1].tolist()]),
-                turned(plan.alpha, origin.alpha),
-                turned(plan.sigma, origin.sigma),
-            ),
-            start=(plan.alpha[-1] if clean else 1.0, 0.0),
-        )
-        .for_prediction(prediction)
-    )
-
-
-def _prediction(plan: "Plan") -> Prediction:
-    """Return the name of what the network's output means, as the columns say."""
-    for name in PARAMETERIZATIONS:
-        if plan.for_prediction(name) == plan:
-            return name
-    raise ValueError(
-        "the columns are those of a Parameterization without a name: walk the plan the other "
-        "way first, and then call for_prediction"
+    first = [] if clean or not rows else [origin.timestep]
+    return type(plan).of(
+        plan.schedule,
+        a=1 / a,
+        b=-b / xp.reshape(a, (-1, 1)),
+        evaluations=Evaluations(
+            np.array([*first, *plan.timesteps[:0:-1].tolist()]),
+            turned(plan.alpha, origin.alpha),
+            turned(plan.sigma, origin.sigma),
+        ),
+        start=(plan.alpha[-1] if clean else 1.0, 0.0),
     )

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedalg.arrays import to_host
 from schedalg.checks import real_number
-from schedalg.plan.columns import FLOATS, Evaluations, host_start, require_finite
+from schedalg.network.reading import reading_of
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.plan.columns import FLOATS, Evaluations, host_start
 from schedalg.schedule import Schedule
 from schedalg.schedule.timesteps import canonical_timesteps
 
@@ -17,28 +18,66 @@ if TYPE_CHECKING:
     from schedalg.plan.plan import Plan
 
 
-def table(plan: "Plan") -> str:
-    """Return the table, aligned. Columns that say nothing (no memory but x0) are left out."""
+#: A longer plan is printed without its middle, with so many rows at either end.
+LONG, ENDS = 50, 10
+
+
+def table(plan: "Plan", prediction: Prediction | Parameterization | None = None) -> str:
+    """Return the plan as aligned text; the middle of a long one is left out.
+
+    Columns that say nothing (memory, where it is x0) are left out too.
+
+    Args:
+        plan: The plan.
+        prediction: What a network's output means: shows c_in, c_x and c_out as well, with which
+            x0 = c_x x + c_out model(c_in x, timestep).
+
+    Raises:
+        ValueError: `prediction` is unknown.
+
+    Example:
+        >>> from schedalg import DDIM, Schedule
+        >>> print(DDIM().plan(Schedule.linear(1000).subsample(steps=2)).table("epsilon"))
+        plan of 2 model calls in 2 steps, start: x
+        row step timestep    alpha    sigma c_in     c_x      c_out         a       b0 c
+          0    0      500 0.278921 0.960314    1 3.58525   -3.44297 0.0104133 0.997046 0
+          1    1        0  0.99995     0.01    1 1.00005 -0.0100005         0        1 0
+    """
     scale, noise = host_start(plan.start)
     start = ("x" if scale == 1 else f"{scale:.6g} x") + (f" + {noise:.6g} z" if noise else "")
     head = f"plan of {len(plan)} model calls in {len(np.unique(plan.step))} steps, start: {start}"
-    columns = {
-        "row": [str(k) for k in range(len(plan))],
-        "step": [str(k) for k in plan.step],
-        "timestep": [f"{t:.6g}" for t in plan.timesteps],
+    columns: dict[str, Any] = {
+        "row": np.arange(len(plan)),
+        "step": plan.step,
+        "timestep": plan.timesteps,
+        "alpha": plan.alpha,
+        "sigma": plan.sigma,
     }
-    for name in FLOATS:
-        if getattr(plan, name) is None:
+    if prediction is not None:
+        columns |= reading_of(prediction, plan.schedule, plan.alpha, plan.sigma)._asdict()
+        for name in ("e_x", "e_out"):
+            del columns[name]
+    memory = {name: to_host(getattr(plan, name)) for name in ("p", "q", "u")}
+    usual = {"p": 1, "q": 0, "u": 0}
+    columns |= {name: values for name, values in memory.items() if (values != usual[name]).any()}
+    columns |= {"a": plan.a, "b": plan.b, "c": plan.c, "log_variance": plan.log_variance}
+    shown = np.arange(len(plan))
+    if len(plan) > LONG:
+        shown = np.concatenate([shown[:ENDS], shown[-ENDS:]])
+    cells: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        if column is None:
             continue
-        values = to_host(getattr(plan, name))
-        if name in ("m_x", "m_d") and (values == (name == "m_d")).all():
-            continue
+        values = to_host(column)[shown]
         names = [name] if values.ndim == 1 else [f"{name}{j}" for j in range(values.shape[1])]
-        for title, column in zip(names, np.reshape(values, (-1, len(names))).T, strict=True):
-            columns[title] = [f"{value:.6g}" for value in column]
-    widths = [max(map(len, [name, *cells])) for name, cells in columns.items()]
-    lines = [list(columns), *zip(*columns.values(), strict=True)]
-    return "\n".join([head, *(" ".join(map(str.rjust, line, widths)) for line in lines)])
+        for title, numbers in zip(names, np.reshape(values, (-1, len(names))).T, strict=True):
+            cells[title] = [f"{number:.6g}" for number in numbers]
+    widths = [max(map(len, [name, *numbers])) for name, numbers in cells.items()]
+    lines = [list(cells), *zip(*cells.values(), strict=True)]
+    text = [" ".join(map(str.rjust, line, widths)) for line in lines]
+    if len(plan) > LONG:
+        text.insert(1 + ENDS, f"… {len(plan) - 2 * ENDS} rows …")
+    return "\n".join([head, *text])
 
 
 def to_dict(plan: "Plan") -> dict[str, Any]:
@@ -57,7 +96,7 @@ def to_dict(plan: "Plan") -> dict[str, Any]:
     }
     return {
         "type": "schedalg.Plan",
-        "version": 1,
+        "version": 2,
         "schedule": plan.schedule.to_dict(),
         "step": plan.step.tolist(),
         "timesteps": plan.timesteps.tolist(),
@@ -67,7 +106,7 @@ def to_dict(plan: "Plan") -> dict[str, Any]:
 
 
 def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
-    """Return the plan that `to_dict` wrote, on NumPy arrays.
+    """Return the plan that `to_dict` wrote, of version 1 too, on NumPy arrays.
 
     Raises:
         TypeError: The data is no mapping, or holds something of the wrong type.
@@ -86,40 +125,43 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
         not isinstance(kind, str)
         or kind != "schedalg.Plan"
         or type(version) is not int
-        or version != 1
+        or version not in (1, 2)
     ):
         raise ValueError(
-            "data must be what Plan.to_dict() returns, version 1; got type "
+            "data must be what Plan.to_dict() returns, of version 1 or 2; got type "
             f"{kind!r}, version {version!r}"
         )
-    keys = ("schedule", "step", "timesteps", "start", *FLOATS)
+    memory = ("m_x", "m_d") if version == 1 else ("p", "q", "u")
+    names = ("alpha", "sigma", *memory, "a", "b", "c", "log_variance")
+    keys = ("schedule", "step", "timesteps", "start", *names)
     if missing := [key for key in keys if key not in data]:
         raise ValueError(f"data lacks {missing}")
     columns: dict[str, Any] = {
         name: None if data[name] is None and name == "log_variance" else floats(name, data)
-        for name in FLOATS
+        for name in names
     }
     for name in ("b", "log_variance"):  # without rows, lists do not tell how wide they were
         if columns[name] is not None and columns[name].size == 0:
             columns[name] = np.zeros((0, 2 if name == "log_variance" else 1))
     timesteps, step = floats("timesteps", data), floats("step", data)
     start = floats("start", data)
-    require_finite("c_in", columns["c_in"])
-    for name in ("c_in", "c_x", "c_out"):
+    for name in ("alpha", "sigma", *memory):
         if columns[name].shape != timesteps.shape:
             raise ValueError(f"{name} must have {len(timesteps)} rows, as timesteps")
-    plan = cls.of(
+    p, q, *rest = (columns[name] for name in memory)
+    if version == 1:  # which remembered m_x x + m_d x0
+        p, q = q + p * columns["alpha"], p * columns["sigma"]
+    return cls.of(
         Schedule.from_dict(data["schedule"]),
         a=columns["a"],
         b=columns["b"],
         c=columns["c"],
-        memory=(columns["m_x"], columns["m_d"]),
+        memory=(p, q, *rest),
         evaluations=Evaluations(timesteps, columns["alpha"], columns["sigma"]),
         step=canonical_timesteps(step),
         log_variance=columns["log_variance"],
         start=tuple(start.tolist()),
     )
-    return replace(plan, **{name: columns[name] for name in ("c_in", "c_x", "c_out")})
 
 
 def listed(values: np.ndarray) -> list[Any]:

@@ -31,15 +31,23 @@ class Update(Protocol):
         ...
 
     def __call__(
-        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None, /
+        self,
+        k: int,
+        x: Array,
+        output: Array,
+        x0: Array | None,
+        variance: Array | None,
+        noise: Array | None,
+        /,
     ) -> Array:
         """Return x after row k.
 
         Args:
             k: The row.
             x: x before it: what was given to begin with, or what this returned last.
-            output: The network's output, or an x0 prediction, as the rows want it; like x. It may
-                share memory with x or with the input.
+            output: The network's output, like x. It may share memory with x or with the input.
+            x0: The bounded x0 prediction, like x, where it was bounded outside of the rows; else
+                None.
             variance: Where the row has `log_variance`: what is between its bounds, like x.
             noise: Where the row has noise, and the run no keys: standard normal, like x.
         """
@@ -67,21 +75,21 @@ class Backend(Protocol):
         ...
 
     def timesteps(self, values: np.ndarray, x: Array, /) -> Sequence[Array]:
-        """Return what the network is told in each row, on x's device: (B,) each.
+        """Return the timesteps of each row for the network, on x's device: (B,) each.
 
         Args:
             values: A timestep a row: int64, or float64.
-            x: (B, ...); see `labels.timestep_dtype` for the dtype.
+            x: (B, ...); see `schedule.timesteps.timestep_dtype` for the dtype.
         """
         ...
 
-    def normal(self, x: Array, keys: np.ndarray, row: int, /) -> Array:
-        """Return the noise that `philox` defines for a row, like x.
+    def normal(self, x: Array, keys: np.ndarray, words: Sequence[int], /) -> Array:
+        """Return the noise that `philox` defines, like x.
 
         Args:
             x: (B, ...).
             keys: (B, 2), uint64.
-            row: The row, from 0, or `philox.BEFORE`.
+            words: The level, visit and domain of the draw.
         """
         ...
 
@@ -98,7 +106,7 @@ class Backend(Protocol):
         ...
 
 
-#: The network in a captured step: its input and what it is told → its output, and its variance.
+#: The network in a captured step: its input and the timesteps → its output, and its variance.
 Network: TypeAlias = Callable[[Array, Array], tuple[Array, Array | None]]
 
 

@@ -1,7 +1,7 @@
-"""Running a plan: what is left to do when the table is made."""
+"""Running a plan: what is left to do when its rows are made."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,29 +17,26 @@ from schedalg.arrays import (
 )
 from schedalg.checks import check_memory, check_sample
 from schedalg.network.bounds import Clamp, Clip
-from schedalg.network.denoiser import Denoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
+from schedalg.plan.plan import Plan
 from schedalg.running import philox
 from schedalg.running.backend import Backend, Replaying, Update, backend_for
 from schedalg.running.noise import NoiseSource, noise_for
-from schedalg.running.rows import numbers_of, rows_of
-from schedalg.schedule import Point
-
-if TYPE_CHECKING:
-    from schedalg.plan.plan import Plan
-    from schedalg.samplers.protocols import Noise
-    from schedalg.schedule import Schedule
+from schedalg.running.rows import Bounded, Rows, numbers_of, rows_of
+from schedalg.samplers.protocols import Noise
+from schedalg.schedule import Point, Schedule
 
 
-class Meaning(NamedTuple):
-    """What is done with the network's output before a sampler sees it; see `sample`.
+class NetworkOptions(NamedTuple):
+    """How the network is called and its output is read; see `sample`.
 
     Attributes:
-        prediction: What the output means. None: what the plan's columns say.
+        prediction: What the output means; None: what the schedule's networks predict.
         clip: Bounds of the x0 prediction, or a function of it.
         check_finite: Whether to look for NaN and infinity.
-        model_kwargs: Handed to the network in every call.
+        model_kwargs: Passed to the network in every call.
     """
 
     prediction: Prediction | Parameterization | None
@@ -49,10 +46,10 @@ class Meaning(NamedTuple):
 
 
 def walk(
-    plan: "Plan",
-    model: Model | Denoiser,
+    plan: Plan,
+    model: Model | AnyDenoiser,
     x: Array,
-    meaning: Meaning,
+    options: NetworkOptions,
     noise: NoiseSource,
     *,
     reuse: bool,
@@ -61,12 +58,15 @@ def walk(
 
     With `reuse`, what it yields is overwritten in later steps: for those who want the last x only.
     """
-    plan, denoise = _prepared(plan, model, x, meaning)
-    return _run(plan, denoise, x, noise_for(x, noise), backend_for(x), reuse)
+    denoise = prepared(plan, model, x, options)
+    source = noise_for(x, noise)
+    like = widened(x[:0, ...])
+    rows = _rows(plan, denoise, like)
+    return _run(plan, denoise, x, like, source, backend_for(x), rows, reuse)
 
 
 def captured(
-    plan: "Plan", model: Model | Denoiser, x: Array, meaning: Meaning, noise: NoiseSource
+    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions, noise: NoiseSource
 ) -> Array:
     """Return x after the last row, by a step that the backend captures and replays.
 
@@ -74,10 +74,10 @@ def captured(
         TypeError: As `sample`.
         ValueError: As `sample`; or something would happen on the host between steps.
     """
-    if meaning.check_finite:
+    if options.check_finite:
         raise ValueError("capture=True and check_finite=True: nothing is looked at between steps")
-    plan, denoise = _prepared(plan, model, x, meaning)
-    if type(denoise) is not Denoiser or not isinstance(denoise.clip, Clamp | None):
+    denoise = prepared(plan, model, x, options)
+    if not isinstance(denoise, Denoiser) or not isinstance(denoise.clip, Clamp | None):
         raise ValueError(
             "capture=True takes a network, with clip=None or (low, high): what else is done to x0 "
             "may differ from step to step"
@@ -90,17 +90,15 @@ def captured(
         raise ValueError(
             f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
         )
-    undetermined = _undetermined(plan)
-    if undetermined is not None:
-        _raise_undetermined(plan, denoise, undetermined)
     like = widened(x[:0, ...])
-    rows = rows_of(plan, like, raw=denoise.clip is None, clamp=denoise.clip)
+    rows = _rows(plan, denoise, like)
     if not rows.rows:
         return x
-    x = _started(plan, x, like, keys, None, backend)
+    x = _started(plan, rows, x, like, keys, None, backend)
+    output_of = denoise.output
 
     def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
-        output, variance = denoise.output(x, timesteps)
+        output, variance = output_of(x, timesteps)
         if variance is None and rows.rows[0].log_variance is not None:
             _raise_without_variance(x)
         return output, variance
@@ -109,39 +107,37 @@ def captured(
     return backend.replay(rows, plan.timesteps, x, keys if noisy else None, network)
 
 
-def _prepared(
-    plan: "Plan", model: Model | Denoiser, x: Array, meaning: Meaning
-) -> tuple["Plan", Denoiser]:
-    """Return the plan with the columns of the network's prediction, and the denoiser."""
+def prepared(
+    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions
+) -> AnyDenoiser:
+    """Return the network as a denoiser for a plan, with x checked."""
     check_sample("x", x)
     if not isinstance(plan.schedule.log_alpha_bar.high, np.ndarray):
         namespace(x, plan.schedule.log_alpha_bar.high)  # raises if they are of two libraries
-    denoise = denoiser_for(model, plan.schedule, meaning)
-    if meaning.prediction is not None or isinstance(model, Denoiser):
-        plan = plan.for_prediction(denoise.prediction)
-    return plan, denoise
+    return denoiser_for(model, plan.schedule, options)
 
 
 def denoiser_for(
-    model: Model | Denoiser,
-    schedule: "Schedule",
-    meaning: Meaning,
-) -> Denoiser:
+    model: Model | AnyDenoiser, schedule: Schedule, options: NetworkOptions
+) -> AnyDenoiser:
     """Return the network as a denoiser, or the denoiser that was given in its place.
 
     Raises:
         TypeError: The network cannot be called.
         ValueError: A denoiser is for another schedule, or comes with what only a network takes.
     """
-    prediction, clip, check_finite, model_kwargs = meaning
-    if not isinstance(model, Denoiser):
-        said = "epsilon" if prediction is None else prediction
-        denoise = Denoiser(model, schedule, said, clip=clip, model_kwargs=model_kwargs)
+    prediction, clip, check_finite, model_kwargs = options
+    if not isinstance(model, AnyDenoiser):
+        denoise = Denoiser(model, schedule, prediction, clip=clip, model_kwargs=model_kwargs)
         return denoise.checked_by(FiniteOutput()) if check_finite else denoise
-    if prediction not in (None, "epsilon") or clip is not None or model_kwargs:
+    own = model.prediction if isinstance(model, Denoiser) else "x0"
+    if prediction is not None and prediction != own:
         raise ValueError(
-            "prediction, clip and keywords of the network belong to the Denoiser that is given"
+            f"prediction is {prediction!r}, and the Denoiser that is given in place of a network "
+            f"predicts {own!r}: leave prediction out"
         )
+    if clip is not None or model_kwargs:
+        raise ValueError("clip and keywords of the network belong to the Denoiser that is given")
     if not _is_stretch(schedule, model.schedule):
         raise ValueError(
             f"the denoiser is for another schedule: {model.schedule!r}, not {schedule!r}"
@@ -149,15 +145,15 @@ def denoiser_for(
     return model.checked_by(FiniteOutput()) if check_finite else model
 
 
-def _is_stretch(part: "Schedule", whole: "Schedule") -> bool:
+def _is_stretch(part: Schedule, whole: Schedule) -> bool:
     """Whether one schedule is the other, or a slice `s[a:b]` of it."""
     if part is whole or part == whole:
         return True
     if (part.kind, part.network_kind) != (whole.kind, whole.network_kind) or len(part) == 0:
         return False
-    levels, of_whole = to_host(part.log_alpha_bar.high), to_host(whole.log_alpha_bar.high)
-    start = int(np.searchsorted(-of_whole, -levels[0]))
-    return np.array_equal(levels, of_whole[start : start + len(levels)]) and np.array_equal(
+    of_part, of_whole = to_host(part.log_alpha_bar.high), to_host(whole.log_alpha_bar.high)
+    start = int(np.searchsorted(-of_whole, -of_part[0]))
+    return np.array_equal(of_part, of_whole[start : start + len(of_part)]) and np.array_equal(
         part.timesteps, whole.timesteps[start : start + len(part)]
     )
 
@@ -189,99 +185,87 @@ class FiniteOutput:
         self.calls += 1
 
 
+def _rows(plan: Plan, denoise: AnyDenoiser, like: Array) -> Rows:
+    """Return the rows for a denoiser.
+
+    A network's own output enters the update with one coefficient. What was bounded or changed on
+    the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
+    """
+    if not isinstance(denoise, Denoiser):
+        return rows_of(plan, like, "x0", "given")
+    clip = denoise.clip
+    bounded: Bounded = clip if isinstance(clip, Clamp | None) else "given"
+    return rows_of(plan, like, denoise.prediction, bounded)
+
+
 def _run(
-    plan: "Plan",
-    denoise: Denoiser,
+    plan: Plan,
+    denoise: AnyDenoiser,
     x: Array,
-    source: "np.ndarray | Noise",
+    like: Array,
+    source: np.ndarray | Noise,
     backend: Backend,
+    rows: Rows,
     reuse: bool,
 ) -> Iterator[Array]:
     """Yield x after the last row of every step."""
-    # A network's own output enters the update with one coefficient; what was bounded or changed on
-    # the way is an x0 prediction, and enters with that of x0. Backends clamp it themselves.
-    plain = type(denoise) is Denoiser
-    clamp = denoise.clip if plain and isinstance(denoise.clip, Clamp) else None
-    raw = plain and denoise.clip is None
-    like = widened(x[:0, ...])
-    rows = rows_of(plan, like, raw=raw, clamp=clamp)
     keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
-    x = _started(plan, x, like, keys, draw, backend)
+    x = _started(plan, rows, x, like, keys, draw, backend)
     update = backend.update(rows, x, keys if any(rows.noisy) else None, reuse=reuse)
-    if plain:
-        timesteps = backend.timesteps(plan.timesteps, x)
-        predict = _network(plan, denoise, like, update, timesteps, read=not raw and clamp is None)
+    if isinstance(denoise, Denoiser):
+        predict = _network(plan, denoise, rows, update, backend.timesteps(plan.timesteps, x))
     else:
         predict = _derived(plan, denoise, x)
     learned = plan.log_variance is not None
     step = [*plan.step.tolist(), None]
     for k, is_noisy in enumerate(rows.noisy):
-        output, variance = predict(k, x)
+        output, x0, variance = predict(k, x)
         noise = None
         if is_noisy:
             noise = None if draw is None else draw(x)
             if learned and variance is None:
                 _raise_without_variance(x)
-        x = update(k, x, output, variance, noise)
-        del output, variance, noise  # before the network makes the next
+        x = update(k, x, output, x0, variance, noise)
+        del output, x0, variance, noise  # before the network makes the next
         if step[k + 1] != step[k]:
             yield x
             if not reuse:
                 check_memory("x", x)  # which was in the user's hands
 
 
-#: Calls the network of a row: returns its output, or its x0 prediction, and its variance.
-_Predict: TypeAlias = Callable[[int, Array], tuple[Array, Array | None]]
+#: Calls the network of a row: returns its output, x0 if it is bounded here, and the variance.
+_Predict: TypeAlias = Callable[[int, Array], tuple[Array, Array | None, Array | None]]
 
 
 def _network(
-    plan: "Plan",
-    denoise: Denoiser,
-    like: Array,
-    update: Update,
-    timesteps: Sequence[Array],
-    *,
-    read: bool,
+    plan: Plan, denoise: Denoiser, rows: Rows, update: Update, timesteps: Sequence[Array]
 ) -> _Predict:
-    """Return a function that calls the network, and bounds its x0 prediction if `read` is set."""
-    undetermined = _undetermined(plan)
-    labels = plan.timesteps.tolist()
-    seen, outputs = update.input, denoise.output
-    c_x, c_out = (numbers_of(column, like) if read else [] for column in (plan.c_x, plan.c_out))
+    """Return a function that calls the network, and bounds x0 where that takes a function."""
+    numbers = plan.timesteps.tolist()
+    input_of, output_of = update.input, denoise.output
+    outside = denoise.clip is not None and rows.clip is None
 
-    def predict(k: int, x: Array) -> tuple[Array, Array | None]:
-        if k == undetermined:
-            _raise_undetermined(plan, denoise, k)
-        output, variance = outputs(seen(k, x), timesteps[k], labels[k])
-        if read:
-            output = denoise.bounded(weighted([(c_x[k], x), (c_out[k], output)]))
-        return output, variance
+    def predict(k: int, x: Array) -> tuple[Array, Array | None, Array | None]:
+        output, variance = output_of(input_of(k, x), timesteps[k], numbers[k])
+        x0 = None
+        if outside:
+            read = rows.rows[k].read or (0.0, 1.0)
+            x0 = denoise.bounded(weighted(zip(read, (x, output), strict=True)))
+        return output, x0, variance
 
     return predict
 
 
-def _derived(plan: "Plan", denoise: Denoiser, x: Array) -> _Predict:
+def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> _Predict:
     """Return a function that asks a denoiser that was made from others."""
     columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
-    points = [Point(*level) for level in zip(*columns, plan.timesteps.tolist(), strict=True)]
-    return lambda k, x: denoise.predict(x, points[k])
+    points = [Point(*scales) for scales in zip(*columns, plan.timesteps.tolist(), strict=True)]
 
+    def predict(k: int, x: Array) -> tuple[Array, Array | None, Array | None]:
+        x0, variance = denoise.predict(x, points[k])
+        return x0, x0, variance
 
-def _undetermined(plan: "Plan") -> int | None:
-    """Return the first row whose output does not determine x0; None if there is none."""
-
-    def found() -> int | None:
-        columns = [np.isfinite(to_host(column)) for column in (plan.c_in, plan.c_x, plan.c_out)]
-        determined = np.logical_and.reduce(columns)
-        return None if determined.all() else int(np.argmin(determined))
-
-    row: int | None = plan.kept(("undetermined",), found)
-    return row
-
-
-def _raise_undetermined(plan: "Plan", denoise: Denoiser, k: int) -> None:
-    reading = [float(to_host(column)[k]) for column in (plan.c_in, plan.c_x, plan.c_out)]
-    denoise.require_determined(reading, plan.timesteps[k].item(), plan.alpha[k])
+    return predict
 
 
 def _raise_without_variance(x: Array) -> None:
@@ -292,11 +276,20 @@ def _raise_without_variance(x: Array) -> None:
 
 
 def _started(
-    plan: "Plan", x: Array, like: Array, keys: np.ndarray | None, draw: "Noise | None", backend: Any
+    plan: Plan,
+    rows: Rows,
+    x: Array,
+    like: Array,
+    keys: np.ndarray | None,
+    draw: Noise | None,
+    backend: Backend,
 ) -> Array:
     """Return x as the first row takes it."""
     scale, noise = (multiplier(value, like) for value in plan.start)
     if given(noise):
-        z = draw(x) if draw is not None else backend.normal(x, keys, philox.BEFORE)
+        if keys is not None:
+            z = backend.normal(x, keys, (*rows.start, philox.STEP))
+        elif draw is not None:
+            z = draw(x)
         return weighted([(scale, x), (noise, z)])
     return x if isinstance(scale, float) and scale == 1 else weighted([(scale, x)])

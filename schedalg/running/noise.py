@@ -1,6 +1,7 @@
 """Where the random numbers of a sample come from."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +11,7 @@ import numpy as np
 from schedalg.arrays import Array, is_array, is_half, namespace, to_host
 from schedalg.checks import check_like, described, integer, is_like
 from schedalg.running import philox
+from schedalg.running.arrivals import level_word
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
     from numpy.random import Generator
@@ -33,10 +35,11 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
         x: The sample that noise will be added to.
         source: A seed, or a sequence of seeds, one a sample: integers from 0 to 2^128 - 1, each the
             two words of a key. With one seed, sample i has the key of seed + i 2^64. What is drawn
-            for element j of a sample in row k depends on its key, k and j alone (see `philox`).
+            for element j of a sample depends on its key, on the noise level where the row arrives,
+            and on j alone (see `philox`).
             A NumPy generator: drawn in float64 and rounded to x's type. A `torch.Generator` or a
             JAX key, for x of that library: drawn there. A function of x: called as it is. None: a
-            seed that nobody knows.
+            seed at random.
 
     Raises:
         TypeError: The source is none of these.
@@ -69,35 +72,48 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     )
 
 
-def drawing(x: Array, source: NoiseSource) -> "Noise":
-    """Return a function of x that draws new noise like x in each call.
+class StepNoise:
+    """The noise of a sampler without a plan: a function of x, for its steps to call.
 
-    That of seeds takes the rows 0, 1, … in turn.
+    From seeds, a draw depends on the level where the step arrives and on how many draws were made
+    for that level before; from anything else it is that source's next.
+
+    Args:
+        x: The sample that noise will be added to.
+        source: As `noise_for` takes it.
 
     Raises:
         TypeError: As `noise_for`.
         ValueError: As `noise_for`.
     """
-    keys = noise_for(x, source)
-    if not isinstance(keys, np.ndarray):
-        return keys
-    row = -1
 
-    def draw(x: Array) -> Array:
-        nonlocal row
-        row += 1
-        return keyed_normal(x, keys, row)
+    def __init__(self, x: Array, source: NoiseSource) -> None:
+        self.source = noise_for(x, source)
+        self.level = 0
+        self.visits: Counter[int] = Counter()
 
-    return draw
+    def arrive(self, log_snr: float) -> None:
+        """Say at which level the next step arrives."""
+        self.level = level_word(log_snr)
+
+    def __call__(self, x: Array) -> Array:
+        """Return a new standard normal draw like x."""
+        if not isinstance(self.source, np.ndarray):
+            return self.source(x)
+        words = self.level, self.visits[self.level], philox.WITHIN
+        self.visits[self.level] += 1
+        return keyed_normal(x, self.source, words)
 
 
-def keyed_normal(x: Array, keys: np.ndarray, row: int, *, rounded: bool = True) -> Array:
-    """Return the noise of a row, like x, made by NumPy.
+def keyed_normal(
+    x: Array, keys: np.ndarray, words: Sequence[int], *, rounded: bool = True
+) -> Array:
+    """Return the noise of a draw, like x, made by NumPy.
 
     Args:
         x: (B, ...), an array of any library.
         keys: (B, 2), uint64.
-        row: The row of a plan, or `philox.BEFORE`.
+        words: Level, visit and domain of the draw; see `philox`.
         rounded: Whether that for half precision is in it, and not in float32.
     """
     shape = tuple(x.shape)
@@ -112,7 +128,7 @@ def keyed_normal(x: Array, keys: np.ndarray, row: int, *, rounded: bool = True) 
         samples = slice(first, first + together)
         for start in range(0, count, _TOGETHER):
             size = min(_TOGETHER, count - start)
-            part = philox.normal(keys[samples], row, size, start=start, single=single)
+            part = philox.normal(keys[samples], words, size, start=start, single=single)
             draw[samples, start : start + size] = part
     draw = draw.reshape(shape)
     xp = namespace(x)

@@ -1,17 +1,21 @@
-"""Counter-based normal noise: each number is a function of a key, a row and a place, and no state.
+"""Counter-based normal noise: a function of a key, of three words and of a place, and no state.
 
-Philox4x64-10 turns a key of two 64-bit words and a counter of four into four random words. Element
-j of a sample in row k takes from the block with the counter (j // 4 + 1, k, 0, 0):
+Philox4x64-10 turns a key of two 64-bit words and a counter of four into four random words. A draw
+has three words of its own: a noise level, how often that level was visited before, and a domain
+(see `arrivals`). Element j of a sample takes from the block with the counter
+(j // 4 + 1, level, visit, domain):
 
     u = ((w >> 11) + 1/2) / 2^53,  v = w' / 2^64 with w' read as a signed integer,
     z = sqrt(-2 ln u) cos(2 pi v),  z' = sqrt(-2 ln u) sin(2 pi v),
 
 elements 4q and 4q + 1 from the block's first two words w and w', the next two from the other two.
-These are the words of NumPy's `Philox(key=..., counter=[0, k, 0, 0])`. A backend that makes the
-noise on a device makes these same numbers, to its own rounding.
+These are the words of NumPy's `Philox(key=..., counter=[0, level, visit, domain])`. A backend that
+makes the noise on a device makes these same numbers, to its own rounding.
 
 Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; Box and Muller, 1958.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,30 +26,32 @@ _MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _WEYL = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], dtype=np.uint64)
 _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
 
-#: The row of the noise that is added before the first row.
-BEFORE = 2**64 - 1
+#: The domains of draws: noise that a row of a plan adds; the noise that sampling starts from; and
+#: what a sampler without a plan draws within its steps.
+STEP, PRIOR, WITHIN = 0, 1, 2
 
 
 def normal(
-    keys: np.ndarray, row: int, count: int, *, start: int = 0, single: bool = False
+    keys: np.ndarray, words: Sequence[int], count: int, *, start: int = 0, single: bool = False
 ) -> np.ndarray:
-    """Return the elements start, start + 1, … of every sample in a row, (B, count).
+    """Return the elements start, start + 1, … of every sample of a draw, (B, count).
 
     Args:
         keys: (B, 2), uint64.
-        row: The row, from 0, or `BEFORE`.
+        words: Level, visit and domain: integers, of which the lower 64 bits count.
         count: Number of elements of a sample.
         start: The first of them, a multiple of 4.
         single: Whether to return float32, with the sine and cosine taken in it. Otherwise float64.
 
     Example:
         >>> import numpy as np
-        >>> normal(np.array([[7, 0]], dtype=np.uint64), row=0, count=5).round(3)
+        >>> normal(np.array([[7, 0]], dtype=np.uint64), words=(0, 0, 0), count=5).round(3)
         array([[-0.147,  0.502, -1.091,  0.738, -0.734]])
     """
     blocks = -(-count // 4)
-    words = _of_many if len(keys) >= _MANY and blocks <= _FEW else _of_each
-    raw = words(keys, row, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
+    words_of = _of_many if len(keys) >= _MANY and blocks <= _FEW else _of_each
+    counter = [word % 2**64 for word in words]
+    raw = words_of(keys, counter, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
     real = np.float32 if single else np.float64
     u = (raw[..., 0] >> np.uint64(11)) + 0.5
     u *= 2.0**-53
@@ -63,22 +69,21 @@ def normal(
     return pairs.reshape(len(keys), 4 * blocks)[:, :count]
 
 
-def _of_each(keys: np.ndarray, row: int, first: int, blocks: int) -> np.ndarray:
+def _of_each(keys: np.ndarray, words: list[int], first: int, blocks: int) -> np.ndarray:
     """Return the words of blocks of every sample, (B, blocks, 4), by NumPy's generator."""
-    counter = np.array([first, row, 0, 0], dtype=np.uint64)
+    counter = np.array([first, *words], dtype=np.uint64)
     raw = np.empty((len(keys), blocks, 4), dtype=np.uint64)
-    for key, words in zip(keys, raw, strict=True):
+    for key, result in zip(keys, raw, strict=True):
         philox = np.random.Philox(key=key, counter=counter)
-        words.reshape(-1)[:] = philox.random_raw(4 * blocks)
+        result.reshape(-1)[:] = philox.random_raw(4 * blocks)
     return raw
 
 
-def _of_many(keys: np.ndarray, row: int, first: int, blocks: int) -> np.ndarray:
+def _of_many(keys: np.ndarray, words: list[int], first: int, blocks: int) -> np.ndarray:
     """Return the same for all samples at once, by arithmetic on arrays."""
     shape = len(keys), blocks
     c0 = np.broadcast_to(np.arange(first + 1, first + blocks + 1, dtype=np.uint64), shape)
-    c1 = np.full(shape, row, dtype=np.uint64)
-    c2 = c3 = np.zeros(shape, dtype=np.uint64)
+    c1, c2, c3 = (np.full(shape, word, dtype=np.uint64) for word in words)
     keys = keys.copy()
     for _ in range(10):
         high_0, low_0 = _product(_MULTIPLIERS[0], c0)

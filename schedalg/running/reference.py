@@ -28,9 +28,9 @@ class ReferenceBackend:
         """Return what the network is told in each row, (B,) each, beside x."""
         return [timestep_batch(x, value) for value in values.tolist()]
 
-    def normal(self, x: Array, keys: np.ndarray, row: int) -> Array:
-        """Return the noise of a row, like x; see `philox`."""
-        return keyed_normal(x, keys, row)
+    def normal(self, x: Array, keys: np.ndarray, words: Sequence[int]) -> Array:
+        """Return the noise of a draw, like x; see `philox`."""
+        return keyed_normal(x, keys, words)
 
     def update(
         self, rows: Rows, x: Array, keys: np.ndarray | None, *, reuse: bool
@@ -63,24 +63,31 @@ class Functional:
         return x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
 
     def __call__(
-        self, k: int, x: Array, output: Array, variance: Array | None, noise: Array | None
+        self,
+        k: int,
+        x: Array,
+        output: Array,
+        x0: Array | None,
+        variance: Array | None,
+        noise: Array | None,
     ) -> Array:
         """Return x after row k."""
         row, clip = self.rows.rows[k], self.rows.clip
+        d = output if x0 is None else x0
         if row.read is not None and clip is not None:
-            output = weighted(zip(row.read, (x, output), strict=True), rounded=False)
-            output = namespace(x).clip(output, *clip)
-        terms = [(row.x, x), (row.d, output)]
+            d = weighted(zip(row.read, (x, output), strict=True), rounded=False)
+            d = namespace(x).clip(d, *clip)
+        terms = [(row.x, x), (row.d, d), (row.raw, output)]
         terms += [(weight, self.memories[-back]) for weight, back in row.memories]
         if given(row.noise):
             if self.keys is not None:
-                noise = keyed_normal(x, self.keys, k, rounded=False)
+                noise = keyed_normal(x, self.keys, self.rows.words[k], rounded=False)
             terms.append((deviation(row, variance), noise))
         after = weighted(terms)
         if self.rows.depth:
             memory = None
             if row.memory is not None:
-                memory = weighted(zip(row.memory, (x, output), strict=True))
+                memory = weighted(zip(row.memory, (x, d, output), strict=True))
             self.memories = [*self.memories, memory][-self.rows.depth :]
         return after
 
@@ -119,17 +126,21 @@ class InPlace:
         k: int,
         x: np.ndarray,
         output: np.ndarray,
+        x0: np.ndarray | None,
         variance: np.ndarray | None,
         noise: np.ndarray | None,
     ) -> np.ndarray:
         """Return x after row k."""
         row, clip = self.rows.rows[k], self.rows.clip
-        after = self._apart_from(x, output)
-        from_x, to, d = (np.asarray(array).reshape(-1) for array in (x, after, output))
+        bounded = output if x0 is None else x0
+        after = self._apart_from(x, output, bounded)
+        from_x, to, d, raw = (
+            np.asarray(array).reshape(-1) for array in (x, after, bounded, output)
+        )
         terms = [(weight, self.ring[(k - back) % self.rows.depth]) for weight, back in row.memories]
         if row.noise:
             if self.keys is not None:
-                noise = keyed_normal(x, self.keys, k, rounded=False)
+                noise = keyed_normal(x, self.keys, self.rows.words[k], rounded=False)
             scale = deviation(row, variance)
             if isinstance(scale, np.ndarray):
                 noise, scale = weighted([(scale, noise)], rounded=False), 1.0
@@ -137,15 +148,15 @@ class InPlace:
         slot = self.ring[k % self.rows.depth] if row.memory is not None else None
         for start in range(0, x.size, BLOCK):
             part = slice(start, start + BLOCK)
-            pair = from_x[part], d[part]
+            now = from_x[part], d[part], raw[part]
             if row.read is not None and clip is not None:
-                x0 = self.x0[: pair[0].size]
-                self._combine(x0, zip(row.read, pair, strict=True))
-                pair = pair[0], np.clip(x0, *clip, out=x0)
-            now = [(row.x, pair[0]), (row.d, pair[1])]
-            self._combine(to[part], [*now, *((weight, old[part]) for weight, old in terms)])
+                x0 = self.x0[: now[0].size]
+                self._combine(x0, zip(row.read, (now[0], now[2]), strict=True))
+                now = now[0], np.clip(x0, *clip, out=x0), now[2]
+            own = zip((row.x, row.d, row.raw), now, strict=True)
+            self._combine(to[part], [*own, *((weight, old[part]) for weight, old in terms)])
             if slot is not None and row.memory is not None:
-                self._combine(slot[part], zip(row.memory, pair, strict=True))
+                self._combine(slot[part], zip(row.memory, now, strict=True))
         return after
 
     def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:

@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from array_api_compat import device
 
-from schedalg.arrays import Array, carries_gradient, given, multiplier, to_host
+from schedalg.arrays import Array, carries_gradient, given, multiplier, namespace, to_host
 from schedalg.network.bounds import Clamp
+from schedalg.network.reading import raise_undetermined, reading_of
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.plan.plan import Plan
+from schedalg.running.arrivals import arrivals
+from schedalg.running.cache import Cache, key_of
+from schedalg.running.philox import STEP
 
-if TYPE_CHECKING:
-    from schedalg.plan.plan import Plan
+#: How the x0 prediction is bounded: not at all; by a clamp, which the update makes itself; or by
+#: whoever calls the update, who hands it over.
+Bounded: TypeAlias = Clamp | Literal["given"] | None
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -18,9 +26,11 @@ _LARGEST = float(np.finfo(np.float32).max)
 COLUMNS = (
     "x",
     "d",
+    "raw",
     "noise",
     "memory_x",
     "memory_d",
+    "memory_raw",
     "remembered",
     "c_x",
     "c_out",
@@ -35,22 +45,24 @@ COLUMNS = (
 class Row(NamedTuple):
     """What is done around one call of the network, as numbers that multiply arrays.
 
-    With d the output itself, or where `read` is given the x0 prediction c_x x + c_out output,
-    clamped:
+    With d the output itself; or, where x0 is bounded, the bounded x0 prediction, which is made from
+    c_x x + c_out output (by the update, where the rows have `clip`):
 
-        memory = memory[0] x + memory[1] d
-        x      = x_weight x + d_weight d + Σ weight memory_{k - back} + noise z
+        memory = memory[0] x + memory[1] d + memory[2] output
+        x      = x_weight x + d_weight d + raw output + Σ weight memory_{k - back} + noise z
 
     where what has the coefficient 0 is left out, even if it is infinite. Half precision is computed
     in float32, and each of the two results rounded once.
 
     Attributes:
         c_in: What the network's input is: c_in x.
-        read: (c_x, c_out), or None.
+        read: (c_x, c_out) where x0 is bounded, or None.
         x: Coefficient of x.
         d: Coefficient of d.
+        raw: Coefficient of the output beside a bounded x0; 0.0 where there is no bound.
         memories: (coefficient, how many rows back) of what is read of earlier memories.
-        memory: Coefficients of x and d in what is remembered; None if no later row reads it.
+        memory: Coefficients of x, d and the output in what is remembered; None if no later row
+            reads it.
         noise: Coefficient of the noise; 0.0 where none is drawn.
         log_variance: (middle, half width) of a learned log-variance l, which makes the coefficient
             of the noise noise exp((middle + half l) / 2); or None.
@@ -61,9 +73,10 @@ class Row(NamedTuple):
     x: Any
     d: Any
     memories: tuple[tuple[Any, int], ...]
-    memory: tuple[Any, Any] | None
+    memory: tuple[Any, Any, Any] | None
     noise: Any
     log_variance: tuple[Any, Any] | None
+    raw: Any = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +86,11 @@ class Rows:
     Attributes:
         rows: In their order.
         depth: How many rows back memories are read, at most.
-        clip: (low, high) for the x0 prediction, where rows have `read`; or None.
+        clip: (low, high), between which the update clamps the x0 prediction; or None.
         numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
             they are arrays: `reference.Functional` runs them.
+        draws: The level and the visit of each row's noise, an int64 array (K, 2); see `arrivals`.
+        start: The same of the noise before the first row.
         largest: The largest finite coefficient, if all are numbers.
     """
 
@@ -83,8 +98,21 @@ class Rows:
     depth: int
     clip: tuple[float, float] | None
     numbers: bool
+    draws: np.ndarray
+    start: tuple[int, int] = (0, 0)
     largest: float = 0.0
     _tables: dict[int, np.ndarray] = field(init=False, repr=False, default_factory=dict)
+
+    @cached_property
+    def raw(self) -> bool:
+        """Whether a row takes the output beside a bounded x0."""
+        memories = [row.memory for row in self.rows if row.memory is not None]
+        return any(given(row.raw) for row in self.rows) or any(given(m[2]) for m in memories)
+
+    @cached_property
+    def words(self) -> list[tuple[int, int, int]]:
+        """The words of each row's noise: level, visit, and the domain of steps (see `philox`)."""
+        return [(level, visit, STEP) for level, visit in self.draws.tolist()]
 
     @cached_property
     def noisy(self) -> list[bool]:
@@ -110,53 +138,86 @@ class Rows:
         return self._tables[places]
 
 
-def rows_of(plan: "Plan", x: Array, *, raw: bool, clamp: Clamp | None) -> Rows:
+def rows_of(
+    plan: Plan, x: Array, prediction: Prediction | Parameterization, bounded: Bounded = None
+) -> Rows:
     """Return the rows of a plan with the way from output to memory multiplied out.
+
+    They are made once for equal plans, predictions and bounds, unless a gradient flows.
 
     Args:
         plan: The table.
         x: What the numbers will multiply, or any array of its library and dtype.
-        raw: Whether d is the network's own output, which is combined with x in one go. Otherwise it
-            is an x0 prediction.
-        clamp: The bounds of x0, if the update is to read the output and clamp it.
+        prediction: What the network's output means.
+        bounded: How the x0 prediction is bounded.
 
     Raises:
-        ValueError: x is in float32, which cannot hold a coefficient.
+        TypeError: A function of the parameterization returns no numbers.
+        ValueError: The output does not determine what a row needs; or x is in float32, which
+            cannot hold a coefficient.
     """
-    rows: Rows = plan.kept(("rows", raw), lambda: _made(plan, x, raw, clamp), clamp)
+    key = None
+    if isinstance(plan.a, np.ndarray):
+        key = key_of((prediction, bounded))
+    rows = _ROWS.get(
+        None if key is None else (plan, key), lambda: _made(plan, x, prediction, bounded)
+    )
     if rows.largest > _LARGEST and "float32" in str(x.dtype):
         _raise_out_of_range(rows, plan)
     return rows
 
 
-def _made(plan: "Plan", x: Array, raw: bool, clamp: Clamp | None) -> Rows:
-    of_x, of_d = plan.m_x, plan.m_d
-    with np.errstate(invalid="ignore"):  # where x0 is not determined, which is found in time
-        if raw:
-            of_x, of_d = plan.m_x + plan.m_d * plan.c_x, plan.m_d * plan.c_out
-        newest = plan.b[:, 0]
-        columns = {
-            "c_in": plan.c_in,
-            "c_x": plan.c_x,
-            "c_out": plan.c_out,
-            "x": plan.a + newest * of_x,
-            "d": newest * of_d,
-            "noise": plan.c,
-            "memory_x": of_x,
-            "memory_d": of_d,
-        }
+def _size(rows: Rows) -> int:
+    """Return about how many bytes rows take, with their plan and a table for a device."""
+    return 2000 + len(rows.rows) * (900 + 100 * rows.depth)
+
+
+_ROWS: Cache[Rows] = Cache(2**26, _size)
+
+
+def _made(
+    plan: Plan, x: Array, prediction: Prediction | Parameterization, bounded: Bounded
+) -> Rows:
+    reading = reading_of(prediction, plan.schedule, plan.alpha, plan.sigma)
+    if bounded is None:
+        # p x0 + q eps + u x0, with x0 and eps as the output says them.
+        of_x = _sum((plan.p, reading.c_x), (plan.u, reading.c_x), (plan.q, reading.e_x))
+        of_d = _sum((plan.p, reading.c_out), (plan.u, reading.c_out), (plan.q, reading.e_out))
+        of_raw = namespace(of_d).zeros_like(of_d)
+    else:
+        # eps = (x - alpha x0) / sigma, with the bounded x0.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inverse, ratio = 1 / plan.sigma, plan.alpha / plan.sigma
+        of_x = _sum((plan.q, inverse), (plan.u, reading.c_x))
+        of_d = plan.p - _sum((plan.q, ratio))
+        of_raw = _sum((plan.u, reading.c_out))
+    columns = {"c_in": reading.c_in, "of_x": of_x, "of_d": of_d, "of_raw": of_raw}
+    if bounded is not None:
+        columns |= {"c_x": reading.c_x, "c_out": reading.c_out}
+    _require_determined(plan, prediction, columns)
+    newest = plan.b[:, 0]
+    columns |= {
+        "x": plan.a + newest * of_x,
+        "d": newest * of_d,
+        "raw": newest * of_raw,
+        "noise": plan.c,
+    }
     of = {name: numbers_of(column, x) for name, column in columns.items()}
     weights, read = numbers_of(plan.b, x), to_host(plan.b) != 0
     noisy, asked = to_host(plan.c) != 0, _asked_for(to_host(plan.b))
     learned = None if plan.log_variance is None else numbers_of(plan.log_variance, x)
+    unbounded = to_host(plan.u) != 0 if bounded is not None else np.zeros(len(plan), dtype=bool)
     rows = [
         Row(
             c_in=of["c_in"][k],
-            read=None if clamp is None else (of["c_x"][k], of["c_out"][k]),
+            read=None if bounded is None else (of["c_x"][k], of["c_out"][k]),
             x=of["x"][k],
             d=of["d"][k],
+            raw=of["raw"][k] if unbounded[k] else 0.0,
             memories=tuple((weights[k][j], j) for j in range(1, read.shape[1]) if read[k, j]),
-            memory=(of["memory_x"][k], of["memory_d"][k]) if asked[k] else None,
+            memory=(of["of_x"][k], of["of_d"][k], of["of_raw"][k] if unbounded[k] else 0.0)
+            if asked[k]
+            else None,
             noise=of["noise"][k] if noisy[k] else 0.0,
             log_variance=None if learned is None else _middle_and_half(*learned[k]),
         )
@@ -164,15 +225,47 @@ def _made(plan: "Plan", x: Array, raw: bool, clamp: Clamp | None) -> Rows:
     ]
     numbers = all(not carries_gradient(column) for column in columns.values())
     depth = max((back for row in rows for _, back in row.memories), default=0)
-    clip = None if clamp is None else (clamp.low, clamp.high)
+    clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None
     largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
-    return Rows(rows, depth, clip, numbers, largest)
+    start, draws = arrivals(plan)
+    return Rows(rows, depth, clip, numbers, draws, start, largest)
+
+
+def _sum(*terms: tuple[Array, Array]) -> Array:
+    """Return Σ coefficient column without what is multiplied by 0, which may be infinite."""
+    total: Any = 0.0
+    for coefficient, column in terms:
+        if not to_host(coefficient).any():
+            continue
+        needed = to_host(coefficient) != 0
+        xp = namespace(column)
+        mask = xp.asarray(needed, device=device(column))
+        total = total + coefficient * xp.where(mask, column, xp.zeros_like(column))
+    return total if not isinstance(total, float) else 0.0 * terms[0][0]
+
+
+def _require_determined(
+    plan: Plan,
+    prediction: Prediction | Parameterization,
+    columns: dict[str, Array],
+) -> None:
+    """Raise unless the network's output determines what every row needs.
+
+    Raises:
+        ValueError: It does not: an epsilon prediction where there is no signal.
+    """
+    finite = np.logical_and.reduce([np.isfinite(to_host(column)) for column in columns.values()])
+    if finite.all():
+        return
+    k = int(np.argmin(finite))
+    raise_undetermined(prediction, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
 
 
 def _weights(row: Row) -> list[float]:
     """Return everything that multiplies an array."""
     memories = [weight for weight, _ in row.memories]
-    return [row.c_in, row.x, row.d, row.noise, *(row.memory or ()), *(row.read or ()), *memories]
+    own = [row.c_in, row.x, row.d, row.raw, row.noise]
+    return [*own, *(row.memory or ()), *(row.read or ()), *memories]
 
 
 def _largest(row: Row) -> float:
@@ -180,7 +273,7 @@ def _largest(row: Row) -> float:
     return max(abs(weight) for weight in _weights(row) if abs(weight) < np.inf)
 
 
-def _raise_out_of_range(rows: Rows, plan: "Plan") -> None:
+def _raise_out_of_range(rows: Rows, plan: Plan) -> None:
     """Say which coefficient is beyond float32, and what remedies it."""
     k = next(k for k, row in enumerate(rows.rows) if _largest(row) > _LARGEST)
     weight = next(weight for weight in _weights(rows.rows[k]) if _LARGEST < abs(weight) < np.inf)
@@ -198,9 +291,11 @@ def _table(rows: Rows, places: int) -> np.ndarray:
         values = {
             "x": row.x,
             "d": row.d,
+            "raw": row.raw,
             "noise": row.noise,
             "memory_x": row.memory[0] if row.memory else 0.0,
             "memory_d": row.memory[1] if row.memory else 0.0,
+            "memory_raw": row.memory[2] if row.memory else 0.0,
             "remembered": float(remembered),
             "c_x": row.read[0] if row.read else 0.0,
             "c_out": row.read[1] if row.read else 0.0,

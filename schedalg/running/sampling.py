@@ -1,4 +1,4 @@
-"""Running a sampler along a schedule: `sample`, and `sample_steps` to see every step."""
+"""Sampling: `sample`, `sample_steps` to see every step, and `run` for a plan."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -7,28 +7,29 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 
-from schedalg.arrays import Array, namespace, to_host
+from schedalg.arrays import Array, is_array, namespace, to_host
 from schedalg.checks import check_like, check_memory, check_sample, described, flag
 from schedalg.network.bounds import Clip
-from schedalg.network.denoiser import Denoiser
+from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
-from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.plan.steps import check_arrivals
 from schedalg.running import execution
-from schedalg.running.execution import Meaning, denoiser_for
-from schedalg.running.noise import NoiseSource, drawing
-from schedalg.samplers.protocols import Noise, Planner, Sampler
+from schedalg.running.cache import Cache, key_of
+from schedalg.running.execution import NetworkOptions, denoiser_for
+from schedalg.running.noise import NoiseSource, StepNoise
+from schedalg.samplers.protocols import Sampler, StepSampler
 from schedalg.schedule import Point, Schedule, check_schedule
 
 
 def sample(
-    model: Model | Denoiser,
+    model: Model | AnyDenoiser,
     schedule: Schedule,
-    sampler: Planner | Plan | Sampler[Any],
+    sampler: Sampler | Plan,
     x: Array,
     *,
-    prediction: Prediction | Parameterization = "epsilon",
+    prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
     noise: NoiseSource = None,
     progress: bool = False,
@@ -45,20 +46,21 @@ def sample(
             what it keeps, for a gradient too, it must copy. Or a `Denoiser` of the schedule, which
             holds the network and `prediction`, `clip` and keywords.
         schedule: The path. One of no points returns x as it is.
-        sampler: Any object with a method `plan(schedule)`, whose table is run, or such a `Plan` of
-            this schedule; or else any object with the methods of the `Sampler` protocol.
+        sampler: Any object with a method `plan(schedule)`, whose plan is run, or such a `Plan` of
+            this schedule; or else any object with the methods of the `StepSampler` protocol.
         x: (B, ...), noise at the schedule's last point: standard normal times
             `schedule.prior_std`. An array of any array-API library, in any real floating dtype.
         prediction: What the network's output means: "epsilon", "x0", "v", "flow", "score", "edm",
-            or a `Parameterization` of your own.
+            or a `Parameterization` of your own. None: "flow" on schedules of flow networks, and
+            "epsilon" on all others.
         clip: (low, high), between which each x0 prediction is clamped; or a function of it, such as
             `DynamicThreshold()`.
         noise: Where a stochastic sampler's noise comes from. A seed, or a list of seeds, one a
-            sample: the noise is a function of the seed, the row of the table and the place in the
-            sample, so that a sample is the same in any batch, on any device and in any library
-            (with one seed, sample i is that of seed + i 2^64). Or a generator of NumPy or of x's
-            library, or a function of x, which must copy what it keeps of x. None: a seed that
-            nobody knows.
+            sample: the noise is a function of the seed, the noise level where a step arrives and
+            the place in the sample, so that a sample is the same in any batch, on any device, in
+            any library, and when a path is walked in parts (with one seed, sample i is that of
+            seed + i 2^64). Or a generator of NumPy or of x's library, or a function of x, which
+            must copy what it keeps of x. None: a seed at random.
         progress: Show a bar (needs tqdm).
         check_finite: Raise if the network returns NaN or infinity. Costs a pass over its output in
             each call, and a synchronization on a GPU.
@@ -84,25 +86,97 @@ def sample(
         >>> sample(model, fast, DDIM(), np.ones((1, 2)), prediction="x0")
         array([[0., 0.]])
     """
-    meaning = Meaning(prediction, clip, check_finite, model_kwargs)
-    if not flag("capture", capture):
-        walk = _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=True)
-        return execution.last(walk, x)
-    if progress:
-        raise ValueError("capture=True and progress=True: there is nothing to see between steps")
-    plan = _table(schedule, sampler)
-    if plan is None:
-        raise ValueError("capture=True takes a sampler that has a table, a method plan")
-    return execution.captured(plan, model, x, meaning, noise)
+    check_sample("x", x)
+    plan = _plan(schedule, sampler)
+    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    if plan is not None:
+        return _run(plan, model, x, options, noise, progress=progress, capture=capture)
+    if flag("capture", capture):
+        raise ValueError("capture=True takes a sampler that has a plan, a method plan")
+    walk = _steps(model, schedule, sampler, x, options, noise, progress, reuse=True)
+    return execution.last(walk, x)
+
+
+def run(
+    plan: Plan,
+    model: Model | AnyDenoiser,
+    x: Array,
+    *,
+    prediction: Prediction | Parameterization | None = None,
+    clip: Clip | None = None,
+    noise: NoiseSource = None,
+    progress: bool = False,
+    check_finite: bool = False,
+    capture: bool = False,
+    **model_kwargs: Any,
+) -> Array:
+    """Take x through a plan, and return it after the last row.
+
+    `sample(model, schedule, sampler, x, ...)` is `run(sampler.plan(schedule), model, x, ...)`, and
+    keeps the plan for the next call.
+
+    Args:
+        plan: The plan.
+        model: The network, called as `model(x, timesteps, **model_kwargs)`; or a `Denoiser` of the
+            plan's schedule.
+        x: (B, ...), at the noise level of the first row.
+        prediction: As in `sample`.
+        clip: As in `sample`.
+        noise: As in `sample`.
+        progress: As in `sample`.
+        check_finite: As in `sample`.
+        capture: As in `sample`.
+        **model_kwargs: Passed to the network in every call.
+
+    Returns:
+        An array like x.
+
+    Raises:
+        TypeError: As `sample`.
+        ValueError: As `sample`; or the denoiser is for another schedule.
+        ImportError: As `sample`.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Schedule, run, sample
+        >>> s, x = Schedule.linear(1000).subsample(steps=5), np.ones((1, 2))
+        >>> model = lambda x, timesteps: np.tanh(x)
+        >>> bool((run(DDIM().plan(s), model, x) == sample(model, s, DDIM(), x)).all())
+        True
+    """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    return _run(plan, model, x, options, noise, progress=progress, capture=capture)
+
+
+def _run(
+    plan: Plan,
+    model: Model | AnyDenoiser,
+    x: Array,
+    options: NetworkOptions,
+    noise: NoiseSource,
+    *,
+    progress: bool,
+    capture: bool,
+) -> Array:
+    if flag("capture", capture):
+        if progress:
+            raise ValueError(
+                "capture=True and progress=True: there is nothing to see between steps"
+            )
+        return execution.captured(plan, model, x, options, noise)
+    walk = execution.walk(plan, model, x, options, noise, reuse=True)
+    return execution.last(_with_progress_bar(walk, _steps_of(plan)) if progress else walk, x)
 
 
 def sample_steps(
-    model: Model | Denoiser,
+    model: Model | AnyDenoiser,
     schedule: Schedule,
-    sampler: Planner | Plan | Sampler[Any],
+    sampler: Sampler | Plan,
     x: Array,
     *,
-    prediction: Prediction | Parameterization = "epsilon",
+    prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
     noise: NoiseSource = None,
     progress: bool = False,
@@ -127,45 +201,51 @@ def sample_steps(
         [[0.01]]
         [[0.]]
     """
-    meaning = Meaning(prediction, clip, check_finite, model_kwargs)
-    return _steps(model, schedule, sampler, x, meaning, noise, progress, reuse=False)
+    check_sample("x", x)
+    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    return _steps(model, schedule, sampler, x, options, noise, progress, reuse=False)
 
 
 def _steps(
-    model: Model | Denoiser,
+    model: Model | AnyDenoiser,
     schedule: Schedule,
     sampler: Any,
     x: Array,
-    meaning: Meaning,
+    options: NetworkOptions,
     noise: NoiseSource,
     progress: bool,
     *,
     reuse: bool,
 ) -> Iterator[Array]:
     """Return an iterator over x after every step; see `execution.walk` for `reuse`."""
-    check_sample("x", x)
-    parameterization(meaning.prediction)
-    plan = _table(schedule, sampler)
+    plan = _plan(schedule, sampler)
     if plan is not None:
-        walk = execution.walk(plan, model, x, meaning, noise, reuse=reuse)
-        total = len(np.unique(plan.step))
+        walk = execution.walk(plan, model, x, options, noise, reuse=reuse)
+        total = _steps_of(plan)
     else:
-        denoise = denoiser_for(model, schedule, meaning)
-        walk = _walk(schedule, sampler, denoise, x, drawing(x, noise))
+        denoise = denoiser_for(model, schedule, options)
+        walk = _walk(schedule, sampler, denoise, x, StepNoise(x, noise))
         total = len(schedule)
     return _with_progress_bar(walk, total) if progress else walk
 
 
+def _steps_of(plan: Plan) -> int:
+    """Return how many steps a plan has."""
+    return len(np.unique(plan.step))
+
+
 def _walk(
-    schedule: Schedule, sampler: Sampler[Any], denoise: Denoiser, x: Array, draw: Noise
+    schedule: Schedule, sampler: StepSampler[Any], denoise: AnyDenoiser, x: Array, noise: StepNoise
 ) -> Iterator[Array]:
-    """Return an iterator over x after every step of a sampler that has no table."""
+    """Return an iterator over x after every step of a sampler that has no plan."""
     points = _points(schedule, x)
+    arrivals = [float(to_host(p.log_snr)) if is_array(p.log_snr) else p.log_snr for p in points]
     state = sampler.init(x, schedule)
 
-    def run(x: Array, state: Any) -> Iterator[Array]:
+    def steps(x: Array, state: Any) -> Iterator[Array]:
         for k in range(len(schedule), 0, -1):
-            result = sampler.step(x, points[k], points[k - 1], denoise, draw, state)
+            noise.arrive(arrivals[k - 1])
+            result = sampler.step(x, points[k], points[k - 1], denoise, noise, state)
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(f"sampler.step must return (x, state), got {described(result)}")
             check_like("x returned by sampler.step", result[0], x)
@@ -173,7 +253,7 @@ def _walk(
             yield x
             check_memory("x", x)  # which was in the user's hands
 
-    return run(x, state)
+    return steps(x, state)
 
 
 def _points(schedule: Schedule, x: Array) -> list[Point]:
@@ -199,29 +279,37 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
     ]
 
 
-def _table(schedule: Schedule, sampler: Any) -> Plan | None:
-    """Return the sampler's table for a schedule; None if it has none.
+def _plan(schedule: Schedule, sampler: Any) -> Plan | None:
+    """Return the sampler's plan for a schedule; None if it has none.
+
+    Plans of samplers that are values are kept: a second call with an equal schedule and sampler
+    makes nothing anew.
 
     Raises:
         TypeError: The schedule or the sampler is none.
-        ValueError: The table is for another schedule.
+        ValueError: The plan is for another schedule.
     """
     check_schedule(schedule)
-    _check_sampler(sampler)
-    if not _has_table(sampler):
-        return None
-    return check_plan(sampler if isinstance(sampler, Plan) else sampler.plan(schedule), schedule)
-
-
-def _has_table(sampler: object) -> bool:
-    return isinstance(sampler, Plan) or callable(getattr(sampler, "plan", None))
-
-
-def _check_sampler(sampler: object) -> None:
+    if isinstance(sampler, Plan):
+        return check_plan(sampler, schedule)
     if isinstance(sampler, type):
         raise TypeError(f"sampler must be an object, such as {sampler.__name__}(), not a class")
-    if _has_table(sampler):
-        return
+    if not callable(getattr(sampler, "plan", None)):
+        _check_steps(sampler)
+        return None
+    key = key_of((sampler, schedule))
+    return _PLANS.get(key, lambda: check_plan(sampler.plan(schedule), schedule))
+
+
+def _size(plan: Plan) -> int:
+    """Return about how many bytes a plan takes, with its schedule."""
+    return 2000 + 32 * len(plan.schedule) + len(plan) * (100 + 8 * int(plan.b.shape[1]))
+
+
+_PLANS: Cache[Plan] = Cache(2**26, _size)
+
+
+def _check_steps(sampler: object) -> None:
     for method in ("init", "step"):
         if not callable(getattr(sampler, method, None)):
             raise TypeError(

@@ -9,7 +9,7 @@ from schedalg.samplers.dpm_solver import DPMSolver
 from schedalg.samplers.dpm_solver_pp import DPMSolverPP
 from schedalg.samplers.euler import Euler, EulerAncestral, Heun, Midpoint
 from schedalg.samplers.predictor_corrector import SASolver, UniPC
-from schedalg.samplers.protocols import Denoise, Noise, Planner, Sampler
+from schedalg.samplers.protocols import Sampler, StepSampler, TableSampler
 from schedalg.samplers.restart import RePaint, Restart
 from schedalg.samplers.runge_kutta import RungeKutta, Tableau
 
@@ -24,18 +24,17 @@ __all__ = [
     "TCD",
     "DPMSolver",
     "DPMSolverPP",
-    "Denoise",
     "Euler",
     "EulerAncestral",
     "Heun",
     "Midpoint",
-    "Noise",
-    "Planner",
     "RePaint",
     "Restart",
     "RungeKutta",
     "SASolver",
     "Sampler",
+    "StepSampler",
+    "TableSampler",
     "Tableau",
     "UniPC",
 ]

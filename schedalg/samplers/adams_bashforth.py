@@ -180,19 +180,19 @@ def _plan(
     """
     a = steps.where(path.finite, path.unit_s / path.unit_t, steps.sigma_s / steps.sigma_t)
     scale = steps.where(path.finite, path.unit_s * path.change, steps.alpha_s)
-    m_x, m_d = slope(steps, path)
+    p, q = slope(schedule, path.finite)
     evaluations = Evaluations(schedule.timesteps[::-1], steps.alpha_t, steps.sigma_t)
     if step is not None and at is not None:
         a, scale = (steps.gather(column, step) for column in (a, scale))
         # In the second row of a step made twice, x is where the step arrives already.
         again = steps.array(step != at)
         a = a * (1 - again) + again
-        m_x, m_d = (steps.gather(column, at) for column in (m_x, m_d))
+        p, q = p[at], q[at]
         evaluations = Evaluations(
             evaluations.timesteps[at],
             steps.gather(evaluations.alpha, at),
             steps.gather(evaluations.sigma, at),
         )
     return Plan.of(
-        schedule, a=a, b=scale[:, None] * w, memory=(m_x, m_d), evaluations=evaluations, step=step
+        schedule, a=a, b=scale[:, None] * w, memory=(p, q), evaluations=evaluations, step=step
     )

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schedalg.arrays import Array
 from schedalg.plan.plan import Plan
-from schedalg.plan.steps import Steps, step_change
+from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
-from schedalg.samplers.protocols import Denoise, Noise
 
 if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+    from schedalg.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -62,23 +60,3 @@ class DDIM:
             b=step.alpha_s * (step.rise + step.decay * new),
             c=self.eta * step.sigma_s * (step.rise * (1 + step.decay)) ** 0.5,
         )
-
-    def init(self, x: Array, schedule: "Schedule") -> None:
-        """Return None: a step needs no past."""
-
-    def step(
-        self, x: Array, t: "Point", s: "Point", denoise: Denoise, noise: Noise, state: None
-    ) -> tuple[Array, None]:
-        """Return x at point s."""
-        x0 = denoise(x, t)
-        if s.sigma == 0:
-            return s.alpha * x0, None
-        eps = (x - t.alpha * x0) / t.sigma
-        if self.eta == 0:
-            return s.alpha * x0 + s.sigma * eps, None
-        drop, root = step_change(t, s)
-        std = self.eta * s.sigma * drop**0.5
-        # 1 - eta² (1 - root²), as a sum; 0 where all of the noise is new.
-        kept = (1 - self.eta**2) + self.eta**2 * root**2
-        mean = s.alpha * x0 + (s.sigma * kept**0.5) * eps if kept > 0 else s.alpha * x0
-        return mean + std * noise(x), None

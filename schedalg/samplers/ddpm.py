@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from schedalg.arrays import Array
 from schedalg.plan.plan import Plan
-from schedalg.plan.steps import Steps, column_log_alpha_bar, step_change
-from schedalg.samplers.protocols import Denoise, Noise
+from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import path, posterior
 
 if TYPE_CHECKING:
-    from schedalg.schedule import Point, Schedule
+    from schedalg.schedule import Schedule
 
 #: The posterior's own variance; that of the whole forward step; what the network says, as its
 #: logarithm or as a place between the two.
@@ -90,31 +89,6 @@ class DDPM:
             return xp.stack([to_scale - 1, to_scale + 1], axis=1)
         low = xp.flip(posterior.log_variance_of(xp, log_alpha_bar, schedule.kind))
         return xp.stack([low, xp.log(xp.flip(path.betas(xp, log_alpha_bar))) + to_scale], axis=1)
-
-    def init(self, x: Array, schedule: "Schedule") -> None:
-        """Return None: a step needs no past."""
-
-    def step(
-        self, x: Array, t: "Point", s: "Point", denoise: Denoise, noise: Noise, state: None
-    ) -> tuple[Array, None]:
-        """Return a draw of x at point s.
-
-        Raises:
-            ValueError: The variance is learned: `denoise` tells x0 alone, and the table is needed.
-        """
-        if self.variance.startswith("learned"):
-            raise ValueError(f"variance={self.variance!r} has no step: run plan(schedule) instead")
-        x0 = denoise(x, t)
-        if s.sigma == 0:
-            return s.alpha * x0, None
-        drop, root = step_change(t, s)
-        if self.variance == "fixed_small":
-            std = s.sigma * drop**0.5
-        else:
-            to_scale = _length(s.alpha, s.sigma) / _length(t.alpha, t.sigma)
-            std = to_scale * t.sigma * drop**0.5
-        mean = (s.alpha * drop) * x0 + (root * (s.sigma / t.sigma)) * x
-        return mean + std * noise(x), None
 
 
 def _length(alpha: Any, sigma: Any) -> Any:

@@ -53,14 +53,6 @@ def new_noise(steps: Steps, eta: float) -> Array | None:
     return steps.sigma_s * (-steps.xp.expm1(-2 * eta * steps.h)) ** 0.5
 
 
-def _remembered_noise(steps: Steps, finite: np.ndarray) -> tuple[Array, Array]:
-    """Return what a row remembers: eps, or x0 in steps that are not finite."""
-    return (
-        steps.where(finite, 1 / steps.sigma_t, 0.0),
-        steps.where(finite, -steps.alpha_t / steps.sigma_t, 1.0),
-    )
-
-
 def _signal_ratio(steps: Steps) -> Array:
     """Return alpha_s / alpha_t, the coefficient of x in the noise form; 1 from pure noise."""
     signal = to_host(steps.alpha_t) > 0
@@ -87,5 +79,5 @@ def noise_form(schedule: "Schedule", steps: Steps, w: Array) -> Plan:
         schedule,
         a=steps.where(steps.finite, _signal_ratio(steps), steps.sigma_s / steps.sigma_t),
         b=steps.where(steps.finite, b, of_prediction(steps, w.shape[1])),
-        memory=_remembered_noise(steps, steps.finite),
+        memory=(np.where(steps.finite, 0.0, 1.0), np.where(steps.finite, 1.0, 0.0)),
     )

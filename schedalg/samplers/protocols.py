@@ -1,12 +1,13 @@
-"""The contract between samplers and what drives them: four protocols, and nothing else."""
+"""The contract between samplers and what drives them: four protocols, and nothing else.
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+A sampler is what `sample` takes: a `TableSampler` or a `StepSampler`. Neither is a base class.
+"""
+
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from schedalg.arrays import Array
-
-if TYPE_CHECKING:
-    from schedalg.plan.plan import Plan
-    from schedalg.schedule import Point, Schedule
+from schedalg.plan.plan import Plan
+from schedalg.schedule import Point, Schedule
 
 State = TypeVar("State")
 
@@ -14,7 +15,7 @@ State = TypeVar("State")
 class Denoise(Protocol):
     """The network, as a sampler sees it."""
 
-    def __call__(self, x: Array, t: "Point", /) -> Array:
+    def __call__(self, x: Array, t: Point, /) -> Array:
         """Return the prediction of x0, given x at the noise level of point t."""
         ...
 
@@ -27,14 +28,14 @@ class Noise(Protocol):
         ...
 
 
-class Sampler(Protocol[State]):
-    """A way of walking a schedule. Any class with these two methods is one; none is a base class.
+class StepSampler(Protocol[State]):
+    """A sampler that walks a schedule by steps of its own: any class with these two methods.
 
     A sampler keeps nothing on itself from step to step, so that one object serves any number of
     runs and threads at a time.
     """
 
-    def init(self, x: Array, schedule: "Schedule") -> State:
+    def init(self, x: Array, schedule: Schedule) -> State:
         """Return what the first step needs to know; None where a step needs no past.
 
         Args:
@@ -46,8 +47,8 @@ class Sampler(Protocol[State]):
     def step(
         self,
         x: Array,
-        t: "Point",
-        s: "Point",
+        t: Point,
+        s: Point,
         denoise: Denoise,
         noise: Noise,
         state: State,
@@ -65,9 +66,13 @@ class Sampler(Protocol[State]):
         ...
 
 
-class Planner(Protocol):
-    """A sampler that is a table: any class with this one method; none is a base class."""
+class TableSampler(Protocol):
+    """A sampler that is a plan, a table of numbers: any class with this one method."""
 
-    def plan(self, schedule: "Schedule", /) -> "Plan":
+    def plan(self, schedule: Schedule, /) -> Plan:
         """Return the table that walks a schedule from its last point to its origin."""
         ...
+
+
+#: What `sample` takes.
+Sampler: TypeAlias = TableSampler | StepSampler[Any]

@@ -13,7 +13,7 @@ from schedalg.plan.columns import FLOATS
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.plan.steps import step_change
 from schedalg.samplers.ddpm import DDPM
-from schedalg.samplers.protocols import Planner
+from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
 
 #: Walking a stretch more often than this is a mistake.
@@ -46,11 +46,11 @@ class Restart:
     Source: Xu et al., arXiv 2306.14878, algorithm 1.
     """
 
-    sampler: Planner
+    sampler: TableSampler
     stretches: Sequence[tuple[int, int, int]]
 
     def __post_init__(self) -> None:
-        _check_planner(self.sampler)
+        _check_has_plan(self.sampler)
         if not isinstance(self.stretches, Sequence) or isinstance(self.stretches, str):
             raise TypeError(f"stretches must be a list, got {type(self.stretches).__name__}")
         checked = []
@@ -124,10 +124,10 @@ class RePaint:
 
     jump_length: int = 10
     times: int = 10
-    sampler: Planner = field(default_factory=DDPM)
+    sampler: TableSampler = field(default_factory=DDPM)
 
     def __post_init__(self) -> None:
-        _check_planner(self.sampler)
+        _check_has_plan(self.sampler)
         for name in ("jump_length", "times"):
             object.__setattr__(self, name, positive_integer(name, getattr(self, name)))
         if self.times > MOST_TIMES:
@@ -142,7 +142,7 @@ class RePaint:
         return Restart(self.sampler, stretches).plan(schedule)
 
 
-def _check_planner(sampler: object) -> None:
+def _check_has_plan(sampler: object) -> None:
     if isinstance(sampler, type) or not callable(getattr(sampler, "plan", None)):
         raise TypeError(f"sampler must be an object with a table, got {sampler!r}")
 

@@ -25,7 +25,7 @@ from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
-from schedalg.samplers.straight import scales, timesteps_between
+from schedalg.samplers.straight import scales, slope, timesteps_between
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -183,7 +183,7 @@ class RungeKutta:
             a=column([s.a for s in stages]),
             b=column([s.b for s in stages])[:, :width],
             c=column([s.c for s in stages]),
-            memory=(column([s.m_x for s in stages]), column([s.m_d for s in stages])),
+            memory=slope(schedule, staged[step]),
             evaluations=Evaluations(timesteps, alpha, sigma),
             step=step,
             start=span.start,
@@ -266,8 +266,6 @@ class RungeKutta:
                 _Stage(
                     alpha=alpha,
                     sigma=sigma,
-                    m_x=steps.where(staged, 1 / sigma, 0.0),
-                    m_d=steps.where(staged, -units[k] / sigma, 1.0),
                     a=steps.where(staged, units[k + 1] / units[k], ratio),
                     b=steps.where(staged, slopes, one_go),
                     c=span.noise if last else steps.where(staged, 0.0 * span.noise, span.noise),
@@ -330,8 +328,6 @@ class _Stage(NamedTuple):
 
     alpha: Array
     sigma: Array
-    m_x: Array
-    m_d: Array
     a: Array
     b: Array
     c: Array

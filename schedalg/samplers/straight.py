@@ -50,12 +50,15 @@ def straight(schedule: "Schedule", steps: Steps) -> Straight:
     return Straight(unit_t, steps.alpha_s, -steps.rise * (steps.sigma_t / unit_t), finite)
 
 
-def slope(steps: Steps, line: Straight) -> tuple[Array, Array]:
-    """Return what a row remembers: dx/dtau, or x0 where tau is infinite."""
-    return (
-        steps.where(line.finite, 1 / steps.sigma_t, 0.0),
-        steps.where(line.finite, -line.unit_t / steps.sigma_t, 1.0),
-    )
+def slope(schedule: "Schedule", finite: Array) -> tuple[Array, Array]:
+    """Return p and q of what a row remembers, p x0 + q eps: dx/dtau, or x0 where tau is infinite.
+
+    Args:
+        schedule: Whose network decides the coordinates: dx/dtau is eps, or eps - x0 for a flow.
+        finite: Whether tau is finite, a NumPy array.
+    """
+    p = np.where(finite, -1.0 if schedule.network_kind == "flow" else 0.0, 1.0)
+    return p, np.where(finite, 1.0, 0.0)
 
 
 def scales(kind: Kind, signal: Array, noise: Array) -> tuple[Array, Array]:

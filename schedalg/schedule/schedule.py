@@ -1,7 +1,7 @@
 """`Schedule`, the path that the noise takes, as an immutable value."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -75,6 +75,7 @@ class Schedule:
     kind: Kind
     network_kind: Kind
     origin_timestep: int | float | None = None
+    _hash: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         told = self.timestep_rule
@@ -227,7 +228,17 @@ class Schedule:
         return self is other or self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        if self._hash is not None:
+            return self._hash
+        value = hash(self._key())
+        if self.is_constant:
+            object.__setattr__(self, "_hash", value)
+        return value
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether nobody can change its arrays: they are NumPy's, and read-only."""
+        return isinstance(self.log_alpha_bar.high, np.ndarray)
 
     def __repr__(self) -> str:
         kind: str = self.kind

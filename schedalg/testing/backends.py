@@ -33,6 +33,8 @@ class Case(NamedTuple):
         noise: Whether noise is absent, given, or made from keys.
         learned: Whether the network says how much of it.
         scaled: Whether the network's input is scaled.
+        raw: Whether rows take the output beside the bounded x0 prediction.
+        outside: Whether that prediction is given.
     """
 
     depth: int
@@ -40,6 +42,8 @@ class Case(NamedTuple):
     noise: str
     learned: bool
     scaled: bool
+    raw: bool = False
+    outside: bool = False
 
 
 CASES = [
@@ -52,6 +56,10 @@ CASES = [
     Case(2, None, "keys", False, False),
     Case(3, None, "none", False, True),
     Case(3, (-0.5, 0.75), "keys", True, True),
+    Case(0, (-0.5, 0.75), "none", False, False, raw=True),
+    Case(2, (-0.5, 0.75), "keys", False, True, raw=True),
+    Case(1, None, "given", False, False, raw=True, outside=True),
+    Case(0, None, "none", False, True, outside=True),
 ]
 
 
@@ -108,17 +116,19 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
         _close(seen, scaled, allowed, f"input of row {k}", case, dtype)
         output, variance = _output(make, rng, shape, dtype, case.learned)
         noise = make(rng.standard_normal(shape), dtype) if case.noise == "given" else None
-        after = update(k, x, output, variance, noise)
+        x0 = make(rng.standard_normal(shape), dtype) if case.outside else None
+        after = update(k, x, output, x0, variance, noise)
         assert is_like(after, x), f"row {k} returns {after.dtype} for {x.dtype}"
         terms = [row.x * before]
-        d = _host(output)
+        raw = _host(output)
+        d = raw if x0 is None else _host(x0)
         if row.read is not None and rows.clip is not None:
-            d = np.clip(row.read[0] * before + row.read[1] * d, *rows.clip)
-        terms.append(row.d * d)
+            d = np.clip(row.read[0] * before + row.read[1] * raw, *rows.clip)
+        terms += [row.d * d, row.raw * raw]
         terms += [weight * memories[-back] for weight, back in row.memories]
-        kept = sum((np.abs(term) for term in terms[2:]), np.zeros(shape))
+        kept = sum((np.abs(term) for term in terms[3:]), np.zeros(shape))
         if row.noise:
-            z = _host(noise) if keys is None else _philox(keys, k, shape)
+            z = _host(noise) if keys is None else _philox(keys, rows.words[k], shape)
             scale = row.noise
             if variance is not None and row.log_variance is not None:
                 middle, half = row.log_variance
@@ -129,8 +139,8 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
         inside = sum((np.abs(term) for term in terms), np.zeros(shape))
         allowed = eps * (np.abs(exact) + kept) + 16 * min(eps, EPS["float32"]) * (inside + 1)
         _close(_host(after), exact, allowed, f"row {k}", case, dtype)
-        memory = row.memory or (0.0, 0.0)
-        memories.append(memory[0] * before + memory[1] * d)
+        memory = row.memory or (0.0, 0.0, 0.0)
+        memories.append(memory[0] * before + memory[1] * d + memory[2] * raw)
         x = after
 
 
@@ -144,15 +154,15 @@ def check_zeros(make: Make, dtype: str) -> None:
     ):
         finite, infinite = make(np.full((2, 3), 0.75), dtype), make(np.full((2, 3), np.inf), dtype)
         x, output = (finite, infinite) if row.d == 0 else (infinite, finite)
-        update = backend_for(x).update(Rows([row], 0, clip, True), x, None, reuse=True)
-        after = _host(update(0, x, output, None, None))
+        update = backend_for(x).update(Rows([row], 0, clip, True, _draws(1)), x, None, reuse=True)
+        after = _host(update(0, x, output, None, None, None))
         expected = 0.375 if clip else 0.75
         np.testing.assert_array_equal(after, expected, f"0 times infinity in {dtype}")
 
 
 def check_unread(make: Make, dtype: str) -> None:
     """Check that a memory that a row does not read does nothing, and that a sum of none is 0."""
-    remembering = Row(1.0, None, 0.0, 1.0, (), (0.0, 1.0), 0.0, None)
+    remembering = Row(1.0, None, 0.0, 1.0, (), (0.0, 1.0, 0.0), 0.0, None)
     rows = [
         remembering._replace(x=1.0, d=0.0),  # remembers what is infinite
         remembering,
@@ -161,26 +171,28 @@ def check_unread(make: Make, dtype: str) -> None:
         Row(1.0, None, 0.0, 0.0, (), None, 0.0, None),
     ]
     x = make(np.full((2, 3), 0.75), dtype)
-    update = backend_for(x).update(Rows(rows, 3, None, True), x, None, reuse=True)
+    update = backend_for(x).update(
+        Rows(rows, 3, None, True, _draws(len(rows))), x, None, reuse=True
+    )
     results = []
     for k in range(len(rows)):
-        x = update(k, x, make(np.full((2, 3), k or np.inf), dtype), None, None)
+        x = update(k, x, make(np.full((2, 3), k or np.inf), dtype), None, None, None)
         results.append(_host(x)[0, 0])
     np.testing.assert_array_equal(results, [0.75, 1, 2, 1.5, 0], "memories that are not read")
 
 
 def check_normal(make: Make, dtype: str) -> None:
-    """Check that noise is a function of the key, the row and the place, as `philox` defines it."""
+    """Check that noise is a function of key, words and place, as `philox` defines it."""
     keys = np.array([[7, 0], [2**64 - 1, 3], [7, 1]], dtype=np.uint64)
     x = make(np.zeros((3, 2, 5, 5)), dtype)
     backend = backend_for(x)
-    for row in (0, 1, philox.BEFORE):
-        exact = _philox(keys, row, (3, 2, 5, 5))
-        drawn = backend.normal(x, keys, row)
+    for words in ((0, 0, 0), (-(2**63), 1, 2), (5 << 20, 2**40, 1)):
+        exact = _philox(keys, words, (3, 2, 5, 5))
+        drawn = backend.normal(x, keys, words)
         assert is_like(drawn, x), f"noise of {drawn.dtype} for {x.dtype}"
         allowed = EPS[dtype] * np.abs(exact) + 16 * min(EPS[dtype], EPS["float32"])
-        _close(_host(drawn), exact, allowed, f"noise of row {row}", None, dtype)
-        alone = backend.normal(x[1:2, ...], keys[1:2], row)
+        _close(_host(drawn), exact, allowed, f"noise of {words}", None, dtype)
+        alone = backend.normal(x[1:2, ...], keys[1:2], words)
         np.testing.assert_array_equal(_host(alone), _host(drawn)[1:2], "noise in a batch of one")
 
 
@@ -292,13 +304,14 @@ def _random_rows(rng: np.random.Generator, case: Case) -> Rows:
                 for back in range(1, min(k, case.depth) + 1)
                 if k != 4 or back == case.depth
             ),
-            memory=(number(), 1.0) if case.depth else None,
+            raw=number() if case.raw else 0.0,
+            memory=(number(), 1.0, number() if case.raw else 0.0) if case.depth else None,
             noise=0.0 if case.noise == "none" or k == count - 1 else abs(number()),
             log_variance=(-1.0, 0.5) if case.learned else None,
         )
         for k in range(count)
     ]
-    return Rows(rows, case.depth, case.clip, True)
+    return Rows(rows, case.depth, case.clip, True, _draws(count))
 
 
 def _output(
@@ -311,8 +324,14 @@ def _output(
     return both[:, : shape[1], ...], both[:, shape[1] :, ...]
 
 
-def _philox(keys: np.ndarray, row: int, shape: tuple[int, ...]) -> np.ndarray:
-    return philox.normal(keys, row, int(np.prod(shape[1:]))).reshape(shape)
+def _draws(count: int) -> np.ndarray:
+    """Return levels and visits: both ends, both signs, visits that repeat."""
+    levels = [2**63 - 1, -(2**63), 3 << 20, -1, 0, 3 << 20]
+    return np.array([(level, k % 3) for k, level in enumerate(levels[:count])], dtype=np.int64)
+
+
+def _philox(keys: np.ndarray, words: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    return philox.normal(keys, words, int(np.prod(shape[1:]))).reshape(shape)
 
 
 def _host(array: Array) -> np.ndarray:

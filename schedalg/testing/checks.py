@@ -12,12 +12,12 @@ from schedalg.network.denoiser import Denoiser
 from schedalg.parameterization import Parameterization, Prediction, convert
 from schedalg.plan.plan import Plan
 from schedalg.running.sampling import sample, sample_steps
-from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.samplers.protocols import Sampler, TableSampler
 from schedalg.schedule import Point, Schedule
 from schedalg.testing.data import Mixture
 from schedalg.testing.measures import GAUSSIAN, measured_order, variance_after
 
-AnySampler = Planner | Sampler[Any]
+AnySampler = Sampler
 
 #: Of log-SNR 10 to -10, in 12 steps, from a noisy origin.
 PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
@@ -272,7 +272,7 @@ def check_threads(sampler: AnySampler) -> None:
         np.testing.assert_array_equal(thread, one, err_msg="runs in threads")
 
 
-def check_table(sampler: Planner, schedule: Schedule) -> None:
+def check_table(sampler: TableSampler, schedule: Schedule) -> None:
     """Check that a table is a value, and agrees with the sampler's own steps if it has any.
 
     Example:

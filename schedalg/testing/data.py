@@ -9,7 +9,7 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace
 from schedalg.checks import real_number
-from schedalg.network.denoiser import Denoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.schedule import Point, Schedule
 
 
@@ -65,7 +65,7 @@ class Mixture:
         if min(weights) <= 0 or abs(sum(weights) - 1) > 1e-12:
             raise ValueError(f"weights must be above 0 and sum to 1, got {tuple(weights)}")
 
-    def denoiser(self, schedule: Schedule) -> Denoiser:
+    def denoiser(self, schedule: Schedule) -> AnyDenoiser:
         """Return the optimal network, as a denoiser of a schedule."""
         return Denoiser.from_function(self.expectation, schedule)
 
@@ -84,7 +84,7 @@ class Mixture:
         shares = xp.exp(logits - xp.max(logits, axis=0))
         return xp.sum(shares * xp.stack(means), axis=0) / xp.sum(shares, axis=0)
 
-    def end_of_flow(self, schedule: Schedule) -> Denoiser:
+    def end_of_flow(self, schedule: Schedule) -> AnyDenoiser:
         """Return the network that tells where the flow from x ends, for a single Gaussian.
 
         That is what consistency models are distilled to.

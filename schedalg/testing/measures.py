@@ -1,14 +1,13 @@
 """What a sampler does, as numbers: its order of convergence, and the variance of what it makes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from schedalg.network.denoiser import Denoiser
+from schedalg.network.denoiser import AnyDenoiser
 from schedalg.plan.plan import Plan
 from schedalg.running.sampling import sample, sample_steps
-from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.samplers.protocols import Sampler
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
 from schedalg.testing.data import Mixture
@@ -18,7 +17,7 @@ GAUSSIAN = Mixture([0.7], [0.4])
 
 
 def measured_order(
-    sampler: Planner | Sampler[Any],
+    sampler: Sampler,
     data: Mixture = GAUSSIAN,
     counts: Sequence[int] = (90, 180, 360),
     kind: Kind = "vp",
@@ -60,7 +59,7 @@ def measured_order(
 
 
 def variance_after(
-    sampler: Planner | Plan | Sampler[Any], schedule: Schedule, denoise: Denoiser, start: float
+    sampler: Sampler | Plan, schedule: Schedule, denoise: AnyDenoiser, start: float
 ) -> float:
     """Return the variance of what a sampler makes of Gaussian noise, without a random draw.
 

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.backends
 
+from schedalg.network.reading import reading_of
 from the root of the repository. The network returns the same tensor in every call, so what is timed
 is what the sampler adds to it. Not part of the tests: times are noisy, and only ratios of times
 taken in turns mean anything. It draws docs/images/speed.png.
@@ -25,8 +26,9 @@ from unittest import mock
 
 import numpy as np
 
-from schedalg import DDIM, DDPM, DPMSolverPP, Euler, Plan, Schedule, UniPC, sample
-from schedalg.running.noise import drawing
+from schedalg import DDIM, DDPM, DPMSolverPP, Euler, Plan, Schedule, UniPC, run, sample
+from schedalg.network.reading import reading_of
+from schedalg.running.noise import StepNoise
 from tests.benchmarks.timing import (
     Timed,
     in_turns,
@@ -148,7 +150,7 @@ def setting(device: str, dtype: str, shape: tuple[int, ...]) -> Setting:
 def ours(contest: Contest, at: Setting) -> Timed:
     """Return our loop."""
     output, source = at.output, _source(contest, at)
-    return Timed(lambda: contest.plan.run(lambda x, t: output, at.x, noise=source))
+    return Timed(lambda: run(contest.plan, lambda x, t: output, at.x, noise=source))
 
 
 def _source(contest: Contest, at: Setting) -> Any:
@@ -202,7 +204,7 @@ def floor(contest: Contest, at: Setting) -> Timed | None:
         return None
     buffers = torch.empty_like(at.x), torch.empty_like(at.x)
     seen = torch.empty_like(at.x)
-    scaled = bool((contest.plan.c_in != 1).any())
+    scaled = scales_input(contest.plan)
     generator = torch.Generator(at.device).manual_seed(0) if contest.drawn else None
 
     def loop() -> torch.Tensor:
@@ -243,7 +245,12 @@ def moved(contest: Contest) -> float:
     plan = contest.plan
     read = float((plan.b[:, 1:] != 0).sum(axis=1).mean())
     written = float(plan.b.shape[1] > 1)
-    return 3 + read + written + float((plan.c_in != 1).any()) + float((plan.c != 0).any())
+    return 3 + read + written + float(scales_input(plan)) + float((plan.c != 0).any())
+
+
+def scales_input(plan: Plan) -> bool:
+    """Whether a network of epsilon is shown x in another scale."""
+    return bool((reading_of("epsilon", plan.schedule, plan.alpha, plan.sigma).c_in != 1).any())
 
 
 def compare(contest: Contest, at: Setting) -> Result:
@@ -314,7 +321,7 @@ def _drawn_here(at: Setting) -> list[float]:
     """Return the cost of a draw over torch's and NumPy's."""
     import torch
 
-    mine, rng = drawing(at.x, 7), np.random.default_rng(7)
+    mine, rng = StepNoise(at.x, 7), np.random.default_rng(7)
     generator = torch.Generator().manual_seed(7)
     times = in_turns(
         Timed(lambda: mine(at.x)),
@@ -327,7 +334,7 @@ def _drawn_here(at: Setting) -> list[float]:
 def _drawn_in_loops(at: Setting) -> list[float]:
     """Return the time of a loop whose noise is made from a seed, over that of a generator's."""
     ddpm = next(contest for contest in contests() if contest.drawn)
-    seeded = Timed(lambda: ddpm.plan.run(lambda x, t: at.output, at.x, noise=7))
+    seeded = Timed(lambda: run(ddpm.plan, lambda x, t: at.output, at.x, noise=7))
     times = in_turns(seeded, ours(ddpm, at), finish=at.finish)
     return [ratio(times[:, 0], times[:, 1])]
 
@@ -344,7 +351,7 @@ def in_numpy() -> None:
             np.multiply(x, 0.9, out=buf)
             buf += 0.1 * e
 
-    times = in_turns(Timed(lambda: plan.run(lambda x, t: e, x)), Timed(plain))
+    times = in_turns(Timed(lambda: run(plan, lambda x, t: e, x)), Timed(plain))
     label = "×".join(map(str, SHAPES[-1]))
     cells = ["DDIM", f"{ratio(times[:, 0], times[:, 1]):.2f}"]
     head = ["sampler", label]
@@ -377,7 +384,7 @@ def _peak_in_numpy(plan: Plan) -> float:
     """Return the peak of a loop in NumPy, in sizes of x."""
     x = np.ones(SHAPES[-1], dtype=np.float32)
     output = x.copy()
-    return peak_of_numpy(lambda: plan.run(lambda x, t: output, x)) / x.nbytes
+    return peak_of_numpy(lambda: run(plan, lambda x, t: output, x)) / x.nbytes
 
 
 def launches() -> None:

@@ -124,12 +124,12 @@ def test_a_learned_variance_is_read_where_the_network_wrote_it() -> None:
 @on_gpu
 def test_a_run_reuses_two_arrays_and_a_walk_none() -> None:
     x = cupy.asarray(X)
-    rows = rows_of(DDIM().plan(FAST), X, raw=True, clamp=None)
+    rows = rows_of(DDIM().plan(FAST), X, "epsilon")
     for reuse, most in ((True, 2), (False, len(rows.rows))):
         update = backend.update(rows, x, None, reuse=reuse)
         after, kept = x, []
         for k in range(len(rows.rows)):
-            after = update(k, after, cupy.tanh(after), None, None)
+            after = update(k, after, cupy.tanh(after), None, None, None)
             kept.append(after)
         assert len({array.data.ptr for array in kept}) == most
     np.testing.assert_array_equal(x.get(), X)

@@ -4,6 +4,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ class Compiled:
                 given.append(scalars[kind](int(argument)))
                 continue
             assert argument.dtype == types[kind], name
-            assert argument.flags.c_contiguous or name in ("d", "variance"), name
+            assert argument.flags.c_contiguous or name in ("d", "output", "variance"), name
             given.append(ctypes.c_void_p(argument.ctypes.data))
         getattr(self.library, f"{signature.name}_{t}")(*given)
 
@@ -132,9 +133,9 @@ class OnHost(ReferenceBackend):
     def __init__(self, kernels: Compiled) -> None:
         self.kernels = kernels
 
-    def normal(self, x: Any, keys: np.ndarray, row: int) -> Any:
+    def normal(self, x: Any, keys: np.ndarray, words: Sequence[int]) -> Any:
         """Return noise from the kernel."""
-        return normal(x, keys, row, self.kernels)
+        return normal(x, keys, words, self.kernels)
 
     def update(  # type: ignore[override]
         self, rows: Rows, x: Any, keys: np.ndarray | None, *, reuse: bool
@@ -223,25 +224,23 @@ def test_the_source_passes_the_conformance_suite(compiled: Compiled, monkeypatch
 
 
 @pytest.mark.parametrize("count", [1, 4, 18, 1023])
-@pytest.mark.parametrize("row", [0, 5, philox.BEFORE])
-def test_noise_is_that_of_philox(count: int, row: int, compiled: Compiled) -> None:
+@pytest.mark.parametrize("words", [(0, 0, 0), (-5, 1, 2), (2**63 - 1, 3, 1)])
+def test_noise_is_that_of_philox(count: int, words: Any, compiled: Compiled) -> None:
     for dtype, within in (("float64", 1e-13), ("float32", 2e-6)):
-        drawn = normal(np.zeros((3, count), dtype), KEYS, row, compiled)
-        np.testing.assert_allclose(drawn, philox.normal(KEYS, row, count), 0, within)
+        drawn = normal(np.zeros((3, count), dtype), KEYS, words, compiled)
+        np.testing.assert_allclose(drawn, philox.normal(KEYS, words, count), 0, within)
 
 
 def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> None:
     for schedule in (FAST, KARRAS):
         for holds in (False, True):
             plan = UniPC(2).plan(schedule)
-            update = Fused(
-                rows_of(plan, X, raw=True, clamp=None), X, None, reuse=True, kernels=compiled
-            )
+            update = Fused(rows_of(plan, X, "epsilon"), X, None, reuse=True, kernels=compiled)
             after = X
             places = set()
             for k in range(len(plan)):
                 shown = update.input(k, after)
-                after = update(k, after, shown if holds else np.tanh(shown), None, None)
+                after = update(k, after, shown if holds else np.tanh(shown), None, None, None)
                 places.add(after.ctypes.data)
             assert len(places) == 2
             assert len(update.shown) <= 2
@@ -250,10 +249,10 @@ def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> Non
 def test_what_is_multiplied_by_0_is_left_out(compiled: Compiled) -> None:
     """The last step of DDIM takes nothing of x where the network predicts x0."""
     plan = DDIM().plan(FAST[:1])
-    rows = rows_of(plan, X, raw=False, clamp=None)
+    rows = rows_of(plan, X, "x0")
     assert rows.rows[0].x == 0
     update = Fused(rows, X, None, reuse=True, kernels=compiled)
-    np.testing.assert_allclose(update(0, np.full_like(X, np.inf), X, None, None), X)
+    np.testing.assert_allclose(update(0, np.full_like(X, np.inf), X, None, None, None), X)
 
 
 @pytest.mark.parametrize("signature", [STEP, NORMAL], ids=lambda signature: signature.name)

@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "plan data": (lambda: Plan.from_dict([1]), TypeError, ["data", "list"]),
     "plan type": (lambda: loaded(type="x"), ValueError, ["type", "'x'"]),
-    "plan version": (lambda: loaded(version=2), ValueError, ["version 2"]),
+    "plan version": (lambda: loaded(version=3), ValueError, ["version 3"]),
     "plan lacks": (
         lambda: Plan.from_dict({k: v for k, v in PLAN.to_dict().items() if k != "a"}),
         ValueError,
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "plan column": (lambda: loaded(a="text"), TypeError, ["a", "'text'"]),
     "plan number": (lambda: loaded(a=[*[1.0] * 9, "x"]), TypeError, ["a[9]", "'x'"]),
     "plan ragged": (lambda: loaded(b=[[1.0], [1.0, 2.0]]), ValueError, ["b", "table"]),
-    "plan rows": (lambda: loaded(c_x=[1.0]), ValueError, ["c_x", "10 rows"]),
+    "plan rows": (lambda: loaded(p=[1.0]), ValueError, ["p", "10 rows"]),
     "plan start": (lambda: loaded(start=[1.0]), ValueError, ["start", "(1.0,)"]),
     "reversed": (lambda: DDPM().plan(LINEAR).reversed(), ValueError, ["without noise"]),
     "plan for None": (lambda: Plan.of(None, a=X, b=X), TypeError, ["schedule", "NoneType"]),
@@ -78,7 +78,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["alpha[0]", "-1.0"],
     ),
     "plan step NaN": (lambda: loaded(step=["nan"] * 10), TypeError, ["step", "integers"]),
-    "plan c_in NaN": (lambda: loaded(c_in=["nan"] * 10), ValueError, ["c_in[0]", "nan"]),
+    "plan p NaN": (lambda: loaded(p=["nan"] * 10), ValueError, ["p[0]", "nan"]),
     "plan bytes": (lambda: loaded(a=b"1234567890"), TypeError, ["a", "list"]),
     "plan version True": (lambda: loaded(version=True), ValueError, ["version True"]),
 }

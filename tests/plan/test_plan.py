@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schedalg import (
     DDIM,
     DDPM,
+    DPMSolver,
     DPMSolverPP,
     Evaluations,
     Heun,
@@ -21,6 +22,7 @@ from schedalg import (
     Schedule,
     Steps,
     UniPC,
+    run,
     sample,
 )
 from schedalg.testing.strategies import schedules
@@ -41,7 +43,7 @@ def test_plans_of_any_schedule_survive_json(schedule: Schedule) -> None:
         again = Plan.from_dict(json.loads(text))
         assert again == plan
         assert hash(again) == hash(plan)
-        assert len(str(plan).splitlines()) == len(schedule) + 2
+        assert len(str(plan).splitlines()) == (len(plan) if len(plan) <= 50 else 21) + 2
 
 
 @given(schedules(), st.sampled_from([2, 3]))
@@ -63,7 +65,6 @@ def test_plans_differ_where_a_number_does() -> None:
     for other in (
         DDIM(0.5).plan(FAST),
         DDIM().plan(FAST[1:]),
-        plan.for_prediction("v"),
         replace(plan, start=(1.0, 0.5)),
         replace(plan, step=plan.step + 1),
         plan.to_dict(),
@@ -74,7 +75,19 @@ def test_plans_differ_where_a_number_does() -> None:
 
 def test_plans_cannot_be_changed() -> None:
     plan = DDPM("learned").plan(FAST)
-    for name in ("a", "b", "c", "alpha", "sigma", "c_x", "timesteps", "step", "log_variance"):
+    for name in (
+        "a",
+        "b",
+        "c",
+        "alpha",
+        "sigma",
+        "p",
+        "q",
+        "u",
+        "timesteps",
+        "step",
+        "log_variance",
+    ):
         with pytest.raises(ValueError, match="read-only"):
             getattr(plan, name)[0] = 1
     with pytest.raises(FrozenInstanceError):
@@ -87,7 +100,7 @@ def test_a_plan_of_one_s_own() -> None:
     a = steps.alpha_s / steps.alpha_t
     b = steps.sigma_s - a * steps.sigma_t
     plan = Plan.of(FAST, a=a, b=b, memory="epsilon")
-    image = plan.run(network, X)
+    image = run(plan, network, X)
     np.testing.assert_allclose(image, sample(network, FAST, DDIM(), X), rtol=1e-12)
     evaluations = Evaluations(FAST.timesteps[::-1] * 1.5, steps.alpha_t, steps.sigma_t)
     told: list[float] = []
@@ -96,14 +109,14 @@ def test_a_plan_of_one_s_own() -> None:
         told.append(float(timesteps[0]))
         return x
 
-    Plan.of(FAST, a=a, b=b, memory="epsilon", evaluations=evaluations).run(listening, X)
+    run(Plan.of(FAST, a=a, b=b, memory="epsilon", evaluations=evaluations), listening, X)
     np.testing.assert_array_equal(told, FAST.timesteps[::-1] * 1.5)
 
 
 def test_a_start_scales_and_adds_noise_once() -> None:
     plan = replace(DDIM().plan(FAST), start=(2.0, 0.5))
-    result = plan.run(network, X, noise=np.ones_like)
-    np.testing.assert_allclose(result, DDIM().plan(FAST).run(network, 2 * X + 0.5), rtol=1e-12)
+    result = run(plan, network, X, noise=np.ones_like)
+    np.testing.assert_allclose(result, run(DDIM().plan(FAST), network, 2 * X + 0.5), rtol=1e-12)
 
 
 def test_no_copy_of_a_plan_can_be_changed() -> None:
@@ -116,3 +129,58 @@ def test_no_copy_of_a_plan_can_be_changed() -> None:
         assert copied == plan
         with pytest.raises(ValueError, match="read-only"):
             copied.a[0] = 2
+
+
+def test_plans_of_version_1_are_read() -> None:
+    """Which held m_x x + m_d x0 as the memory, and what the network predicts."""
+    for sampler in (DDIM(), DPMSolverPP(order=2), Heun(), DPMSolver(order=2)):
+        plan = sampler.plan(FAST)
+        data = plan.to_dict()
+        p, q = (np.array(data.pop(name)) for name in ("p", "q"))
+        del data["u"]
+        data["version"] = 1
+        data["m_x"] = (q / plan.sigma).tolist()
+        data["m_d"] = (p - q * plan.alpha / plan.sigma).tolist()
+        data |= {name: plan.alpha.tolist() for name in ("c_in", "c_x", "c_out")}
+        again = Plan.from_dict(json.loads(json.dumps(data)))
+        for name in ("p", "q", "u", "a", "b", "c"):
+            np.testing.assert_allclose(
+                getattr(again, name), getattr(plan, name), rtol=1e-12, atol=1e-10
+            )
+
+
+def test_the_slope_of_a_flow_exists_where_no_noise_is_left() -> None:
+    """V = eps - x0 is the output itself, at t = 0 too; x0 alone would not tell eps there."""
+    s = Schedule.flow(2)  # t = 1/2, 1
+    at = Evaluations(np.array([0.5, 0.0]), np.array([0.5, 1.0]), np.array([0.5, 0.0]))
+    plan = Plan.of(
+        s,
+        a=np.ones(2),
+        b=np.array([[-0.25, 0.0], [-0.25, 0.0]]),
+        memory=(-np.ones(2), np.ones(2)),
+        evaluations=at,
+        step=[0, 0],
+    )
+    velocity = lambda x, t: 3.0 + 0 * x + t[:, None, None]  # noqa: E731
+    np.testing.assert_allclose(run(plan, velocity, X), X - 0.25 * 3.5 - 0.25 * 3.0, rtol=1e-14)
+    with pytest.raises(ValueError, match=r"does not determine x0 at timestep 0.0"):
+        run(plan, network, X, prediction="epsilon", clip=(-1, 1))
+    with pytest.raises(ValueError, match=r"sigma\[1\] is 0.0"):
+        Plan.of(Schedule.linear(2), a=plan.a, b=plan.b, evaluations=at)
+
+
+def test_the_unbounded_prediction_may_be_taken_beside_the_bounded_one() -> None:
+    """x0 + 2 (x0 before it was bounded), by a clamp, a function and not at all."""
+    ones, zeros = np.ones(12), np.zeros(12)
+    plan = Plan.of(FAST, a=zeros, b=ones / 4, memory=(ones, zeros, 2 * ones))
+
+    def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return 3 * np.sin(x)
+
+    for clip in (None, (-1, 1), lambda x0: x0.clip(-1, 1)):
+        x = X
+        for _ in range(12):
+            x0 = model(x, FAST.timesteps)
+            bounded = x0 if clip is None else x0.clip(-1, 1)
+            x = (bounded + 2 * x0) / 4
+        np.testing.assert_allclose(run(plan, model, X, prediction="x0", clip=clip), x, rtol=1e-13)

@@ -10,16 +10,28 @@ from typing import Any
 import pytest
 
 from schedalg import DDIM, DDPM, Sampler, Schedule
+from tests.registry.references import StepDDIM, StepDDPM
 
-SAMPLERS: dict[str, Sampler[Any]] = {
+STEPPERS: dict[str, StepDDPM | StepDDIM] = {
+    "DDPM, steps": StepDDPM(),
+    "DDPM large, steps": StepDDPM("fixed_large"),
+    "DDIM, steps": StepDDIM(),
+    "DDIM 0.5, steps": StepDDIM(0.5),
+    "DDIM 1, steps": StepDDIM(1.0),
+}
+SAMPLERS: dict[str, Sampler] = {
     "DDPM": DDPM(),
     "DDPM large": DDPM("fixed_large"),
     "DDIM": DDIM(),
     "DDIM 0.5": DDIM(0.5),
     "DDIM 1": DDIM(1.0),
+    **STEPPERS,
 }
 EVERY_SAMPLER = pytest.mark.parametrize(
     "sampler", [pytest.param(sampler, id=name) for name, sampler in SAMPLERS.items()]
+)
+EVERY_STEPPER = pytest.mark.parametrize(
+    "sampler", [pytest.param(sampler, id=name) for name, sampler in STEPPERS.items()]
 )
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ class Faulty(ReferenceBackend):
         told = super().timesteps(values, x)
         return [each.astype(np.float32) for each in told] if self.fault == "timesteps" else told
 
-    def normal(self, x: Any, keys: np.ndarray, row: int) -> Any:
-        return super().normal(x, keys, row) * (1.001 if self.fault == "normal" else 1)
+    def normal(self, x: Any, keys: np.ndarray, words: Sequence[int]) -> Any:
+        return super().normal(x, keys, words) * (1.001 if self.fault == "normal" else 1)
 
     def update(self, rows: Rows, x: Any, keys: Any, *, reuse: bool) -> Any:
         right = super().update(rows, x, keys, reuse=reuse)
@@ -49,16 +50,19 @@ class FaultyUpdate:
         seen = self.right.input(k, x)
         return seen * 1.001 if self.fault == "input" and k == 1 else seen
 
-    def __call__(self, k: int, x: Any, output: Any, variance: Any, noise: Any) -> Any:
+    def __call__(self, k: int, x: Any, output: Any, *arrays: Any) -> Any:
         right, row = self.right, self.right.rows.rows[k]
         if self.fault == "memory" and k == 3 and right.ring:
             right.ring[0] = right.ring[0] * 1.01
         if self.fault == "noise" and right.keys is not None:
             right.keys = right.keys + np.uint64(k == 2)
+        if self.fault == "raw":
+            output = output.copy() if self.right.rows.raw and k == 1 else output
+            output += 0.25 if self.right.rows.raw and k == 1 else 0
         if self.fault == "unread" and k == 3 and len(row.memories) == 2 and not row.d:
             unread = 0 * right.ring[0].reshape(x.shape)
-            return right(k, x, output, variance, noise) + unread
-        after = right(k, x, output, variance, noise)
+            return right(k, x, output, *arrays) + unread
+        after = right(k, x, output, *arrays)
         if self.fault == "zeros" and row.x == 0:
             return after + 0 * x
         if self.fault == "overwrites x":
@@ -75,7 +79,8 @@ class FaultyUpdate:
         ("noise", "row [23] in float"),
         ("zeros", "0 times infinity"),
         ("unread", "memories that are not read"),
-        ("normal", "noise of row 0"),
+        ("normal", r"noise of \(0, 0, 0\)"),
+        ("raw", "row . in float"),
         ("timesteps", "is told in float32"),
         ("overwrites x", "."),
         ("overwrites steps", "."),

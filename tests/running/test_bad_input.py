@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import schedalg
 from schedalg import DDIM, DDPM, Denoiser, EulerAncestral, Schedule, sample_steps
 from tests.bad_input import DENOISER, LINEAR, PLAN, ZERO_SNR, Planned, X, check_named, network, run
 
@@ -118,14 +119,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["another schedule", "5 points", "10 points"],
     ),
     "another schedule's denoiser": (
-        lambda: PLAN.run(Denoiser(network, LINEAR[:5]), X),
+        lambda: schedalg.run(PLAN, Denoiser(network, LINEAR[:5]), X),
         ValueError,
         ["another schedule", "5 points", "10 points"],
     ),
     "no plan": (lambda: run(sampler=Planned(None)), TypeError, ["sampler.plan", "NoneType"]),
-    "run of no array": (lambda: PLAN.run(network, [1.0]), TypeError, ["x", "list"]),
+    "run of no array": (lambda: schedalg.run(PLAN, network, [1.0]), TypeError, ["x", "list"]),
     "run with prediction": (
-        lambda: PLAN.run(network, X, prediction="noise"),
+        lambda: schedalg.run(PLAN, network, X, prediction="noise"),
         ValueError,
         ["prediction", "'noise'", "'epsilon'", "'score'", "'edm'"],
     ),

@@ -5,8 +5,9 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pytest
 
-from schedalg import Denoiser, DPMSolverPP, Heun, Plan, Schedule, sample, sample_steps
+from schedalg import Denoiser, DPMSolverPP, Heun, Plan, Schedule, run, sample, sample_steps
 from tests.registry.samplers import SAMPLERS
 
 FAST = Schedule.linear(1000).subsample(steps=12)
@@ -22,13 +23,13 @@ def test_a_run_is_a_sample() -> None:
         plan = entry.sampler.plan(FAST)
         for prediction in ("epsilon", "v"):
             expected = sample(network, FAST, entry.sampler, X, noise=2, prediction=prediction)
-            for run in (
-                plan.run(network, X, noise=2, prediction=prediction),
-                plan.for_prediction(prediction).run(network, X, noise=2),
-                plan.run(Denoiser(network, FAST, prediction), X, noise=2),
-                Plan.from_dict(plan.to_dict()).run(network, X, noise=2, prediction=prediction),
+            for result in (
+                run(plan, network, X, noise=2, prediction=prediction),
+                sample(network, FAST, plan, X, noise=2, prediction=prediction),
+                run(plan, Denoiser(network, FAST, prediction), X, noise=2),
+                run(Plan.from_dict(plan.to_dict()), network, X, noise=2, prediction=prediction),
             ):
-                np.testing.assert_array_equal(run, expected)
+                np.testing.assert_array_equal(result, expected)
 
 
 def test_a_denoiser_takes_the_place_of_the_network() -> None:
@@ -48,7 +49,7 @@ def test_stages_are_no_steps() -> None:
     np.testing.assert_array_equal(steps[-1], sample(network, FAST, Heun(), X))
 
 
-def test_what_a_run_keeps_with_a_plan_is_bounded_and_right() -> None:
+def test_rows_that_are_kept_are_right() -> None:
     plan = DPMSolverPP(2).plan(Schedule.linear(1000).subsample(steps=6))
     x = np.linspace(-3.0, 3.0, 10)[None]
     model = np.tanh
@@ -59,12 +60,32 @@ def test_what_a_run_keeps_with_a_plan_is_bounded_and_right() -> None:
     ]
     for case in cases:
         fresh = DPMSolverPP(2).plan(plan.schedule)
-        expected = fresh.run(lambda x, t: model(x), x, **case)
-        np.testing.assert_array_equal(plan.run(lambda x, t: model(x), x, **case), expected)
-    assert plan.for_prediction("v") is plan.for_prediction("v")
-    before = len(plan._kept)
-    for high in range(1, 9):
-        plan.run(lambda x, t: model(x), x, clip=(-1, high))
-    assert len(plan._kept) == before
+        expected = run(fresh, lambda x, t: model(x), x, **case)
+        np.testing.assert_array_equal(run(plan, lambda x, t: model(x), x, **case), expected)
     assert plan == DPMSolverPP(2).plan(plan.schedule)
     assert copy.deepcopy(plan) == pickle.loads(pickle.dumps(plan)) == plan
+
+
+def test_what_networks_predict_unless_said_otherwise() -> None:
+    for schedule, usual in (
+        (FAST, "epsilon"),
+        (FAST.as_flow(), "epsilon"),
+        (Schedule.karras(6), "epsilon"),
+        (Schedule.flow(6), "flow"),
+        (Schedule.flow(6)[2:], "flow"),
+        (Schedule.flow(6).as_vp(), "flow"),
+    ):
+        image = sample(network, schedule, Heun(), X)
+        np.testing.assert_array_equal(image, sample(network, schedule, Heun(), X, prediction=usual))
+        denoiser = Denoiser(network, schedule)
+        assert denoiser.prediction == usual
+        np.testing.assert_array_equal(image, sample(denoiser, schedule, Heun(), X))
+        np.testing.assert_array_equal(
+            image, sample(denoiser, schedule, Heun(), X, prediction=usual)
+        )
+
+
+def test_a_denoiser_and_another_prediction_contradict() -> None:
+    denoiser = Denoiser(network, FAST, "v")
+    with pytest.raises(ValueError, match=r"prediction is 'epsilon', and the Denoiser .* 'v'"):
+        sample(denoiser, FAST, Heun(), X, prediction="epsilon")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDPM, EulerAncestral, Plan, Point, Schedule, sample
+from schedalg import DDPM, EulerAncestral, Plan, Point, Schedule, run, sample
 from schedalg.running import philox
-from schedalg.running.noise import drawing, noise_for
+from schedalg.running.arrivals import CLEAN
+from schedalg.running.noise import StepNoise, noise_for
 from tests.libraries import Library, host, lib
 
 __all__ = ["lib"]
@@ -45,23 +46,29 @@ def test_one_seed_is_a_seed_for_each_sample() -> None:
     np.testing.assert_array_equal(last, sample(network, FAST, DDPM(), X, noise=wrapped))
 
 
-def test_rows_take_their_own_noise() -> None:
-    """Row k of a table has the noise of row k, also where rows before it have none."""
+def test_rows_take_the_noise_of_the_level_where_they_arrive() -> None:
+    """Also where rows before have none; what is added before the first row, that of its level."""
     schedule = FAST[:3]
     c = np.array([0.0, 2.0, 3.0])
     plan = Plan.of(schedule, a=np.ones(3), b=np.zeros(3), c=c, start=(1.0, 5.0))
     keys = np.array([[7, i] for i in range(4)], dtype=np.uint64)
-    z = {row: philox.normal(keys, row, 15).reshape(X.shape) for row in (1, 2, philox.BEFORE)}
-    expected = X + 5 * z[philox.BEFORE] + 2 * z[1] + 3 * z[2]
-    np.testing.assert_allclose(plan.run(network, X, noise=7), expected, rtol=1e-12)
+    levels = [round(2**20 * float(log_snr)) for log_snr in schedule.to_log_snr()[::-1]]
+    first, _, second, third = (
+        philox.normal(keys, (level, 0, philox.STEP), 15).reshape(X.shape)
+        for level in (*levels, CLEAN)
+    )
+    expected = X + 5 * first + 2 * second + 3 * third
+    np.testing.assert_allclose(run(plan, network, X, noise=7), expected, rtol=1e-12)
 
 
-def test_a_sampler_without_a_table_draws_rows_in_turn() -> None:
-    draw = drawing(X, [1, 2, 3, 4])
+def test_a_sampler_without_a_plan_draws_by_level_and_in_turn() -> None:
+    draw = StepNoise(X, [1, 2, 3, 4])
     keys = np.array([[i + 1, 0] for i in range(4)], dtype=np.uint64)
-    for row in range(3):
-        exact = philox.normal(keys, row, 15).reshape(X.shape)
-        np.testing.assert_array_equal(draw(X), exact)
+    for log_snr, level in ((-0.5, -(2**19)), (np.inf, CLEAN)):
+        draw.arrive(log_snr)
+        for visit in range(3):
+            exact = philox.normal(keys, (level, visit, philox.WITHIN), 15).reshape(X.shape)
+            np.testing.assert_array_equal(draw(X), exact)
 
     class Ancestral:
         def init(self, x: np.ndarray, schedule: Schedule) -> None:
@@ -133,7 +140,7 @@ def test_bad_seeds_are_named(noise: Any, error: type[Exception], message: str) -
 
 
 def test_noise_for_another_batch_is_named() -> None:
-    draw = drawing(X, [1, 2, 3, 4])
+    draw = StepNoise(X, [1, 2, 3, 4])
     with pytest.raises(ValueError, match="noise has 4 seeds, and is drawn for 2 samples"):
         draw(X[:2])
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, EulerAncestral, Heun, Plan, Schedule, sample
+from schedalg import DDIM, DDPM, EulerAncestral, Heun, Plan, Schedule, run, sample
 
 FAST = Schedule.linear(1000).subsample(steps=20)
 X = np.random.default_rng(3).standard_normal((4, 2, 3))
@@ -47,6 +47,6 @@ def test_strength_starts_at_a_noised_image() -> None:
 def test_an_empty_path_goes_nowhere() -> None:
     plan = DDIM().plan(FAST[:0])
     assert plan.model_calls == 0
-    assert plan.run(network, X) is X
-    assert plan.reversed().run(network, X) is X
+    assert run(plan, network, X) is X
+    assert run(plan.reversed(), network, X) is X
     assert Plan.from_dict(plan.to_dict()) == plan

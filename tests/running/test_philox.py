@@ -40,30 +40,33 @@ def test_known_answers_of_philox4x64_10(counter: str, key: str, expected: str) -
     assert words(numbers[0], numbers[1]) == numbers[2]
 
 
-@pytest.mark.parametrize("row", [0, 3, philox.BEFORE])
+DRAWS = [(0, 0, 0), (3 << 20, 2, 1), (-(2**63), 2**40, 2)]
+
+
+@pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("count", [1, 6, 128, 129])
-def test_many_samples_have_the_words_of_each(count: int, row: int) -> None:
+def test_many_samples_have_the_words_of_each(count: int, draw: Any) -> None:
     """In batches that are made by arithmetic on arrays, and alone, by NumPy's generator."""
     keys = np.random.default_rng(1).integers(0, 2**64, (40, 2), dtype=np.uint64)
     keys[:3] = [[0, 0], [2**64 - 1, 2**64 - 1], [1, 0]]
     given = keys.copy()
-    batch = philox.normal(keys, row, count)
-    alone = [philox.normal(keys[i : i + 1], row, count)[0] for i in range(40)]
+    batch = philox.normal(keys, draw, count)
+    alone = [philox.normal(keys[i : i + 1], draw, count)[0] for i in range(40)]
     np.testing.assert_array_equal(batch, alone)
     np.testing.assert_array_equal(keys, given)
 
 
-@pytest.mark.parametrize("row", [0, 3, philox.BEFORE])
+@pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("count", [1, 4, 7])
-def test_normals_are_those_of_the_words(row: int, count: int) -> None:
+def test_normals_are_those_of_the_words(draw: Any, count: int) -> None:
     """Box and Muller in Python's integers and mpmath, element by element."""
     mpmath = pytest.importorskip("mpmath")
     key = [2**64 - 5, 9]
-    drawn = philox.normal(np.array([key], dtype=np.uint64), row, count)[0]
-    single = philox.normal(np.array([key], dtype=np.uint64), row, count, single=True)[0]
+    drawn = philox.normal(np.array([key], dtype=np.uint64), draw, count)[0]
+    single = philox.normal(np.array([key], dtype=np.uint64), draw, count, single=True)[0]
     assert single.dtype == np.float32
     for j in range(count):
-        block = words(key, [j // 4 + 1, row, 0, 0])
+        block = words(key, [j // 4 + 1, *(word % 2**64 for word in draw)])
         u, other = block[j % 4 // 2 * 2], block[j % 4 // 2 * 2 + 1]
         signed = other - 2**64 if other >= 2**63 else other
         radius = mpmath.sqrt(-2 * mpmath.log(mpmath.mpf(2 * (u >> 11) + 1) / 2**54))
@@ -75,7 +78,7 @@ def test_normals_are_those_of_the_words(row: int, count: int) -> None:
 
 def test_moments_are_those_of_a_standard_normal() -> None:
     keys = np.array([[k, 0] for k in range(8)], dtype=np.uint64)
-    z = philox.normal(keys, 2, 2**17).ravel()
+    z = philox.normal(keys, (2, 0, 0), 2**17).ravel()
     n = len(z)
     exact = {1: 0.0, 2: 1.0, 3: 0.0, 4: 3.0, 6: 15.0}
     spread = {1: 1.0, 2: 2.0, 3: 15.0, 4: 96.0, 6: 10170.0}  # variances of the powers
@@ -88,11 +91,12 @@ def test_moments_are_those_of_a_standard_normal() -> None:
 
 
 def test_samples_rows_and_places_are_independent() -> None:
-    """No correlation of neighbours: of seeds, of samples of a seed, of rows, of elements."""
+    """No correlation of neighbours: of seeds, of samples of a seed, of words, of elements."""
     n = 2**16
     keys = np.array([[7, 0], [8, 0], [7, 1], [0, 7], [7 + 2**32, 0]], dtype=np.uint64)
-    streams = [*philox.normal(keys, 0, n), *philox.normal(keys[:1], 1, n)]
-    streams += [philox.normal(keys[:1], philox.BEFORE, n)[0], np.roll(streams[0], 1)]
+    streams = [*philox.normal(keys, (0, 0, 0), n), *philox.normal(keys[:1], (1, 0, 0), n)]
+    streams += [philox.normal(keys[:1], draw, n)[0] for draw in ((-1, 0, 0), (0, 1, 0), (0, 0, 1))]
+    streams += [np.roll(streams[0], 1)]
     streams += [np.roll(streams[0], 4)]
     for powers in (1, 2):
         correlation = np.corrcoef(np.array(streams) ** powers)
@@ -111,5 +115,13 @@ def test_normals_keep_their_digits_where_u_is_almost_1(monkeypatch: pytest.Monke
             return np.resize(np.array([2**64 - 1, 0], dtype=np.uint64), count)
 
     monkeypatch.setattr(np.random, "Philox", Largest)
-    drawn = philox.normal(np.zeros((1, 2), dtype=np.uint64), 0, 2)
+    drawn = philox.normal(np.zeros((1, 2), dtype=np.uint64), (0, 0, 0), 2)
     assert drawn[0, 0] == pytest.approx(2.0**-26.5, rel=1e-12)
+
+
+def test_a_part_of_a_sample_is_that_part() -> None:
+    keys = np.array([[7, 1], [8, 2]], dtype=np.uint64)
+    whole = philox.normal(keys, (5, 1, 0), 50)
+    for start in (0, 4, 24, 48):
+        part = philox.normal(keys, (5, 1, 0), 50 - start, start=start)
+        np.testing.assert_array_equal(part, whole[:, start:])

@@ -16,7 +16,7 @@ X = np.random.default_rng(3).standard_normal((4, 2, 3))
 
 
 @EVERY_SAMPLER
-def test_arrays_of_any_library_in_the_same_out(lib: Library, sampler: Sampler[Any]) -> None:
+def test_arrays_of_any_library_in_the_same_out(lib: Library, sampler: Sampler) -> None:
     expected = sample(network, FAST, sampler, X, noise=5, clip=(-2, 2))
     tolerances = {"float64": 1e-11, "float32": 2e-4}
     for dtype in {"float32", lib.widest}:
@@ -34,7 +34,7 @@ def test_arrays_of_any_library_in_the_same_out(lib: Library, sampler: Sampler[An
 
 @EVERY_SAMPLER
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_is_kept(sampler: Sampler[Any], dtype: str) -> None:
+def test_half_precision_is_kept(sampler: Sampler, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     x = torch.tensor(X, dtype=getattr(torch, dtype))
     result = sample(network, FAST, sampler, x, noise=0, clip=(-1, 1))

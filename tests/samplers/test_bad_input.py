@@ -29,7 +29,7 @@ from schedalg import (
     UniPC,
     sample,
 )
-from tests.bad_input import DENOISER, LINEAR, PLAN, TWO, Planned, X, check_named, network, run
+from tests.bad_input import LINEAR, PLAN, TWO, Planned, X, check_named, network, run
 
 IMAGE = np.ones((2, 3, 4))
 
@@ -124,11 +124,6 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: run(model=lambda x, t: np.concatenate([x, x[:, :2]], axis=1), x=IMAGE),
         ValueError,
         ["model output", "(2, 3, 4)", "(2, 5, 4)"],
-    ),
-    "learned has no step": (
-        lambda: DDPM("learned").step(X, LINEAR[1], LINEAR[0], DENOISER, np.zeros_like, None),
-        ValueError,
-        ["variance='learned'", "plan"],
     ),
     "singlestep": (lambda: DPMSolverPP(singlestep="no"), TypeError, ["singlestep", "'no'"]),
     "corrector": (lambda: UniPC(corrector=1), TypeError, ["corrector", "1"]),

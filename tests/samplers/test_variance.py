@@ -1,16 +1,15 @@
 """The variance of samples, of every method with noise."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, Denoiser, Sampler, Schedule
-from tests.running.few import EVERY_SAMPLER, exact_network
+from schedalg import Denoiser, Schedule
+from tests.registry.references import StepDDIM, StepDDPM
+from tests.running.few import EVERY_STEPPER, exact_network
 
 
 def variance_after(
-    schedule: Schedule, sampler: Sampler[Any], spread: float, start: float
+    schedule: Schedule, sampler: StepDDIM | StepDDPM, spread: float, start: float
 ) -> list[float]:
     """Return the variance of x after each step, without a random draw.
 
@@ -34,9 +33,13 @@ def variance_after(
 ANY_SUBSET = [0, 3, 7, 50, 51, 300, 640, 999]
 
 
-@pytest.mark.parametrize("sampler", [DDPM(), DDIM(), DDIM(0.3), DDIM(0.5), DDIM(1.0)])
+@pytest.mark.parametrize(
+    "sampler", [StepDDPM(), StepDDIM(), StepDDIM(0.3), StepDDIM(0.5), StepDDIM(1.0)]
+)
 @pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
-def test_the_variance_is_exact_for_data_that_are_a_point(sampler: Sampler[Any], kind: str) -> None:
+def test_the_variance_is_exact_for_data_that_are_a_point(
+    sampler: StepDDIM | StepDDPM, kind: str
+) -> None:
     """x_k ~ N(alpha x0, sigma²) at every step, however few: DDIM's family was made for it."""
     base = Schedule.linear(1000)[ANY_SUBSET]
     schedule = Schedule.from_log_snr(base.to_log_snr(), kind=kind)
@@ -48,12 +51,14 @@ def test_the_variance_is_exact_for_data_that_are_a_point(sampler: Sampler[Any], 
 
 def test_the_large_variance_is_exact_for_data_of_unit_variance() -> None:
     schedule = Schedule.linear(1000)[ANY_SUBSET][1:]
-    variances = variance_after(schedule, DDPM("fixed_large"), 1.0, 1.0)
+    variances = variance_after(schedule, StepDDPM("fixed_large"), 1.0, 1.0)
     np.testing.assert_allclose(variances, 1.0, rtol=1e-13)
 
 
-@EVERY_SAMPLER
-def test_the_variance_of_gaussian_data_is_reached_as_steps_grow(sampler: Sampler[Any]) -> None:
+@EVERY_STEPPER
+def test_the_variance_of_gaussian_data_is_reached_as_steps_grow(
+    sampler: StepDDIM | StepDDPM,
+) -> None:
     spread = 0.5
     errors = []
     for steps in (100, 200, 400, 800):

@@ -31,6 +31,7 @@ from schedalg.testing import (
     check_threads,
     check_variance,
 )
+from tests.registry.references import StepDDIM
 
 
 class Scaled:
@@ -106,7 +107,7 @@ def test_wrong_numbers_are_found_where_data_are_a_point() -> None:
 
 
 def test_a_table_that_differs_from_the_steps_is_found() -> None:
-    class Two(DDIM):
+    class Two(StepDDIM):
         def plan(self, schedule: Schedule) -> Plan:
             return DDIM(0.5).plan(schedule)
 
@@ -129,9 +130,7 @@ def test_a_changing_table_is_found() -> None:
 
 
 def test_a_write_to_x_is_found() -> None:
-    class Writes(DDIM):
-        plan = None  # type: ignore[assignment]
-
+    class Writes(StepDDIM):
         def step(self, x: Any, t: Any, s: Any, denoise: Any, noise: Any, state: None) -> Any:
             result = super().step(x, t, s, denoise, noise, state)
             x *= 0.5

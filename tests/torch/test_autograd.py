@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Plan, Schedule, UniPC, sample, sample_steps
+from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Plan, Schedule, UniPC, run, sample, sample_steps
 
 torch = pytest.importorskip("torch")
 
@@ -126,7 +126,7 @@ def test_noise_may_carry_a_gradient() -> None:
     started = Plan.of(FAST, a=plan.a, b=plan.b, evaluations=None, start=(1.0, 5.0))
     scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
     x = torch.tensor(X)
-    image = started.run(lambda x, t: torch.ones_like(x), x, noise=lambda x: scale * x)
+    image = run(started, lambda x, t: torch.ones_like(x), x, noise=lambda x: scale * x)
     assert torch.autograd.grad(image.sum(), scale)[0] != 0
 
 

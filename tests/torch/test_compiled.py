@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDPM, DPMSolverPP, Euler, Schedule, UniPC, sample
+from schedalg import DDPM, DPMSolverPP, Euler, Schedule, UniPC, run, sample
 
 torch = pytest.importorskip("torch")
 
@@ -34,7 +34,7 @@ def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any], dtyp
         schedule = Schedule.linear(1000).subsample(steps=steps)
         plan = sampler.plan(schedule.as_ve() if scaled else schedule)
         with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiler:
-            plan.run(lambda x, t: z, z, noise=lambda x: z, **how)
+            run(plan, lambda x, t: z, z, noise=lambda x: z, **how)
         names = [event.name for event in profiler.events() or () if event.name.startswith("aten::")]
         views = ("aten::unbind", "aten::select", "aten::as_strided", "aten::view")
         counts.append(sum(name not in views for name in names))
@@ -60,10 +60,10 @@ def test_traces_hold_what_the_loop_does() -> None:
     def loop_on(schedule: Schedule) -> Callable[[Any], Any]:
         return lambda x: sample(network, schedule, DPMSolverPP(2), x)
 
-    for run in (loop_on(FAST), loop_on(FAST.as_ve())):
+    for loop in (loop_on(FAST), loop_on(FAST.as_ve())):
         with torch.no_grad():
-            for traced in (torch.jit.trace(run, x, check_trace=False), make_fx(run)(x)):
-                torch.testing.assert_close(traced(other), run(other))
+            for traced in (torch.jit.trace(loop, x, check_trace=False), make_fx(loop)(x)):
+                torch.testing.assert_close(traced(other), loop(other))
 
 
 def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
@@ -78,8 +78,10 @@ def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
     for d in (half, half * (1 + 2**-7), half * (1 - 2**-8)):
         d = d.to(torch.bfloat16)
         expected = (x.float() + d.float()).to(torch.bfloat16)
-        update = backend_for(x).update(Rows([added], 0, None, True), x, None, reuse=True)
-        after = update(0, x, d, None, None)
+        update = backend_for(x).update(
+            Rows([added], 0, None, True, np.zeros((1, 2), np.int64)), x, None, reuse=True
+        )
+        after = update(0, x, d, None, None, None)
         torch.testing.assert_close(after, expected, rtol=0, atol=0, equal_nan=True)
 
 
@@ -92,5 +94,5 @@ def test_compiled_networks_and_compiled_loops() -> None:
     with torch.inference_mode():
         torch.testing.assert_close(sample(compiled, FAST, UniPC(2), x), expected)
     plan = UniPC(2).plan(FAST)
-    loop = torch.compile(lambda x: plan.run(network, x), backend="eager")
+    loop = torch.compile(lambda x: run(plan, network, x), backend="eager")
     torch.testing.assert_close(loop(x), expected)

@@ -16,6 +16,7 @@ from schedalg import (
     Heun,
     Schedule,
     UniPC,
+    run,
     sample,
     sample_steps,
 )
@@ -48,7 +49,7 @@ def count(sampler: Any, how: dict[str, Any], steps: int) -> int:
     schedule = Schedule.linear(1000).subsample(steps=steps)
     plan = sampler.plan(schedule.as_ve() if how.pop("as_ve", False) else schedule)
     with torch.inference_mode():
-        return len(operations(lambda: plan.run(lambda x, t: z, z, noise=lambda x: z, **how)))
+        return len(operations(lambda: run(plan, lambda x, t: z, z, noise=lambda x: z, **how)))
 
 
 def operations(run: Callable[[], object]) -> list[str]:
@@ -109,16 +110,16 @@ def test_the_arithmetic_is_the_same_without_numba() -> None:
 def test_products_that_may_be_rounded_are_not_used() -> None:
     """Where users let networks multiply matrices in less than float32."""
     x = torch.tensor(X).float()
-    expected = UniPC(3).plan(FAST).run(network, x)
+    expected = run(UniPC(3).plan(FAST), network, x)
     torch.set_float32_matmul_precision("medium")
     try:
-        names = operations(lambda: UniPC(3).plan(FAST).run(network, x))
-        result = UniPC(3).plan(FAST).run(network, x)
+        names = operations(lambda: run(UniPC(3).plan(FAST), network, x))
+        result = run(UniPC(3).plan(FAST), network, x)
     finally:
         torch.set_float32_matmul_precision("highest")
     assert not any("mv" in name for name in names)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-3)  # of values up to 90
-    assert any("mv" in name for name in operations(lambda: UniPC(3).plan(FAST).run(network, x)))
+    assert any("mv" in name for name in operations(lambda: run(UniPC(3).plan(FAST), network, x)))
 
 
 def test_a_run_owns_two_tensors_and_its_memories() -> None:
@@ -130,11 +131,11 @@ def test_a_run_owns_two_tensors_and_its_memories() -> None:
     for sampler in (DDIM(), Euler(), DPMSolverPP(2), UniPC(2)):
         for schedule in (FAST, FAST.as_ve()):
             plan = sampler.plan(schedule)
-            rows = rows_of(plan, x, raw=True, clamp=None)
+            rows = rows_of(plan, x, "epsilon")
             update = Eager(rows, x, None, reuse=True)
             after = x
             for k in range(len(plan)):
-                after = update(k, after, network(update.input(k, after), None), None, None)
+                after = update(k, after, network(update.input(k, after), None), None, None, None)
             assert len(update.buffers.own) == 2
             assert len(update.ring) == plan.b.shape[1] - 1
 

@@ -28,7 +28,15 @@ def test_the_kernels_do_what_the_rows_say_in_the_interpreter() -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-FLAGS = {"DEPTH": 2, "READ": True, "NOISE": 2, "LEARNED": True, "SEEN": True, "TOGETHER": False}
+FLAGS = {
+    "DEPTH": 2,
+    "READ": True,
+    "RAW": True,
+    "NOISE": 2,
+    "LEARNED": True,
+    "SEEN": True,
+    "TOGETHER": False,
+}
 
 
 @pytest.mark.parametrize("capability", [80, 90])
@@ -37,7 +45,7 @@ FLAGS = {"DEPTH": 2, "READ": True, "NOISE": 2, "LEARNED": True, "SEEN": True, "T
     "flags",
     [
         FLAGS,
-        {**FLAGS, "NOISE": 1, "TOGETHER": True},
+        {**FLAGS, "READ": False, "NOISE": 1, "TOGETHER": True},
         dict.fromkeys(FLAGS, 0),
         {**FLAGS, "count": 1, "channels": 1, "ring_apart": 1},  # Triton makes constants of ones
     ],
@@ -63,8 +71,9 @@ def compiled(name: str, dtype: str, flags: dict[str, Any], capability: int) -> s
     function = getattr(kernel, name)
     real = tl.float64 if dtype == "fp64" else tl.float32
     flags = {**flags, "REAL": real}
-    integers = ("count", "channels", "d_apart", "variance_apart", "ring_apart")
-    special = {"keys": "*i64", "row_at": "*i64", "table": "*fp64" if dtype == "fp64" else "*fp32"}
+    integers = ("count", "channels", "d_apart", "raw_apart", "variance_apart", "ring_apart")
+    special = dict.fromkeys(("keys", "draws", "words", "row_at"), "*i64")
+    special |= {"table": "*fp64" if dtype == "fp64" else "*fp32"}
     names = function.arg_names
     types = {n: special.get(n, "i32" if n in integers else f"*{dtype}") for n in names}
     source = ASTSource(

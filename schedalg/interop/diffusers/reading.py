@@ -9,7 +9,7 @@ from schedalg.interop.diffusers.config import read
 from schedalg.interop.diffusers.request import checked_request
 from schedalg.network.bounds import Clip
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.samplers.protocols import Sampler
 from schedalg.schedule import Schedule
 
 
@@ -18,13 +18,13 @@ class Imported(NamedTuple):
 
     Attributes:
         schedule: The path. Its `prior_std` is what diffusers multiplies the first noise with.
-        sampler: The sampler; `ClippedDDIM` bounds x0 itself.
+        sampler: The sampler.
         prediction: What the network's output means.
         clip: How x0 is bounded, or None.
     """
 
     schedule: Schedule
-    sampler: Planner | Sampler[Any]
+    sampler: Sampler
     prediction: Prediction | Parameterization
     clip: Clip | None
 

@@ -9,7 +9,7 @@ from schedalg.interop.diffusers.output import bounds, prediction
 from schedalg.interop.diffusers.request import Request
 from schedalg.network.bounds import Clip
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.samplers.protocols import Sampler
 from schedalg.schedule import Schedule
 
 
@@ -31,7 +31,7 @@ class Record:
     defaults: Mapping[str, Any]
     unsupported: Mapping[str, str] = field(default_factory=dict)
     path: Callable[[Options, Request], Schedule]
-    sampler: Callable[[Options, Schedule], Planner | Sampler[Any]]
+    sampler: Callable[[Options, Schedule], Sampler]
     prediction: Callable[[Options], Prediction | Parameterization] = prediction
     clip: Callable[[Options], Clip | None] = bounds
 

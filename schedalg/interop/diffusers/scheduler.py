@@ -15,7 +15,7 @@ from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.tables import State, Table
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.samplers.protocols import Planner, Sampler
+from schedalg.samplers.protocols import Sampler
 from schedalg.schedule import Schedule, check_schedule
 from schedalg.schedule.spacing import IndexSpacing, NoiseSpacing
 
@@ -47,7 +47,7 @@ class StepOutput(NamedTuple):
 
 def to_diffusers(
     schedule: Schedule,
-    sampler: Planner | Sampler[Any],
+    sampler: Sampler,
     *,
     prediction: Prediction | Parameterization = "epsilon",
     clip: Clip | None = None,

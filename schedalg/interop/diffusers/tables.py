@@ -13,10 +13,11 @@ from schedalg.arrays import Array, namespace, to_host, weighted, widened
 from schedalg.checks import check_like
 from schedalg.network.bounds import Clamp
 from schedalg.network.denoiser import Denoiser
+from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.running.reference import Functional
-from schedalg.running.rows import rows_of
-from schedalg.samplers.protocols import Sampler
+from schedalg.running.rows import Bounded, rows_of
+from schedalg.samplers.protocols import StepSampler
 from schedalg.schedule import Point, Schedule
 
 
@@ -61,11 +62,10 @@ class Table:
                 raise ValueError(f"{sampler!r} changes x before its first call, as no pipeline can")
         else:
             plan = _plain(schedule)
-        self.plan = plan.for_prediction(self.denoise.parameterization)
-        self.timesteps = self.plan.timesteps
-        self.c_in, self.c_x, self.c_out = (
-            to_host(column).tolist() for column in (self.plan.c_in, self.plan.c_x, self.plan.c_out)
-        )
+        self.plan = plan
+        self.timesteps = plan.timesteps
+        reading = reading_of(self.denoise.prediction, schedule, plan.alpha, plan.sigma)
+        self.c_in, self.c_x, self.c_out = (to_host(column).tolist() for column in reading[:3])
         self.timestep_rule: list[int | float] = self.timesteps.tolist()
 
     def __len__(self) -> int:
@@ -113,26 +113,26 @@ class Table:
             draw: Returns standard normal noise like x; called if the row has noise.
         """
         k = state.row
-        columns = (self.c_in[k], self.c_x[k], self.c_out[k])
-        if not all(map(math.isfinite, columns)):
-            self.denoise.require_determined(columns, self.timestep_rule[k], self.plan.alpha[k])
+        if not (math.isfinite(self.c_x[k]) and math.isfinite(self.c_out[k])):
+            alpha = float(self.plan.alpha[k])
+            raise_undetermined(self.denoise.prediction, self.timestep_rule[k], alpha)
         output, variance = _split(output, x)
         check_like("model_output", output, x)
         if not self.planned:
             return self._plain_step(state, x, output, draw)
         clip = self.denoise.clip
-        clamp = clip if isinstance(clip, Clamp) else None
-        rows = rows_of(self.plan, widened(x[:0, ...]), raw=clip is None, clamp=clamp)
-        if clip is not None and clamp is None:
-            x0 = weighted([(self.c_x[k], x), (self.c_out[k], output)])
-            output = self.denoise.bounded(x0)
+        bounded: Bounded = clip if isinstance(clip, Clamp | None) else "given"
+        rows = rows_of(self.plan, widened(x[:0, ...]), self.denoise.prediction, bounded)
+        x0 = None
+        if bounded == "given":
+            x0 = self.denoise.bounded(weighted([(self.c_x[k], x), (self.c_out[k], output)]))
         row = rows.rows[k]
         noise = draw(x) if row.noise != 0 else None
         if noise is not None and row.log_variance is not None and variance is None:
             raise ValueError("a learned variance needs an output with twice the channels of x")
         update = Functional(rows, None)
         update.memories = list(state.kept)
-        after = update(k, x, output, variance, noise)
+        after = update(k, x, output, x0, variance, noise)
         return after, State(self, k + 1, tuple(update.memories))
 
     def _plain_step(
@@ -142,7 +142,7 @@ class Table:
         k, n = state.row, len(self.schedule)
         t = self.schedule[n - 1 - k]
         s = self.schedule[n - 2 - k] if k < n - 1 else self.schedule.origin
-        sampler: Sampler[Any] = self.sampler
+        sampler: StepSampler[Any] = self.sampler
         kept = state.kept if k else (sampler.init(x, self.schedule),)
 
         def denoise(seen: Array, at: Point, /) -> Array:

@@ -4,13 +4,13 @@ import json
 import sys
 from itertools import pairwise
 from pathlib import Path
-from subprocess import run
+from subprocess import run as run_command
 from typing import Any
 
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DPMSolverPP, DynamicThreshold
+from schedalg import DDIM, DPMSolverPP, DynamicThreshold, run
 from schedalg.interop.diffusers import from_diffusers
 from schedalg.interop.diffusers.classes import CLASSES
 from tests.interop.diffusers.theirs import network
@@ -36,7 +36,7 @@ c = from_diffusers({str(tmp_path)!r}, 10)
 assert a.schedule == b.schedule == c.schedule and a.sampler == b.sampler
 assert not {{"torch", "diffusers"}} & set(sys.modules)
 """
-    run([sys.executable, "-c", code], check=True)
+    run_command([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_inversion_is_the_same_table_walked_the_other_way() -> None:
     for s, t in pairwise(points):
         eps = network(x, s.timestep)
         x = t.alpha * (x - s.sigma * eps) / s.alpha + t.sigma * eps
-    result = up.run(lambda x, t: network(x, float(t[0])), X)
+    result = run(up, lambda x, t: network(x, float(t[0])), X)
     np.testing.assert_allclose(result, x, rtol=1e-9, atol=1e-9)

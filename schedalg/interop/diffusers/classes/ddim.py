@@ -2,8 +2,8 @@
 
 - `timestep_spacing`, `steps_offset`: which timesteps are visited.
 - `set_alpha_to_one`: whether the last step arrives at clean data, or at the noise of timestep 0.
-- `thresholding`, `clip_sample`: bound x0 and leave the noise prediction as it is, which the sampler
-  has to do; `sample` is given no bounds.
+- `thresholding`, `clip_sample`: bound x0 and leave the noise prediction as it is, which
+  `ClippedDDIM` does.
 """
 
 from schedalg.interop.diffusers import betas
@@ -23,8 +23,7 @@ def _path(options: Options, request: Request) -> Schedule:
 
 
 def _sampler(options: Options, schedule: Schedule) -> DDIM | ClippedDDIM:
-    clip = bounds(options)
-    return DDIM() if clip is None else ClippedDDIM(clip=clip)
+    return DDIM() if bounds(options) is None else ClippedDDIM()
 
 
 DDIM_SCHEDULER = Record(
@@ -39,5 +38,5 @@ DDIM_SCHEDULER = Record(
     },
     path=_path,
     sampler=_sampler,
-    clip=lambda options: None,
+    clip=bounds,
 )

@@ -20,7 +20,7 @@ from schedalg.interop.diffusers.record import Record
 from schedalg.interop.diffusers.request import Request
 from schedalg.interop.diffusers.trained import TRAINED
 from schedalg.samplers import DEIS
-from schedalg.samplers.protocols import Planner
+from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
 
 
@@ -31,7 +31,7 @@ def _path(options: Options, request: Request) -> Schedule:
     return multistep.on_betas(options, request, end)
 
 
-def _sampler(options: Options, schedule: Schedule) -> Planner:
+def _sampler(options: Options, schedule: Schedule) -> TableSampler:
     options.choice("algorithm_type", ("deis", "dpmsolver", "dpmsolver++"))
     options.choice("solver_type", ("logrho", "midpoint", "heun", "bh1", "bh2"))
     order = multistep.order(options, schedule)

@@ -38,7 +38,7 @@ from schedalg.interop.diffusers.request import Request
 from schedalg.interop.diffusers.spacing import spaced
 from schedalg.interop.diffusers.trained import TRAINED
 from schedalg.samplers import DPMSolverPP, SASolver
-from schedalg.samplers.protocols import Planner
+from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
 
 #: Options of the solver, with their defaults.
@@ -77,7 +77,7 @@ def _spacing(options: Options, base: Schedule, steps: int) -> np.ndarray:
     return spaced(options, base, steps, one_more=True, last=last)
 
 
-def solver(options: Options, schedule: Schedule) -> Planner:
+def solver(options: Options, schedule: Schedule) -> TableSampler:
     """Return the sampler that the options of the solver describe.
 
     Raises:
