@@ -59,10 +59,10 @@ def walk(
     With `reuse`, what it yields is overwritten in later steps: for those who want the last x only.
     """
     denoise = prepared(plan, model, x, options)
-    source = noise_for(x, noise)
+    source, backend = noise_for(x, noise), backend_for(x)
     like = widened(x[:0, ...])
     rows = _rows(plan, denoise, like)
-    return _run(plan, denoise, x, like, source, backend_for(x), rows, reuse)
+    return _run(plan, denoise, x, like, source, backend, rows, reuse)
 
 
 def captured(
