@@ -1,11 +1,11 @@
 """What is asked of an array library."""
 
-import sys
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-import array_api_compat
 import numpy as np
+
+from schedalg.libraries import Library, library_of
 
 #: An array of any library that follows the array API standard.
 Array: TypeAlias = Any
@@ -16,27 +16,40 @@ Namespace: TypeAlias = Any
 def namespace(*arrays: Array) -> Namespace:
     """Return the array-API namespace that all the arrays belong to.
 
-    NumPy's own module follows the standard since 2.1. Using it directly spares the wrappers of
-    array-api-compat, and their import, which takes longer than everything else in schedalg.
-
     Raises:
         TypeError: An argument is no array, or they belong to different libraries.
     """
+    found: Any = None
     for array in arrays:
-        if not isinstance(array, np.ndarray):
-            break
-    else:
-        return np
-    try:
-        return array_api_compat.array_namespace(*arrays)
-    except TypeError:
-        names = ", ".join(dict.fromkeys(type_name(array) for array in arrays))
-        raise TypeError(f"arrays must be of one library, got {names}") from None
+        library = library_of(array)
+        own = None if library is None else library.namespace(array)
+        if own is None or (found is not None and own is not found):
+            names = ", ".join(dict.fromkeys(type_name(array) for array in arrays))
+            raise TypeError(f"arrays must be of one library, got {names}")
+        found = own
+    return found
 
 
 def is_array(value: object) -> bool:
     """Whether the value is an array of a supported library."""
-    return isinstance(value, np.ndarray) or bool(array_api_compat.is_array_api_obj(value))
+    return library_of(value) is not None
+
+
+def device(array: Array) -> Any:
+    """Return the device that an array is on."""
+    return known(array).device(array)
+
+
+def known(array: Array) -> Library:
+    """Return the library of an array.
+
+    Raises:
+        TypeError: It is no array.
+    """
+    library = library_of(array)
+    if library is None:
+        raise TypeError(f"expected an array, got {type_name(array)}")
+    return library
 
 
 def real_dtype(xp: Namespace, device: Any = None) -> Any:
@@ -63,31 +76,18 @@ def is_real_floating(array: Array) -> bool:
 
 
 def to_host(array: Array) -> np.ndarray:
-    """Return the values of an array of any library, without its gradient, as a NumPy array."""
-    if isinstance(array, np.ndarray):
-        return array
-    if array_api_compat.is_torch_array(array):
-        return np.asarray(array.detach().cpu())
-    if array_api_compat.is_cupy_array(array):
-        return np.asarray(array.get())
-    if array_api_compat.is_jax_array(array):
-        from jax.lax import stop_gradient
+    """Return the values of an array of any library, without its gradient, as a NumPy array.
 
-        array = stop_gradient(array)
-    return np.asarray(array)
+    A number becomes an array of no dimensions.
+    """
+    library = library_of(array)
+    return np.asarray(array) if library is None else library.to_host(array)
 
 
-def carries_gradient(array: Array) -> bool:
-    """Whether a gradient is being followed through the array."""
-    if isinstance(array, np.ndarray):
-        return False
-    if array_api_compat.is_torch_array(array):
-        return bool(array.requires_grad)
-    if array_api_compat.is_jax_array(array):
-        from jax.core import Tracer
-
-        return isinstance(array, Tracer)
-    return False
+def requires_gradient(array: object) -> bool:
+    """Whether the value is an array that a gradient or a tracer follows."""
+    library = library_of(array)
+    return library is not None and library.requires_gradient(array)
 
 
 def multiplier(value: Any, x: Array) -> Any:
@@ -98,9 +98,9 @@ def multiplier(value: Any, x: Array) -> Any:
     """
     if not is_array(value):
         return float(value)
-    if not carries_gradient(value):
+    if not requires_gradient(value):
         return float(to_host(value))
-    if array_api_compat.is_torch_array(x):
+    if known(x).scalars_adapt:
         return value
     return namespace(x, value).astype(value, x.dtype)
 
@@ -144,26 +144,9 @@ def widened(x: Array) -> Array:
 
 
 def holds_elements(array: Array) -> bool:
-    """Whether a tensor's storage is as large as its shape needs; True for other arrays.
-
-    torch lets a storage be shrunk under a tensor (`x.untyped_storage().resize_(0)`), and its
-    operations then read memory that is not theirs.
-    """
-    storage: Any = getattr(array, "untyped_storage", None)
-    if storage is None or sys.modules["torch"].compiler.is_compiling():
-        return True
-    try:
-        stored = storage().nbytes()
-    except NotImplementedError:  # of what only wraps a tensor, as torch.func does
-        return True
-    before = array.storage_offset() * array.itemsize
-    if array.is_contiguous():
-        return bool(stored >= before + array.nbytes or array.numel() == 0)
-    if array.numel() == 0:
-        return True
-    places = zip(array.shape, array.stride(), strict=True)
-    last = 1 + sum((size - 1) * stride for size, stride in places)
-    return bool(stored >= before + last * array.itemsize)
+    """Whether the value's memory, if it is an array, is as large as its shape needs."""
+    library = library_of(array)
+    return library is None or library.holds_elements(array)
 
 
 def type_name(value: object) -> str:

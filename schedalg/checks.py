@@ -6,21 +6,23 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from schedalg.arrays import (
     Array,
     Namespace,
+    device,
     holds_elements,
     integer_dtype,
     is_array,
     is_real_floating,
+    known,
     namespace,
     real_dtype,
     to_host,
     type_name,
 )
+from schedalg.libraries import missing
 
 
 def as_array(name: str, values: object) -> Array:
@@ -64,7 +66,7 @@ def table(name: str, values: object) -> tuple[Namespace, Array]:
         raise ValueError(f"{name} must be 1-D, got shape {tuple(array.shape)}")
     if xp is np:
         return xp, array.astype(np.float64, copy=False)
-    return xp, xp.astype(array, real_dtype(xp, array_api_compat.device(array)), copy=False)
+    return xp, xp.astype(array, real_dtype(xp, device(array)), copy=False)
 
 
 def host_numbers(name: str, values: object) -> np.ndarray:
@@ -90,7 +92,12 @@ def host_numbers(name: str, values: object) -> np.ndarray:
 
 def _surely_positions(k: Any, n: int, x: Array) -> bool:
     """Whether tensors of torch on the CPU hold one position a sample, as torch wants it; fast."""
-    if str(k.dtype) != "torch.int64" or k.shape != x.shape[:1] or k.numel() == 0:
+    if (
+        type(k) is not type(x)
+        or str(getattr(k, "dtype", "")) != "torch.int64"
+        or k.shape != x.shape[:1]
+        or k.numel() == 0
+    ):
         return False
     if k.device.type != "cpu" or k.device != getattr(x, "device", None):
         return False
@@ -105,7 +112,7 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
         TypeError: They are no integers, or of another library than x (and not NumPy's).
         ValueError: There is not one a sample, or one that can be looked at is out of range.
     """
-    if array_api_compat.is_torch_array(k) and _surely_positions(k, n, x):
+    if _surely_positions(k, n, x):
         return k
     xp = namespace(x)
     position = k if is_array(k) else np.asarray(k)
@@ -121,14 +128,12 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
             f"{name} must be one integer or {x.shape[0]}, one a sample; got shape "
             f"{tuple(position.shape)}"
         )
-    dtype = integer_dtype(xp, array_api_compat.device(x))
-    if array_api_compat.is_jax_array(position) or array_api_compat.is_cupy_array(position):
-        return xp.astype(position, dtype)  # may be traced, or far from the host
-    if array_api_compat.is_torch_array(position) and position.device.type != "cpu":
-        if position.device != x.device:
+    dtype = integer_dtype(xp, device(x))
+    if not known(position).can_be_read(position):  # traced, or far from the host
+        if not known(x).moves_arrays and device(position) != device(x):
             raise ValueError(
-                f"{name} must be on x's device or on the CPU: x is on {x.device}, and {name} on "
-                f"{position.device}"
+                f"{name} must be on x's device or on the CPU: x is on {device(x)}, and {name} on "
+                f"{device(position)}"
             )
         return xp.astype(position, dtype)
     host = to_host(position)
@@ -139,8 +144,8 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
         raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
     if position is not host:
         position = xp.astype(position, dtype)
-        return array_api_compat.to_device(position, array_api_compat.device(x))
-    return xp.asarray(host.astype(np.int64), dtype=dtype, device=array_api_compat.device(x))
+        return xp.asarray(position, device=device(x))
+    return xp.asarray(host.astype(np.int64), dtype=dtype, device=device(x))
 
 
 def _range_of(n: int) -> str:
@@ -170,6 +175,7 @@ def check_sample(name: str, x: object) -> None:
     if not is_array(x):
         raise TypeError(f"{name} must be an array of an array-API library, got {type_name(x)}")
     array: Array = x
+    _check_complete(name, array)
     _check_unmasked(name, x)
     if not is_real_floating(array):
         raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
@@ -178,6 +184,14 @@ def check_sample(name: str, x: object) -> None:
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
     check_memory(name, array)
+
+
+def _check_complete(name: str, array: Array) -> None:
+    if lacking := missing(array):
+        raise TypeError(
+            f"{name} is a {type_name(array)}, which lacks {', '.join(lacking)}: arrays of its "
+            "library need a backend, an entry point of the group schedalg.backends with its name"
+        )
 
 
 def _check_unmasked(name: str, values: object) -> None:
@@ -205,10 +219,10 @@ def check_like(what: str, result: object, x: Array) -> None:
         if got != expected:
             shown = [tuple(v) if part == "shape" else v for v in (expected, got)]
             raise ValueError(f"{what} has the wrong {part}: expected {shown[0]}, got {shown[1]}")
-    if isinstance(x, np.ndarray) or array_api_compat.is_jax_array(x):
-        return  # NumPy has one device, and JAX moves arrays by itself
-    if array.device != x.device:
-        raise ValueError(f"{what} must be on x's device: expected {x.device}, got {array.device}")
+    if isinstance(x, np.ndarray) or known(x).moves_arrays:
+        return
+    if device(array) != device(x):
+        raise ValueError(f"{what} must be on x's device: expected {device(x)}, got {device(array)}")
     check_memory(what, array)
 
 

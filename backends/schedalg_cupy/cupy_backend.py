@@ -12,6 +12,7 @@ from schedalg.running.rows import Rows
 from schedalg.schedule.timesteps import timestep_dtype
 from schedalg_cupy.fused import Fused, normal
 from schedalg_cupy.kernels import CupyKernels
+from schedalg_cupy.library import CupyLibrary
 
 _DTYPES = ("float16", "float32", "float64")
 
@@ -21,6 +22,8 @@ class CupyBackend:
 
     Every row is one launch on the current stream of x's device, and nothing waits for it.
     """
+
+    library = CupyLibrary()
 
     @cached_property
     def kernels(self) -> CupyKernels:

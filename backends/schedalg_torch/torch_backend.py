@@ -14,6 +14,7 @@ from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager, followed
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
+from schedalg_torch.library import TorchLibrary
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Devices whose operations write where they are told to.
@@ -22,6 +23,8 @@ _IN_PLACE = ("cpu", "cuda", "mps", "xpu")
 
 class TorchBackend:
     """Runs plans on tensors of torch; see `schedalg.Backend`."""
+
+    library = TorchLibrary()
 
     def unavailable(self) -> str | None:
         """Return None: torch was imported."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from array_api_compat import device
 
 from schedalg.arrays import (
     Array,
+    device,
     is_array,
     is_real_floating,
     namespace,

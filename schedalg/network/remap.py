@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from array_api_compat import device
-
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, device, namespace
 from schedalg.checks import check_callable, check_sample, checked_positions, positive_integer
 from schedalg.network.model import Model
 from schedalg.schedule import Schedule, check_schedule

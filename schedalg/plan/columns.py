@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, carries_gradient, is_array, namespace, to_host
+from schedalg.arrays import Array, is_array, namespace, requires_gradient, to_host
 from schedalg.checks import as_array, real_number
 from schedalg.plan.steps import beside, column_log_alpha_bar
 from schedalg.schedule import Schedule, path
@@ -51,8 +51,8 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
         TypeError: They are no real numbers, or carry a gradient where the schedule does not.
     """
     array = as_array(name, values)
-    if not carries_gradient(high):
-        if carries_gradient(array):
+    if not requires_gradient(high):
+        if requires_gradient(array):
             raise TypeError(f"{name} carries a gradient, and the schedule does not")
         host = to_host(array)
         if host.dtype.kind not in "iuf" and host.size:
@@ -75,7 +75,7 @@ def checked_start(start: Any) -> tuple[Any, Any]:
     if len(start) != 2:
         raise ValueError(f"start must be two numbers, (scale, noise); got {start!r}")
     scale, noise = (
-        value if is_array(value) and carries_gradient(value) else real_number(f"start[{i}]", value)
+        value if is_array(value) and requires_gradient(value) else real_number(f"start[{i}]", value)
         for i, value in enumerate(start)
     )
     return scale, noise

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, Namespace, carries_gradient, namespace, to_host
+from schedalg.arrays import Array, Namespace, device, namespace, requires_gradient, to_host
 from schedalg.schedule import Schedule, check_schedule, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -149,7 +148,7 @@ def beside(column: Array, values: Any) -> Array:
 
 def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
     """Return the levels that tables are made of: the schedule's own where a gradient flows."""
-    if carries_gradient(schedule.log_alpha_bar.high):
+    if requires_gradient(schedule.log_alpha_bar.high):
         return schedule.log_alpha_bar
     high, low = (to_host(part).astype(np.float64, copy=False) for part in schedule.log_alpha_bar)
     return DoubleDouble(high, low)

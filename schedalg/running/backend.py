@@ -1,9 +1,7 @@
 """What runs plans on an array library: the contract, and how the one for an array is found.
 
-A package offers a backend by an entry point of the group `schedalg.backends`, named like the
-library that it serves (the first part of its arrays' module: "torch", "cupy"). The entry point is
-an object with the members of `Backend`. Arrays of a library that nobody serves are run by plain
-array-API operations.
+A package offers a backend by an entry point (see `schedalg.libraries`). Arrays of a library that
+nobody serves are run by plain array-API operations.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 import numpy as np
 
 from schedalg.arrays import Array
+from schedalg.libraries import entries, load, serving_names
 from schedalg.running.reference import ReferenceBackend
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from schedalg.running.rows import Rows
-
-GROUP = "schedalg.backends"
 
 
 class Update(Protocol):
@@ -174,10 +169,10 @@ def backends() -> tuple[BackendStatus, ...]:
     from importlib.metadata import version
 
     found = [BackendStatus("array-api", version("schedalg"), True, "")]
-    for name, entry in sorted(_entries().items()):
+    for name, entry in sorted(entries().items()):
         try:
-            reason = _loaded(name).unavailable()
-        except Exception as error:
+            reason = load(name).unavailable()
+        except (Exception, SystemExit) as error:
             reason = f"it could not be loaded: {type(error).__name__}: {error}"
         brought = entry.dist.version if entry.dist is not None else "unknown"
         found.append(BackendStatus(name, brought, reason is None, reason or ""))
@@ -203,32 +198,18 @@ def backend_for(x: Array) -> Backend:
 @cache
 def _serving(kind: type[Any]) -> Backend:
     """Return the backend for a type of array, or one of the types that it derives from."""
-    entries = _entries()
-    for base in kind.__mro__:
-        name = base.__module__.partition(".")[0]
-        if name in entries:
-            try:
-                backend = _loaded(name)
-                reason = backend.unavailable()
-            except Exception as error:
-                raise RuntimeError(f"the backend for {name} cannot be loaded: {error}") from error
-            if reason is not None:
-                raise RuntimeError(f"the backend for {name} cannot run here: {reason}")
-            return backend
+    for name in serving_names(kind):
+        if name not in entries():
+            continue
+        try:
+            backend: Backend = load(name)
+            reason = backend.unavailable()
+        except (Exception, SystemExit) as error:
+            raise RuntimeError(f"the backend for {name} cannot be loaded: {error}") from error
+        if reason is not None:
+            raise RuntimeError(f"the backend for {name} cannot run here: {reason}")
+        return backend
     return _REFERENCE
-
-
-@cache
-def _entries() -> dict[str, "EntryPoint"]:
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
-@cache
-def _loaded(name: str) -> Backend:
-    backend: Backend = _entries()[name].load()
-    return backend
 
 
 _REFERENCE = ReferenceBackend()

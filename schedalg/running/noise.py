@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import array_api_compat
 import numpy as np
 
-from schedalg.arrays import Array, is_array, is_half, namespace, to_host
+from schedalg.arrays import Array, device, is_array, is_half, known, namespace, to_host
 from schedalg.checks import check_like, described, integer, is_like
 from schedalg.running import philox
 from schedalg.running.arrivals import level_word
@@ -52,15 +51,14 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
         return _checked(source)
     if source is None:
         source = secrets.randbits(128)
-    if array_api_compat.is_jax_array(x) and _is_jax_key(source):
-        return _jax_normal(source)
+    draw = known(x).drawing(source, x)
+    if draw is not None:
+        return draw
     if isinstance(source, int | np.integer) or _is_one_integer(source):
         first = _seed("noise", source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
     if isinstance(source, np.random.Generator):
         return _numpy_normal(source)
-    if array_api_compat.is_torch_array(x) and type(source).__name__ == "Generator":
-        return _torch_normal(source)
     seeds = _listed(source)
     if seeds is not None:
         if len(seeds) != x.shape[0]:
@@ -135,15 +133,7 @@ def keyed_normal(
     dtype = xp.float32 if is_half(x) and not rounded else x.dtype
     if isinstance(x, np.ndarray):
         return draw.astype(dtype, copy=False)
-    return xp.asarray(draw, dtype=dtype, device=array_api_compat.device(x))
-
-
-def _is_jax_key(source: Any) -> bool:
-    """Whether the source is a key of JAX: a typed one, or two words of 32 bits as they were."""
-    if not array_api_compat.is_jax_array(source):
-        return False
-    dtype = str(source.dtype)
-    return dtype.startswith("key<") or (source.shape == (2,) and dtype == "uint32")
+    return xp.asarray(draw, dtype=dtype, device=device(x))
 
 
 def _is_one_integer(source: Any) -> bool:
@@ -179,26 +169,7 @@ def _numpy_normal(generator: "Generator") -> "Noise":
         draw = generator.standard_normal(tuple(x.shape))
         if isinstance(x, np.ndarray):
             return draw.astype(x.dtype)
-        device = array_api_compat.device(x)
-        return namespace(x).asarray(draw, dtype=x.dtype, device=device)
-
-    return normal
-
-
-def _torch_normal(generator: Any) -> "Noise":
-    def normal(x: Array) -> Array:
-        return namespace(x).randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-
-    return normal
-
-
-def _jax_normal(key: Any) -> "Noise":
-    import jax
-
-    def normal(x: Array) -> Array:
-        nonlocal key
-        key, subkey = jax.random.split(key)
-        return jax.random.normal(subkey, x.shape, x.dtype)
+        return namespace(x).asarray(draw, dtype=x.dtype, device=device(x))
 
     return normal
 

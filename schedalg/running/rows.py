@@ -5,9 +5,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, carries_gradient, given, multiplier, namespace, to_host
+from schedalg.arrays import Array, device, given, multiplier, namespace, requires_gradient, to_host
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization, Prediction
@@ -223,7 +222,7 @@ def _made(
         )
         for k in range(len(plan))
     ]
-    numbers = all(not carries_gradient(column) for column in columns.values())
+    numbers = all(not requires_gradient(column) for column in columns.values())
     depth = max((back for row in rows for _, back in row.memories), default=0)
     clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None
     largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
@@ -326,7 +325,7 @@ def _asked_for(b: np.ndarray) -> np.ndarray:
 
 def numbers_of(column: Array, x: Array) -> list[Any]:
     """Return the entries of a column, ready to multiply x: floats, unless a gradient flows."""
-    if not carries_gradient(column):
+    if not requires_gradient(column):
         return list(to_host(column).tolist())
     return [
         numbers_of(entry, x) if entry.ndim else multiplier(entry, x)

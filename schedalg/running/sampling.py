@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_torch_array
 
-from schedalg.arrays import Array, is_array, namespace, to_host
+from schedalg.arrays import Array, is_array, known, namespace, to_host
 from schedalg.checks import check_like, check_memory, check_sample, described, flag
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
@@ -270,7 +269,7 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
     check_arrivals(schedule, [float(to_host(point.alpha)) > 0 for point in points])
     if not isinstance(schedule.log_alpha_bar.high, np.ndarray):
         namespace(x, schedule.log_alpha_bar.high)
-    if isinstance(points[0].alpha, float) or is_torch_array(x):
+    if isinstance(points[0].alpha, float) or known(x).scalars_adapt:
         return points
     xp = namespace(x)
     return [

@@ -12,9 +12,8 @@ SIAM J. Sci. Comput. 26 (2005), algorithms 3.1 and 4.4.
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, Namespace
+from schedalg.arrays import Array, Namespace, device
 
 
 class DoubleDouble(NamedTuple):

@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, namespace, to_host
+from schedalg.arrays import Array, device, namespace, to_host
 from schedalg.checks import positive_integer, real_number
 from schedalg.schedule import double_double, path
 from schedalg.schedule.double_double import DoubleDouble

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import carries_gradient, namespace
+from schedalg.arrays import namespace, requires_gradient
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -37,7 +37,7 @@ class Point:
     @property
     def log_snr(self) -> Any:
         """log(alpha² / sigma²): `inf` for clean data, `-inf` for pure noise."""
-        if self.level is None and carries_gradient(self.alpha):
+        if self.level is None and requires_gradient(self.alpha):
             return 2 * namespace(self.alpha).log(self.alpha / self.sigma)
         if self.level is None:
             ratio = math.inf if self.sigma == 0 else self.alpha / self.sigma

@@ -9,9 +9,9 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     Namespace,
-    carries_gradient,
     is_array,
     namespace,
+    requires_gradient,
     to_host,
 )
 from schedalg.checks import described, integer
@@ -201,7 +201,7 @@ class Schedule:
         alpha, sigma = path.alpha_sigma(self._xp, self.log_alpha_bar, self.kind)
         timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
         columns = (alpha, sigma, *self.log_alpha_bar)
-        if not carries_gradient(self.log_alpha_bar.high):
+        if not requires_gradient(self.log_alpha_bar.high):
             columns = tuple(to_host(column).tolist() for column in columns)
         return [
             Point(columns[0][k], columns[1][k], t, DoubleDouble(columns[2][k], columns[3][k]))

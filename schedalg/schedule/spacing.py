@@ -10,9 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, Namespace, is_array, namespace, to_host
+from schedalg.arrays import Array, Namespace, device, is_array, namespace, to_host
 from schedalg.checks import as_array, host_numbers, integer, positive_integer
 from schedalg.schedule import interpolation, path
 

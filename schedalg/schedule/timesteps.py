@@ -9,9 +9,8 @@ transform changes the noise.
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, Namespace, integer_dtype, namespace, to_host
+from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, to_host
 from schedalg.checks import host_numbers
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, device, namespace
 from schedalg.checks import check_like, check_sample, checked_positions
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.schedule import path

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import device
 
-from schedalg.arrays import Array, namespace, to_host, widened
+from schedalg.arrays import Array, device, namespace, to_host, widened
 from schedalg.checks import is_like
 from schedalg.network.denoiser import Denoiser
 from schedalg.running import philox

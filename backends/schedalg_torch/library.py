@@ -1,0 +1,68 @@
+"""What differs between torch and the array API standard."""
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.torch as namespace
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg.libraries import Library
+
+
+class TorchLibrary(Library):
+    """Tensors of torch."""
+
+    scalars_adapt = True
+
+    def recognizes(self, value: object) -> bool:
+        """Whether the value is a tensor."""
+        return isinstance(value, Tensor)
+
+    def namespace(self, x: Tensor) -> Any:
+        """Return array-api-compat's view of torch."""
+        return namespace
+
+    def device(self, x: Tensor) -> torch.device:
+        """Return the device that x is on."""
+        return x.device
+
+    def to_host(self, x: Tensor) -> np.ndarray:
+        """Return the values of x, without its gradient, as a NumPy array."""
+        return np.asarray(x.detach().cpu())
+
+    def requires_gradient(self, x: Tensor) -> bool:
+        """Whether autograd follows x."""
+        return x.requires_grad
+
+    def can_be_read(self, x: Tensor) -> bool:
+        """Whether x is on the CPU."""
+        return x.device.type == "cpu"
+
+    def holds_elements(self, x: Tensor) -> bool:
+        """Whether x's storage is as large as its shape needs.
+
+        torch lets a storage be shrunk under a tensor (`x.untyped_storage().resize_(0)`), and its
+        operations then read memory that is not theirs.
+        """
+        if torch.compiler.is_compiling():
+            return True
+        try:
+            stored = x.untyped_storage().nbytes()
+        except NotImplementedError:  # of what only wraps a tensor, as torch.func does
+            return True
+        before = x.storage_offset() * x.itemsize
+        if x.is_contiguous():
+            return stored >= before + x.nbytes or x.numel() == 0
+        if x.numel() == 0:
+            return True
+        places = zip(x.shape, x.stride(), strict=True)
+        last = 1 + sum((size - 1) * stride for size, stride in places)
+        return stored >= before + last * x.itemsize
+
+    def drawing(self, source: Any, x: Tensor) -> Callable[[Any], Any] | None:
+        """Return a function that draws from a `torch.Generator`."""
+        if not isinstance(source, torch.Generator):
+            return None
+        return lambda x: torch.randn(x.shape, generator=source, dtype=x.dtype, device=x.device)

@@ -1,0 +1,204 @@
+"""What differs between array libraries, and who knows it: this file, and the backends.
+
+An array is recognized by its type. A package offers a backend by an entry point of the group
+`schedalg.backends`, named like the library that it serves (the first part of its arrays' module:
+"torch", "cupy"). The entry point is an object with the members of `schedalg.Backend`; if it has an
+attribute `library`, a `Library`, that is asked about the arrays. An array that no backend knows is
+asked by the array API standard, as array-api-compat sees it.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat
+import numpy as np
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "schedalg.backends"
+
+#: What the library asks of every array.
+NEEDED = ("shape", "dtype", "ndim", "device")
+
+
+class Library:
+    """What is asked of a library about its arrays; as here, where it follows the standard.
+
+    A backend derives from it, and overrides what its library does otherwise.
+    """
+
+    #: Whether its 0-d arrays multiply any array without changing its dtype, as Python's floats do.
+    scalars_adapt = False
+    #: Whether it moves arrays between devices by itself.
+    moves_arrays = False
+
+    def recognizes(self, value: object) -> bool:
+        """Whether the value is an array of this library; the answer depends on its type alone."""
+        return bool(array_api_compat.is_array_api_obj(value))
+
+    def namespace(self, x: Any) -> Any:
+        """Return the module that holds the functions of the array API standard for x."""
+        return array_api_compat.array_namespace(x)
+
+    def device(self, x: Any) -> Any:
+        """Return the device that x is on."""
+        return array_api_compat.device(x)
+
+    def to_host(self, x: Any) -> np.ndarray:
+        """Return the values of x, without its gradient, as a NumPy array."""
+        return np.asarray(x)
+
+    def requires_gradient(self, x: Any) -> bool:
+        """Whether a gradient or a tracer follows x."""
+        return False
+
+    def can_be_read(self, x: Any) -> bool:
+        """Whether the values of x can be read at once: it is not traced, nor far from the host."""
+        return True
+
+    def holds_elements(self, x: Any) -> bool:
+        """Whether the memory of x is as large as its shape needs."""
+        return True
+
+    def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
+        """Return a function of x that draws noise like it, if the source is a generator of this.
+
+        Args:
+            source: What the user gave as noise.
+            x: The sample that noise will be added to.
+        """
+        return None
+
+
+class NumpyLibrary(Library):
+    """NumPy, whose own module follows the standard since 2.1.
+
+    Using it directly spares the wrappers of array-api-compat, and their import, which takes longer
+    than everything else in schedalg.
+    """
+
+    scalars_adapt = True
+
+    def recognizes(self, value: object) -> bool:
+        """Whether the value is an array or a scalar of NumPy."""
+        return isinstance(value, np.ndarray | np.generic)
+
+    def namespace(self, x: Any) -> Any:
+        """Return NumPy."""
+        return np
+
+    def device(self, x: Any) -> str:
+        """Return "cpu"."""
+        return "cpu"
+
+
+class JaxLibrary(Library):
+    """JAX: arrays may be traced, and keys make noise."""
+
+    moves_arrays = True
+
+    def recognizes(self, value: object) -> bool:
+        """Whether the value is an array of JAX, traced or not."""
+        return bool(array_api_compat.is_jax_array(value))
+
+    def to_host(self, x: Any) -> np.ndarray:
+        """Return the values of x, without its gradient, as a NumPy array."""
+        from jax.lax import stop_gradient
+
+        return np.asarray(stop_gradient(x))
+
+    def requires_gradient(self, x: Any) -> bool:
+        """Whether x is traced."""
+        from jax.core import Tracer
+
+        return isinstance(x, Tracer)
+
+    def can_be_read(self, x: Any) -> bool:
+        """Return False: it may be traced, or on another device."""
+        return False
+
+    def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
+        """Return a function that draws from a key: a typed one, or two words of 32 bits."""
+        if not self.recognizes(source):
+            return None
+        dtype = str(source.dtype)
+        if not dtype.startswith("key<") and (source.shape != (2,) or dtype != "uint32"):
+            return None
+        import jax
+
+        key = source
+
+        def normal(x: Any) -> Any:
+            nonlocal key
+            key, subkey = jax.random.split(key)
+            return jax.random.normal(subkey, x.shape, x.dtype)
+
+        return normal
+
+
+NUMPY = NumpyLibrary()
+#: The libraries that this file knows itself, by the first part of their arrays' module.
+_KNOWN: dict[str, Library] = {"numpy": NUMPY, "jax": JaxLibrary(), "jaxlib": JaxLibrary()}
+_STANDARD = Library()
+_BY_TYPE: dict[type[Any], Library | None] = {}
+
+
+def library_of(value: Any) -> Library | None:
+    """Return the library of an array; None if the value is no array."""
+    kind = type(value)
+    try:
+        return _BY_TYPE[kind]
+    except KeyError:
+        found = _BY_TYPE[kind] = _found(value)
+        return found
+
+
+def _found(value: Any) -> Library | None:
+    for name in serving_names(type(value)):
+        library = _KNOWN.get(name) or _brought(name)
+        if library is not None and library.recognizes(value):
+            return library
+    return _STANDARD if _STANDARD.recognizes(value) else None
+
+
+def _brought(name: str) -> Library | None:
+    """Return the library that a backend brings, if it can be loaded."""
+    if name not in entries():
+        return None
+    try:
+        library = getattr(load(name), "library", None)
+    except (Exception, SystemExit):  # the error is raised where x is to be run
+        return None
+    return library if isinstance(library, Library) else None
+
+
+def serving_names(kind: type[Any]) -> list[str]:
+    """Return the names under which a backend may serve a type of array, or one it derives from."""
+    names = [base.__module__.partition(".")[0] for base in kind.__mro__]
+    return [name for name in dict.fromkeys(names) if name != "builtins"]
+
+
+def missing(value: Any) -> list[str]:
+    """Return what an array of the standard lacks of what the library needs."""
+    library = library_of(value)
+    return [name for name in NEEDED if not hasattr(value, name)] if library is _STANDARD else []
+
+
+@cache
+def entries() -> dict[str, "EntryPoint"]:
+    """Return the entry points of backends, by name."""
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+@cache
+def load(name: str) -> Any:
+    """Return the backend of an entry point.
+
+    Raises:
+        Exception: Whatever importing it raises.
+    """
+    return entries()[name].load()

@@ -1,0 +1,38 @@
+"""Which arrays are recognized, and what is said of those that cannot be used."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedalg import DDIM, Schedule, sample
+from schedalg.libraries import NUMPY, library_of, missing
+
+
+class Incomplete:
+    """An array of a library that names its namespace and no device, as MLX's are."""
+
+    shape, dtype, ndim = (2, 3), "float32", 2
+
+    def __array_namespace__(self, api_version: Any = None) -> Any:
+        return np
+
+
+def test_numbers_and_other_objects_are_no_arrays() -> None:
+    for value in (1.0, [1.0], "x", None, object(), np.random.default_rng(0), np.dtype("f4")):
+        assert library_of(value) is None
+    assert library_of(np.ones(2)) is library_of(np.float64(1)) is NUMPY
+
+
+def test_what_an_array_lacks_is_named_and_how_it_is_served() -> None:
+    assert missing(Incomplete()) == ["device"]
+    assert missing(np.ones(2)) == []
+    with pytest.raises(TypeError, match=r"x is a .*Incomplete, which lacks device: .* a backend"):
+        sample(lambda x, t: x, Schedule.linear(4), DDIM(), Incomplete())
+
+
+def test_objects_of_a_library_that_are_no_arrays_are_none() -> None:
+    torch = pytest.importorskip("torch")
+    assert library_of(torch.ones(2)) is not None
+    for value in (torch.Generator(), torch.float32, torch.device("cpu"), torch.Size([2])):
+        assert library_of(value) is None
