@@ -53,15 +53,15 @@ class Step:
         """Go back to the first row."""
         self.position.zero_()
         self.result.copy_(self.start)
-        if self.fused.shown is not None:
-            torch.mul(self.start, self.first_c_in, out=self.fused.shown.tensor)
+        if self.fused.model_input is not None:
+            torch.mul(self.start, self.first_c_in, out=self.fused.model_input.tensor)
 
     def __call__(self) -> None:
         """Take x through the row that `position` says, and go on to the next."""
-        shown = self.result if self.fused.shown is None else self.fused.shown.tensor
+        shown = self.result if self.fused.model_input is None else self.fused.model_input.tensor
         torch.index_select(self.table, 0, self.position, out=self.timesteps)
         output, variance = self.network(shown, self.timesteps[0])
-        for mine in (self.after, self.fused.shown):
+        for mine in (self.after, self.fused.model_input):
             if mine is not None and not mine.intact():
                 raise ValueError(
                     "the network changed the memory of its input, which a captured step uses again"

@@ -4,7 +4,6 @@ Calling an operation of torch takes longer than its arithmetic there, and a step
 """
 
 import ctypes
-import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -14,29 +13,14 @@ import torch
 from torch import Tensor
 
 from schedalg.checks import check_memory
-from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
-from schedalg_torch.eager import drawn_for, followed, taking_over
-from schedalg_torch.layout import Layout
-from schedalg_torch.memory import Buffers, written
+from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, RUN, SCRATCH
+from schedalg_torch.eager import drawn_for
+from schedalg_torch.memory import written
+from schedalg_torch.update import WritesInput
 
 #: What is compiled for.
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
-#: What each call of the loop changes: the row; the addresses of x, d, the output, the noise, x
-#: after the row, and the network's next input; the noise's coefficient, and whether the noise is in
-#: float32 where x is not. In memory, since ctypes takes longer to pass so many one by one than the
-#: loop to run.
-CALL = struct.Struct("q6Pdq")
-#: What lies behind it, the same in all calls of a run: how many elements x has, how many places
-#: there are for memories, whether d is to be read and clamped, and whether the network sees x
-#: scaled; and the addresses of the table, the memories, and room for half precision to be computed.
-RUN = struct.Struct("4q3P")
-#: How many numbers of eight bytes both are.
-ARGUMENTS = (CALL.size + RUN.size) // 8
-#: Elements that are taken through a row at a time, so that they stay in the cache.
-BLOCK = 1024
-#: How many blocks of half precision are held in float32.
-SCRATCH = 5
 
 
 def step_for(x: Tensor) -> Callable[..., None] | None:
@@ -58,7 +42,7 @@ def _compiled(name: str) -> Callable[..., None] | None:
     return step  # type: ignore[no-any-return]
 
 
-class Compiled:
+class Compiled(WritesInput):
     """Updates small tensors of the CPU by one call a row.
 
     The loop reads and writes at addresses. All of them are taken anew in each row, from tensors
@@ -82,16 +66,9 @@ class Compiled:
         reuse: bool,
         step: Callable[..., None],
     ) -> None:
-        self.rows = rows
-        self.keys = keys
-        self.layout = Layout.of(x)
         # The newest memory is written before the oldest is read.
-        self.depth = rows.depth + 1 if rows.depth else 0
-        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            self.ring = torch.empty(self.depth, x.numel(), dtype=x.dtype, device="cpu")
-            self.scratch = torch.empty(SCRATCH * BLOCK if x.dtype == torch.bfloat16 else 0)
-        self.buffers = Buffers(self.layout, x, reuse=reuse)
-        self.shown = self.buffers.new() if rows.scaled else None
+        super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth + 1 if rows.depth else 0)
+        self.scratch = torch.empty(SCRATCH * BLOCK if x.dtype == torch.bfloat16 else 0)
         self.table = rows.table(self.depth)
         self.step = step
         self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
@@ -99,43 +76,28 @@ class Compiled:
         self.size = x.numel()
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, *places)
-        self.written = -1
-        self.functional: Functional | None = None
 
-    def input(self, k: int, x: Tensor) -> Tensor:
-        """Return the network's input in row k: written by the row before it, but for the first."""
-        if self.shown is None:
-            return x
-        if self.functional is not None or followed(x):
-            seen: Tensor = Functional(self.rows, None).input(k, x)
-            return seen
-        if self.written != k:
-            torch.mul(x, self.rows.rows[k].c_in, out=self.shown.tensor)
-        return self.shown.tensor
+    def takes(self, d: Tensor, noise: Tensor | None) -> bool:
+        """Whether the tensors are plain ones."""
+        return type(d) is Tensor and (noise is None or type(noise) is Tensor)
 
-    def __call__(
+    def take(
         self,
         k: int,
         x: Tensor,
+        d: Tensor,
         output: Tensor,
-        x0: Tensor | None,
         variance: Tensor | None,
-        noise: Tensor | None,
+        noise: Any,
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is not None or followed(x, output, x0, variance, noise):
-            return self._followed(k, x, output, x0, variance, noise)
-        if any(type(t) is not Tensor for t in (output, x0, noise) if t is not None):
-            return self._followed(k, x, output, x0, variance, noise)
-        buffers, shown = self.buffers, self.shown
-        if shown is not None and not shown.intact():
-            shown = self.shown = buffers.new()
+        buffers, ahead = self.buffers, self.input_buffer(k)
         now = self._stored("x", x) if buffers.holding(x) is None else x
         raw = self._stored("output", output)
-        d = raw if x0 is None else self._stored("x0", x0)
-        if shown is not None:  # where the next input is about to be written
-            raw = raw.clone() if shown.start <= raw.data_ptr() < shown.end else raw
-            d = d.clone() if shown.start <= d.data_ptr() < shown.end else d
+        d = raw if d is output else self._stored("x0", d)
+        if ahead is not None:  # where the next input is about to be written
+            raw = raw.clone() if ahead.start <= raw.data_ptr() < ahead.end else raw
+            d = d.clone() if ahead.start <= d.data_ptr() < ahead.end else d
         target = buffers.apart_from(x, raw, d)
         z, scale = d, 0.0
         row = self.rows.rows[k]
@@ -150,22 +112,14 @@ class Compiled:
             raw.data_ptr(),
             z.data_ptr(),
             target.start,
-            target.start if shown is None else shown.start,
+            target.start if ahead is None else ahead.start,
         )
         CALL.pack_into(self.arguments, 0, k, *places, scale, z.dtype != x.dtype)
         self.step(self.arguments, self.arguments)
         written(target.tensor)
-        if shown is not None:
-            written(shown.tensor)
-        self.written = k + 1
+        if ahead is not None:
+            written(ahead.tensor)
         return target.tensor
-
-    def _followed(self, k: int, x: Tensor, *arrays: Tensor | None) -> Tensor:
-        """Return x after row k by operations that can be followed, from here to the last row."""
-        if self.functional is None:
-            self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
-        after: Tensor = self.functional(k, x, *arrays)
-        return after
 
     def _stored(self, name: str, x: Any) -> Tensor:
         """Return x as it lies in order in memory: itself, or a copy.

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from schedalg.running.noise import keyed_normal
-from schedalg.running.reference import Functional, deviation
+from schedalg.running.reference import deviation
 from schedalg.running.rows import Row, Rows
 from schedalg_torch.layout import Layout
-from schedalg_torch.memory import Buffer, Buffers
+from schedalg_torch.memory import Buffer
+from schedalg_torch.update import TorchUpdate
 
 #: Up to this many elements, several memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
@@ -18,11 +19,8 @@ SMALL = 2**16
 #: Elements of half precision that are taken to float32 and back at a time.
 _BLOCK = 2**18
 
-# torch.func has no public way to ask. It is what torch's own library asks.
-_transform = torch._C._functorch.peek_interpreter_stack
 
-
-class Eager:
+class Eager(TorchUpdate):
     """Updates tensors in place, and leaves those that gradients flow through to `Functional`.
 
     a x + b d is one pass over memory: the outer product `addr` with a vector of one.
@@ -35,18 +33,14 @@ class Eager:
     """
 
     def __init__(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> None:
-        self.rows = rows
-        self.keys = keys
-        self.layout = Layout.of(x)
-        self.buffers = Buffers(self.layout, x, reuse=reuse)
-        self.half = x.dtype in (torch.float16, torch.bfloat16)
         # A clamped prediction is written to the new memory's place while the oldest is still read.
-        self.depth = rows.depth + (rows.clip is not None) if rows.depth else 0
+        depth = rows.depth + (rows.clip is not None) if rows.depth else 0
+        super().__init__(rows, x, keys, reuse=reuse, depth=depth)
+        self.half = x.dtype in (torch.float16, torch.bfloat16)
         size = self.layout.shape.numel()
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             real = torch.float32 if self.half else x.dtype
             self.one = torch.ones(1, dtype=real, device=x.device)
-            self.ring = torch.empty(self.depth, size, dtype=x.dtype, device=x.device)
             self.ring_t = self.ring.T
             in_order = Layout(self.ring.shape[1:], False)
             self.slots = [Buffer(slot, in_order) for slot in self.ring.unbind()]
@@ -55,35 +49,29 @@ class Eager:
             if self.half:
                 block = min(size, _BLOCK)
                 self.wide = torch.empty(4, block, dtype=torch.float32, device=x.device)
-        self.functional: Functional | None = None
 
-    def input(self, k: int, x: Tensor) -> Tensor:
-        """Return the network's input in row k."""
+    def scaled(self, k: int, x: Tensor) -> Tensor:
+        """Return the network's input in row k, in the buffer that x does not lie in."""
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        if self.functional is not None or followed(x):
-            seen: Tensor = Functional(self.rows, None).input(k, x)
-            return seen
         spare = self.buffers.apart_from(x, x)
         torch.mul(self.buffers.of(x).flat, c_in, out=spare.flat)
         return spare.tensor
 
-    def __call__(
+    def take(
         self,
         k: int,
         x: Tensor,
+        d: Tensor,
         output: Tensor,
-        x0: Tensor | None,
         variance: Tensor | None,
-        noise: Tensor | None,
+        noise: Any,
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is not None or followed(x, output, x0, variance, noise):
-            return self._followed(k, x, output, x0, variance, noise)
         row, now = self.rows.rows[k], self.buffers.of(x)
         raw = self.layout.flat(output)
-        d = raw if x0 is None else self.layout.flat(x0)
+        d = raw if d is output else self.layout.flat(d)
         target = self.buffers.apart_from(x, raw, d)
         drawn = None
         if row.noise:
@@ -171,13 +159,6 @@ class Eager:
             if row.memory is not None:
                 self.slots[k % self.depth].flat[part].copy_(new.flat)
 
-    def _followed(self, k: int, x: Tensor, *arrays: Tensor | None) -> Tensor:
-        """Return x after row k by operations that can be followed, from here to the last row."""
-        if self.functional is None:
-            self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
-        after: Tensor = self.functional(k, x, *arrays)
-        return after
-
     def _joint_weights(self) -> dict[int, Tensor]:
         """Return the weights of the ring's places, for rows that read every one, two or more."""
         joint = [k for k, row in enumerate(self.rows.rows) if len(row.memories) == self.depth > 1]
@@ -189,14 +170,6 @@ class Eager:
                 weights[(k - back) % self.depth] = weight
         on_device = torch.tensor(table, dtype=self.ring.dtype, device="cpu").to(self.ring.device)
         return dict(zip(joint, on_device.unbind(), strict=True))
-
-
-def taking_over(
-    rows: Rows, keys: np.ndarray | None, ring: Tensor, layout: Layout, k: int
-) -> Functional:
-    """Return what goes on at row k by operations that can be followed, with the memories so far."""
-    recent = [ring[j % len(ring)] for j in range(k - rows.depth, k)]
-    return Functional(rows, keys, map(layout.shaped, recent))
 
 
 def drawn_for(
@@ -234,14 +207,3 @@ def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> 
         torch.mul(x.flat, a, out=to.flat)
     else:
         torch.addr(x.column, d, one, beta=a, alpha=b, out=to.column)
-
-
-def followed(*tensors: Tensor | None) -> bool:
-    """Whether autograd follows one of the tensors, or a transform of `torch.func` anything."""
-    if torch.autograd.forward_ad._current_level >= 0 or _transform() is not None:
-        return True  # a tangent may be carried
-    if torch.is_grad_enabled():
-        for tensor in tensors:
-            if tensor is not None and tensor.requires_grad:
-                return True
-    return False

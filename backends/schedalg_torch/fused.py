@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
-from schedalg_torch.eager import followed, taking_over
 from schedalg_torch.layout import Layout
-from schedalg_torch.memory import Buffers, shares_memory, written
+from schedalg_torch.memory import shares_memory, written
+from schedalg_torch.update import WritesInput
 
 #: Elements that a program of the kernel takes.
 BLOCK = 1024
@@ -32,7 +31,7 @@ def kernels() -> ModuleType | None:
     return kernel
 
 
-class Fused:
+class Fused(WritesInput):
     """Updates tensors of one device by one launch a row, with no synchronization.
 
     Args:
@@ -46,68 +45,39 @@ class Fused:
     def __init__(
         self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, kernel: Any
     ) -> None:
-        self.rows = rows
-        self.reuse = reuse
+        super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth)
         self.step = kernel.step
-        self.layout = Layout.of(x)
-        self.buffers = Buffers(self.layout, x, reuse=reuse)
-        self.keys = keys
         self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            self.ring = torch.empty(rows.depth, x.numel(), dtype=x.dtype, device=x.device)
             self.table = on_device(rows.table(rows.depth), x, real_dtype(x))
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
             self.draws = on_device(rows.draws, x)
             self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
-        self.shown = self.buffers.new() if rows.scaled else None
-        self.written = -1
-        self.functional: Functional | None = None
 
-    def input(self, k: int, x: Tensor) -> Tensor:
-        """Return the network's input in row k: written by the row before it, but for the first."""
-        if self.shown is None:
-            return x
-        if self.functional is not None or followed(x):
-            seen: Tensor = Functional(self.rows, None).input(k, x)
-            return seen
-        if self.written != k:
-            torch.mul(x, self.rows.rows[k].c_in, out=self.shown.tensor)
-        return self.shown.tensor
-
-    def __call__(
+    def take(
         self,
         k: int,
         x: Tensor,
+        d: Tensor,
         output: Tensor,
-        x0: Tensor | None,
         variance: Tensor | None,
-        noise: Tensor | None,
+        noise: Any,
     ) -> Tensor:
         """Return x after row k."""
-        if self.functional is None and followed(x, output, x0, variance, noise):
-            self.functional = taking_over(self.rows, self.keys, self.ring, self.layout, k)
-        if self.functional is not None:
-            after: Tensor = self.functional(k, x, output, x0, variance, noise)
-            return after
-        shown = self.shown
-        if shown is not None and not shown.intact():
-            shown = self.shown = self.buffers.new()
-        now = self.buffers.of(x)
-        d = output if x0 is None else x0
-        if shown is not None:  # where the next input is about to be written
-            output = output.clone() if shares_memory(output, shown.tensor) else output
-            d = d.clone() if shares_memory(d, shown.tensor) else d
+        ahead, now = self.input_buffer(k), self.buffers.of(x)
+        if ahead is not None:  # where the next input is about to be written
+            output = output.clone() if shares_memory(output, ahead.tensor) else output
+            d = d.clone() if shares_memory(d, ahead.tensor) else d
         # Where its input is another tensor, the network has not seen x, and x is updated in place;
         # unless a denoiser that scales for itself has.
-        in_place = shown is not None and any(now is mine for mine in self.buffers.own)
+        in_place = ahead is not None and any(now is mine for mine in self.buffers.own)
         in_place = in_place and not shares_memory(output, x) and not shares_memory(d, x)
         target = now if in_place else self.buffers.apart_from(x, output, d)
         with current_device(x):
             self.launch(self.positions[k], now.flat, target.flat, d, output, variance, noise)
         written(target.tensor)
-        if shown is not None:
-            written(shown.tensor)
-        self.written = k + 1
+        if ahead is not None:
+            written(ahead.tensor)
         return target.tensor
 
     def launch(
@@ -141,7 +111,7 @@ class Fused:
             d if v is None else v,
             d if z is None else z,
             after,
-            after if self.shown is None else self.shown.flat,
+            after if self.model_input is None else self.model_input.flat,
             self.ring,
             self.table if self.key_words is None else self.key_words,
             self.draws,
@@ -158,7 +128,7 @@ class Fused:
             RAW=rows.raw,
             NOISE=source,
             LEARNED=v is not None and rows.rows[0].log_variance is not None,
-            SEEN=self.shown is not None,
+            SEEN=self.model_input is not None,
             TOGETHER=layout.channels_last,
             BLOCK=BLOCK,
             REAL=self.real,

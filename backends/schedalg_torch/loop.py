@@ -7,7 +7,7 @@ import numpy as np
 from numba import carray, types
 
 from schedalg.running.rows import COLUMNS
-from schedalg_torch.compiled import ARGUMENTS, BLOCK, SCRATCH
+from schedalg_torch.arguments import ARGUMENTS, BLOCK, SCRATCH
 
 _X, _D, _RAW, _C_X, _C_OUT, _LOW, _HIGH = map(
     COLUMNS.index, ("x", "d", "raw", "c_x", "c_out", "low", "high")
@@ -16,7 +16,7 @@ _REMEMBERED, _MEMORY_X, _MEMORY_D, _MEMORY_RAW, _NEXT_C_IN = map(
     COLUMNS.index, ("remembered", "memory_x", "memory_d", "memory_raw", "next_c_in")
 )
 _WEIGHTS = len(COLUMNS)
-# The arguments, in the order of `compiled.CALL` and `compiled.RUN`.
+# The arguments, in the order of `arguments.CALL` and `arguments.RUN`.
 _ROW, _X_AT, _D_AT, _RAW_AT, _Z_AT, _AFTER_AT, _SEEN_AT, _NOISE, _WIDE = range(9)
 _SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(9, ARGUMENTS)
 # Of a float32, and what is left of it in bfloat16, its upper half.
@@ -86,8 +86,8 @@ def _rounded(array, real):
 def compiled(name: str) -> Any:
     """Return the loop for a dtype, with its `address`; None if numba is told not to.
 
-    It does what `rows.Row` says. Its arguments are the address of a `compiled.CALL` with a
-    `compiled.RUN` behind it, twice: as one of addresses, and as one of anything else.
+    It does what `rows.Row` says. Its arguments are the address of an `arguments.CALL` with an
+    `arguments.RUN` behind it, twice: as one of addresses, and as one of anything else.
 
     Args:
         name: "float32", "float64" or "bfloat16".

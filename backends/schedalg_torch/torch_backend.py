@@ -12,9 +12,10 @@ from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
 from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
-from schedalg_torch.eager import SMALL, Eager, followed
+from schedalg_torch.eager import SMALL, Eager
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
 from schedalg_torch.library import TorchLibrary
+from schedalg_torch.update import requires_gradient
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Devices whose operations write where they are told to.
@@ -59,7 +60,7 @@ class TorchBackend:
     def update(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> Update:
         """Return what takes x through the rows."""
         in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
-        if not in_place or followed(x) or torch.compiler.is_compiling():
+        if not in_place or requires_gradient(x) or torch.compiler.is_compiling():
             return Functional(rows, keys)
         if x.device.type == "cuda" and (cuda := kernels()) is not None:
             return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
@@ -83,7 +84,7 @@ class TorchBackend:
         """
         if x.device.type != "cuda":
             raise ValueError(f"capture=True needs x on a CUDA device, and it is on {x.device}")
-        if not rows.numbers or followed(x):
+        if not rows.numbers or requires_gradient(x):
             raise ValueError("capture=True cannot follow a gradient: use torch.no_grad()")
         cuda = kernels()
         if cuda is None:

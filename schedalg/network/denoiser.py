@@ -174,7 +174,7 @@ class Denoiser(AnyDenoiser):
                 )
             if not np.isfinite(value):
                 alpha = float(to_host(t.alpha) if is_array(t.alpha) else t.alpha)
-                raise_undetermined(self.prediction, t.timestep or 0, alpha)
+                raise_undetermined(self.parameterization, t.timestep or 0, alpha)
         return reading[:3]
 
     def checked_by(self, check: "OutputCheck") -> "Denoiser":

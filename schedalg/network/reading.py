@@ -8,7 +8,7 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace
 from schedalg.checks import described
-from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
 
@@ -80,19 +80,18 @@ def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any
 
 
 def reading_of(
-    prediction: Prediction | Parameterization, schedule: Schedule, alpha: Array, sigma: Array
+    meaning: Parameterization, schedule: Schedule, alpha: Array, sigma: Array
 ) -> Reading:
     """Return how a network is read at many noise levels, as columns like alpha.
 
     Raises:
         TypeError: A function of the parameterization returns neither a number nor one for each.
-        ValueError: The prediction is unknown.
     """
 
     def filled(name: str, values: Any) -> Array:
         return _filled(name, values, alpha)
 
-    reading = reading_at(parameterization(prediction), schedule, alpha, sigma, filled)
+    reading = reading_at(meaning, schedule, alpha, sigma, filled)
     return Reading(*map(filled, Reading._fields, reading))
 
 
@@ -109,15 +108,14 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
     return np.full(len(alpha), values, dtype=np.float64)
 
 
-def raise_undetermined(
-    prediction: Prediction | Parameterization, timestep: int | float, alpha: float
-) -> NoReturn:
+def raise_undetermined(meaning: Parameterization, timestep: int | float, alpha: float) -> NoReturn:
     """Say that a network's output determines no x0 at a noise level, and what to do.
 
     Raises:
         ValueError: Always.
     """
-    named = prediction if isinstance(prediction, str) else "custom"
+    names = (name for name, known in PARAMETERIZATIONS.items() if known is meaning)
+    named = next(names, "custom")
     hint = "" if alpha else " (zero SNR): use a network that predicts 'v' or 'x0'"
     raise ValueError(
         f"prediction={named!r} does not determine x0 at timestep {timestep}, where alpha is "

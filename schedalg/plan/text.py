@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import to_host
 from schedalg.checks import real_number
 from schedalg.network.reading import reading_of
-from schedalg.parameterization import Parameterization, Prediction
+from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.columns import FLOATS, Evaluations, host_start
 from schedalg.schedule import Schedule
 from schedalg.schedule.timesteps import canonical_timesteps
@@ -54,7 +54,9 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
         "sigma": plan.sigma,
     }
     if prediction is not None:
-        columns |= reading_of(prediction, plan.schedule, plan.alpha, plan.sigma)._asdict()
+        columns |= reading_of(
+            parameterization(prediction), plan.schedule, plan.alpha, plan.sigma
+        )._asdict()
         for name in ("e_x", "e_out"):
             del columns[name]
     memory = {name: to_host(getattr(plan, name)) for name in ("p", "q", "u")}

@@ -19,7 +19,7 @@ from schedalg.checks import check_memory, check_sample
 from schedalg.network.bounds import Clamp, Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
-from schedalg.parameterization import Parameterization, Prediction
+from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
 from schedalg.plan.plan import Plan
 from schedalg.running import philox
 from schedalg.running.backend import Backend, Replaying, Update, backend_for
@@ -192,10 +192,10 @@ def _rows(plan: Plan, denoise: AnyDenoiser, like: Array) -> Rows:
     the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
     """
     if not isinstance(denoise, Denoiser):
-        return rows_of(plan, like, "x0", "given")
+        return rows_of(plan, like, PARAMETERIZATIONS["x0"], "given")
     clip = denoise.clip
     bounded: Bounded = clip if isinstance(clip, Clamp | None) else "given"
-    return rows_of(plan, like, denoise.prediction, bounded)
+    return rows_of(plan, like, denoise.parameterization, bounded)
 
 
 def _run(

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, given, namespace, weighted, widened
+from schedalg.arrays import Array, device, given, namespace, weighted, widened
 from schedalg.running.noise import keyed_normal
 from schedalg.running.rows import Row, Rows
-from schedalg.schedule.timesteps import timestep_batch
+from schedalg.schedule.timesteps import timestep_dtype
 
 #: Elements that NumPy updates at a time, so that what is between two operations stays in the cache.
 BLOCK = 2**15
@@ -25,8 +25,13 @@ class ReferenceBackend:
         """Take x of any library, device and real floating dtype."""
 
     def timesteps(self, values: np.ndarray, x: Array) -> Sequence[Array]:
-        """Return what the network is told in each row, (B,) each, beside x."""
-        return [timestep_batch(x, value) for value in values.tolist()]
+        """Return the timesteps of each row, (B,) each, on the same device as x."""
+        if not len(values):
+            return ()
+        xp, dtype = namespace(x), timestep_dtype(x, values[0].item())
+        column = xp.asarray(values[:, None], dtype=dtype, device=device(x))
+        table = xp.broadcast_to(column, (len(values), x.shape[0]))
+        return [table[k, ...] for k in range(len(values))]
 
     def normal(self, x: Array, keys: np.ndarray, words: Sequence[int]) -> Array:
         """Return the noise of a draw, like x; see `philox`."""

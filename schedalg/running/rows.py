@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import Array, device, given, multiplier, namespace, requires_gradient, to_host
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
-from schedalg.parameterization import Parameterization, Prediction
+from schedalg.parameterization import Parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.arrivals import arrivals
 from schedalg.running.cache import Cache, key_of
@@ -137,17 +137,15 @@ class Rows:
         return self._tables[places]
 
 
-def rows_of(
-    plan: Plan, x: Array, prediction: Prediction | Parameterization, bounded: Bounded = None
-) -> Rows:
+def rows_of(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded = None) -> Rows:
     """Return the rows of a plan with the way from output to memory multiplied out.
 
-    They are made once for equal plans, predictions and bounds, unless a gradient flows.
+    They are made once for equal plans, meanings and bounds, unless a gradient flows.
 
     Args:
         plan: The table.
         x: What the numbers will multiply, or any array of its library and dtype.
-        prediction: What the network's output means.
+        meaning: What the network's output means.
         bounded: How the x0 prediction is bounded.
 
     Raises:
@@ -157,10 +155,8 @@ def rows_of(
     """
     key = None
     if isinstance(plan.a, np.ndarray):
-        key = key_of((prediction, bounded))
-    rows = _ROWS.get(
-        None if key is None else (plan, key), lambda: _made(plan, x, prediction, bounded)
-    )
+        key = key_of((meaning, bounded))
+    rows = _ROWS.get(None if key is None else (plan, key), lambda: _made(plan, x, meaning, bounded))
     if rows.largest > _LARGEST and "float32" in str(x.dtype):
         _raise_out_of_range(rows, plan)
     return rows
@@ -174,10 +170,8 @@ def _size(rows: Rows) -> int:
 _ROWS: Cache[Rows] = Cache(2**26, _size)
 
 
-def _made(
-    plan: Plan, x: Array, prediction: Prediction | Parameterization, bounded: Bounded
-) -> Rows:
-    reading = reading_of(prediction, plan.schedule, plan.alpha, plan.sigma)
+def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> Rows:
+    reading = reading_of(meaning, plan.schedule, plan.alpha, plan.sigma)
     if bounded is None:
         # p x0 + q eps + u x0, with x0 and eps as the output says them.
         of_x = _sum((plan.p, reading.c_x), (plan.u, reading.c_x), (plan.q, reading.e_x))
@@ -193,7 +187,7 @@ def _made(
     columns = {"c_in": reading.c_in, "of_x": of_x, "of_d": of_d, "of_raw": of_raw}
     if bounded is not None:
         columns |= {"c_x": reading.c_x, "c_out": reading.c_out}
-    _require_determined(plan, prediction, columns)
+    _require_determined(plan, meaning, columns)
     newest = plan.b[:, 0]
     columns |= {
         "x": plan.a + newest * of_x,
@@ -245,7 +239,7 @@ def _sum(*terms: tuple[Array, Array]) -> Array:
 
 def _require_determined(
     plan: Plan,
-    prediction: Prediction | Parameterization,
+    meaning: Parameterization,
     columns: dict[str, Array],
 ) -> None:
     """Raise unless the network's output determines what every row needs.
@@ -257,7 +251,7 @@ def _require_determined(
     if finite.all():
         return
     k = int(np.argmin(finite))
-    raise_undetermined(prediction, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
+    raise_undetermined(meaning, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
 
 
 def _weights(row: Row) -> list[float]:

@@ -28,6 +28,7 @@ import numpy as np
 
 from schedalg import DDIM, DDPM, DPMSolverPP, Euler, Plan, Schedule, UniPC, run, sample
 from schedalg.network.reading import reading_of
+from schedalg.parameterization import PARAMETERIZATIONS
 from schedalg.running.noise import StepNoise
 from tests.benchmarks.timing import (
     Timed,
@@ -250,7 +251,12 @@ def moved(contest: Contest) -> float:
 
 def scales_input(plan: Plan) -> bool:
     """Whether a network of epsilon is shown x in another scale."""
-    return bool((reading_of("epsilon", plan.schedule, plan.alpha, plan.sigma).c_in != 1).any())
+    return bool(
+        (
+            reading_of(PARAMETERIZATIONS["epsilon"], plan.schedule, plan.alpha, plan.sigma).c_in
+            != 1
+        ).any()
+    )
 
 
 def compare(contest: Contest, at: Setting) -> Result:

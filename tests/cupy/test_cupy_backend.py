@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DDPM, LMS, DPMSolverPP, Heun, Schedule, UniPC, backends, sample
+from schedalg.parameterization import PARAMETERIZATIONS
 from schedalg.running.rows import rows_of
 from schedalg.testing import check_backend
 
@@ -124,7 +125,7 @@ def test_a_learned_variance_is_read_where_the_network_wrote_it() -> None:
 @on_gpu
 def test_a_run_reuses_two_arrays_and_a_walk_none() -> None:
     x = cupy.asarray(X)
-    rows = rows_of(DDIM().plan(FAST), X, "epsilon")
+    rows = rows_of(DDIM().plan(FAST), X, PARAMETERIZATIONS["epsilon"])
     for reuse, most in ((True, 2), (False, len(rows.rows))):
         update = backend.update(rows, x, None, reuse=reuse)
         after, kept = x, []

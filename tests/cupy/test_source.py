@@ -24,6 +24,7 @@ from schedalg import (
     sample,
     sample_steps,
 )
+from schedalg.parameterization import PARAMETERIZATIONS
 from schedalg.running import philox
 from schedalg.running.backend import Update
 from schedalg.running.reference import Functional, ReferenceBackend
@@ -235,7 +236,13 @@ def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> Non
     for schedule in (FAST, KARRAS):
         for holds in (False, True):
             plan = UniPC(2).plan(schedule)
-            update = Fused(rows_of(plan, X, "epsilon"), X, None, reuse=True, kernels=compiled)
+            update = Fused(
+                rows_of(plan, X, PARAMETERIZATIONS["epsilon"]),
+                X,
+                None,
+                reuse=True,
+                kernels=compiled,
+            )
             after = X
             places = set()
             for k in range(len(plan)):
@@ -249,7 +256,7 @@ def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> Non
 def test_what_is_multiplied_by_0_is_left_out(compiled: Compiled) -> None:
     """The last step of DDIM takes nothing of x where the network predicts x0."""
     plan = DDIM().plan(FAST[:1])
-    rows = rows_of(plan, X, "x0")
+    rows = rows_of(plan, X, PARAMETERIZATIONS["x0"])
     assert rows.rows[0].x == 0
     update = Fused(rows, X, None, reuse=True, kernels=compiled)
     np.testing.assert_allclose(update(0, np.full_like(X, np.inf), X, None, None, None), X)

@@ -20,6 +20,7 @@ from schedalg import (
     sample,
     sample_steps,
 )
+from schedalg.parameterization import PARAMETERIZATIONS
 
 torch = pytest.importorskip("torch")
 
@@ -131,7 +132,7 @@ def test_a_run_owns_two_tensors_and_its_memories() -> None:
     for sampler in (DDIM(), Euler(), DPMSolverPP(2), UniPC(2)):
         for schedule in (FAST, FAST.as_ve()):
             plan = sampler.plan(schedule)
-            rows = rows_of(plan, x, "epsilon")
+            rows = rows_of(plan, x, PARAMETERIZATIONS["epsilon"])
             update = Eager(rows, x, None, reuse=True)
             after = x
             for k in range(len(plan)):

@@ -64,7 +64,7 @@ class Table:
             plan = _plain(schedule)
         self.plan = plan
         self.timesteps = plan.timesteps
-        reading = reading_of(self.denoise.prediction, schedule, plan.alpha, plan.sigma)
+        reading = reading_of(self.denoise.parameterization, schedule, plan.alpha, plan.sigma)
         self.c_in, self.c_x, self.c_out = (to_host(column).tolist() for column in reading[:3])
         self.timestep_rule: list[int | float] = self.timesteps.tolist()
 
@@ -115,14 +115,14 @@ class Table:
         k = state.row
         if not (math.isfinite(self.c_x[k]) and math.isfinite(self.c_out[k])):
             alpha = float(self.plan.alpha[k])
-            raise_undetermined(self.denoise.prediction, self.timestep_rule[k], alpha)
+            raise_undetermined(self.denoise.parameterization, self.timestep_rule[k], alpha)
         output, variance = _split(output, x)
         check_like("model_output", output, x)
         if not self.planned:
             return self._plain_step(state, x, output, draw)
         clip = self.denoise.clip
         bounded: Bounded = clip if isinstance(clip, Clamp | None) else "given"
-        rows = rows_of(self.plan, widened(x[:0, ...]), self.denoise.prediction, bounded)
+        rows = rows_of(self.plan, widened(x[:0, ...]), self.denoise.parameterization, bounded)
         x0 = None
         if bounded == "given":
             x0 = self.denoise.bounded(weighted([(self.c_x[k], x), (self.c_out[k], output)]))

@@ -1,0 +1,127 @@
+"""What all ways of running rows on tensors share: free memory, the next input, and gradients."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg.running.reference import Functional
+from schedalg.running.rows import Rows
+from schedalg_torch.layout import Layout
+from schedalg_torch.memory import Buffer, Buffers
+
+# torch.func has no public way to ask. It is what torch's own library asks.
+_transform = torch._C._functorch.peek_interpreter_stack
+
+
+def requires_gradient(*tensors: Tensor | None) -> bool:
+    """Whether autograd follows one of the tensors, or a transform of `torch.func` anything."""
+    if torch.autograd.forward_ad._current_level >= 0 or _transform() is not None:
+        return True  # a tangent may be carried
+    if torch.is_grad_enabled():
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False
+
+
+class TorchUpdate(ABC):
+    """Takes tensors through rows in memory of its own, until a gradient is to be followed.
+
+    From that row on, the rest is run by `Functional`, with the memories so far.
+
+    Args:
+        rows: The rows to run; all numbers.
+        x: What they will start from, which is not written to.
+        keys: The keys of noise that is made here, or None.
+        reuse: Whether x after a row may be written to in later rows. Otherwise it is a new tensor.
+        depth: How many memories are held.
+    """
+
+    def __init__(
+        self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, depth: int
+    ) -> None:
+        self.rows = rows
+        self.keys = keys
+        self.depth = depth
+        self.layout = Layout.of(x)
+        self.buffers = Buffers(self.layout, x, reuse=reuse)
+        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
+            self.ring = torch.empty(depth, x.numel(), dtype=x.dtype, device=x.device)
+        self.functional: Functional | None = None
+
+    def input(self, k: int, x: Tensor) -> Tensor:
+        """Return the network's input in row k."""
+        if not self.rows.scaled:
+            return x
+        if self.functional is not None or requires_gradient(x):
+            scaled: Tensor = Functional(self.rows, None).input(k, x)
+            return scaled
+        return self.scaled(k, x)
+
+    def __call__(
+        self,
+        k: int,
+        x: Tensor,
+        output: Tensor,
+        x0: Tensor | None,
+        variance: Tensor | None,
+        noise: Tensor | None,
+    ) -> Tensor:
+        """Return x after row k."""
+        if self.functional is None:
+            d = output if x0 is None else x0
+            if not requires_gradient(x, output, x0, variance, noise) and self.takes(d, noise):
+                return self.take(k, x, d, output, variance, noise)
+            recent = [self.ring[j % len(self.ring)] for j in range(k - self.rows.depth, k)]
+            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
+        after: Tensor = self.functional(k, x, output, x0, variance, noise)
+        return after
+
+    def takes(self, d: Tensor, noise: Tensor | None) -> bool:
+        """Whether rows of such tensors can be run here."""
+        return True
+
+    @abstractmethod
+    def scaled(self, k: int, x: Tensor) -> Tensor:
+        """Return c_in x, where rows have one that is not 1."""
+
+    @abstractmethod
+    def take(
+        self,
+        k: int,
+        x: Tensor,
+        d: Tensor,
+        output: Tensor,
+        variance: Tensor | None,
+        noise: Any,
+    ) -> Tensor:
+        """Return x after row k, where d is the output or the bounded x0 prediction."""
+
+
+class WritesInput(TorchUpdate):
+    """An update that writes the network's next input together with x."""
+
+    def __init__(
+        self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, depth: int
+    ) -> None:
+        super().__init__(rows, x, keys, reuse=reuse, depth=depth)
+        self.model_input = self.buffers.new() if rows.scaled else None
+        self.written = -1
+
+    def scaled(self, k: int, x: Tensor) -> Tensor:
+        """Return the network's input in row k: written by the row before it, but for the first."""
+        if self.model_input is None:
+            return x
+        if self.written != k:
+            torch.mul(x, self.rows.rows[k].c_in, out=self.model_input.tensor)
+        return self.model_input.tensor
+
+    def input_buffer(self, k: int) -> Buffer | None:
+        """Return where row k writes the next input; None if that is x itself."""
+        if self.model_input is not None and not self.model_input.intact():
+            self.model_input = self.buffers.new()
+        self.written = k + 1
+        return self.model_input
