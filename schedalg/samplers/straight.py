@@ -13,6 +13,7 @@ import numpy as np
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import path
+from schedalg.schedule.curve import base_of
 from schedalg.schedule.path import Kind
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray
     """Return what the network is told at levels between the points of a schedule.
 
     The noise level, where that is what it is told. Else a timestep in proportion to the log-SNR,
-    and beyond the first and the last point of finite log-SNR that point's own.
+    on the curve that the schedule was chosen from, and beyond the first and the last point of
+    finite log-SNR that point's own.
 
     Args:
         schedule: The path, of at least one point.
@@ -84,6 +86,7 @@ def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray
     rho = sigma / alpha
     if isinstance(schedule.timestep_rule, str):
         return np.asarray(rho if schedule.timestep_rule == "sigma" else rho / (1 + rho))
+    schedule = base_of(schedule)
     log_alpha_bar = column_log_alpha_bar(schedule)
     known = to_host(path.log_snr(namespace(log_alpha_bar.high), log_alpha_bar))
     origin = schedule.origin.timestep

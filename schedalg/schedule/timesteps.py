@@ -33,14 +33,24 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
     if not np.isfinite(array).all():
         index = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"timesteps[{index}] is {array[index].item()!r}: timesteps must be finite")
-    return array
+    return canonical_timesteps(array)
 
 
 def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:
     """Return timesteps as int64 where all are whole, so that equal timesteps are told alike."""
+    if timestep_rule.dtype.kind != "f":
+        return timestep_rule
     if ((timestep_rule == np.rint(timestep_rule)) & (np.abs(timestep_rule) < 2**53)).all():
         return timestep_rule.astype(np.int64)
     return timestep_rule + 0.0  # -0.0 is the same timestep as 0.0
+
+
+def timesteps_key(timesteps: np.ndarray) -> bytes:
+    """Return what is the same for equal timesteps, be they held as integers or as floats."""
+    key = timesteps.astype(np.float64)
+    if timesteps.dtype.kind == "i" and (np.abs(key) > 2**53).any():
+        return timesteps.tobytes()
+    return key.tobytes()
 
 
 def timesteps_at(
