@@ -34,6 +34,7 @@ from schedalg.parameterization import (
     parameterization,
 )
 from schedalg.schedule import Schedule, check_schedule
+from schedalg.schedule.timesteps import called, named, scales_at
 
 __all__ = ["Denoised", "from_sigmas", "to_sigmas"]
 
@@ -213,8 +214,13 @@ class Denoised:
         log_sigmas, labels = self._table(sigma)
         if len(self.sigmas) == 1:
             return xp.zeros_like(sigma) + labels[0]
-        if isinstance(self.schedule.timestep_rule, str):  # the noise level itself
-            return sigma if self.schedule.timestep_rule == "sigma" else sigma / (1 + sigma)
+        rule = self.schedule.timestep_rule
+        if isinstance(rule, str):  # what follows from the noise level
+            return named(rule).of(xp, sigma)
+        if not isinstance(rule, np.ndarray):
+            ratio = to_host(sigma).astype(np.float64)
+            told = called(rule, *scales_at(ratio / (1 + ratio), self.schedule.network_kind))
+            return xp.asarray(told, dtype=sigma.dtype, device=sigma.device)
         log_sigma = xp.log(sigma)
         above = xp.searchsorted(log_sigmas, log_sigma)
         above = xp.clip(above, 1, len(self.sigmas) - 1)

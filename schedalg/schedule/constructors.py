@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array
+from schedalg.arrays import Array, namespace
 from schedalg.checks import in_unit, positive_integer, real_number, require, table
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import TimestepRule, checked_timesteps
+from schedalg.schedule.timesteps import (
+    TimestepFunction,
+    TimestepRule,
+    checked_timesteps,
+    timesteps_at,
+)
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
 
 #: Numbers, one a point, least noisy first.
 Values: TypeAlias = Sequence[float] | Array
+#: What the network is told: numbers, a name or a function; see `schedalg.schedule.timesteps`.
+Timesteps: TypeAlias = Values | str | TimestepFunction
 #: Beyond it, and below its inverse, the square of a noise-to-signal ratio leaves float64.
 LARGEST_SIGMA = 1e153
 
 
 def from_betas(
-    cls: "type[Schedule]", betas: Values, *, timesteps: Values | None = None
+    cls: "type[Schedule]", betas: Values, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-preserving schedule with the given per-step noise variances.
 
@@ -38,7 +45,8 @@ def from_betas(
     Args:
         betas: (N,), each in (0, 1]; 1 (zero signal) only at the end. An array of any array-API
             library, or a sequence; the schedule's arrays are of the same library.
-        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+            it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
         A schedule of kind "vp", with `to_betas()` equal to `betas` to a few ulp.
@@ -65,7 +73,7 @@ def from_betas(
 
 
 def from_alphas_cumprod(
-    cls: "type[Schedule]", alphas_cumprod: Values, *, timesteps: Values | None = None
+    cls: "type[Schedule]", alphas_cumprod: Values, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-preserving schedule with the given ᾱ.
 
@@ -73,7 +81,8 @@ def from_alphas_cumprod(
 
     Args:
         alphas_cumprod: (N,), in [0, 1), falling strictly; 0 (zero signal) only at the end.
-        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+            it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
         A schedule of kind "vp", on arrays of the library given.
@@ -107,7 +116,7 @@ def from_alpha_bar(
     n: int,
     *,
     max_beta: float = 0.999,
-    timesteps: Values | None = None,
+    timesteps: Timesteps | None = None,
 ) -> "Schedule":
     """Return the schedule that follows a function ᾱ(t) of time in [0, 1].
 
@@ -117,7 +126,8 @@ def from_alpha_bar(
         alpha_bar: ᾱ as a function of a float; called at 0, 1/n, …, 1.
         n: Number of steps.
         max_beta: The largest β, which keeps the last steps from destroying the signal.
-        timesteps: (n,), what the network is told; 0, 1, …, n-1 if not given.
+        timesteps: (n,), what the network is told, or a name or a function as in `from_betas`;
+            0, 1, …, n-1 if not given.
 
     Returns:
         A schedule of kind "vp", on NumPy arrays.
@@ -147,14 +157,15 @@ def from_alpha_bar(
 
 
 def from_sigmas(
-    cls: "type[Schedule]", sigmas: Values, *, timesteps: Values | None = None
+    cls: "type[Schedule]", sigmas: Values, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-exploding schedule (alpha = 1) with the given noise levels.
 
     Args:
         sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
             point: leave out a final 0, and reverse a list that runs from noisy to clean.
-        timesteps: (N,), what the network is told; sigma itself if not given.
+        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`;
+            sigma itself if not given.
 
     Returns:
         A schedule of kind "ve", on arrays of the library given.
@@ -186,7 +197,7 @@ def from_log_snr(
     log_snr: Values,
     *,
     kind: Kind = "vp",
-    timesteps: Values | None = None,
+    timesteps: Timesteps | None = None,
 ) -> "Schedule":
     """Return the schedule with the given log(alpha² / sigma²).
 
@@ -195,7 +206,8 @@ def from_log_snr(
     Args:
         log_snr: (N,), at most 700, falling strictly; -inf (zero signal) only at the end.
         kind: The scale of the path: "vp", "ve" or "flow".
-        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+            it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
         A schedule of the kind asked for, on arrays of the library given.
@@ -238,7 +250,7 @@ def make(
     cls: "type[Schedule]",
     log_alpha_bar: DoubleDouble,
     kind: Kind,
-    timesteps: Values | None,
+    timesteps: Timesteps | None,
     default: TimestepRule | None = None,
 ) -> "Schedule":
     """Return a schedule that starts clean, with the user's timesteps, the default, or 0, 1, ….
@@ -248,8 +260,12 @@ def make(
         ValueError: They are not one a point, or not finite.
     """
     n = log_alpha_bar.high.shape[0] - 1
-    if timesteps is not None:
-        default = checked_timesteps(timesteps, n)
-    elif default is None:
-        default = np.arange(n)
-    return cls(log_alpha_bar=log_alpha_bar, timestep_rule=default, kind=kind, network_kind=kind)
+    if timesteps is None:
+        rule = np.arange(n) if default is None else default
+    elif isinstance(timesteps, str) or callable(timesteps):
+        rule = timesteps
+        xp = namespace(log_alpha_bar.high)
+        checked_timesteps(timesteps_at(xp, log_alpha_bar, rule, kind), n)
+    else:
+        rule = checked_timesteps(timesteps, n)
+    return cls(log_alpha_bar=log_alpha_bar, timestep_rule=rule, kind=kind, network_kind=kind)

@@ -8,7 +8,7 @@ at a timestep is exact rather than interpolated.
 
 from bisect import bisect_right
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from array_api_compat import device
@@ -18,7 +18,14 @@ from schedalg.checks import positive_integer, real_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import TimestepRule, canonical_timesteps
+from schedalg.schedule.timesteps import (
+    TimestepFunction,
+    TimestepRule,
+    called,
+    canonical_timesteps,
+    flow_time_where,
+    named,
+)
 
 if TYPE_CHECKING:
     from schedalg.schedule.point import Point
@@ -56,7 +63,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
     t = real_number("t", t)
     if len(schedule) == 0:
         raise ValueError(f"t is {t!r}: timesteps of this schedule are none: it has no points")
-    if isinstance(schedule.timestep_rule, str):
+    if not isinstance(schedule.timestep_rule, np.ndarray):
         return _at_level(schedule, t, schedule.timestep_rule)
     points, timesteps, first = curve.knots(schedule)
     known = _rising(timesteps)
@@ -75,12 +82,15 @@ def at(schedule: "Schedule", t: float) -> "Point":
     return _point(schedule, found, canonical_timesteps(np.array([t])))
 
 
-def _at_level(schedule: "Schedule", t: float, rule: Literal["sigma", "flow_time"]) -> "Point":
-    """Return the point that a network is told is at noise level t."""
+def _at_level(schedule: "Schedule", t: float, rule: str | TimestepFunction) -> "Point":
+    """Return the point of which a network is told t, where that follows from the noise."""
     timesteps = _rising(schedule.timesteps)
     start = schedule._origin_timestep()
-    if not (0.0 if start is None else start) <= t <= timesteps[-1] or t == 0:
-        below = "(0" if start is None else f"[{start:g}"
+    clean = start is None
+    if start is None:
+        start = _told_of_clean(rule, timesteps[0])
+    if not (start < t if clean else start <= t) or t > timesteps[-1]:
+        below = f"({start:g}" if clean else f"[{start:g}"
         raise ValueError(f"t is {t!r}: timesteps of this schedule are in {below}, {timesteps[-1]}]")
     if t in timesteps:
         return schedule[timesteps.index(t)]
@@ -89,15 +99,28 @@ def _at_level(schedule: "Schedule", t: float, rule: Literal["sigma", "flow_time"
     k = bisect_right(timesteps, t) - 1
     if k >= 0 and carries_gradient(schedule.log_alpha_bar.high):
         fraction = (t - timesteps[k]) / (timesteps[k + 1] - timesteps[k])
-        inner = path.inner(schedule.log_alpha_bar)
-        pair = double_double.take(inner, slice(k, k + 2))
-        found = _insert_level(pair, rule, np.array([0]), np.array([fraction]))
+        found = _insert_level(schedule, rule, np.array([k]), np.array([fraction]))
     else:
         # From the level alone, and so the same whatever the neighbours are.
-        ratio = np.array([t if rule == "sigma" else t / (1 - t)])
+        if isinstance(rule, str):
+            ratio = np.array([named(rule).ratio(t)])
+        else:
+            levels = schedule.log_alpha_bar
+            _, between = path.alpha_sigma(namespace(levels.high), levels, "flow")
+            ends = to_host(between).astype(np.float64)
+            place = flow_time_where(rule, schedule.network_kind, np.array([t]), ends[:1], ends[-1:])
+            ratio = place / (1 - place)
         level = path.inner(path.from_sigmas(np, ratio, np.ones(1)))
         found = DoubleDouble(*(_beside(schedule.log_alpha_bar, part) for part in level))
     return replace(_point(schedule, found, rule), timestep=t)
+
+
+def _told_of_clean(rule: str | TimestepFunction, first: float) -> float:
+    """Return what a rule says of clean data; the first timestep if it says nothing."""
+    if isinstance(rule, str):
+        return -np.inf if named(rule).function == "log_sigma" else 0.0
+    told = float(called(rule, np.ones(1), np.zeros(1))[0])
+    return first if np.isnan(told) else told
 
 
 def _point(schedule: "Schedule", level: DoubleDouble, rule: TimestepRule) -> "Point":
@@ -139,8 +162,8 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     position = np.arange((len(schedule) - 1) * k + 1)
     index, fraction = position // k, (position % k) / k
     rule = schedule.timestep_rule
-    if isinstance(rule, str):
-        found = _insert_level(path.inner(schedule.log_alpha_bar), rule, index, fraction)
+    if not isinstance(rule, np.ndarray):
+        found = _insert_level(schedule, rule, index, fraction)
         return _with_points(schedule, found, rule, None)
     if (np.diff(curve.base_of(schedule).timesteps) < 0).any():
         raise ValueError("refine needs timesteps that do not fall; these do")
@@ -217,15 +240,48 @@ def _insert(
 
 
 def _insert_level(
-    points: DoubleDouble,
-    rule: Literal["sigma", "flow_time"],
-    index: np.ndarray,
-    fraction: np.ndarray,
+    schedule: "Schedule", rule: str | TimestepFunction, index: np.ndarray, fraction: np.ndarray
 ) -> DoubleDouble:
-    """Return the points a fraction of the way from point `index` to the next, in noise level."""
+    """Return the points a fraction of the way, in timesteps, from point `index` to the next.
+
+    Args:
+        schedule: One whose timesteps follow from the noise.
+        rule: How they do.
+        index: (M,), which point to start from.
+        fraction: (M,), in [0, 1); 0 is that point itself, exactly.
+    """
+    points = path.inner(schedule.log_alpha_bar)
+    if not isinstance(rule, str):
+        return _insert_by(schedule, rule, index, fraction)
+    function = named(rule).function
+    if function == "log_sigma":
+        return _insert(points, schedule.timesteps, index, fraction)
+    return _insert_in(points, "ve" if function == "sigma" else "flow", index, fraction)
+
+
+def _insert_by(
+    schedule: "Schedule", function: TimestepFunction, index: np.ndarray, fraction: np.ndarray
+) -> DoubleDouble:
+    """Return the points a fraction of the way where timesteps follow from a function."""
+    points, timesteps = path.inner(schedule.log_alpha_bar), schedule.timesteps
+    _, sigma = path.alpha_sigma(namespace(points.high), points, "flow")
+    place = to_host(sigma).astype(np.float64)
+    follow = np.minimum(index + 1, len(schedule) - 1)
+    told = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
+    new = np.flatnonzero(fraction > 0)
+    start = place[index[new]]
+    found = flow_time_where(function, schedule.network_kind, told[new], start, place[follow[new]])
+    change = np.zeros(len(index))
+    change[new] = 2 * (np.log1p(-found) - np.log1p(-start) - np.log(found / start))
+    return _moved(points, index, _beside(points, change))
+
+
+def _insert_in(
+    points: DoubleDouble, kind: Kind, index: np.ndarray, fraction: np.ndarray
+) -> DoubleDouble:
+    """Return the points a fraction of the way in sigma, in the scale of `kind`."""
     xp = namespace(points.high)
     # The noise level is what runs on a straight line, and the ratio of the SNRs follows.
-    kind: Kind = "ve" if rule == "sigma" else "flow"
     alpha, sigma = path.alpha_sigma(xp, points, kind)
     ratio = path.noise_to_signal(xp, points)
     # The rise of the noise level, as a share of it: from the SNRs, since rounded levels would
@@ -253,7 +309,7 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
         rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
     """
     told = schedule.timestep_rule
-    if isinstance(told, str):
+    if not isinstance(told, np.ndarray):
         points, timesteps, first = path.inner(schedule.log_alpha_bar), schedule.timesteps, 1
     else:
         points, timesteps, first = curve.knots(schedule)
@@ -269,7 +325,7 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
         xp, double_double.take(ends, slice(1)), double_double.take(found, slice(1, -1))
     )
     found = double_double.concat(xp, middle, double_double.take(ends, slice(-1, None)))
-    if isinstance(told, str):
+    if not isinstance(told, np.ndarray):
         return _with_points(schedule, found, told, None)
     follow = np.minimum(index + 1, len(host) - 1)
     gap = host[follow] - host[index]

@@ -35,7 +35,7 @@ from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
 from schedalg.schedule.timesteps import (
     TimestepRule,
-    noise_level,
+    following,
     take_timesteps,
     timesteps_at,
     timesteps_key,
@@ -55,7 +55,8 @@ class Schedule:
     Attributes:
         log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one
             column that everything else is computed from (see `schedalg.schedule.path`).
-        timestep_rule: The N timesteps, or the rule by which they follow from the noise.
+        timestep_rule: The N timesteps, or the name or function by which they follow from the noise
+            (see `schedalg.schedule.timesteps`).
         kind: How x is scaled along the path: `"vp"` (alpha² + sigma² = 1), `"ve"` (alpha = 1) or
             `"flow"` (alpha + sigma = 1).
         network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
@@ -221,11 +222,13 @@ class Schedule:
         ]
 
     def _origin_timestep(self) -> int | float | None:
-        if isinstance(self.timestep_rule, np.ndarray):
-            return self.origin_timestep
+        rule = self.timestep_rule
         origin = double_double.take(self.log_alpha_bar, slice(0, 1))
-        level = float(noise_level(self._xp, origin, self.timestep_rule)[0])
-        return level or None
+        if isinstance(rule, np.ndarray):
+            return self.origin_timestep
+        if float(to_host(origin.high)[0]) == 0:
+            return None
+        return float(following(self._xp, origin, rule, self.network_kind)[0])
 
     def _key(self) -> tuple[object, ...]:
         told: object = self.timestep_rule
@@ -288,7 +291,9 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """What the network is told at each point: a read-only NumPy array, (N,)."""
-        timesteps = timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule)
+        timesteps = timesteps_at(
+            self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
+        )
         timesteps.flags.writeable = False
         return timesteps
 

@@ -13,7 +13,7 @@ from schedalg.schedule import curve as curves
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import checked_timesteps
+from schedalg.schedule.timesteps import checked_timesteps, named
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -27,6 +27,9 @@ def to_dict(schedule: "Schedule") -> dict[str, Any]:
     Returns:
         A dictionary for `json.dumps(..., allow_nan=False)`, and for `Schedule.from_dict`.
 
+    Raises:
+        ValueError: The timesteps follow from a function, which has no name in JSON.
+
     Example:
         >>> import json
         >>> from schedalg import Schedule
@@ -34,6 +37,11 @@ def to_dict(schedule: "Schedule") -> dict[str, Any]:
         >>> Schedule.from_dict(json.loads(json.dumps(s.to_dict()))) == s
         True
     """
+    if not isinstance(schedule.timestep_rule, np.ndarray | str):
+        raise ValueError(
+            "the timesteps follow from a function, which JSON cannot hold: make the schedule with "
+            "one of the names that timesteps= takes, as '1000 flow_time', or with a list of numbers"
+        )
     curve = None if schedule.curve is None else _points(schedule.curve.base)
     return {
         "type": "schedalg.Schedule",
@@ -50,7 +58,7 @@ def _points(schedule: "Schedule") -> dict[str, Any]:
     told = schedule.timestep_rule
     return {
         "origin_timestep": schedule.origin_timestep,
-        "timesteps": told.tolist() if isinstance(told, np.ndarray) else told,
+        "timesteps": told.tolist() if isinstance(told, np.ndarray) else str(told),
         # Some writers of JSON have one sort of number, and of no numbers it tells no sort.
         "whole_timesteps": told.dtype.kind == "i" if isinstance(told, np.ndarray) else None,
         # JSON has no infinity.
@@ -105,8 +113,8 @@ def _read(
         told = checked_timesteps(told, n) if n or len(told) else np.arange(0)
         if data.get("whole_timesteps", True) is False:
             told = told.astype(np.float64)
-    elif told not in ("sigma", "flow_time"):
-        raise ValueError(f"timesteps must be numbers, 'sigma' or 'flow_time'; got {told!r}")
+    else:
+        named(told)
     origin = data["origin_timestep"]
     if origin is not None:
         real_number("origin_timestep", origin)
@@ -131,7 +139,7 @@ def _read_curve(schedule: "Schedule", data: object) -> curves.Curve | None:
     if missing := [key for key in _KEYS[2:] if key not in data]:
         raise ValueError(f"curve lacks {missing}")
     base = _read(type(schedule), data, schedule.kind, schedule.network_kind)
-    if isinstance(schedule.timestep_rule, str) or isinstance(base.timestep_rule, str):
+    if not all(isinstance(s.timestep_rule, np.ndarray) for s in (schedule, base)):
         raise ValueError("curve goes with timesteps that are numbers, and has such itself")
     return curves.covering(base, curves.located(base, schedule.log_alpha_bar))
 

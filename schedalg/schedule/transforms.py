@@ -73,7 +73,7 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
     rule: TimestepRule = other.timestep_rule
     between: curve.Curve | None = None
     mine = schedule.timestep_rule if len(schedule) else rule
-    if not (isinstance(rule, str) and isinstance(mine, str) and rule == mine):
+    if isinstance(rule, np.ndarray) or isinstance(mine, np.ndarray) or rule != mine:
         schedule, other = _listed(schedule), _listed(other)
         rule = other.timesteps
         if len(schedule):

@@ -400,7 +400,7 @@ def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
     else:
         timesteps = np.interp(np.log(levels), np.log(known), base.timesteps)
         log_snr = -2 * np.log(levels)
-    labels = base.timestep_rule if isinstance(base.timestep_rule, str) else None
+    labels = None if isinstance(base.timestep_rule, np.ndarray) else base.timestep_rule
     path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=timesteps)
     path = replace(path, network_kind=base.network_kind)
     return path if labels is None else replace(path, timestep_rule=labels)
