@@ -18,6 +18,7 @@ from schedalg.parameterization import Parameterization, Prediction, parameteriza
 from schedalg.samplers.protocols import Planner, Sampler
 from schedalg.schedule import Schedule, check_schedule
 from schedalg.schedule.spacing import IndexSpacing, NoiseSpacing
+from schedalg.schedule.timesteps import named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,8 +193,10 @@ class DiffusersScheduler:
 
     def __len__(self) -> int:
         """Return how many timesteps the network was trained on, as far as the schedule tells."""
-        last = float(self.base.timesteps[-1])
-        trained = isinstance(self.base.timestep_rule, np.ndarray) and last >= len(self.base) - 1
+        last, rule = float(self.base.timesteps[-1]), self.base.timestep_rule
+        if isinstance(rule, str) and named(rule).factor > 1:
+            return int(named(rule).factor)
+        trained = isinstance(rule, np.ndarray) and last >= len(self.base) - 1
         return math.floor(last) + (self.base.kind != "flow") if trained else len(self.base)
 
     def __repr__(self) -> str:

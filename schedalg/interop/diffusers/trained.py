@@ -66,8 +66,8 @@ def timesteps_at(base: Schedule, sigmas: np.ndarray) -> np.ndarray:
     return np.asarray(np.interp(np.log(sigmas), np.log(_sigmas(base)), np.arange(len(base))))
 
 
-def through(sigmas: np.ndarray, timesteps: np.ndarray) -> Schedule:
-    """Return the schedule through rising noise levels sigma/alpha, with these timesteps."""
+def through(sigmas: np.ndarray, timesteps: np.ndarray | str) -> Schedule:
+    """Return the schedule through rising sigma/alpha, with timesteps or a name of such."""
     return Schedule.from_log_snr(-2 * np.log(sigmas), timesteps=timesteps)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DPMSolverPP, DynamicThreshold
+from schedalg import DDIM, DPMSolverPP, DynamicThreshold, Heun, Midpoint, Schedule
 from schedalg.interop.diffusers import from_diffusers
 from schedalg.interop.diffusers.classes import CLASSES
 from tests.interop.diffusers.theirs import network
@@ -157,3 +157,23 @@ def test_inversion_is_the_same_table_walked_the_other_way() -> None:
         x = t.alpha * (x - s.sigma * eps) / s.alpha + t.sigma * eps
     result = up.run(lambda x, t: network(x, float(t[0])), X)
     np.testing.assert_allclose(result, x, rtol=1e-9, atol=1e-9)
+
+
+def test_networks_of_a_flow_are_told_1000_sigma_between_points_too() -> None:
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
+    schedule = from_diffusers(config, 10).schedule
+    plan = Midpoint().plan(schedule)
+    np.testing.assert_allclose(plan.timesteps[[1, 17]], [980.02, 138.75], atol=0.005)
+    for planned in (plan, Heun(s_churn=4.0).plan(schedule[:9])):
+        np.testing.assert_allclose(planned.timesteps, 1000 * planned.sigma, rtol=1e-13)
+    assert schedule[:9].refine(2)[::2] == schedule[:9]
+    fine = schedule.refine(2)
+    np.testing.assert_allclose(fine.timesteps, 1000 * fine.sigma, rtol=1e-13)
+    assert Schedule.from_dict(schedule.to_dict()) == schedule
+
+
+def test_edm_s_networks_are_told_log_sigma_between_points_too() -> None:
+    schedule = from_diffusers({"_class_name": "EDMEulerScheduler"}, 8).schedule
+    plan = Midpoint().plan(schedule)
+    told = np.log(plan.sigma / plan.alpha) / 4
+    np.testing.assert_allclose(plan.timesteps, told, rtol=1e-12, atol=1e-14)
