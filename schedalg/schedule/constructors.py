@@ -1,4 +1,4 @@
-"""Schedules from numbers: `from_betas`, `from_alphas_cumprod`, `from_sigmas`, `from_log_snr`.
+"""Schedules from numbers: betas, ᾱ, sigmas, times of a flow, log-SNRs.
 
 Each function is a constructor of `Schedule` (its first argument), and is called as
 `Schedule.from_betas(...)`. All find their steps without a subtraction of nearly equal numbers,
@@ -192,6 +192,49 @@ def from_sigmas(
     return make(cls, log_alpha_bar, "ve", timesteps, default="sigma")
 
 
+def from_flow_times(
+    cls: "type[Schedule]", times: Values, *, timesteps: Timesteps | None = None
+) -> "Schedule":
+    """Return the straight path of flow matching, alpha = 1 - t and sigma = t, at the given t.
+
+    Args:
+        times: (N,), rising strictly, each in (0, 1]; 1 is pure noise. The clean end is the origin,
+            not a point: leave out a final 0, and reverse a list that runs from noisy to clean.
+        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`, such
+            as "1000 flow_time"; t itself if not given.
+
+    Returns:
+        A schedule of kind "flow", on arrays of the library given.
+
+    Raises:
+        TypeError: `times` holds no real numbers.
+        ValueError: It is empty, not 1-D, out of range, NaN, or out of order.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.from_flow_times([0.1, 0.5, 1.0], timesteps="1000 flow_time")
+        >>> s.sigma.round(12), s.timesteps.round(12)
+        (array([0.1, 0.5, 1. ]), array([ 100.,  500., 1000.]))
+
+    Source: Lipman et al., arXiv 2210.02747.
+    """
+    xp, noise = table("times", times)
+    before = xp.concat([xp.zeros_like(noise[:1]), noise[:-1]])
+    rule = "times must rise strictly, from least to most noisy, without a final 0"
+    require("times", noise, noise > before, rule)
+    least = 1 / LARGEST_SIGMA if noise.dtype == xp.float64 else 1e-18
+    inside = (noise > least) & (noise <= 1)
+    require("times", noise, inside, f"times must be between {least:g} and 1")
+    signal = 1 - noise
+    fall = (noise - before) / (noise * (1 - before))
+    variance = 1 / (1 + (signal / noise) ** 2)
+    finite = signal > 0
+    ratio = xp.where(finite, noise, 1.0) / xp.where(finite, signal, 1.0)
+    log_alphas_cumprod = xp.where(finite, -xp.log1p(ratio**2), -xp.inf)
+    log_alpha_bar = path.from_snr(xp, variance, fall * (2 - fall), log_alphas_cumprod)
+    return make(cls, log_alpha_bar, "flow", timesteps, default="flow_time")
+
+
 def from_log_snr(
     cls: "type[Schedule]",
     log_snr: Values,
@@ -206,8 +249,8 @@ def from_log_snr(
     Args:
         log_snr: (N,), at most 700, falling strictly; -inf (zero signal) only at the end.
         kind: The scale of the path: "vp", "ve" or "flow".
-        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
-            it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`; if
+            not given, t = sigma / (alpha + sigma) on a flow, and 0, 1, …, N-1 elsewhere.
 
     Returns:
         A schedule of the kind asked for, on arrays of the library given.
@@ -243,7 +286,8 @@ def from_log_snr(
         -xp.log1p(xp.exp(-xp.where(below, 0.0, values))),
     )
     log_alpha_bar = path.from_snr(xp, variance, -xp.expm1(values - before), log_alphas_cumprod)
-    return make(cls, log_alpha_bar, kind, timesteps)
+    default = "flow_time" if kind == "flow" else None
+    return make(cls, log_alpha_bar, kind, timesteps, default=default)
 
 
 def make(

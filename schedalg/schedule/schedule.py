@@ -117,6 +117,7 @@ class Schedule:
     from_alphas_cumprod = classmethod(constructors.from_alphas_cumprod)
     from_alpha_bar = classmethod(constructors.from_alpha_bar)
     from_sigmas = classmethod(constructors.from_sigmas)
+    from_flow_times = classmethod(constructors.from_flow_times)
     from_log_snr = classmethod(constructors.from_log_snr)
     from_dict = classmethod(serialization.from_dict)
 
