@@ -120,7 +120,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["timesteps", "'angle'", "'log_sigma/4'"],
     ),
     "text": (
-        lambda: Schedule.from_betas([0.1], timesteps=lambda a, b: "x"),
+        lambda: Schedule.from_betas([0.1], timesteps=lambda a, b: np.array(["x"])),
         TypeError,
         ["timesteps", "real numbers"],
     ),

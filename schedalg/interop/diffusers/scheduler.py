@@ -13,6 +13,7 @@ from schedalg.checks import flag, positive_integer, real_number
 from schedalg.interop.diffusers import flow
 from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.tables import State, Table
+from schedalg.interop.diffusers.trained import on_curve
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.samplers.protocols import Planner, Sampler
@@ -406,7 +407,7 @@ def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
     labels = None if isinstance(base.timestep_rule, np.ndarray) else base.timestep_rule
     path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=timesteps)
     path = replace(path, network_kind=base.network_kind)
-    return path if labels is None else replace(path, timestep_rule=labels)
+    return on_curve(path, base) if labels is None else replace(path, timestep_rule=labels)
 
 
 def _normal(x: "Tensor", generator: Any) -> "Tensor":

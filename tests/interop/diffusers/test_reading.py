@@ -177,3 +177,25 @@ def test_edm_s_networks_are_told_log_sigma_between_points_too() -> None:
     plan = Midpoint().plan(schedule)
     told = np.log(plan.sigma / plan.alpha) / 4
     np.testing.assert_allclose(plan.timesteps, told, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing"},
+        {"_class_name": "DDIMScheduler", "set_alpha_to_one": False},
+        {"_class_name": "EulerDiscreteScheduler"},
+        {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True},
+        {"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"},
+        {"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True},
+    ],
+)
+def test_stages_are_told_the_timesteps_of_the_trained_schedule(options: dict[str, Any]) -> None:
+    schedule = from_diffusers({**options, "beta_schedule": "squaredcos_cap_v2"}, 10).schedule
+    plan = Midpoint().plan(schedule)
+    trained = Schedule.cosine(1000)
+    between = ~np.isin(plan.timesteps, schedule.timesteps)
+    assert between.sum() >= 9
+    known, level = -trained.to_log_snr(), 2 * np.log(plan.sigma / plan.alpha)
+    expected = np.interp(level, known, trained.timesteps)
+    np.testing.assert_allclose(plan.timesteps[between], expected[between], rtol=1e-9, atol=1e-9)
