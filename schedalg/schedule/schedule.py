@@ -96,6 +96,7 @@ class Schedule:
     def _fit_curve(self, curve: Curve) -> None:
         """Give the curve the scales of the schedule; have none if timesteps follow from noise."""
         base = curve.base
+        curve.places.flags.writeable = False
         if not isinstance(self.timestep_rule, np.ndarray):
             object.__setattr__(self, "curve", None)
         elif (base.kind, base.network_kind) != (self.kind, self.network_kind):
