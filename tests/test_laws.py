@@ -8,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schedalg import DDIM, DDPM, Schedule, sample
-from schedalg.testing.strategies import joinable, schedules, subsets, vp_schedules
+from schedalg.schedule import curve
+from schedalg.testing.strategies import joinable, respaced, schedules, subsets, vp_schedules
 from tests.registry.schedules import has_signal, on_every_schedule
 
 EPS = np.finfo(np.float64).eps
@@ -51,9 +52,58 @@ def test_law_2_choosing_from_a_choice_is_choosing_once(data: st.DataObject) -> N
     np.testing.assert_array_equal(schedule[first].timesteps, np.asarray(schedule.timesteps)[first])
 
 
+@given(st.data())
+def test_law_2_what_lies_between_points_is_the_base_s(data: st.DataObject) -> None:
+    base = data.draw(respaced())
+    first = data.draw(subsets(len(base)))
+    chosen = base[first]
+    second = data.draw(subsets(len(chosen)))
+    assert chosen[second] == base[first[second]]
+    last = chosen.timesteps[-1]
+    start = min(base.timesteps[0], last)
+    t = data.draw(st.one_of(st.floats(start, last), st.sampled_from(base.timesteps.tolist())))
+    try:
+        expected = base.at(t)
+    except ValueError as error:
+        if t <= last and "rise strictly" not in str(error):
+            with pytest.raises(ValueError, match=r"in \[|in \(|zero signal"):
+                chosen.at(t)
+        return
+    if isinstance(base.timestep_rule, np.ndarray):
+        assume(curve.timesteps_on(chosen)[-1] >= t)
+        assert chosen.at(t) == expected
+    elif t <= last:
+        found = chosen.at(t)
+        assert found.alpha == pytest.approx(expected.alpha, rel=8 * EPS, abs=8 * EPS)
+        assert found.sigma == pytest.approx(expected.sigma, rel=8 * EPS, abs=0)
+        assert found.timestep == expected.timestep
+
+
+@given(st.data())
+def test_law_2_a_curve_is_no_larger_than_its_base_and_shares_its_memory(
+    data: st.DataObject,
+) -> None:
+    base = data.draw(schedules())
+    chosen = base[data.draw(subsets(len(base)))]
+    if chosen.curve is None:
+        kept = base.log_alpha_bar.high[: len(chosen) + 1].tolist()
+        assert chosen.log_alpha_bar.high.tolist() == kept or isinstance(base.timestep_rule, str)
+        return
+    of, between = curve.base_of(base), chosen.curve.base
+    assert len(between) <= len(of)
+    for mine, theirs in zip(between.log_alpha_bar, of.log_alpha_bar, strict=True):
+        assert np.shares_memory(mine, theirs)
+    assert np.shares_memory(between.timesteps, of.timesteps)
+    assert (between.kind, between.network_kind) == (chosen.kind, chosen.network_kind)
+    assert between.curve is None
+
+
 @ALL
 def test_law_2_keeping_everything_is_the_identity(schedule: Schedule) -> None:
     n = len(schedule)
+    if schedule.curve is None:
+        assert schedule[np.arange(n)].curve is None
+        assert all(schedule[:k].curve is None for k in range(n + 1))
     assert schedule[:] == schedule[::1] == schedule
     assert schedule[np.arange(n)] == schedule[np.ones(n, dtype=bool)] == schedule
     assert schedule.subsample(every=1) == schedule.subsample(steps=n) == schedule
@@ -66,7 +116,7 @@ def test_law_2_keeping_everything_is_the_identity(schedule: Schedule) -> None:
 
 @given(st.data())
 def test_law_3_slicing_and_composing_are_inverses(data: st.DataObject) -> None:
-    schedule = data.draw(schedules())
+    schedule = data.draw(respaced())
     j, k = sorted(data.draw(st.tuples(*[st.integers(0, len(schedule))] * 2)))
     assert schedule[:k].compose(schedule[k:]) == schedule
     head, middle, tail = schedule[:j], schedule[j:k], schedule[k:]
@@ -99,7 +149,7 @@ def test_law_3_the_empty_schedule_is_the_identity(schedule: Schedule) -> None:
 def test_law_4_subsampling_commutes_with_compose_where_the_seam_is_kept(
     data: st.DataObject,
 ) -> None:
-    schedule = data.draw(schedules())
+    schedule = data.draw(respaced())
     k = data.draw(st.integers(1, len(schedule)))
     head, tail = schedule[:k], schedule[k:]
     first = np.union1d(data.draw(subsets(k)), [k - 1])
@@ -131,7 +181,32 @@ def test_law_5_exporting_and_importing_are_inverses(schedule: Schedule) -> None:
         np.testing.assert_allclose(again, cumprod, rtol=1e-13)
 
 
-@given(schedules(), st.floats(0.1, 10), st.floats(0.1, 10))
+@given(respaced())
+def test_law_5_json_is_exact(schedule: Schedule) -> None:
+    again = Schedule.from_dict(json.loads(json.dumps(schedule.to_dict(), allow_nan=False)))
+    assert again == schedule
+    assert hash(again) == hash(schedule)
+    assert again.timesteps.dtype == schedule.timesteps.dtype
+    np.testing.assert_array_equal(curve.places_of(again), curve.places_of(schedule))
+    for part, other in zip(again.log_alpha_bar, schedule.log_alpha_bar, strict=True):
+        np.testing.assert_array_equal(part, other)
+
+
+@given(st.data())
+def test_law_6_a_choice_of_a_shift_is_the_shift_of_the_choice(data: st.DataObject) -> None:
+    base, factor = data.draw(schedules()), data.draw(st.floats(0.1, 10))
+    assume(isinstance(base.timestep_rule, np.ndarray) and base.curve is None)
+    kept = data.draw(subsets(len(base)))
+    ours, theirs = base[kept].shift(factor), base.shift(factor)[kept]
+    assert close(ours, theirs, 1e-14)
+    for schedule in (ours, theirs):
+        levels = curve.base_of(schedule).log_alpha_bar.high
+        places = curve.places_of(schedule)
+        assert not (places % 2).any()
+        np.testing.assert_array_equal(levels[places // 2], schedule.log_alpha_bar.high)
+
+
+@given(respaced(), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_law_6_shifts_multiply(schedule: Schedule, a: float, b: float) -> None:
     assert close(schedule.shift(a).shift(b), schedule.shift(a * b), 1e-12)
     assert close(schedule.shift(1.0), schedule)

@@ -34,6 +34,8 @@ from schedalg.parameterization import (
     parameterization,
 )
 from schedalg.schedule import Schedule, check_schedule
+from schedalg.schedule.curve import base_of
+from schedalg.schedule.timesteps import called, named, scales_at
 
 __all__ = ["Denoised", "from_sigmas", "to_sigmas"]
 
@@ -152,6 +154,7 @@ class Denoised:
         self.parameterization = parameterization(prediction)
         self.clip = bounding(clip)
         self.sigmas = to_host(self.schedule.to_sigmas())
+        self._trained = base_of(self.schedule)
         self._tables: dict[tuple[str, str], tuple[Array, Array]] = {}
 
     @property
@@ -211,24 +214,31 @@ class Denoised:
         """
         xp = namespace(sigma)
         log_sigmas, labels = self._table(sigma)
-        if len(self.sigmas) == 1:
+        count = len(self._trained)
+        if count == 1:
             return xp.zeros_like(sigma) + labels[0]
-        if isinstance(self.schedule.timestep_rule, str):  # the noise level itself
-            return sigma if self.schedule.timestep_rule == "sigma" else sigma / (1 + sigma)
+        rule = self.schedule.timestep_rule
+        if isinstance(rule, str):  # what follows from the noise level
+            return named(rule).of(xp, sigma)
+        if not isinstance(rule, np.ndarray):
+            ratio = to_host(sigma).astype(np.float64)
+            told = called(rule, *scales_at(ratio / (1 + ratio), self.schedule.network_kind))
+            return xp.asarray(told, dtype=sigma.dtype, device=sigma.device)
         log_sigma = xp.log(sigma)
         above = xp.searchsorted(log_sigmas, log_sigma)
-        above = xp.clip(above, 1, len(self.sigmas) - 1)
+        above = xp.clip(above, 1, count - 1)
         low, high = xp.take(log_sigmas, above - 1), xp.take(log_sigmas, above)
         share = xp.clip((log_sigma - low) / (high - low), 0.0, 1.0)
         below, over = xp.take(labels, above - 1), xp.take(labels, above)
         return below + share * (over - below)
 
     def _table(self, like: Array) -> tuple[Array, Array]:
-        """Return log sigma and timestep of every point, beside an array; uploaded once."""
+        """Return log sigma and timestep of every trained point, beside an array; uploaded once."""
         xp = namespace(like)
         key = str(like.device), str(like.dtype)
         if key not in self._tables:
-            values = np.log(self.sigmas), np.asarray(self.schedule.timesteps, dtype=np.float64)
+            sigmas, timesteps = to_host(self._trained.to_sigmas()), self._trained.timesteps
+            values = np.log(sigmas), np.asarray(timesteps, dtype=np.float64)
             self._tables[key] = tuple(
                 xp.asarray(v, dtype=like.dtype, device=like.device, copy=True) for v in values
             )

@@ -102,9 +102,9 @@ class RungeKutta:
     As many calls a step as the tableau has stages, one in the step that arrives at clean data, and
     one in a step from pure noise unless the network is one of flow; these are DDIM's. Stages within
     a step lie between the points of the schedule. There a network of continuous noise is told its
-    noise level, and any other a timestep between two of the schedule's, in proportion to the
-    log-SNR (and beyond the outermost points theirs); stages at the ends of steps are at points of
-    the schedule unless there is noise.
+    noise level, and any other a timestep between two of those that the schedule was chosen from, in
+    proportion to the log-SNR (and beyond the outermost points theirs); stages at the ends of steps
+    are at points of the schedule unless there is noise.
 
     Args:
         tableau: The method.

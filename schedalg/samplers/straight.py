@@ -13,7 +13,9 @@ import numpy as np
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import path
+from schedalg.schedule.curve import base_of
 from schedalg.schedule.path import Kind
+from schedalg.schedule.timesteps import called, named
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -76,17 +78,21 @@ def scales(kind: Kind, signal: Array, noise: Array) -> tuple[Array, Array]:
 def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Return what the network is told at levels between the points of a schedule.
 
-    The noise level, where that is what it is told. Else a timestep in proportion to the log-SNR,
-    and beyond the first and the last point of finite log-SNR that point's own.
+    What follows from the noise level, where that is what it is told. Else a timestep in proportion
+    to the log-SNR, on the curve that the schedule was chosen from, and beyond the first and the
+    last point of finite log-SNR that point's own.
 
     Args:
         schedule: The path, of at least one point.
         alpha: Signal scale of each level, above 0.
         sigma: Noise scale.
     """
-    rho = sigma / alpha
-    if isinstance(schedule.timestep_rule, str):
-        return np.asarray(rho if schedule.timestep_rule == "sigma" else rho / (1 + rho))
+    rho, rule = sigma / alpha, schedule.timestep_rule
+    if isinstance(rule, str):
+        return np.asarray(named(rule).of(np, rho))
+    if not isinstance(rule, np.ndarray):
+        return called(rule, *scales(schedule.network_kind, alpha, sigma))
+    schedule = base_of(schedule)
     log_alpha_bar = column_log_alpha_bar(schedule)
     known = to_host(path.log_snr(namespace(log_alpha_bar.high), log_alpha_bar))
     origin = schedule.origin.timestep

@@ -1,4 +1,4 @@
-"""Schedules from numbers: `from_betas`, `from_alphas_cumprod`, `from_sigmas`, `from_log_snr`.
+"""Schedules from numbers: betas, ᾱ, sigmas, times of a flow, log-SNRs.
 
 Each function is a constructor of `Schedule` (its first argument), and is called as
 `Schedule.from_betas(...)`. All find their steps without a subtraction of nearly equal numbers,
@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array
+from schedalg.arrays import Array, namespace
 from schedalg.checks import in_unit, positive_integer, real_number, require, table
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import TimestepRule, checked_timesteps
+from schedalg.schedule.timesteps import (
+    TimestepFunction,
+    TimestepRule,
+    checked_timesteps,
+    timesteps_at,
+)
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
 
 #: Numbers, one a point, least noisy first.
 Values: TypeAlias = Sequence[float] | Array
+#: What the network is told: numbers, a name or a function; see `schedalg.schedule.timesteps`.
+Timesteps: TypeAlias = Values | str | TimestepFunction
 #: Beyond it, and below its inverse, the square of a noise-to-signal ratio leaves float64.
 LARGEST_SIGMA = 1e153
 
 
 def from_betas(
-    cls: "type[Schedule]", betas: Values, *, timesteps: Values | None = None
+    cls: "type[Schedule]", betas: Values, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-preserving schedule with the given per-step noise variances.
 
@@ -38,7 +45,8 @@ def from_betas(
     Args:
         betas: (N,), each in (0, 1]; 1 (zero signal) only at the end. An array of any array-API
             library, or a sequence; the schedule's arrays are of the same library.
-        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+            it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
         A schedule of kind "vp", with `to_betas()` equal to `betas` to a few ulp.
@@ -65,7 +73,7 @@ def from_betas(
 
 
 def from_alphas_cumprod(
-    cls: "type[Schedule]", alphas_cumprod: Values, *, timesteps: Values | None = None
+    cls: "type[Schedule]", alphas_cumprod: Values, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-preserving schedule with the given ᾱ.
 
@@ -73,7 +81,8 @@ def from_alphas_cumprod(
 
     Args:
         alphas_cumprod: (N,), in [0, 1), falling strictly; 0 (zero signal) only at the end.
-        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+            it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
         A schedule of kind "vp", on arrays of the library given.
@@ -107,7 +116,7 @@ def from_alpha_bar(
     n: int,
     *,
     max_beta: float = 0.999,
-    timesteps: Values | None = None,
+    timesteps: Timesteps | None = None,
 ) -> "Schedule":
     """Return the schedule that follows a function ᾱ(t) of time in [0, 1].
 
@@ -117,7 +126,8 @@ def from_alpha_bar(
         alpha_bar: ᾱ as a function of a float; called at 0, 1/n, …, 1.
         n: Number of steps.
         max_beta: The largest β, which keeps the last steps from destroying the signal.
-        timesteps: (n,), what the network is told; 0, 1, …, n-1 if not given.
+        timesteps: (n,), what the network is told, or a name or a function as in `from_betas`;
+            0, 1, …, n-1 if not given.
 
     Returns:
         A schedule of kind "vp", on NumPy arrays.
@@ -147,14 +157,15 @@ def from_alpha_bar(
 
 
 def from_sigmas(
-    cls: "type[Schedule]", sigmas: Values, *, timesteps: Values | None = None
+    cls: "type[Schedule]", sigmas: Values, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-exploding schedule (alpha = 1) with the given noise levels.
 
     Args:
         sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
             point: leave out a final 0, and reverse a list that runs from noisy to clean.
-        timesteps: (N,), what the network is told; sigma itself if not given.
+        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`;
+            sigma itself if not given.
 
     Returns:
         A schedule of kind "ve", on arrays of the library given.
@@ -181,12 +192,55 @@ def from_sigmas(
     return make(cls, log_alpha_bar, "ve", timesteps, default="sigma")
 
 
+def from_flow_times(
+    cls: "type[Schedule]", times: Values, *, timesteps: Timesteps | None = None
+) -> "Schedule":
+    """Return the straight path of flow matching, alpha = 1 - t and sigma = t, at the given t.
+
+    Args:
+        times: (N,), rising strictly, each in (0, 1]; 1 is pure noise. The clean end is the origin,
+            not a point: leave out a final 0, and reverse a list that runs from noisy to clean.
+        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`, such
+            as "1000 flow_time"; t itself if not given.
+
+    Returns:
+        A schedule of kind "flow", on arrays of the library given.
+
+    Raises:
+        TypeError: `times` holds no real numbers.
+        ValueError: It is empty, not 1-D, out of range, NaN, or out of order.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.from_flow_times([0.1, 0.5, 1.0], timesteps="1000 flow_time")
+        >>> s.sigma.round(12), s.timesteps.round(12)
+        (array([0.1, 0.5, 1. ]), array([ 100.,  500., 1000.]))
+
+    Source: Lipman et al., arXiv 2210.02747.
+    """
+    xp, noise = table("times", times)
+    before = xp.concat([xp.zeros_like(noise[:1]), noise[:-1]])
+    rule = "times must rise strictly, from least to most noisy, without a final 0"
+    require("times", noise, noise > before, rule)
+    least = 1 / LARGEST_SIGMA if noise.dtype == xp.float64 else 1e-18
+    inside = (noise > least) & (noise <= 1)
+    require("times", noise, inside, f"times must be between {least:g} and 1")
+    signal = 1 - noise
+    fall = (noise - before) / (noise * (1 - before))
+    variance = 1 / (1 + (signal / noise) ** 2)
+    finite = signal > 0
+    ratio = xp.where(finite, noise, 1.0) / xp.where(finite, signal, 1.0)
+    log_alphas_cumprod = xp.where(finite, -xp.log1p(ratio**2), -xp.inf)
+    log_alpha_bar = path.from_snr(xp, variance, fall * (2 - fall), log_alphas_cumprod)
+    return make(cls, log_alpha_bar, "flow", timesteps, default="flow_time")
+
+
 def from_log_snr(
     cls: "type[Schedule]",
     log_snr: Values,
     *,
     kind: Kind = "vp",
-    timesteps: Values | None = None,
+    timesteps: Timesteps | None = None,
 ) -> "Schedule":
     """Return the schedule with the given log(alpha² / sigma²).
 
@@ -195,7 +249,8 @@ def from_log_snr(
     Args:
         log_snr: (N,), at most 700, falling strictly; -inf (zero signal) only at the end.
         kind: The scale of the path: "vp", "ve" or "flow".
-        timesteps: (N,), what the network is told; 0, 1, …, N-1 if not given.
+        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`; if
+            not given, t = sigma / (alpha + sigma) on a flow, and 0, 1, …, N-1 elsewhere.
 
     Returns:
         A schedule of the kind asked for, on arrays of the library given.
@@ -231,14 +286,15 @@ def from_log_snr(
         -xp.log1p(xp.exp(-xp.where(below, 0.0, values))),
     )
     log_alpha_bar = path.from_snr(xp, variance, -xp.expm1(values - before), log_alphas_cumprod)
-    return make(cls, log_alpha_bar, kind, timesteps)
+    default = "flow_time" if kind == "flow" else None
+    return make(cls, log_alpha_bar, kind, timesteps, default=default)
 
 
 def make(
     cls: "type[Schedule]",
     log_alpha_bar: DoubleDouble,
     kind: Kind,
-    timesteps: Values | None,
+    timesteps: Timesteps | None,
     default: TimestepRule | None = None,
 ) -> "Schedule":
     """Return a schedule that starts clean, with the user's timesteps, the default, or 0, 1, ….
@@ -248,8 +304,12 @@ def make(
         ValueError: They are not one a point, or not finite.
     """
     n = log_alpha_bar.high.shape[0] - 1
-    if timesteps is not None:
-        default = checked_timesteps(timesteps, n)
-    elif default is None:
-        default = np.arange(n)
-    return cls(log_alpha_bar=log_alpha_bar, timestep_rule=default, kind=kind, network_kind=kind)
+    if timesteps is None:
+        rule = np.arange(n) if default is None else default
+    elif isinstance(timesteps, str) or callable(timesteps):
+        rule = timesteps
+        xp = namespace(log_alpha_bar.high)
+        checked_timesteps(timesteps_at(xp, log_alpha_bar, rule, kind), n)
+    else:
+        rule = checked_timesteps(timesteps, n)
+    return cls(log_alpha_bar=log_alpha_bar, timestep_rule=rule, kind=kind, network_kind=kind)

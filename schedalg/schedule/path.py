@@ -108,7 +108,11 @@ def before(log_alpha_bar: DoubleDouble) -> DoubleDouble:
 
 def log_snr_change(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """Log SNR_t - log SNR_s for each step but the first; negative, `-inf` at zero signal."""
-    points = inner(log_alpha_bar)
+    return log_snr_falls(xp, inner(log_alpha_bar))
+
+
+def log_snr_falls(xp: Namespace, points: DoubleDouble) -> Array:
+    """Log SNR_t - log SNR_s from each point to the next."""
     drop = snr_drop(xp, inner(points), before(points))
     variance = sigmas_squared(xp, points)
     small = drop < 0.5

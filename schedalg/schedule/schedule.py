@@ -1,7 +1,7 @@
 """`Schedule`, the path that the noise takes, as an immutable value."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -18,6 +18,7 @@ from schedalg.checks import described, integer
 from schedalg.schedule import (
     constructors,
     continuous,
+    curve,
     discrete,
     double_double,
     interpolation,
@@ -28,15 +29,16 @@ from schedalg.schedule import (
     training,
     transforms,
 )
+from schedalg.schedule.curve import Curve
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
 from schedalg.schedule.timesteps import (
     TimestepRule,
-    canonical_timesteps,
-    noise_level,
+    following,
     take_timesteps,
     timesteps_at,
+    timesteps_key,
 )
 
 
@@ -46,19 +48,22 @@ class Schedule:
 
     Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
     never changed: every operation returns another schedule. Two schedules are equal when their
-    points are, to float64. NumPy arrays of a schedule are read-only; those of a library that cannot
-    make them so are not to be written to. (The class itself, called with the attributes below, is
-    for the library's own operations, and checks nothing.)
+    points are, and what lies between these, to float64. NumPy arrays of a schedule are read-only;
+    those of a library that cannot make them so are not to be written to. (The class itself, called
+    with the attributes below, is for the library's own operations, and checks nothing.)
 
     Attributes:
         log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one
             column that everything else is computed from (see `schedalg.schedule.path`).
-        timestep_rule: The N timesteps, or the rule by which they follow from the noise.
+        timestep_rule: The N timesteps, or the name or function by which they follow from the noise
+            (see `schedalg.schedule.timesteps`).
         kind: How x is scaled along the path: `"vp"` (alpha² + sigma² = 1), `"ve"` (alpha = 1) or
             `"flow"` (alpha + sigma = 1).
         network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
             change `kind` alone, so that samplers scale the network's input back.
         origin_timestep: The origin's timestep; None where it is clean, or follows from the noise.
+        curve: What lies between the points, where these were chosen from more that have listed
+            timesteps (see `schedalg.schedule.curve`); None where the points say it themselves.
 
     Example:
         >>> from schedalg import Schedule
@@ -75,18 +80,28 @@ class Schedule:
     kind: Kind
     network_kind: Kind
     origin_timestep: int | float | None = None
+    curve: Curve | None = None
     _hash: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         told = self.timestep_rule
         if isinstance(told, np.ndarray):
-            if told.dtype.kind == "f":
-                told = canonical_timesteps(told)
-                object.__setattr__(self, "timestep_rule", told)
             told.setflags(write=False)
+        if self.curve is not None:
+            self._fit_curve(self.curve)
         for part in self.log_alpha_bar:
             if isinstance(part, np.ndarray):
                 part.setflags(write=False)
+
+    def _fit_curve(self, curve: Curve) -> None:
+        """Give the curve the scales of the schedule; have none if timesteps follow from noise."""
+        base = curve.base
+        curve.places.flags.writeable = False
+        if not isinstance(self.timestep_rule, np.ndarray):
+            object.__setattr__(self, "curve", None)
+        elif (base.kind, base.network_kind) != (self.kind, self.network_kind):
+            base = replace(base, kind=self.kind, network_kind=self.network_kind)
+            object.__setattr__(self, "curve", Curve(base, curve.places))
 
     # Constructors: each is a documented function that is given this class.
     linear = classmethod(discrete.linear)
@@ -103,6 +118,7 @@ class Schedule:
     from_alphas_cumprod = classmethod(constructors.from_alphas_cumprod)
     from_alpha_bar = classmethod(constructors.from_alpha_bar)
     from_sigmas = classmethod(constructors.from_sigmas)
+    from_flow_times = classmethod(constructors.from_flow_times)
     from_log_snr = classmethod(constructors.from_log_snr)
     from_dict = classmethod(serialization.from_dict)
 
@@ -155,7 +171,7 @@ class Schedule:
         if not -n <= index < n:
             raise IndexError(f"index {index} is out of range for a schedule of {n} points")
         k = index % n
-        return self._cut(slice(k, k + 1))._points()[1]
+        return self._stretch(k, k + 1)._points()[1]
 
     def _cut(self, key: slice) -> "Schedule":
         start, stop, step = key.indices(len(self))
@@ -164,36 +180,35 @@ class Schedule:
                 f"slice step is {step}: a schedule runs from least to most noisy, use a step >= 1"
             )
         stop = max(start, stop)
-        if step == 1:
-            log_alpha_bar = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
-        else:
-            origin = double_double.take(self.log_alpha_bar, slice(start, start + 1))
-            points = double_double.take(self.log_alpha_bar, slice(start + 1, stop + 1, step))
-            log_alpha_bar = double_double.concat(self._xp, origin, points)
-        told = take_timesteps(self.timestep_rule, slice(start, stop, step))
+        if step > 1:
+            return self._select(np.arange(start, stop, step), start)
+        part = self._stretch(start, stop)
+        if self.curve is None:
+            return part
+        base, places = self.curve
+        return replace(part, curve=curve.covering(base, places[start : stop + 1]))
+
+    def _stretch(self, start: int, stop: int) -> "Schedule":
+        """Return points start to stop - 1 after the one before them, and no curve."""
         moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
-        return self._with(log_alpha_bar, told, self.timesteps[start - 1].item() if moved else None)
-
-    def _select(self, index: np.ndarray) -> "Schedule":
-        """Return the points at strictly increasing indices, with the same origin."""
-        log_alpha_bar = double_double.gather(
-            self._xp, self.log_alpha_bar, np.concatenate([[0], index + 1])
+        return replace(
+            self,
+            log_alpha_bar=double_double.take(self.log_alpha_bar, slice(start, stop + 1)),
+            timestep_rule=take_timesteps(self.timestep_rule, slice(start, stop)),
+            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
+            curve=None,
         )
-        return self._with(log_alpha_bar, take_timesteps(self.timestep_rule, index))
 
-    def _with(
-        self,
-        log_alpha_bar: DoubleDouble,
-        told: TimestepRule,
-        origin_timestep: int | float | None = None,
-    ) -> "Schedule":
-        """Return a part of this schedule; the origin is this one's unless its timestep is given."""
-        return Schedule(
-            log_alpha_bar=log_alpha_bar,
-            timestep_rule=told,
-            kind=self.kind,
-            network_kind=self.network_kind,
-            origin_timestep=self.origin_timestep if origin_timestep is None else origin_timestep,
+    def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
+        """Return the points at strictly increasing indices, after the point before `start`."""
+        place = np.append(start, index + 1)
+        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
+        return replace(
+            self,
+            log_alpha_bar=double_double.gather(self._xp, self.log_alpha_bar, place),
+            timestep_rule=take_timesteps(self.timestep_rule, index),
+            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
+            curve=curve.covering(curve.base_of(self), curve.places_of(self)[place]),
         )
 
     def _points(self) -> list[Point]:
@@ -209,18 +224,21 @@ class Schedule:
         ]
 
     def _origin_timestep(self) -> int | float | None:
-        if isinstance(self.timestep_rule, np.ndarray):
-            return self.origin_timestep
+        rule = self.timestep_rule
         origin = double_double.take(self.log_alpha_bar, slice(0, 1))
-        level = float(noise_level(self._xp, origin, self.timestep_rule)[0])
-        return level or None
+        if isinstance(rule, np.ndarray):
+            return self.origin_timestep
+        if float(to_host(origin.high)[0]) == 0:
+            return None
+        return float(following(self._xp, origin, rule, self.network_kind)[0])
 
     def _key(self) -> tuple[object, ...]:
-        told = self.timestep_rule
+        told: object = self.timestep_rule
         if isinstance(told, np.ndarray):
-            told = (told.dtype.str, told.tobytes())  # type: ignore[assignment]
+            told = timesteps_key(told)
         high = to_host(self.log_alpha_bar.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
-        return self.kind, self.network_kind, told, self.origin_timestep, high.tobytes()
+        between = None if self.curve is None else self.curve.base._key()
+        return self.kind, self.network_kind, told, self.origin_timestep, high.tobytes(), between
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
@@ -237,8 +255,8 @@ class Schedule:
 
     @property
     def is_constant(self) -> bool:
-        """Whether nobody can change its arrays: they are NumPy's, and read-only."""
-        return isinstance(self.log_alpha_bar.high, np.ndarray)
+        """Whether it is equal by value for good: its arrays are NumPy's, and read-only."""
+        return isinstance(self.log_alpha_bar.high, np.ndarray) and not callable(self.timestep_rule)
 
     def __repr__(self) -> str:
         kind: str = self.kind
@@ -269,6 +287,7 @@ class Schedule:
             self.kind,
             self.network_kind,
             self.origin_timestep,
+            self.curve,
         )
         return _restore, values
 
@@ -279,14 +298,16 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """What the network is told at each point: a read-only NumPy array, (N,)."""
-        timesteps = timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule)
+        timesteps = timesteps_at(
+            self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
+        )
         timesteps.flags.writeable = False
         return timesteps
 
     @property
     def origin(self) -> Point:
         """Where the last sampling step arrives: clean data, or the point before a slice."""
-        return self._cut(slice(0, 0))._points()[0]
+        return self._stretch(0, 0)._points()[0]
 
     @property
     def alpha(self) -> Array:
@@ -393,6 +414,7 @@ def _restore(
     kind: Kind,
     network_kind: Kind,
     origin_timestep: int | float | None,
+    curve: Curve | None,
 ) -> Schedule:
     return Schedule(
         log_alpha_bar=log_alpha_bar,
@@ -400,6 +422,7 @@ def _restore(
         kind=kind,
         network_kind=network_kind,
         origin_timestep=origin_timestep,
+        curve=curve,
     )
 
 

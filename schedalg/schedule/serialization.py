@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedalg.arrays import to_host
 from schedalg.checks import real_number
+from schedalg.schedule import curve as curves
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
-from schedalg.schedule.timesteps import checked_timesteps
+from schedalg.schedule.path import Kind
+from schedalg.schedule.timesteps import checked_timesteps, named
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -24,6 +27,9 @@ def to_dict(schedule: "Schedule") -> dict[str, Any]:
     Returns:
         A dictionary for `json.dumps(..., allow_nan=False)`, and for `Schedule.from_dict`.
 
+    Raises:
+        ValueError: The timesteps follow from a function, which has no name in JSON.
+
     Example:
         >>> import json
         >>> from schedalg import Schedule
@@ -31,22 +37,37 @@ def to_dict(schedule: "Schedule") -> dict[str, Any]:
         >>> Schedule.from_dict(json.loads(json.dumps(s.to_dict()))) == s
         True
     """
+    if not isinstance(schedule.timestep_rule, np.ndarray | str):
+        raise ValueError(
+            "the timesteps follow from a function, which JSON cannot hold: make the schedule with "
+            "one of the names that timesteps= takes, as '1000 flow_time', or with a list of numbers"
+        )
+    curve = None if schedule.curve is None else _points(schedule.curve.base)
+    return {
+        "type": "schedalg.Schedule",
+        "version": 2,
+        "kind": schedule.kind,
+        "network_kind": schedule.network_kind,
+        **_points(schedule),
+        "curve": curve,
+    }
+
+
+def _points(schedule: "Schedule") -> dict[str, Any]:
     high, low = (to_host(part).astype(np.float64).tolist() for part in schedule.log_alpha_bar)
     told = schedule.timestep_rule
     return {
-        "type": "schedalg.Schedule",
-        "version": 1,
-        "kind": schedule.kind,
-        "network_kind": schedule.network_kind,
         "origin_timestep": schedule.origin_timestep,
-        "timesteps": told if isinstance(told, str) else told.tolist(),
+        "timesteps": told.tolist() if isinstance(told, np.ndarray) else str(told),
+        # Some writers of JSON have one sort of number, and of no numbers it tells no sort.
+        "whole_timesteps": told.dtype.kind == "i" if isinstance(told, np.ndarray) else None,
         # JSON has no infinity.
         "log_alphas_cumprod": [[*high[:-1], high[-1] if high[-1] > -math.inf else "-inf"], low],
     }
 
 
 def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
-    """Return the schedule that `to_dict` wrote, on NumPy arrays.
+    """Return the schedule that `to_dict` wrote, now or in version 1, on NumPy arrays.
 
     Returns:
         A schedule equal to the one written, to its last bit.
@@ -62,27 +83,38 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"data must be a mapping, got {type(data).__name__}")
-    if data.get("type") != "schedalg.Schedule" or data.get("version") != 1:
+    version = data.get("version")
+    if data.get("type") != "schedalg.Schedule" or type(version) is not int or version not in (1, 2):
         raise ValueError(
-            "data must be what Schedule.to_dict() returns, version 1; got type "
-            f"{data.get('type')!r}, version {data.get('version')!r}"
+            "data must be what Schedule.to_dict() returns, version 1 or 2; got type "
+            f"{data.get('type')!r}, version {version!r}"
         )
-    if missing := [key for key in _KEYS if key not in data]:
+    keys = _KEYS if version == 1 else (*_KEYS, "whole_timesteps", "curve")
+    if missing := [key for key in keys if key not in data]:
         raise ValueError(f"data lacks {missing}")
     kind = path.checked_kind("kind", data["kind"])
-    log_alpha_bar = _log_alpha_bar(data["log_alphas_cumprod"])
     network_kind = path.checked_kind("network_kind", data["network_kind"])
-    if (
-        "ve" in (kind, network_kind)
-        and not np.isfinite(path.noise_to_signal(np, log_alpha_bar)).all()
-    ):
+    schedule = _read(cls, data, kind, network_kind)
+    if "ve" in (kind, network_kind) and not np.isfinite(schedule.to_sigmas()).all():
         raise ValueError("kind or network_kind 've' cannot end in pure noise: sigma is infinite")
+    if data.get("curve") is None:
+        return schedule
+    return replace(schedule, curve=_read_curve(schedule, data["curve"]))
+
+
+def _read(
+    cls: "type[Schedule]", data: Mapping[str, Any], kind: Kind, network_kind: Kind
+) -> "Schedule":
+    """Return a schedule without its curve, or the base of one."""
+    log_alpha_bar = _log_alpha_bar(data["log_alphas_cumprod"])
     told = data["timesteps"]
     if not isinstance(told, str):
         n = len(log_alpha_bar.high) - 1
         told = checked_timesteps(told, n) if n or len(told) else np.arange(0)
-    elif told not in ("sigma", "flow_time"):
-        raise ValueError(f"timesteps must be numbers, 'sigma' or 'flow_time'; got {told!r}")
+        if data.get("whole_timesteps", True) is False:
+            told = told.astype(np.float64)
+    else:
+        named(told)
     origin = data["origin_timestep"]
     if origin is not None:
         real_number("origin_timestep", origin)
@@ -93,6 +125,23 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
         network_kind=network_kind,
         origin_timestep=origin,
     )
+
+
+def _read_curve(schedule: "Schedule", data: object) -> curves.Curve | None:
+    """Return the curve of a schedule, without what of it lies beyond its ends.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: It is none of this schedule.
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"curve must be a mapping or None, got {type(data).__name__}")
+    if missing := [key for key in _KEYS[2:] if key not in data]:
+        raise ValueError(f"curve lacks {missing}")
+    base = _read(type(schedule), data, schedule.kind, schedule.network_kind)
+    if not all(isinstance(s.timestep_rule, np.ndarray) for s in (schedule, base)):
+        raise ValueError("curve goes with timesteps that are numbers, and has such itself")
+    return curves.covering(base, curves.located(base, schedule.log_alpha_bar))
 
 
 def _log_alpha_bar(pair: object) -> DoubleDouble:

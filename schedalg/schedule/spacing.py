@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device, is_array, namespace, to_host
+from schedalg.arrays import Array, Namespace, device, is_array, is_real_floating, namespace, to_host
 from schedalg.checks import as_array, host_numbers, integer, positive_integer
 from schedalg.schedule import interpolation, path
 
@@ -49,7 +49,8 @@ def subsample(
         every: Keep 0, every, 2 every, ….
         steps: Keep this many points, placed by `spacing`.
         indices: Keep these positions, rising strictly.
-        timesteps: Keep the points with these timesteps, in the schedule's order.
+        timesteps: Keep the points with these timesteps, in the schedule's order; to rounding, where
+            they come in float32 or less or are noise levels.
         sections: Divide the schedule evenly and keep so many points of each part: `"10,15,20"`,
             `[10, 15, 20]`, a single count, or `"ddim25"` for the smallest whole stride from 0 that
             gives 25 points. Exactly the indices of guided-diffusion's `space_timesteps`.
@@ -159,8 +160,14 @@ def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> n
     """Return the positions of timesteps, each of which the schedule has exactly once."""
     wanted = host_numbers("timesteps", timesteps)
     own = schedule.timesteps
-    # A noise level is computed, and equal to the one asked for only to rounding.
+    # A noise level is computed, and equal to the one asked for only to rounding. So is any number
+    # that comes in a shorter float.
     tolerance = 0.0 if isinstance(schedule.timestep_rule, np.ndarray) else 1e-12
+    given: Any = timesteps
+    if is_array(given) and is_real_floating(given):
+        short = float(namespace(given).finfo(given.dtype).eps)
+        if short > np.finfo(np.float64).eps:
+            tolerance = 4 * short
     positions: list[int] = []
     for k, t in enumerate(wanted.tolist()):
         found = np.flatnonzero(np.abs(own - t) <= tolerance * abs(t))

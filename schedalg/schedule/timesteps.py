@@ -1,26 +1,87 @@
-"""What the network is told at each point: a list of numbers, or the noise level itself.
+"""What the network is told at each point: a list of numbers, or what follows from the noise.
 
 A network trained on 1000 discrete steps is told a number from that list, which a point keeps
-whatever happens to the schedule. A network trained on continuous noise is told the noise level, in
-the scale it was trained in: then the timestep follows from the point, and moves with it when a
-transform changes the noise.
+whatever happens to the schedule. A network trained on continuous noise is told a function of the
+noise level: then the timestep follows from the point, moves with it when a transform changes the
+noise, and is exact between points too. Constructors take it as `timesteps=`:
+
+| `timesteps` | what the network is told |
+| --- | --- |
+| `"sigma"` | sigma / alpha, as networks of karras schedules are |
+| `"log_sigma/4"` | log(sigma / alpha) / 4, as EDM's own |
+| `"flow_time"` | t = sigma / (alpha + sigma), as networks of flows are |
+| `"1000 flow_time"` | 1000 t, and so any other whole number |
+| a function | `function(alpha, sigma)`, of NumPy arrays in the network's scale |
+
+Names can be saved as JSON, a function cannot.
+
+    >>> import numpy as np
+    >>> from schedalg import Schedule
+    >>> told = Schedule.from_log_snr([2.0, 0.0], kind="flow", timesteps="1000 flow_time")
+    >>> told.timesteps.round(2)
+    array([268.94, 500.  ])
+    >>> Schedule.from_log_snr([2.0, 0.0], timesteps=lambda alpha, sigma: sigma).timesteps.round(4)
+    array([0.3453, 0.7071])
 """
 
-from typing import Any, Literal, TypeAlias
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, to_host
-from schedalg.checks import host_numbers
+from schedalg.checks import described, host_numbers
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.path import Kind
 
-#: A number for each point, or the rule that gives it: sigma / alpha, or sigma / (alpha + sigma).
-TimestepRule: TypeAlias = np.ndarray | Literal["sigma", "flow_time"]
+#: alpha and sigma of a number of points -> what the network is told there.
+TimestepFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: A number for each point, or what they follow from: a name or a function.
+TimestepRule: TypeAlias = np.ndarray | str | TimestepFunction
+
+
+class Named(NamedTuple):
+    """What a name stands for: `factor` times a function of sigma / alpha."""
+
+    function: Literal["sigma", "log_sigma", "flow_time"]
+    factor: float
+
+    def of(self, xp: Namespace, ratio: Array) -> Array:
+        """Return the timesteps at ratios sigma / alpha."""
+        if self.function == "log_sigma":
+            return xp.log(ratio) * self.factor
+        level = ratio if self.function == "sigma" else ratio / (1 + ratio)
+        return level if self.factor == 1 else level * self.factor
+
+    def ratio(self, timestep: float) -> float:
+        """Return the ratio sigma / alpha at a timestep."""
+        if self.function == "log_sigma":
+            return float(np.exp(timestep / self.factor))
+        return timestep if self.function == "sigma" else timestep / (self.factor - timestep)
+
+
+def named(name: str) -> Named:
+    """Return what a name of timesteps stands for.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    if name == "log_sigma/4":
+        return Named("log_sigma", 0.25)
+    if name == "sigma":
+        return Named("sigma", 1.0)
+    if found := re.fullmatch(r"(?:([1-9][0-9]{0,8}) )?flow_time", name):
+        return Named("flow_time", float(found[1] or 1))
+    raise ValueError(
+        "timesteps must be numbers, a function, or one of 'sigma', 'log_sigma/4', 'flow_time', "
+        f"'1000 flow_time'; got {name!r}"
+    )
 
 
 def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
-    """Return timesteps that a user gave as n finite numbers on the host.
+    """Return timesteps that a user listed as n finite numbers on the host.
 
     Raises:
         TypeError: They are no real numbers.
@@ -32,31 +93,110 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
     if not np.isfinite(array).all():
         index = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"timesteps[{index}] is {array[index].item()!r}: timesteps must be finite")
-    return array
+    return canonical_timesteps(array)
 
 
 def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:
     """Return timesteps as int64 where all are whole, so that equal timesteps are told alike."""
+    if timestep_rule.dtype.kind != "f":
+        return timestep_rule
     if ((timestep_rule == np.rint(timestep_rule)) & (np.abs(timestep_rule) < 2**53)).all():
         return timestep_rule.astype(np.int64)
     return timestep_rule + 0.0  # -0.0 is the same timestep as 0.0
 
 
+def timesteps_key(timesteps: np.ndarray) -> bytes:
+    """Return what is the same for equal timesteps, be they held as integers or as floats."""
+    key = timesteps.astype(np.float64)
+    if timesteps.dtype.kind == "i" and (np.abs(key) > 2**53).any():
+        return timesteps.tobytes()
+    return key.tobytes()
+
+
 def timesteps_at(
-    xp: Namespace, log_alpha_bar: DoubleDouble, timestep_rule: TimestepRule
+    xp: Namespace, log_alpha_bar: DoubleDouble, timestep_rule: TimestepRule, network_kind: Kind
 ) -> np.ndarray:
     """Return the timestep of every point (the levels without their origin)."""
     if isinstance(timestep_rule, np.ndarray):
         return timestep_rule
-    return noise_level(xp, path.inner(log_alpha_bar), timestep_rule)
+    return following(xp, path.inner(log_alpha_bar), timestep_rule, network_kind)
 
 
-def noise_level(
-    xp: Namespace, log_alpha_bar: DoubleDouble, rule: Literal["sigma", "flow_time"]
+def following(
+    xp: Namespace,
+    log_alpha_bar: DoubleDouble,
+    rule: str | TimestepFunction,
+    network_kind: Kind,
 ) -> np.ndarray:
-    """Return what a network of continuous noise is told at each level."""
-    _, sigma = path.alpha_sigma(xp, log_alpha_bar, "ve" if rule == "sigma" else "flow")
-    return to_host(sigma)
+    """Return the timesteps that follow from levels."""
+    if not isinstance(rule, str):
+        alpha, sigma = path.alpha_sigma(xp, log_alpha_bar, network_kind)
+        return called(rule, to_host(alpha), to_host(sigma))
+    function, factor = named(rule)
+    if function == "log_sigma":
+        return to_host(path.log_snr(xp, log_alpha_bar)) * (-factor / 2)
+    _, sigma = path.alpha_sigma(xp, log_alpha_bar, "ve" if function == "sigma" else "flow")
+    return to_host(sigma) if factor == 1 else to_host(sigma) * factor
+
+
+def called(function: TimestepFunction, alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return what a user's function of alpha and sigma returns, as float64.
+
+    Raises:
+        TypeError: It returns no real numbers.
+        ValueError: It does not return one a point.
+    """
+    with np.errstate(all="ignore"):
+        told: Any = function(alpha.astype(np.float64), sigma.astype(np.float64))
+    values = np.asarray(told)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"timesteps must return real numbers, got {described(told)}")
+    if values.shape not in ((), alpha.shape):
+        raise ValueError(
+            f"timesteps must return an array of shape {alpha.shape}, as alpha; got {values.shape}"
+        )
+    return np.full(alpha.shape, values, dtype=np.float64)
+
+
+def scales_at(flow_time: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+    """Return alpha and sigma in a scale, where sigma / (alpha + sigma) is as given."""
+    signal, noise = 1 - flow_time, flow_time
+    if kind == "flow":
+        return signal, noise
+    if kind == "ve":
+        return np.ones_like(signal), noise / signal
+    total = np.hypot(signal, noise)
+    return signal / total, noise / total
+
+
+def flow_time_where(
+    function: TimestepFunction,
+    kind: Kind,
+    timesteps: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> np.ndarray:
+    """Return sigma / (alpha + sigma) where a function that rises or falls tells given timesteps.
+
+    Args:
+        function: Of alpha and sigma.
+        kind: In which scale.
+        timesteps: What it tells.
+        low: Where the noise is surely no more.
+        high: Where it is surely no less.
+    """
+    inside = low + 0.25 * (high - low), low + 0.75 * (high - low)
+    first, second = (called(function, *scales_at(t, kind)) for t in inside)
+    rises = second > first
+    for _ in range(1100):
+        # By the geometric mean, where the lower end is nothing beside the upper.
+        small = low < high / 4
+        middle = np.where(small, np.sqrt(np.maximum(low, 1e-300) * high), (low + high) / 2)
+        if not ((low < middle) & (middle < high)).any():
+            break
+        below = (called(function, *scales_at(middle, kind)) < timesteps) == rises
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return high
 
 
 def take_timesteps(timestep_rule: TimestepRule, index: slice | np.ndarray) -> TimestepRule:

@@ -5,14 +5,16 @@ functions, as you like.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from schedalg.arrays import namespace, to_host
 from schedalg.checks import positive_number
-from schedalg.schedule import double_double, path
+from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.timesteps import TimestepRule
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -59,27 +61,42 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         return schedule
     end = double_double.take(schedule.log_alpha_bar, slice(-1, None))
     start = double_double.take(other.log_alpha_bar, slice(0, 1))
-    log_alpha_bar = path.inner(other.log_alpha_bar)
     ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
+    moved = _unmoved
     if starts_at != ends_at:
         # A path cut in two and changed on both sides may end and start at two roundings of one
         # level.
         if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
             _require_joinable(schedule, starts_at, ends_at)
         base = double_double.add(xp, end, DoubleDouble(-start.high, -start.low))
-        log_alpha_bar = double_double.add(xp, base, log_alpha_bar)
-    timestep_rule = schedule.timestep_rule if len(schedule) else other.timestep_rule
-    if not (
-        isinstance(timestep_rule, str)
-        and isinstance(other.timestep_rule, str)
-        and timestep_rule == other.timestep_rule
-    ):
-        timestep_rule = np.concatenate([schedule.timesteps, other.timesteps])
+        moved = partial(double_double.add, xp, base)
+    rule: TimestepRule = other.timestep_rule
+    between: curve.Curve | None = None
+    mine = schedule.timestep_rule if len(schedule) else rule
+    if isinstance(rule, np.ndarray) or isinstance(mine, np.ndarray) or rule != mine:
+        schedule, other = _listed(schedule), _listed(other)
+        rule = other.timesteps
+        if len(schedule):
+            rule = np.concatenate([schedule.timesteps, rule])
+        between = curve.joined(schedule, other, moved)
+    levels = moved(path.inner(other.log_alpha_bar))
     return replace(
         schedule,
-        log_alpha_bar=double_double.concat(xp, schedule.log_alpha_bar, log_alpha_bar),
-        timestep_rule=timestep_rule,
+        log_alpha_bar=double_double.concat(xp, schedule.log_alpha_bar, levels),
+        timestep_rule=rule,
+        curve=between,
     )
+
+
+def _unmoved(log_alpha_bar: DoubleDouble) -> DoubleDouble:
+    return log_alpha_bar
+
+
+def _listed(schedule: "Schedule") -> "Schedule":
+    """Return the schedule with the timesteps that follow from its noise as a list."""
+    if isinstance(schedule.timestep_rule, np.ndarray):
+        return schedule
+    return replace(schedule, timestep_rule=schedule.timesteps)
 
 
 def _require_joinable(schedule: "Schedule", start: float, end: float) -> None:
@@ -128,8 +145,12 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
         raise ValueError(f"factor must be between 1e-60 and 1e60, got {factor!r}")
     if factor == 1:
         return schedule
-    square = factor**2
-    xp, log_alpha_bar = namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar
+    return curve.moved(schedule, partial(_shifted, factor**2))
+
+
+def _shifted(square: float, log_alpha_bar: DoubleDouble) -> DoubleDouble:
+    """Return log ᾱ of the points whose SNR is lower by a factor."""
+    xp = namespace(log_alpha_bar.high)
     variance = path.sigmas_squared(xp, log_alpha_bar)
     # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)), a sum without cancellation, near 1 or not.
     total = path.alphas_cumprod(xp, log_alpha_bar) + square * variance
@@ -145,7 +166,7 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
     short = shifted < 0.5
     long = log_alpha_bar.high[:1] - excess[:1]
     origin = xp.where(short, xp.log1p(-xp.where(short, shifted, 0.0)), long)
-    return replace(schedule, log_alpha_bar=path.from_origin(xp, origin, steps))
+    return path.from_origin(xp, origin, steps)
 
 
 def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
@@ -184,9 +205,14 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
         raise ValueError(
             f"rescale_zero_terminal_snr needs at least 2 points, and there are {len(schedule)}"
         )
-    xp, log_alpha_bar = namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar
-    if float(to_host(log_alpha_bar.high)[-1]) == -np.inf:
+    if float(to_host(schedule.log_alpha_bar.high)[-1]) == -np.inf:
         return schedule
+    return curve.moved(curve.between_ends(schedule), _ending_in_noise)
+
+
+def _ending_in_noise(log_alpha_bar: DoubleDouble) -> DoubleDouble:
+    """Return log ᾱ of the points with alpha scaled so that the last has none."""
+    xp = namespace(log_alpha_bar.high)
     points = path.inner(log_alpha_bar)
     last = DoubleDouble(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
     step = path.log_alphas(xp, log_alpha_bar)[1:] / 2
@@ -200,7 +226,7 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
     long_step = xp.where(rest[1:] > 0, 2 * (step + xp.log(ratio)), -xp.inf)
     steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
     steps = xp.concat([path.log_alphas(xp, log_alpha_bar)[:1], steps])
-    return replace(schedule, log_alpha_bar=path.from_origin(xp, log_alpha_bar.high[:1], steps))
+    return path.from_origin(xp, log_alpha_bar.high[:1], steps)
 
 
 def as_vp(schedule: "Schedule") -> "Schedule":

@@ -27,6 +27,11 @@ def random_sigmas(n: int) -> np.ndarray:
     return np.sort(10.0 ** _random(n, -6, 6))
 
 
+def random_times(n: int) -> np.ndarray:
+    """Return times of a flow from 1e-6 to 1, at random."""
+    return np.sort(np.append(_random(n - 1, 1e-6, 1), 1.0))
+
+
 def random_log_snr(n: int) -> np.ndarray:
     """Return log-SNRs from 60 to -60, at random."""
     return np.sort(_random(n, -60, 60))[::-1].copy()
@@ -65,6 +70,7 @@ FAMILIES: dict[str, Callable[[int], Schedule]] = {
     "from_alphas_cumprod": lambda n: Schedule.from_alphas_cumprod(long_tail(n)),
     "from_alphas_cumprod to 0": lambda n: Schedule.from_alphas_cumprod(zero_end(long_tail(n))),
     "from_sigmas": lambda n: Schedule.from_sigmas(random_sigmas(n)),
+    "from_flow_times": lambda n: Schedule.from_flow_times(random_times(n)),
     "from_log_snr": lambda n: Schedule.from_log_snr(random_log_snr(n)),
     "from_log_snr flow": lambda n: Schedule.from_log_snr(random_log_snr(n), kind="flow"),
 }

@@ -1,5 +1,7 @@
 """Random schedules and subsets, for Hypothesis (`pip install 'schedalg[testing]'`)."""
 
+from contextlib import suppress
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -31,7 +33,11 @@ def joinable(draw: st.DrawFn) -> Schedule:
             ),
         )
     )
-    return base[draw(subsets(len(base)))]
+    chosen = base[draw(subsets(len(base)))]
+    if draw(st.booleans()) and len(chosen) > 1:
+        with suppress(ValueError):  # levels that float64 cannot tell apart
+            chosen = chosen.refine(3)[: -draw(st.integers(1, 2))]  # between points of the base
+    return chosen
 
 
 @st.composite
@@ -45,6 +51,38 @@ def registered(draw: st.DrawFn) -> Schedule:
 def schedules() -> st.SearchStrategy[Schedule]:
     """Draw any schedule."""
     return st.one_of(random_betas(), registered())
+
+
+@st.composite
+def respaced(draw: st.DrawFn) -> Schedule:
+    """Draw a schedule after up to four changes in a row: choices, slices, spacings, shifts, ...."""
+    schedule = draw(schedules())
+    for change in draw(st.lists(st.sampled_from(_CHANGES), max_size=4)):
+        n = len(schedule)
+        start, stop = sorted(draw(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1))))
+        if change == "choose":
+            schedule = schedule[draw(subsets(n))]
+        elif change == "slice":
+            schedule = schedule[start : stop + 1]
+        elif change == "shift":
+            schedule = schedule.shift(draw(st.floats(0.2, 5)))
+        else:
+            try:
+                if change == "refine":
+                    schedule = schedule.refine(draw(st.integers(2, 3)))
+                else:
+                    listed = isinstance(schedule.timestep_rule, np.ndarray)
+                    schedule = schedule.subsample(
+                        steps=draw(st.integers(2, 9)),
+                        spacing=draw(st.sampled_from(["log_snr", "karras"])),
+                        rounded=listed and draw(st.booleans()),
+                    )
+            except ValueError:  # pure noise, one point, or levels that float64 cannot tell apart
+                continue
+    return schedule
+
+
+_CHANGES = ("choose", "slice", "shift", "refine", "spacing")
 
 
 def vp_schedules() -> st.SearchStrategy[Schedule]:

@@ -97,6 +97,22 @@ def test_timesteps_between_trained_ones_are_linear_in_log_sigma() -> None:
     outside = np.array([sigmas[0] / 9, sigmas[-1] * 9])
     np.testing.assert_array_equal(denoised.timesteps(outside), [0, 999])
     assert Denoised(network, Schedule.karras(5)).timesteps(outside) is outside
+    # Whichever points were chosen, it is the trained ones that tell what lies between.
+    fast = BASE.subsample(steps=10, spacing="trailing")
+    np.testing.assert_array_equal(
+        Denoised(network, fast).timesteps(between), denoised.timesteps(between)
+    )
+
+
+def test_what_follows_from_the_noise_is_told_at_any_sigma() -> None:
+    sigma = np.array([0.01, 1.0, 50.0])
+    for rule, told in (
+        ("log_sigma/4", np.log(sigma) / 4),
+        ("1000 flow_time", 1000 * sigma / (1 + sigma)),
+        (lambda alpha, sigma: np.arctan2(sigma, alpha), np.arctan(sigma)),
+    ):
+        s = Schedule.from_log_snr([3.0, 1.0], timesteps=rule)
+        np.testing.assert_allclose(Denoised(network, s).timesteps(sigma), told, rtol=1e-13)
 
 
 def test_any_library_and_precision(lib: Library) -> None:

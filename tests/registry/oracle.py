@@ -29,6 +29,10 @@ def from_log_snr(log_snr: Iterable[float]) -> Numbers:
     return [1 / (1 + mp.exp(-mpf(value))) if mp.isfinite(value) else mpf(0) for value in log_snr]
 
 
+def from_flow_times(times: Iterable[mpf]) -> Numbers:
+    return [(1 - t) ** 2 / ((1 - t) ** 2 + t**2) for t in times]
+
+
 def evenly(start: mpf, end: mpf, n: int) -> Numbers:
     start, end = mpf(start), mpf(end)
     return [start + (end - start) * i / max(n - 1, 1) for i in range(n)]

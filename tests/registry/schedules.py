@@ -24,6 +24,7 @@ from schedalg.testing.cases import (
     mixed_betas,
     random_log_snr,
     random_sigmas,
+    random_times,
     zero_end,
 )
 from tests.registry import oracle
@@ -66,6 +67,7 @@ EXACT: dict[str, Callable[[int], list[mpf]]] = {
     "from_alphas_cumprod": lambda n: _exact(long_tail(n)),
     "from_alphas_cumprod to 0": lambda n: _exact(zero_end(long_tail(n))),
     "from_sigmas": lambda n: oracle.from_sigmas(_exact(random_sigmas(n))),
+    "from_flow_times": lambda n: oracle.from_flow_times(_exact(random_times(n))),
     "from_log_snr": lambda n: oracle.from_log_snr(random_log_snr(n)),
     "from_log_snr flow": lambda n: oracle.from_log_snr(random_log_snr(n)),
 }

@@ -9,8 +9,48 @@ import pytest
 from schedalg import Schedule
 from tests.bad_input import check_named
 
+
+def test_a_flow_is_made_of_its_times() -> None:
+    t = np.arange(1, 11) / 10
+    flow, even = Schedule.from_flow_times(t), Schedule.flow(10)
+    assert flow.kind == flow.network_kind == "flow"
+    np.testing.assert_allclose(flow.sigma, t, rtol=1e-15)
+    np.testing.assert_allclose(flow.alpha, even.alpha, rtol=1e-15)
+    np.testing.assert_allclose(flow.to_log_snr()[:-1], even.to_log_snr()[:-1], atol=1e-14)
+    assert flow.to_log_snr()[-1] == -np.inf
+    assert flow.timestep_rule == "flow_time"
+    assert flow[:9].as_vp().refine(2)[1].timestep == pytest.approx(0.15, rel=1e-15)
+    told = Schedule.from_flow_times(t, timesteps="1000 flow_time")
+    np.testing.assert_allclose(told.timesteps, 1000 * t, rtol=1e-15)
+    np.testing.assert_allclose(told.shift(3.0).timesteps, 1000 * even.shift(3.0).sigma, rtol=1e-14)
+    assert Schedule.from_flow_times([1e-9, 1 - 2.0**-40, 1.0]).alpha[1] == 2.0**-40
+
+
+def test_no_flow_is_told_positions_unasked() -> None:
+    flow = Schedule.from_log_snr([2.0, 0.0, -np.inf], kind="flow")
+    np.testing.assert_array_equal(flow.timesteps, flow.sigma)
+    assert Schedule.from_log_snr([2.0, 0.0]).timesteps.tolist() == [0, 1]
+    told = Schedule.from_log_snr([2.0, 0.0], kind="flow", timesteps=[0, 1])
+    assert told.timesteps.tolist() == [0, 1]
+
+
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "time 0": (
+        lambda: Schedule.from_flow_times([0.0, 0.5]),
+        ValueError,
+        ["times[0]", "0.0", "rise", "final 0"],
+    ),
+    "times falling": (
+        lambda: Schedule.from_flow_times([1.0, 0.5]),
+        ValueError,
+        ["times[1]", "0.5", "rise"],
+    ),
+    "time 1000": (
+        lambda: Schedule.from_flow_times([0.5, 1000.0]),
+        ValueError,
+        ["times[1]", "1000.0", "between"],
+    ),
     "beta 0": (lambda: Schedule.from_betas([0.1, 0.0]), ValueError, ["betas[1]", "0.0", "(0, 1)"]),
     "beta < 0": (lambda: Schedule.from_betas([-0.5]), ValueError, ["betas[0]", "-0.5"]),
     "beta > 1": (lambda: Schedule.from_betas([0.1, 1.5]), ValueError, ["betas[1]", "1.5"]),

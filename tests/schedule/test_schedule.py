@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -30,23 +31,26 @@ def test_points_read_like_the_tables(schedule: Schedule) -> None:
 
 @ALL
 def test_tables_cannot_be_written_to(schedule: Schedule) -> None:
-    before = hash(schedule)
+    before, numbers = hash(schedule), schedule.to_dict()
     for array in (schedule.alpha, schedule.sigma, schedule.timesteps, *schedule.log_alpha_bar):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     exported = schedule.to_log_snr()
     exported[:] = 7  # an export belongs to whoever asked for it
     assert hash(schedule) == before
+    assert schedule.to_dict() == numbers
     with pytest.raises(AttributeError):
         schedule.kind = "ve"  # type: ignore[misc]
 
 
 @ALL
 def test_copies_are_equal_and_as_immutable(schedule: Schedule) -> None:
-    for other in (copy.copy(schedule), copy.deepcopy(schedule)):
+    pickled = pickle.loads(pickle.dumps(schedule))
+    for other in (copy.copy(schedule), copy.deepcopy(schedule), pickled):
         assert other == schedule
         assert hash(other) == hash(schedule)
         assert not other.log_alpha_bar.high.flags.writeable
+        assert other.curve is None or not other.curve.places.flags.writeable
         np.testing.assert_array_equal(other.log_alpha_bar.low, schedule.log_alpha_bar.low)
 
 

@@ -79,6 +79,22 @@ def test_timesteps_are_looked_up() -> None:
     assert karras.subsample(timesteps=[0.002, 80.0]) == karras[[0, 4]]
 
 
+def test_timesteps_in_a_shorter_float_are_found_to_its_rounding() -> None:
+    flow, third = Schedule.flow(10), Schedule.from_betas([0.1] * 3, timesteps=[0, 1 / 3, 2 / 3])
+    for dtype in (np.float32, np.float16):
+        t = np.linspace(0.1, 1, 10, dtype=dtype)
+        assert flow.subsample(timesteps=t) == flow
+        assert flow.subsample(timesteps=t[[0, 6]]) == flow[[0, 6]]
+        assert third.subsample(timesteps=np.array([1 / 3], dtype=dtype)) == third[[1]]
+    with pytest.raises(ValueError, match=r"timesteps\[0\] .* not a timestep of"):
+        flow.subsample(timesteps=np.array([0.10001], dtype=np.float32))
+    with pytest.raises(ValueError, match="not a timestep of"):
+        third.subsample(timesteps=[np.float32(1 / 3).item()])
+    torch = pytest.importorskip("torch")
+    backwards = torch.linspace(1, 0.1, 10)
+    assert flow.subsample(timesteps=backwards.flip(0)) == flow
+
+
 def accumulated(n: int, count: int) -> list[int]:
     """Accumulate a fractional stride, for a single section, as the published code does."""
     stride = (n - 1) / (count - 1) if count > 1 else 1

@@ -10,7 +10,7 @@ from schedalg.interop.diffusers.ending import End, ended
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.request import Request
 from schedalg.interop.diffusers.spacing import spaced
-from schedalg.interop.diffusers.trained import sigmas_at, through, trained
+from schedalg.interop.diffusers.trained import on_curve, sigmas_at, through, trained
 from schedalg.schedule import Schedule
 
 #: (options, trained schedule, steps) -> timesteps, rising.
@@ -52,16 +52,16 @@ def path(
             raise ValueError(
                 f"sigmas= goes with EulerDiscreteScheduler and flows, not {options.name}"
             )
-        return on_sigmas(base, request.sigmas)
+        return on_curve(on_sigmas(base, request.sigmas), base)
     if grid is not None and steps is not None and on_grid is not None:
-        return ended(on_grid(options, base, grid, steps), end, base)
+        return on_curve(ended(on_grid(options, base, grid, steps), end, base), base)
     if request.timesteps is not None:
         timesteps = request.timesteps[::-1]
         if timesteps[0] < 0 or timesteps[-1] > n - 1:
             raise ValueError(f"timesteps must be in [0, {n - 1}], got {request.timesteps.tolist()}")
     else:
         timesteps = np.arange(n) if steps is None else spacing(options, base, steps)
-    return ended(_at(base, timesteps), end, base)
+    return on_curve(ended(_at(base, timesteps), end, base), base)
 
 
 def _check(options: Options, request: Request, grid: str | None) -> None:

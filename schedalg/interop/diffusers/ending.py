@@ -47,10 +47,10 @@ def ended(schedule: Schedule, end: End, base: Schedule | None = None) -> Schedul
         arrival = max(float(base.to_log_snr()[0]), start)
     if arrival <= start:
         arrival = start + _LEAST * max(1.0, abs(start))
-    timestep = schedule.timesteps[:1] if end == "stay" else np.zeros(1)
+    timesteps = schedule.timestep_rule
+    if isinstance(timesteps, np.ndarray):
+        timesteps = np.concatenate([timesteps[:1] if end == "stay" else np.zeros(1), timesteps])
     longer = Schedule.from_log_snr(
-        np.concatenate([[arrival], log_snr]),
-        kind=schedule.kind,
-        timesteps=np.concatenate([timestep, schedule.timesteps]),
+        np.concatenate([[arrival], log_snr]), kind=schedule.kind, timesteps=timesteps
     )
     return replace(longer, network_kind=schedule.network_kind)[1:]

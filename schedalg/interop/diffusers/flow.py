@@ -69,8 +69,8 @@ def levels(
     return sigma
 
 
-def through(sigma: np.ndarray, timesteps: np.ndarray) -> Schedule:
-    """Return the flow through rising noise levels in (0, 1], with these timesteps."""
+def through(sigma: np.ndarray, timesteps: np.ndarray | str) -> Schedule:
+    """Return the flow through rising noise levels in (0, 1], with timesteps or a name of such."""
     return Schedule.from_log_snr(log_snr(sigma), kind="flow", timesteps=timesteps)
 
 

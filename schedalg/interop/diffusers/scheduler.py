@@ -13,11 +13,13 @@ from schedalg.checks import flag, positive_integer, real_number
 from schedalg.interop.diffusers import flow
 from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.tables import State, Table
+from schedalg.interop.diffusers.trained import on_curve
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.samplers.protocols import Sampler
 from schedalg.schedule import Schedule, check_schedule
 from schedalg.schedule.spacing import IndexSpacing, NoiseSpacing
+from schedalg.schedule.timesteps import named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,8 +194,10 @@ class DiffusersScheduler:
 
     def __len__(self) -> int:
         """Return how many timesteps the network was trained on, as far as the schedule tells."""
-        last = float(self.base.timesteps[-1])
-        trained = isinstance(self.base.timestep_rule, np.ndarray) and last >= len(self.base) - 1
+        last, rule = float(self.base.timesteps[-1]), self.base.timestep_rule
+        if isinstance(rule, str) and named(rule).factor > 1:
+            return int(named(rule).factor)
+        trained = isinstance(rule, np.ndarray) and last >= len(self.base) - 1
         return math.floor(last) + (self.base.kind != "flow") if trained else len(self.base)
 
     def __repr__(self) -> str:
@@ -400,10 +404,10 @@ def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
     else:
         timesteps = np.interp(np.log(levels), np.log(known), base.timesteps)
         log_snr = -2 * np.log(levels)
-    labels = base.timestep_rule if isinstance(base.timestep_rule, str) else None
+    labels = None if isinstance(base.timestep_rule, np.ndarray) else base.timestep_rule
     path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=timesteps)
     path = replace(path, network_kind=base.network_kind)
-    return path if labels is None else replace(path, timestep_rule=labels)
+    return on_curve(path, base) if labels is None else replace(path, timestep_rule=labels)
 
 
 def _normal(x: "Tensor", generator: Any) -> "Tensor":

@@ -1,13 +1,15 @@
 """The schedule of all training steps that the betas of a configuration describe."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from schedalg.arrays import to_host
+from schedalg.arrays import namespace, to_host
 from schedalg.interop.diffusers.options import Options
-from schedalg.schedule import Schedule
+from schedalg.schedule import Schedule, path
+from schedalg.schedule.curve import base_of, covering
 
 #: Options of every class whose networks were trained on betas, with their defaults.
 TRAINED: Final[Mapping[str, Any]] = {
@@ -66,9 +68,40 @@ def timesteps_at(base: Schedule, sigmas: np.ndarray) -> np.ndarray:
     return np.asarray(np.interp(np.log(sigmas), np.log(_sigmas(base)), np.arange(len(base))))
 
 
-def through(sigmas: np.ndarray, timesteps: np.ndarray) -> Schedule:
-    """Return the schedule through rising noise levels sigma/alpha, with these timesteps."""
+def through(sigmas: np.ndarray, timesteps: np.ndarray | str) -> Schedule:
+    """Return the schedule through rising sigma/alpha, with timesteps or a name of such."""
     return Schedule.from_log_snr(-2 * np.log(sigmas), timesteps=timesteps)
+
+
+def on_curve(schedule: Schedule, base: Schedule) -> Schedule:
+    """Return a schedule with what lies between its points on the trained one, if that covers it.
+
+    Its noise levels need not be trained ones: those between two are between them on the curve.
+    """
+    base = base_of(base)
+    rules = schedule.timestep_rule, base.timestep_rule
+    if schedule.curve is not None or not all(isinstance(rule, np.ndarray) for rule in rules):
+        return schedule
+    known, own = (
+        to_host(path.log_snr(namespace(s.log_alpha_bar.high), s.log_alpha_bar))
+        for s in (base, schedule)
+    )
+    low = np.searchsorted(-known, -own, side="right") - 1
+    follow = np.minimum(low + 1, len(base))
+    at_low, at_next = _same(known[low], own), _same(known[follow], own)
+    places = np.where(at_low, 2 * low, np.where(at_next, 2 * follow, 2 * low + 1))
+    beyond = (low < 0) & ~at_next | (low == len(base)) & ~at_low
+    repeats = (np.diff(places) == 0) & (places[1:] % 2 == 0)
+    if beyond.any() or repeats.any() or (places[1:] < 2).any():
+        return schedule
+    return replace(schedule, curve=covering(base, places))
+
+
+def _same(level: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return where two log-SNRs are one but for rounding."""
+    with np.errstate(invalid="ignore"):  # the difference of two infinities
+        near = np.abs(level - own) <= 1e-13 * np.maximum(1, np.abs(own))
+    return np.asarray((level == own) | near & np.isfinite(own))
 
 
 def _sigmas(base: Schedule) -> np.ndarray:

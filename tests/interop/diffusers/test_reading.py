@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DPMSolverPP, DynamicThreshold, run
+from schedalg import DDIM, DPMSolverPP, DynamicThreshold, Heun, Midpoint, Schedule, run
 from schedalg.interop.diffusers import from_diffusers
 from schedalg.interop.diffusers.classes import CLASSES
 from tests.interop.diffusers.theirs import network
@@ -157,3 +157,45 @@ def test_inversion_is_the_same_table_walked_the_other_way() -> None:
         x = t.alpha * (x - s.sigma * eps) / s.alpha + t.sigma * eps
     result = run(up, lambda x, t: network(x, float(t[0])), X)
     np.testing.assert_allclose(result, x, rtol=1e-9, atol=1e-9)
+
+
+def test_networks_of_a_flow_are_told_1000_sigma_between_points_too() -> None:
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
+    schedule = from_diffusers(config, 10).schedule
+    plan = Midpoint().plan(schedule)
+    np.testing.assert_allclose(plan.timesteps[[1, 17]], [980.02, 138.75], atol=0.005)
+    for planned in (plan, Heun(s_churn=4.0).plan(schedule[:9])):
+        np.testing.assert_allclose(planned.timesteps, 1000 * planned.sigma, rtol=1e-13)
+    assert schedule[:9].refine(2)[::2] == schedule[:9]
+    fine = schedule.refine(2)
+    np.testing.assert_allclose(fine.timesteps, 1000 * fine.sigma, rtol=1e-13)
+    assert Schedule.from_dict(schedule.to_dict()) == schedule
+
+
+def test_edm_s_networks_are_told_log_sigma_between_points_too() -> None:
+    schedule = from_diffusers({"_class_name": "EDMEulerScheduler"}, 8).schedule
+    plan = Midpoint().plan(schedule)
+    told = np.log(plan.sigma / plan.alpha) / 4
+    np.testing.assert_allclose(plan.timesteps, told, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing"},
+        {"_class_name": "DDIMScheduler", "set_alpha_to_one": False},
+        {"_class_name": "EulerDiscreteScheduler"},
+        {"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True},
+        {"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"},
+        {"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True},
+    ],
+)
+def test_stages_are_told_the_timesteps_of_the_trained_schedule(options: dict[str, Any]) -> None:
+    schedule = from_diffusers({**options, "beta_schedule": "squaredcos_cap_v2"}, 10).schedule
+    plan = Midpoint().plan(schedule)
+    trained = Schedule.cosine(1000)
+    between = ~np.isin(plan.timesteps, schedule.timesteps)
+    assert between.sum() >= 9
+    known, level = -trained.to_log_snr(), 2 * np.log(plan.sigma / plan.alpha)
+    expected = np.interp(level, known, trained.timesteps)
+    np.testing.assert_allclose(plan.timesteps[between], expected[between], rtol=1e-9, atol=1e-9)

@@ -52,7 +52,7 @@ def _path(options: Options, request: Request) -> Schedule:
     else:
         grid = Schedule.exponential(n, low, high)
     sigma = np.asarray(grid.to_sigmas())
-    schedule = replace(through(sigma, np.log(sigma) / 4), network_kind="ve")
+    schedule = replace(through(sigma, "log_sigma/4"), network_kind="ve")
     return ended(schedule, final_sigma(options, "stay"))
 
 

@@ -86,9 +86,7 @@ def _euler_path(options: Options, request: Request) -> Schedule:
         on_sigmas=_on_sigmas,
     )
     if continuous:
-        log_sigma = -np.asarray(schedule.to_log_snr()) / 2
-        origin = schedule.origin_timestep
-        schedule = replace(schedule, timestep_rule=log_sigma / 4, origin_timestep=origin)
+        schedule = replace(schedule, timestep_rule="log_sigma/4", origin_timestep=None)
     return _scaled(options, schedule)
 
 

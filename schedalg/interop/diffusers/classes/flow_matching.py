@@ -32,7 +32,7 @@ def _path(options: Options, request: Request) -> Schedule:
         sigma = grids.grid(name, float(sigma[0]), float(sigma[-1]), request.steps)
     if request.timesteps is not None:
         return flow.through(sigma, request.timesteps[::-1])
-    return flow.through(sigma, options.count("num_train_timesteps") * sigma)
+    return flow.through(sigma, f"{options.count('num_train_timesteps')} flow_time")
 
 
 def _spacing(n: int, steps: int) -> np.ndarray:
