@@ -180,7 +180,7 @@ def classifier_guidance(
         >>> towards_1 = lambda x, timesteps: 1 - x
         >>> guided = classifier_guidance(network, towards_1, scale=0.1)
         >>> sample(guided, s, DDIM(), np.zeros((1, 2))).round(2)
-        array([[0.22, 0.22]])
+        array([[0.3, 0.3]])
 
     Source: Dhariwal and Nichol, arXiv 2105.05233, algorithms 1 (mean) and 2 (score).
     """

@@ -27,7 +27,7 @@ def reversed_plan(plan: "Plan") -> "Plan":
         >>> from schedalg import DDIM, Schedule
         >>> plan = DDIM().plan(Schedule.linear(1000).subsample(steps=5))
         >>> plan.timesteps, plan.reversed().timesteps
-        (array([800, 600, 400, 200,   0]), array([  0, 200, 400, 600]))
+        (array([999, 799, 599, 399, 199]), array([199, 399, 599, 799]))
 
     Source: Song et al., arXiv 2010.02502, section 4.3; Dhariwal and Nichol, arXiv 2105.05233,
     appendix F.

@@ -70,10 +70,10 @@ class Plan:
         >>> plan = DDIM().plan(Schedule.linear(1000).subsample(steps=3))
         >>> print(plan)
         plan of 3 model calls in 3 steps, start: x
-        row step timestep    alpha    sigma         a       b0 c
-          0    0      666 0.104806 0.994493  0.830026 0.477477 0
-          1    1      333 0.564469 0.825455 0.0121145 0.993112 0
-          2    2        0  0.99995     0.01         0        1 0
+        row step timestep      alpha    sigma        a        b0 c
+          0    0      999 0.00635282  0.99998 0.994513 0.0984877 0
+          1    1      666   0.104806 0.994493 0.828709  0.479525 0
+          2    2      332   0.566379 0.824145        0         1 0
     """
 
     schedule: Schedule

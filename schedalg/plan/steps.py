@@ -40,7 +40,7 @@ class Steps(NamedTuple):
         >>> from schedalg import Schedule, Steps
         >>> steps = Steps.of(Schedule.linear(1000).subsample(steps=3))
         >>> steps.h.round(2), steps.finite
-        (array([1.87, 4.99,  inf]), array([ True,  True, False]))
+        (array([2.81, 1.88,  inf]), array([ True,  True, False]))
     """
 
     xp: Namespace

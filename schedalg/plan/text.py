@@ -39,9 +39,9 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
         >>> from schedalg import DDIM, Schedule
         >>> print(DDIM().plan(Schedule.linear(1000).subsample(steps=2)).table("epsilon"))
         plan of 2 model calls in 2 steps, start: x
-        row step timestep    alpha    sigma c_in     c_x      c_out         a       b0 c
-          0    0      500 0.278921 0.960314    1 3.58525   -3.44297 0.0104133 0.997046 0
-          1    1        0  0.99995     0.01    1 1.00005 -0.0100005         0        1 0
+        row step timestep      alpha    sigma c_in     c_x    c_out        a       b0 c
+          0    0      999 0.00635282  0.99998    1  157.41 -157.407 0.959922 0.274236 0
+          1    1      499   0.280334 0.959902    1 3.56717 -3.42414        0        1 0
     """
     scale, noise = host_start(plan.start)
     start = ("x" if scale == 1 else f"{scale:.6g} x") + (f" + {noise:.6g} z" if noise else "")

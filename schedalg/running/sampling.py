@@ -196,8 +196,8 @@ def sample_steps(
         >>> s = Schedule.linear(1000).subsample(steps=3)
         >>> for x in sample_steps(lambda x, t: 0 * x, s, DDIM(), np.ones((1, 1)), prediction="x0"):
         ...     print(x.round(3))
-        [[0.83]]
-        [[0.01]]
+        [[0.995]]
+        [[0.824]]
         [[0.]]
     """
     check_sample("x", x)

@@ -132,7 +132,7 @@ class PNDM:
         >>> from schedalg import PNDM, Schedule
         >>> plan = PNDM().plan(Schedule.linear(1000).subsample(steps=5))
         >>> plan.timesteps
-        array([800, 600, 600, 400, 200,   0])
+        array([999, 799, 799, 599, 399, 199])
 
     Source: Liu et al., arXiv 2202.09778, equations 9 to 13, and the PLMS sampler of Rombach et al.,
     arXiv 2112.10752.

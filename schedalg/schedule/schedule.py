@@ -345,7 +345,7 @@ class Schedule:
         Example:
             >>> from schedalg import Schedule
             >>> Schedule.linear(1000).subsample(steps=3).to_betas().round(4)
-            array([1.000e-04, 6.813e-01, 9.655e-01])
+            array([0.6792, 0.9658, 0.9963])
 
         Source: Nichol and Dhariwal, arXiv 2102.09672, section 4; OpenAI's `SpacedDiffusion`.
         """

@@ -54,12 +54,13 @@ def subsample(
         sections: Divide the schedule evenly and keep so many points of each part: `"10,15,20"`,
             `[10, 15, 20]`, a single count, or `"ddim25"` for the smallest whole stride from 0 that
             gives 25 points. Exactly the indices of guided-diffusion's `space_timesteps`.
-        spacing: With `steps` only. By index: "leading" (whole strides from 0; the default),
-            "trailing" (strides back from the end, which is kept), "linspace" (first and last kept,
-            the rest rounded half to even), "quadratic" (denser near clean data). By noise, between
-            points where need be: "log_snr" (uniform in log-SNR; "exponential" is the same grid),
-            "karras" (sigma^(1/7) uniform), "beta" (quantiles of Beta(.6, .6); needs SciPy). Points
-            by noise have fractional timesteps, on the line between their neighbours'.
+        spacing: With `steps` only. By index: "trailing" (strides back from the end, which stays;
+            the default, since sampling starts from pure noise), "leading" (whole strides from 0),
+            "linspace" (first and last stay, the rest rounded half to even), "quadratic" (denser
+            near clean data). By noise, between points where need be: "log_snr" (uniform in
+            log-SNR; "exponential" is the same grid), "karras" (sigma^(1/7) uniform), "beta"
+            (quantiles of Beta(.6, .6); needs SciPy). Points by noise have fractional timesteps, on
+            the line between their neighbours'.
         offset: With "leading" only: added to every index.
         rounded: With a spacing by noise only: tell the network the nearer of the two neighbouring
             timesteps. They may repeat.
@@ -244,7 +245,7 @@ def _ddim_stride(n: int, sections: str) -> list[int]:
 def _spaced(
     schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
 ) -> "Schedule":
-    name = "leading" if spacing is None else str(spacing)
+    name = "trailing" if spacing is None else str(spacing)
     if name in _BY_NOISE:
         if offset is not None:
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
@@ -260,7 +261,10 @@ def _spaced(
     index = _BY_INDEX[name](n, steps)
     if offset is not None:
         if name != "leading":
-            raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
+            said = "without a spacing" if spacing is None else f"with {name!r}"
+            raise ValueError(
+                f"offset goes with spacing='leading', not {said}: give spacing='leading'"
+            )
         first = integer("offset", offset)
         last = first + int(index[-1])
         if first < 0 or last >= n:

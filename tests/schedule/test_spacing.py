@@ -40,7 +40,8 @@ def test_every_count_of_1000() -> None:
         published = np.round(np.arange(1000, 0, -1000 / steps)).astype(int) - 1
         if len(published) == steps:
             np.testing.assert_array_equal(trailing, published[::-1])
-        leading = BASE.subsample(steps=steps).timesteps
+        assert BASE.subsample(steps=steps).timesteps.tolist() == trailing.tolist()
+        leading = BASE.subsample(steps=steps, spacing="leading").timesteps
         assert leading.tolist() == [i * (1000 // steps) for i in range(steps)]
         linspace = BASE.subsample(steps=steps, spacing="linspace").timesteps
         np.testing.assert_array_equal(linspace, np.round(np.linspace(0, 999, steps)))
@@ -65,7 +66,8 @@ def test_spacings_by_hand() -> None:
 
 
 def test_every_and_strides() -> None:
-    assert BASE.subsample(every=10) == BASE[::10] == BASE.subsample(steps=100)
+    assert BASE.subsample(every=10) == BASE[::10]
+    assert BASE.subsample(steps=100, spacing="leading") == BASE[::10]
     assert BASE.subsample(every=1000).timesteps.tolist() == [0]
     assert BASE.subsample(every=333).timesteps.tolist() == [0, 333, 666, 999]
 
@@ -237,9 +239,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["spacing", "'random'", "'leading'", "'karras'"],
     ),
     "offset too far": (
-        lambda: LINEAR.subsample(steps=10, offset=1),
+        lambda: LINEAR.subsample(steps=10, spacing="leading", offset=1),
         ValueError,
         ["offset", "1", "0 to 9"],
+    ),
+    "offset alone": (
+        lambda: LINEAR.subsample(steps=5, offset=1),
+        ValueError,
+        ["offset", "without a spacing", "spacing='leading'"],
     ),
     "offset, trailing": (
         lambda: LINEAR.subsample(steps=5, spacing="trailing", offset=1),
@@ -247,7 +254,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["offset", "'trailing'"],
     ),
     "rounded, leading": (
-        lambda: LINEAR.subsample(steps=5, rounded=True),
+        lambda: LINEAR.subsample(steps=5, spacing="leading", rounded=True),
         ValueError,
         ["rounded", "'leading'"],
     ),
