@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import triton.language as tl
 from schedalg_torch import fused, kernel
 from schedalg_torch.capture import Step
 from schedalg_torch.torch_backend import TorchBackend
+from triton.runtime import interpreter
 
 from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Schedule, sample
 from schedalg.running.backend import Update
@@ -47,6 +49,24 @@ class Interpreted(TorchBackend):
         return step.result
 
 
+_BUILTINS: dict[Any, list[str]] = {}
+
+
+def patch_builtins(package: Any, builder: Any, scope: Any) -> None:
+    """Do what the interpreter's `_patch_builtin` does, which looks at all names in every launch.
+
+    Which names are builtins of Triton is always the same, so they are looked for once.
+    """
+    if package not in _BUILTINS:
+        _BUILTINS[package] = [
+            name for name in dir(package) if tl.core.is_builtin(getattr(package, name, None))
+        ]
+    for name in _BUILTINS[package]:
+        member = getattr(package, name)
+        if tl.core.is_builtin(member):  # not so where an outer function has patched it
+            interpreter._patch_attr(package, name, member, builder, scope)
+
+
 def channels_last(values: np.ndarray, dtype: str) -> torch.Tensor:
     """Return a tensor whose channels lie together, if it has channels and places."""
     x = torch.tensor(values, dtype=getattr(torch, dtype))
@@ -78,6 +98,8 @@ def main() -> None:
     """Run the checks with the kernels in the place of the backend for tensors."""
     import schedalg_torch
 
+    assert callable(interpreter._patch_builtin)
+    interpreter._patch_builtin = patch_builtins
     for name in ("normal", "update", "replay"):
         setattr(schedalg_torch.backend, name, getattr(Interpreted(), name))
     check_backend(lambda values, dtype: torch.tensor(values, dtype=getattr(torch, dtype)))

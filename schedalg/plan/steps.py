@@ -21,9 +21,9 @@ class Steps(NamedTuple):
     """Every step of a schedule, from the noisiest point to the origin: columns of N numbers.
 
     float64 NumPy arrays; where a gradient flows through the schedule, arrays of its own library.
-    With lambda = log(alpha/sigma), half the log-SNR, a step from t to s has h = lambda_s - lambda_t
-    > 0. It is infinite where the step leaves pure noise (zero terminal SNR) or arrives at clean
-    data, and there `decay` is 0 and `rise` is 1.
+    With lambda = log(alpha/sigma), half the log-SNR, a step from t to s has a length
+    h = lambda_s - lambda_t > 0. It is infinite where the step leaves pure noise (zero terminal SNR)
+    or arrives at clean data, and there `decay` is 0 and `rise` is 1.
 
     Attributes:
         xp: The arrays' namespace.
