@@ -24,9 +24,9 @@ PAGE = Path(__file__).with_name("exactness.md")
 START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 
 
-def usual_betas(schedule: Schedule, kept: np.ndarray) -> np.ndarray:
+def usual_betas(schedule: Schedule, selected: np.ndarray) -> np.ndarray:
     """Return the betas of a subset as they are usually computed: cumprod, then 1 - a ratio."""
-    alphas_cumprod = np.cumprod(1 - schedule.to_betas())[kept]
+    alphas_cumprod = np.cumprod(1 - schedule.to_betas())[selected]
     with np.errstate(all="ignore"):  # 0/0, where the cumulative product has underflowed
         betas: np.ndarray = 1 - alphas_cumprod / np.concatenate([[1.0], alphas_cumprod[:-1]])
     return betas
@@ -38,9 +38,9 @@ def worst_betas(
     """Return the largest relative error of β over random subsets."""
     worst = 0.0
     for size in np.geomspace(2, N, SUBSETS).astype(int):
-        kept = np.sort(rng.choice(N, size, replace=False))
-        values = np.nan_to_num(betas(kept), nan=2.0)
-        worst = max(worst, relative_error(values, oracle.betas(exact, kept.tolist())))
+        selected = np.sort(rng.choice(N, size, replace=False))
+        values = np.nan_to_num(betas(selected), nan=2.0)
+        worst = max(worst, relative_error(values, oracle.betas(exact, selected.tolist())))
     return worst
 
 
@@ -50,8 +50,8 @@ def row(name: str) -> str:
     schedule, exact = make(N).as_vp(), definition(N)
     rng = np.random.default_rng(0)
     errors = [
-        worst_betas(exact, lambda kept: usual_betas(schedule, kept), rng),
-        worst_betas(exact, lambda kept: schedule[kept].to_betas(), rng),
+        worst_betas(exact, lambda selected: usual_betas(schedule, selected), rng),
+        worst_betas(exact, lambda selected: schedule[selected].to_betas(), rng),
         relative_error(schedule.sigma**2, [1 - a for a in exact]),
         relative_error(schedule.to_alphas_cumprod(), exact),
         relative_error(np.cumprod(schedule.to_alphas()), exact),

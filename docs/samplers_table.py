@@ -26,7 +26,7 @@ COLOURS = ("#444444", "#999999", "#6a1b9a", "#1e88e5", "#00897b", "#d81b60", "#f
 
 
 def written(sampler: Any) -> str:
-    """Return how a sampler is made, with the arguments that differ from their defaults."""
+    """Return the constructor call of a sampler, with the arguments that are not defaults."""
     arguments = [
         f"{field.name}={value!r}" if not isinstance(value, Tableau) else "Tableau(...)"
         for field in fields(sampler)
@@ -36,7 +36,7 @@ def written(sampler: Any) -> str:
 
 
 def rows() -> str:
-    """Return the lines of all samplers without noise."""
+    """Return the table of all samplers without noise, as Markdown."""
     lines = [
         "| | sampler | declared | measured, a Gaussian | measured, two peaks | calls, 12 steps |\n",
         "| --- | --- | --- | --- | --- | --- |\n",
@@ -63,7 +63,7 @@ def error(sampler: Any, steps: int) -> tuple[int, float]:
 
 
 def draw() -> None:
-    """Draw error over model calls."""
+    """Draw the error over the number of model calls."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")

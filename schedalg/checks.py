@@ -1,4 +1,4 @@
-"""What is asked of the arguments that users pass in."""
+"""Checks of the arguments that users pass in."""
 
 import math
 import numbers
@@ -29,8 +29,8 @@ def as_array(name: str, values: object) -> Array:
     """Return an array of any library as it is, and a sequence of numbers as a NumPy array.
 
     Raises:
-        TypeError: The values are neither, or masked.
-        ValueError: They are sequences of different lengths.
+        TypeError: `values` is neither an array nor a sequence, or it is a masked array.
+        ValueError: `values` holds sequences of different lengths.
     """
     _check_unmasked(name, values)
     if is_array(values):
@@ -49,8 +49,8 @@ def table(name: str, values: object) -> tuple[Namespace, Array]:
     """Return the values as a 1-D array in the widest real type, and their namespace.
 
     Raises:
-        TypeError: The values are no real numbers.
-        ValueError: They are empty or not 1-D.
+        TypeError: `values` does not hold real numbers.
+        ValueError: `values` is empty or not 1-D.
     """
     array = as_array(name, values)
     xp = namespace(array)
@@ -73,8 +73,8 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     """Return the values as a 1-D NumPy array of int64, or of float64.
 
     Raises:
-        TypeError: The values are no real numbers.
-        ValueError: They are not 1-D, or an integer does not fit int64.
+        TypeError: `values` does not hold real numbers.
+        ValueError: `values` is not 1-D, or an integer does not fit int64.
     """
     array = to_host(as_array(name, values))
     if array.dtype.kind not in "iuf" and array.size:
@@ -82,7 +82,7 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
     if array.dtype.kind == "f" or not array.size:
-        with np.errstate(over="ignore"):  # to inf, which is nobody's timestep
+        with np.errstate(over="ignore"):  # to inf, which is rejected as a timestep
             return array.astype(np.float64)
     if array.max() > np.iinfo(np.int64).max:
         k = int(np.argmax(array))
@@ -106,11 +106,14 @@ def _surely_positions(k: Any, n: int, x: Array) -> bool:
 
 
 def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
-    """Return positions among n points as an integer array beside x: 0-d, or one a sample.
+    """Return positions among n points as integers on the same device as x.
+
+    The result is 0-d, or has one position for each sample.
 
     Raises:
-        TypeError: They are no integers, or of another library than x (and not NumPy's).
-        ValueError: There is not one a sample, or one that can be looked at is out of range.
+        TypeError: `k` does not hold integers, or is of another library than x (NumPy is allowed).
+        ValueError: `k` is not one integer or one for each sample; or, in memory of the host, a
+            position is out of range.
     """
     if _surely_positions(k, n, x):
         return k
@@ -125,7 +128,7 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
         raise TypeError(f"{name} must hold integers, got {described(position)}")
     if tuple(position.shape) not in ((), (x.shape[0],)):
         raise ValueError(
-            f"{name} must be one integer or {x.shape[0]}, one a sample; got shape "
+            f"{name} must be one integer or {x.shape[0]}, one for each sample; got shape "
             f"{tuple(position.shape)}"
         )
     dtype = integer_dtype(xp, device(x))
@@ -156,7 +159,8 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
     """Raise unless all of `allowed[:up_to]` hold, naming the first value that breaks the rule.
 
     Raises:
-        ValueError: With the argument's name, the index, the value and what is allowed.
+        ValueError: A value breaks the rule. The message has the argument's name, the index, the
+            value and what is allowed.
     """
     allowed = allowed[:up_to]
     if bool(allowed.all() if isinstance(allowed, np.ndarray) else namespace(allowed).all(allowed)):
@@ -166,11 +170,11 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
 
 
 def check_sample(name: str, x: object) -> None:
-    """Raise unless x is a batch in real floating point.
+    """Raise unless x is a batch of real floating-point numbers.
 
     Raises:
-        TypeError: It is no array, or of another dtype.
-        ValueError: It has no batch dimension.
+        TypeError: `x` is not an array, or has another dtype.
+        ValueError: `x` has no batch dimension.
     """
     if not is_array(x):
         raise TypeError(f"{name} must be an array of an array-API library, got {type_name(x)}")
@@ -196,15 +200,15 @@ def _check_complete(name: str, array: Array) -> None:
 
 def _check_unmasked(name: str, values: object) -> None:
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: what stands under a mask is unknown")
+        raise TypeError(f"{name} must not be a masked array: the values under the mask are unknown")
 
 
 def check_like(what: str, result: object, x: Array) -> None:
     """Raise unless the result is an array of x's library, shape and dtype.
 
     Raises:
-        TypeError: It is no array, or of another library.
-        ValueError: Its shape, dtype or device differs.
+        TypeError: `result` is not an array, or is of another library.
+        ValueError: Its shape, dtype or device differs from that of x.
     """
     if not is_array(result):
         raise TypeError(f"{what} must be an array like x, got {type_name(result)}")
@@ -227,7 +231,7 @@ def check_like(what: str, result: object, x: Array) -> None:
 
 
 def is_like(result: Any, x: Array) -> bool:
-    """Whether the result surely is an array of x's type, shape, dtype and device; fast."""
+    """Return whether the result has the type, shape, dtype and device of x; a quick test."""
     if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
         return False
     device: Any = getattr(x, "device", None)  # tracers have none
@@ -240,7 +244,7 @@ def check_memory(what: str, array: Array) -> None:
     """Raise unless a tensor's memory holds all of its elements; see `holds_elements`.
 
     Raises:
-        ValueError: It does not.
+        ValueError: The memory is too small for the shape.
     """
     if not holds_elements(array):
         raise ValueError(
@@ -260,8 +264,8 @@ def number_or_infinity(name: str, value: object) -> float:
     """Return a real number, which may be `inf`, as a float.
 
     Raises:
-        TypeError: It is no real number.
-        ValueError: It is NaN or -inf.
+        TypeError: `value` is not a real number.
+        ValueError: `value` is NaN or -inf.
     """
     if isinstance(value, float | np.floating) and value == math.inf:
         return math.inf
@@ -272,7 +276,7 @@ def flag(name: str, value: object) -> bool:
     """Return True or False as it is.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: `value` is neither True nor False.
     """
     if isinstance(value, bool | np.bool_):
         return bool(value)
@@ -280,11 +284,11 @@ def flag(name: str, value: object) -> bool:
 
 
 def positive_integer(name: str, value: object) -> int:
-    """Return a count as an int.
+    """Return an integer of at least 1 as an int.
 
     Raises:
-        TypeError: It is no integer (a bool is none either).
-        ValueError: It is less than 1.
+        TypeError: `value` is not an integer, or is a bool.
+        ValueError: `value` is less than 1.
     """
     number = integer(name, value)
     if number < 1:
@@ -296,7 +300,7 @@ def integer(name: str, value: object) -> int:
     """Return an integer of any integer type as an int.
 
     Raises:
-        TypeError: It is no integer (a bool is none either).
+        TypeError: `value` is not an integer, or is a bool.
     """
     number: Any = value
     if type(value) is int:
@@ -313,8 +317,8 @@ def positive_number(name: str, value: object) -> float:
     """Return a finite number above zero as a float.
 
     Raises:
-        TypeError: It is no real number.
-        ValueError: It is zero, negative, infinite or NaN.
+        TypeError: `value` is not a real number.
+        ValueError: `value` is zero, negative, infinite or NaN.
     """
     number = real_number(name, value)
     if not number > 0:
@@ -323,11 +327,11 @@ def positive_number(name: str, value: object) -> float:
 
 
 def real_number(name: str, value: object) -> float:
-    """Return a finite real number, or 0-d array of one, as a float.
+    """Return a finite real number, or a 0-d array that holds one, as a float.
 
     Raises:
-        TypeError: It is no real number.
-        ValueError: It is infinite or NaN.
+        TypeError: `value` is not a real number.
+        ValueError: `value` is infinite or NaN.
     """
     number: Any = value
     if type(value) is float and math.isfinite(value):
@@ -350,8 +354,8 @@ def in_unit(name: str, value: object) -> float:
     """Return a number in (0, 1] as a float.
 
     Raises:
-        TypeError: It is no real number.
-        ValueError: It is out of range.
+        TypeError: `value` is not a real number.
+        ValueError: `value` is not in (0, 1].
     """
     number = positive_number(name, value)
     if number > 1:
@@ -363,7 +367,7 @@ def check_callable(name: str, function: object) -> None:
     """Raise unless the value can be called.
 
     Raises:
-        TypeError: It cannot.
+        TypeError: `function` is not callable.
     """
     if not callable(function):
         raise TypeError(f"{name} must be callable, got {type(function).__name__}")

@@ -1,11 +1,11 @@
-"""What a network's output means, as columns of numbers: `x0 = c_x x + c_out model(c_in x, t)`.
+"""What a network predicts, as three functions: `x0 = c_x x + c_out model(c_in x, t)`.
 
-A perfect network puts out p x0 + q eps, where p and q depend on the noise level alone. Together
-with x = alpha x0 + sigma eps, that determines x0 and eps: with D = alpha q - sigma p,
+A perfect network predicts p x0 + q eps, where p and q depend on the noise level alone. Together
+with x = alpha x0 + sigma eps, its output determines x0 and eps: with D = alpha q - sigma p,
 
     x0 = (q x - sigma output) / D,    eps = (alpha output - p x) / D.
 
-So the two weights p and q are a parameterization, and any can be converted to any other.
+So p and q define a parameterization, and any prediction can be converted to any other.
 """
 
 import math
@@ -21,12 +21,12 @@ from schedalg.checks import check_like, check_sample, described, positive_number
 #: The names that `prediction=` takes.
 Prediction: TypeAlias = Literal["epsilon", "x0", "v", "flow", "score", "edm"]
 
-#: A function of the signal and the noise scale: floats, or arrays of them.
+#: A function of alpha and sigma, which are floats or arrays.
 Column: TypeAlias = Callable[[Any, Any], Any]
 
 
 class NoiseLevel(Protocol):
-    """Anything with a signal and a noise scale, such as a `Point`."""
+    """Anything with a signal scale and a noise scale, such as a `Point`."""
 
     @property
     def alpha(self) -> Any:
@@ -45,21 +45,21 @@ def _one(alpha: Any, sigma: Any) -> Any:
 
 @dataclass(frozen=True)
 class Parameterization:
-    """A meaning of a network's output, from three functions of the noise level.
+    """How x0 follows from a network's output: x0 = c_x x + c_out model(c_in x, timestep).
 
-    Each takes alpha and sigma, the scales in which the network was trained, as floats or as arrays,
-    and returns a number or an array: x0 = c_x x + c_out model(c_in x, timestep).
+    The three coefficients are functions of alpha and sigma. These are floats or arrays, in the
+    scale that the network was trained in; each function returns a number or an array.
 
     Args:
         c_x: Coefficient of x in the x0 prediction.
         c_out: Coefficient of the network's output.
-        c_in: What x is multiplied with before the network sees it.
-        weights: (p, q), if the three functions are not exact enough to find them: a perfect
-            network puts out p x0 + q eps. By default (1 - alpha c_x) / c_out and -sigma c_x /
-            c_out.
+        c_in: Coefficient of x in the model input.
+        weights: A function that returns (p, q), where a perfect network predicts p x0 + q eps. By
+            default they are computed as (1 - alpha c_x) / c_out and -sigma c_x / c_out; give the
+            function where that loses too many digits.
 
     Raises:
-        TypeError: One cannot be called.
+        TypeError: An argument is not callable.
 
     Example:
         >>> import numpy as np
@@ -90,14 +90,14 @@ class Parameterization:
             )
 
     def weights_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        """Return p and q: a perfect network puts out p x0 + q eps."""
+        """Return p and q: a perfect network predicts p x0 + q eps."""
         if self.weights is not None:
             return self.weights(alpha, sigma)
         c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
         return (1 - alpha * c_x) / c_out, -sigma * c_x / c_out
 
     def noise_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        """Return e_x and e_out: the noise prediction is e_x x + e_out output."""
+        """Return e_x and e_out: eps = e_x x + e_out output."""
         if self.weights is None:
             c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
             return (1 - alpha * c_x) / sigma, -alpha * c_out / sigma
@@ -108,7 +108,7 @@ class Parameterization:
 
 @dataclass(frozen=True)
 class _OfX:
-    """c_x of the parameterization whose perfect network puts out p x0 + q eps."""
+    """c_x of the parameterization whose perfect network predicts p x0 + q eps."""
 
     weights: Callable[[Any, Any], tuple[Any, Any]]
 
@@ -119,7 +119,7 @@ class _OfX:
 
 @dataclass(frozen=True)
 class _OfOutput:
-    """c_out of the same."""
+    """c_out of the parameterization whose perfect network predicts p x0 + q eps."""
 
     weights: Callable[[Any, Any], tuple[Any, Any]]
 
@@ -131,13 +131,13 @@ class _OfOutput:
 def _from_weights(
     weights: Callable[[Any, Any], tuple[Any, Any]], c_in: Column = _one
 ) -> Parameterization:
-    """Return the parameterization whose perfect network puts out p x0 + q eps."""
+    """Return the parameterization whose perfect network predicts p x0 + q eps."""
     return Parameterization(_OfX(weights), _OfOutput(weights), c_in, weights)
 
 
 @dataclass(frozen=True)
 class _Preconditioning:
-    """The weights of EDM's network, for data of a standard deviation."""
+    """p and q of EDM's network, for data of the standard deviation `data`."""
 
     data: float
 
@@ -152,7 +152,7 @@ class _Preconditioning:
 
 @dataclass(frozen=True)
 class _UnitVariance:
-    """c_in of EDM's network."""
+    """c_in of EDM's network: brings x to unit variance."""
 
     preconditioning: _Preconditioning
 
@@ -161,18 +161,18 @@ class _UnitVariance:
 
 
 def edm(sigma_data: float = 0.5) -> Parameterization:
-    """Return EDM's preconditioning: the network inside D(x, sigma), which sees x at unit variance.
+    """Return EDM's preconditioning: the network inside D(x, sigma), whose input has unit variance.
 
     Where alpha is 1: c_skip = sd² / R², c_out = sigma sd / R, c_in = 1 / R, R² = sigma² + sd². The
-    network is told the schedule's timestep, which is sigma on `Schedule.karras`; one that wants
-    ln(sigma) / 4 takes the logarithm itself.
+    network is given the schedule's timestep, which is sigma on `Schedule.karras`. A network that
+    needs ln(sigma) / 4 must compute it itself.
 
     Args:
         sigma_data: sd, the standard deviation of the data, above 0. `"edm"` stands for 0.5.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is not above 0.
+        TypeError: `sigma_data` is not a number.
+        ValueError: `sigma_data` is not between 1e-60 and 1e60.
 
     Example:
         >>> from schedalg import edm
@@ -204,10 +204,10 @@ PARAMETERIZATIONS: dict[Prediction, Parameterization] = {
 
 
 def parameterization(prediction: object) -> Parameterization:
-    """Return the parameterization of that name, or the one that is given.
+    """Return the parameterization with that name, or a `Parameterization` unchanged.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: The name is unknown, or `prediction` is of another type.
     """
     if isinstance(prediction, Parameterization):
         return prediction
@@ -227,23 +227,24 @@ def convert(
     source: Prediction | Parameterization,
     target: Prediction | Parameterization,
 ) -> Array:
-    """Return what a network of another parameterization would put out where this one said `output`.
+    """Return a network's output in another parameterization, such as epsilon as v.
 
     ((p' q - q' p) x + D' output) / D, with p, q, D of the source, and p', q', D' of the target.
 
     Args:
-        output: (B, ...), what the network put out at x.
-        x: As output: noisy data, in the scale that the network was trained in (before c_in).
-        point: The noise level, in that scale.
-        source: What `output` means.
-        target: What the result shall mean.
+        output: (B, ...), the network's output at x.
+        x: (B, ...), noisy data in the scale that the network was trained in (before c_in).
+        point: The noise level of x, in that scale.
+        source: What `output` predicts.
+        target: What the result predicts.
 
     Returns:
         An array like output.
 
     Raises:
-        TypeError: The arrays are no real floating arrays of one library.
-        ValueError: Their shapes differ, a parameterization is unknown, or the source's output does
+        TypeError: `output` and `x` are not real floating-point arrays of one library, or `point`
+            has no alpha and sigma.
+        ValueError: The shapes differ, a parameterization is unknown, or the source's output does
             not determine the target's at this point (epsilon at zero signal, a score at no noise).
 
     Example:

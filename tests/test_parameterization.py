@@ -1,4 +1,4 @@
-"""What a network's output means: every reading and every conversion against 60 digits."""
+"""Parameterizations: every coefficient and every conversion against 60 digits."""
 
 import math
 from collections.abc import Callable
@@ -64,28 +64,28 @@ def test_columns_are_right_to_a_few_ulp(name: Any) -> None:
 
 @pytest.mark.parametrize(("source", "target"), list(product(NAMES, NAMES)))
 def test_any_output_becomes_any_other(source: Any, target: Any) -> None:
-    """The output of a perfect network, told as one thing, is told as the other."""
+    """The output of a perfect network in one parameterization becomes that in the other."""
     x0, eps = np.random.default_rng(0).standard_normal((2, 1, 6))
     for alpha, sigma in LEVELS:
         a, s = mpf(alpha), mpf(sigma)
         x = np.array([[float(a * mpf(d) + s * mpf(e)) for d, e in zip(x0[0], eps[0], strict=True)]])
         point = Point(alpha, sigma, 1)
 
-        def told(name: str, a: mpf = a, s: mpf = s, x: np.ndarray = x) -> list[mpf]:
-            """What the network says about x as rounded, with x0 as it is."""
+        def output_of(name: str, a: mpf = a, s: mpf = s, x: np.ndarray = x) -> list[mpf]:
+            """Return the perfect output for the rounded x and the exact x0."""
             _, c_x, c_out = exact(name, a, s, mpf(0.5))
             return [(mpf(d) - c_x * mpf(v)) / c_out for d, v in zip(x0[0], x[0], strict=True)]
 
-        output = np.array([[float(value) for value in told(source)]])
+        output = np.array([[float(value) for value in output_of(source)]])
         result = convert(output, x, point, source, target)[0]
-        # What rounding the output and x leaves open is no error of the conversion.
+        # The rounding of the output and of x is no error of the conversion.
         p, q = parameterization(source).weights_at(alpha, sigma)
         u, w = parameterization(target).weights_at(alpha, sigma)
         determinant = abs(alpha * q - sigma * p)
         open_ = (abs(u * q - w * p) * abs(x[0]) + abs(alpha * w - sigma * u) * abs(output[0])) / (
             determinant
         )
-        for got, value, size in zip(result, told(target), open_, strict=True):
+        for got, value, size in zip(result, output_of(target), open_, strict=True):
             assert abs(got - value) <= 4e-16 * size + 4e-16 * abs(value)
 
 
@@ -98,7 +98,7 @@ def test_a_perfect_network_is_read_right_on_any_path(reading: Any) -> None:
 
 
 def test_three_functions_make_a_parameterization(lib: Library) -> None:
-    """That of EDM, written as its authors do."""
+    """EDM's preconditioning, written as its authors do."""
     mine = Parameterization(
         c_x=lambda alpha, sigma: 0.25 / (sigma**2 + 0.25),
         c_out=lambda alpha, sigma: sigma * 0.5 / (sigma**2 + 0.25) ** 0.5,
@@ -116,21 +116,21 @@ def test_three_functions_make_a_parameterization(lib: Library) -> None:
     check_parameterization(mine, Schedule.karras(20))
 
 
-def test_edm_networks_see_unit_variance() -> None:
-    seen: list[float] = []
+def test_the_input_of_edm_networks_has_unit_variance() -> None:
+    stds: list[float] = []
 
     def network(x: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-        seen.append(float(x.std()))
+        stds.append(float(x.std()))
         return 0 * x
 
     schedule = Schedule.karras(5)
     x0, eps = np.random.default_rng(0).standard_normal((2, 1, 100_000))
     for k, point in enumerate(schedule):
         Denoiser(network, schedule, "edm")(schedule.add_noise(0.5 * x0, eps, k), point)
-    np.testing.assert_allclose(seen, 1, atol=0.01)
+    np.testing.assert_allclose(stds, 1, atol=0.01)
 
 
-def test_targets_are_what_perfect_networks_put_out() -> None:
+def test_targets_are_what_perfect_networks_predict() -> None:
     s = Schedule.flow(10)
     x0, eps = np.random.default_rng(0).standard_normal((2, 2, 3))
     np.testing.assert_array_equal(s.target(x0, eps, 4, "flow"), eps - x0)
@@ -138,7 +138,7 @@ def test_targets_are_what_perfect_networks_put_out() -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), [("epsilon", "v"), ("score", "x0")])
-def test_nothing_is_made_of_an_output_that_does_not_tell(source: Any, target: Any) -> None:
+def test_an_output_that_does_not_determine_the_target_is_an_error(source: Any, target: Any) -> None:
     with pytest.raises(ValueError, match="does not determine"):
         convert(np.ones((1, 1)), np.ones((1, 1)), Point(0.0, 1.0, 1), source, target)
     with pytest.raises(ValueError, match="does not determine"):
@@ -157,7 +157,7 @@ def test_numbers_of_numpy_change_no_dtype(number: Any) -> None:
     assert sample(lambda x, t: x, schedule, DDIM(), half, prediction=own).dtype == np.float16
 
 
-#: What is called, the error, and words that its message must hold.
+#: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "epsilon at zero SNR": (
         lambda: run(schedule=ZERO_SNR, sampler=Heun()),

@@ -1,1 +1,1 @@
-"""Moving in from other codebases: guided-diffusion, diffusers, k-diffusion and EDM."""
+"""Drop-in replacements and readers for guided-diffusion, diffusers, k-diffusion and EDM."""

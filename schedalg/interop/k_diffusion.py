@@ -1,12 +1,12 @@
 """k-diffusion and EDM: lists of sigmas, and denoisers `D(x, sigma)`, both ways.
 
-There, a schedule is a list of noise levels from the noisiest to 0, x = x0 + sigma eps, and a
-network is a function of x and sigma that returns x0. So a denoiser from there is a network here
-that predicts "x0" and is told sigma:
+In k-diffusion, a schedule is a list of noise levels from the highest to 0, x = x0 + sigma eps, and
+a network is a function of x and sigma that returns x0. So its denoiser is a network of this library
+that predicts "x0" and whose timestep is sigma:
 
     sample(D, from_sigmas(sigmas), DPMSolverPP(), x, prediction="x0")
 
-and a network from here becomes a denoiser there by `Denoised`.
+In the other direction, `Denoised` makes a denoiser for k-diffusion from a network.
 
 Source: Karras et al., arXiv 2206.00364.
 """
@@ -41,19 +41,18 @@ __all__ = ["Denoised", "from_sigmas", "to_sigmas"]
 
 
 def from_sigmas(sigmas: Array) -> Schedule:
-    """Return the schedule of a list that runs from the noisiest level to the cleanest.
+    """Return the schedule of a list of noise levels from the highest to the lowest.
 
     Args:
-        sigmas: (N,) or (N + 1,), falling strictly; a final 0 is the origin. On any device: they are
-            copied to the host.
+        sigmas: (N + 1,), falling strictly. The last one, usually 0, is the origin. They are copied
+            to the host from any device.
 
     Returns:
-        A variance-exploding schedule that tells the network sigma. If the list does not end in 0,
-        its last level is where a sample ends: the origin.
+        A variance-exploding schedule of N points, whose timesteps are the sigmas.
 
     Raises:
-        TypeError: They are no real numbers.
-        ValueError: They are not 1-D, do not fall, or there are less than two.
+        TypeError: `sigmas` does not hold real numbers.
+        ValueError: `sigmas` is not 1-D, does not fall strictly, or has less than two entries.
 
     Example:
         >>> from schedalg.interop.k_diffusion import from_sigmas
@@ -79,14 +78,14 @@ def from_sigmas(sigmas: Array) -> Schedule:
 
 
 def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
-    """Return sigma / alpha of a schedule, from the noisiest to the cleanest.
+    """Return sigma / alpha of a schedule, from the highest to the lowest.
 
     Args:
         schedule: Any schedule with some signal at every point.
-        final_zero: Whether the level of the origin follows, 0 for clean data.
+        final_zero: Whether to append the noise level of the origin, which is 0 for clean data.
 
     Returns:
-        (N + 1,) or (N,), of the library of the schedule.
+        (N + 1,) or (N,), in the library of the schedule.
 
     Raises:
         ValueError: A point has no signal, so that its sigma is infinite.
@@ -111,22 +110,23 @@ def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
 
 
 class Denoised:
-    """A network as k-diffusion's samplers want it: D(x, sigma), the prediction of x0.
+    """A network as a denoiser for k-diffusion's samplers: D(x, sigma) returns the x0 prediction.
 
-    x is noisy data x0 + sigma eps, and the network sees it in the scale that it was trained in. It
-    is told the timestep whose noise is sigma, between two trained ones if need be: on a straight
-    line in log sigma.
+    x is noisy data x0 + sigma eps. The model input is x in the scale that the network was trained
+    in. The timestep is the one with the noise level sigma; between two trained timesteps it is
+    interpolated linearly in log sigma.
 
     Args:
-        model: The network, called as `model(x, timesteps, **kwargs)`. With twice the channels of x,
-            the first half of them is its prediction.
-        schedule: What it was trained on.
-        prediction: What its output means.
+        model: The network, called as `model(x, timesteps, **kwargs)`. If its output has twice the
+            channels of x, the first half is its prediction.
+        schedule: The schedule that it was trained on.
+        prediction: What it predicts.
         clip: (low, high) for the x0 prediction, or a function of it.
 
     Raises:
-        TypeError: The network cannot be called, or the schedule is none.
-        ValueError: The schedule has no points, or one without signal; the prediction is unknown.
+        TypeError: `model` is not callable, or `schedule` is not a schedule.
+        ValueError: The schedule has no points, or a point without signal; or `prediction` is
+            unknown.
 
     Example:
         >>> import numpy as np
@@ -148,14 +148,14 @@ class Denoised:
         check_callable("model", model)
         check_schedule(schedule)
         if len(schedule) == 0:
-            raise ValueError("schedule has no points, and so nothing to tell the network")
+            raise ValueError("schedule has no points, and so no timesteps for the network")
         self.model = model
         self.schedule = schedule.as_ve()
         self.parameterization = parameterization(prediction)
         self.clip = bounding(clip)
         self.sigmas = to_host(self.schedule.to_sigmas())
         self._trained = base_of(self.schedule)
-        self._tables: dict[tuple[str, str], tuple[Array, Array]] = {}
+        self._cache: dict[tuple[str, str], tuple[Array, Array]] = {}
 
     @property
     def sigma_min(self) -> float:
@@ -168,17 +168,18 @@ class Denoised:
         return float(self.sigmas[-1])
 
     def __call__(self, x: Array, sigma: Array, **kwargs: Any) -> Array:
-        """Return the prediction of x0.
+        """Return the x0 prediction.
 
         Args:
             x: (B, ...), at noise level sigma.
-            sigma: (B,), or one number for all; beside x, and above 0 (an array is not looked into,
-                which would stop a device).
-            **kwargs: Handed to the network.
+            sigma: (B,), or one number for all, above 0. An array must be on the same device as x.
+                Its values are not checked, since that would synchronize the device.
+            **kwargs: Passed to the network.
 
         Raises:
-            TypeError: An argument is no array of real numbers, or of two libraries.
-            ValueError: There is not one sigma a sample, or the output is not like x.
+            TypeError: `x` is not an array of real numbers, or `sigma` is of another library.
+            ValueError: `sigma` is not one number or one for each sample, or the output does not
+                have the shape and dtype of x.
         """
         check_sample("x", x)
         xp = namespace(x)
@@ -188,15 +189,15 @@ class Denoised:
         xp = namespace(x, sigma)
         if tuple(sigma.shape) not in ((), (1,), (x.shape[0],)):
             raise ValueError(
-                f"sigma must be one number or {x.shape[0]}, one a sample; got shape "
+                f"sigma must be one number or {x.shape[0]}, one for each sample; got shape "
                 f"{tuple(sigma.shape)}"
             )
         wide = widened(x)
         sigma = xp.broadcast_to(xp.astype(sigma, wide.dtype), (x.shape[0],))
         column = xp.reshape(sigma, (x.shape[0],) + (1,) * (x.ndim - 1))
         c_in, c_x, c_out, *_ = reading_at(self.parameterization, self.schedule, 1.0, column)
-        seen = xp.astype(c_in * wide, x.dtype)
-        output = self.model(seen, self.timesteps(sigma), **kwargs)
+        model_input = xp.astype(c_in * wide, x.dtype)
+        output = self.model(model_input, self.timesteps(sigma), **kwargs)
         prediction, _ = split(output, x)
         check_like("model output", prediction, x)
         x0 = xp.astype(c_x * wide + c_out * widened(prediction), x.dtype)
@@ -207,16 +208,17 @@ class Denoised:
         return result
 
     def timesteps(self, sigma: Array) -> Array:
-        """Return what the network is told at noise levels, (B,) of each.
+        """Return the timesteps for the network at noise levels, (B,).
 
         Args:
-            sigma: (B,), in float32 or float64. Beyond the trained levels, those are told.
+            sigma: (B,), in float32 or float64. Outside the trained noise levels, the timestep is
+                that of the lowest or the highest.
         """
         xp = namespace(sigma)
-        log_sigmas, labels = self._table(sigma)
+        log_sigmas, timesteps = self._points_like(sigma)
         count = len(self._trained)
         if count == 1:
-            return xp.zeros_like(sigma) + labels[0]
+            return xp.zeros_like(sigma) + timesteps[0]
         rule = self.schedule.timestep_rule
         if isinstance(rule, str):  # what follows from the noise level
             return named(rule).of(xp, sigma)
@@ -229,17 +231,17 @@ class Denoised:
         above = xp.clip(above, 1, count - 1)
         low, high = xp.take(log_sigmas, above - 1), xp.take(log_sigmas, above)
         share = xp.clip((log_sigma - low) / (high - low), 0.0, 1.0)
-        below, over = xp.take(labels, above - 1), xp.take(labels, above)
+        below, over = xp.take(timesteps, above - 1), xp.take(timesteps, above)
         return below + share * (over - below)
 
-    def _table(self, like: Array) -> tuple[Array, Array]:
+    def _points_like(self, like: Array) -> tuple[Array, Array]:
         """Return log sigma and timestep of every trained point, beside an array; uploaded once."""
         xp = namespace(like)
         key = str(like.device), str(like.dtype)
-        if key not in self._tables:
+        if key not in self._cache:
             sigmas, timesteps = to_host(self._trained.to_sigmas()), self._trained.timesteps
             values = np.log(sigmas), np.asarray(timesteps, dtype=np.float64)
-            self._tables[key] = tuple(
+            self._cache[key] = tuple(
                 xp.asarray(v, dtype=like.dtype, device=like.device, copy=True) for v in values
             )
-        return self._tables[key]
+        return self._cache[key]

@@ -1,1 +1,1 @@
-"""What a network's output means, and what is done to it before a sampler sees it."""
+"""The network: how its output becomes an x0 prediction, and how that is guided and bounded."""

@@ -1,4 +1,4 @@
-"""What may be done to an x0 prediction before a sampler uses it: clamping, thresholding."""
+"""Bounds of the x0 prediction: clamping and dynamic thresholding."""
 
 import math
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from typing import Any, TypeAlias
 from schedalg.arrays import Array, namespace
 from schedalg.checks import check_sample, in_unit, positive_number, real_number
 
-#: (low, high), or any function of an x0 prediction that returns one like it.
+#: (low, high), or a function from an x0 prediction to a new one of the same shape and dtype.
 Clip: TypeAlias = tuple[float, float] | Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Clamp:
-    """Bounds of the x0 prediction that are the same for every element, such as (-1, 1)."""
+    """Clamp every element of the x0 prediction to the same interval, such as (-1, 1)."""
 
     low: float
     high: float
 
     def __call__(self, x0: Array) -> Array:
-        """Return the prediction within the bounds."""
+        """Return the clamped prediction."""
         return namespace(x0).clip(x0, self.low, self.high)
 
 
@@ -28,16 +28,16 @@ class Clamp:
 class DynamicThreshold:
     """Clamp each sample's x0 prediction to its own quantile of |x0|, and scale it to [-1, 1].
 
-    x0 ← clip(x0, -s, s) / s, with s the quantile, at least 1 and at most `max_value`. Given to
-    `sample` as `clip=DynamicThreshold()`.
+    x0 ← clip(x0, -s, s) / s, where s is the quantile, raised to 1 if it is less and limited to
+    `max_value`. Use it as `sample(..., clip=DynamicThreshold())`.
 
     Args:
-        quantile: In (0, 1]; linear between the two values beside it.
-        max_value: The largest s; at least 1. None: no limit.
+        quantile: In (0, 1]. Between two values of |x0| it is interpolated linearly.
+        max_value: The largest s, at least 1. None: no limit.
 
     Raises:
-        TypeError: An argument is no number.
-        ValueError: One is out of range.
+        TypeError: An argument is not a number.
+        ValueError: An argument is out of range.
 
     Example:
         >>> import numpy as np
@@ -77,11 +77,11 @@ class DynamicThreshold:
 
 
 def bounding(clip: Any) -> Callable[[Array], Array] | None:
-    """Return what `clip=` asks for, as a function of x0; None where it asks for nothing.
+    """Return the value of `clip=` as a function of x0, or None for no bounds.
 
     Raises:
-        TypeError: It is neither a function nor a pair of numbers.
-        ValueError: The pair is no interval.
+        TypeError: `clip` is neither a function nor a pair of numbers.
+        ValueError: `clip` is a pair whose first number is not below the second.
     """
     if clip is None or callable(clip):
         return clip  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Denoisers: what predicts x0 for samplers, a network or a function of other denoisers."""
+"""Denoisers, which predict x0 for samplers: from a network, or from any function."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -22,53 +22,53 @@ from schedalg.schedule.timesteps import timestep_batch
 
 
 class AnyDenoiser(ABC):
-    """What predicts x0 at the points of a schedule: a `Denoiser`, or one made from a function.
+    """Predicts x0 at the points of a schedule: a `Denoiser`, or one made from a function.
 
-    Called as `denoise(x, t)`.
+    It is called as `denoise(x, t)`.
     """
 
     schedule: Schedule
 
     def __call__(self, x: Array, t: Point) -> Array:
-        """Return the prediction of x0, like x.
+        """Return the x0 prediction, with the shape, dtype and device of x.
 
         Raises:
-            TypeError: The network returns no array of x's library.
-            ValueError: The network's output is not like x; or t has no timestep, or no signal to
-                recover x0 from.
+            TypeError: The network's output is not an array of x's library.
+            ValueError: The network's output differs from x in shape, dtype or device; or t has no
+                timestep; or the output does not determine x0 at t (epsilon at zero signal).
         """
         return self.predict(x, t)[0]
 
     @abstractmethod
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
-        """Return the prediction of x0, and the network's variance if it has one; see `__call__`."""
+        """Return the x0 prediction, and the learned variance or None; see `__call__`."""
 
     @abstractmethod
     def checked_by(self, check: "OutputCheck") -> "AnyDenoiser":
-        """Return this denoiser with every output of the network shown to `check` first."""
+        """Return a copy of this denoiser that passes every output of the network to `check`."""
 
 
 class Denoiser(AnyDenoiser):
-    """A network as samplers see it: `denoise(x, t)` returns the prediction of x0 at point t.
+    """A network as a sampler calls it: `denoise(x, t)` returns the x0 prediction at point t.
 
-    The network is called as `model(x, timesteps, **kwargs)`, with a timestep for each sample, and
-    sees x in the scale it was trained in, whatever that of the schedule's path. An output with
-    twice the channels (axis 1) of x is that of a network with learned variance: the first half is
-    its prediction, and the second half is read by `DDPM("learned_range")` and `DDPM("learned")`
-    alone. A denoiser may be given to `sample` in place of a network.
+    The network is called as `model(x, timesteps, **kwargs)`, with one timestep for each sample. Its
+    input is x in the scale that it was trained in, whatever the scale of the schedule. If the
+    output has twice the channels (axis 1) of x, the network has a learned variance: the first half
+    is its prediction, and the second half is used by `DDPM("learned_range")` and `DDPM("learned")`
+    alone. `sample` takes a denoiser in place of a network.
 
     Args:
         model: The network.
-        schedule: Whose points will be visited, or those of its slices.
-        prediction: What the output means: a name such as "epsilon", or a `Parameterization`. None:
-            "flow" where the schedule's networks are those of flow matching, else "epsilon".
-        clip: (low, high), between which the x0 prediction is clamped; or a function of it, such as
-            `DynamicThreshold()`.
-        model_kwargs: Handed to the network in every call.
+        schedule: The schedule that is sampled, or one of which it is a slice.
+        prediction: What the network predicts: a name such as "epsilon", or a `Parameterization`.
+            None: "flow" if the schedule's networks are those of flow matching, else "epsilon".
+        clip: (low, high), to which the x0 prediction is clamped; or a function of the prediction,
+            such as `DynamicThreshold()`.
+        model_kwargs: Keyword arguments of the network, passed in every call.
 
     Raises:
-        TypeError: `model` cannot be called, or `clip` is no pair of numbers and no function.
-        ValueError: `prediction` is unknown, or `clip` is no interval.
+        TypeError: `model` is not callable, or `clip` is neither a pair of numbers nor a function.
+        ValueError: `prediction` is unknown, or `clip` is not (low, high) with low < high.
 
     Example:
         >>> import numpy as np
@@ -101,11 +101,11 @@ class Denoiser(AnyDenoiser):
         self._check: OutputCheck | None = None
 
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
-        """Return the prediction of x0, and the network's variance if it has one; see `__call__`."""
+        """Return the x0 prediction, and the learned variance or None; see `__call__`."""
         if not isinstance(t, Point):
             raise TypeError(f"t must be a Point, got {described(t)}")
         if t.timestep is None:
-            raise ValueError("t is clean data: it has no timestep to tell the network")
+            raise ValueError("t is clean data: it has no timestep to pass to the network")
         reading = self._reading(t)
         c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in reading)
         model_input = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
@@ -117,16 +117,17 @@ class Denoiser(AnyDenoiser):
     def output(
         self, x: Array, timesteps: Array, timestep: int | float | None = None
     ) -> tuple[Array, Array | None]:
-        """Return the network's output: its prediction, and its variance if it has one.
+        """Return the network's output: its prediction, and its learned variance or None.
 
         Args:
-            x: The network's input.
+            x: The model input.
             timesteps: (B,).
-            timestep: The same as a number, for messages, where it is known.
+            timestep: Their common value as a number, for error messages. None if there is none.
 
         Raises:
-            TypeError: The network returns no array of x's library.
-            ValueError: The output is not like x, and has not twice its channels either.
+            TypeError: The output is not an array of x's library.
+            ValueError: The output has neither the shape of x nor twice its channels, or differs in
+                dtype or device; or the network changed the shape of its input.
         """
         shape = x.shape
         output = self.model(x, timesteps, **self.model_kwargs)
@@ -145,11 +146,11 @@ class Denoiser(AnyDenoiser):
         return prediction, variance
 
     def bounded(self, x0: Array) -> Array:
-        """Return the x0 prediction as `clip` wants it.
+        """Return the x0 prediction within the bounds of `clip`.
 
         Raises:
-            TypeError: The function given as `clip` returns no array of x0's library.
-            ValueError: What it returns is not like x0.
+            TypeError: The function given as `clip` does not return an array of x0's library.
+            ValueError: What it returns differs from x0 in shape, dtype or device.
         """
         if self.clip is None:
             return x0
@@ -161,9 +162,8 @@ class Denoiser(AnyDenoiser):
         """Return c_in, c_x and c_out at a point.
 
         Raises:
-            TypeError: A function of the parameterization returned no number.
-            ValueError: The output does not determine x0: an epsilon prediction where there is no
-                signal.
+            TypeError: A function of the parameterization did not return a number.
+            ValueError: The output does not determine x0, such as epsilon at zero signal.
         """
         reading = reading_at(self.parameterization, self.schedule, t.alpha, t.sigma)
         for name, column in zip(("c_in", "c_x", "c_out"), reading, strict=False):
@@ -178,22 +178,22 @@ class Denoiser(AnyDenoiser):
         return reading[:3]
 
     def checked_by(self, check: "OutputCheck") -> "Denoiser":
-        """Return this denoiser with every output of the network shown to `check` first."""
-        watched = copy(self)
-        watched._check = check
-        return watched
+        """Return a copy of this denoiser that passes every output of the network to `check`."""
+        checked = copy(self)
+        checked._check = check
+        return checked
 
     @staticmethod
     def from_function(
         function: Callable[..., Array], schedule: Schedule, *inner: AnyDenoiser
     ) -> "DerivedDenoiser":
-        """Return any function of x and a point as a denoiser: `function(x, t, *inner)`.
+        """Return a denoiser that calls `function(x, t, *inner)`.
 
         Args:
-            function: Returns the prediction of x0, like x.
-            schedule: Whose points will be visited.
-            *inner: Denoisers that the function calls, if any; handed to it in every call, to be
-                called as `inner(x, t)`. A learned variance is that of the last one called.
+            function: Returns the x0 prediction, with the shape and dtype of x.
+            schedule: The schedule that is sampled.
+            *inner: Denoisers that the function uses. It receives them as arguments and calls them
+                as `inner(x, t)`. The learned variance is that of the last one it calls.
 
         Raises:
             TypeError: An argument is of the wrong type.
@@ -211,12 +211,12 @@ class Denoiser(AnyDenoiser):
 
 
 class DerivedDenoiser(AnyDenoiser):
-    """A denoiser made from a function of x, a point and other denoisers.
+    """A denoiser that calls a function of x, a point and other denoisers.
 
     Args:
-        function: Called as `function(x, t, *inner)`; returns the prediction of x0.
-        schedule: Whose points will be visited.
-        inner: The denoisers that the function calls.
+        function: Called as `function(x, t, *inner)`; returns the x0 prediction.
+        schedule: The schedule that is sampled.
+        inner: The denoisers that the function uses.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -232,7 +232,8 @@ class DerivedDenoiser(AnyDenoiser):
             check_denoiser("inner", denoiser)
             if denoiser.schedule != schedule:
                 raise ValueError(
-                    f"all must be for one schedule: {denoiser.schedule!r} is not {schedule!r}"
+                    f"all denoisers must be for the same schedule: {denoiser.schedule!r} is not "
+                    f"{schedule!r}"
                 )
         self.function = function
         self.schedule = schedule
@@ -258,14 +259,14 @@ class DerivedDenoiser(AnyDenoiser):
         return x0, variances[-1]
 
     def checked_by(self, check: "OutputCheck") -> "DerivedDenoiser":
-        """Return this denoiser with every output of its networks shown to `check` first."""
+        """Return a copy of this denoiser that passes every output of its networks to `check`."""
         inner = tuple(denoiser.checked_by(check) for denoiser in self.inner)
-        watched = DerivedDenoiser(self.function, self.schedule, inner)
-        watched._check = check
-        return watched
+        checked = DerivedDenoiser(self.function, self.schedule, inner)
+        checked._check = check
+        return checked
 
 
-#: Checks a network's output at a timestep, and raises if something is wrong with it.
+#: Takes a network's output and its timestep, and raises if the output is wrong.
 OutputCheck: TypeAlias = Callable[[Array, int | float], None]
 
 
@@ -281,7 +282,7 @@ def check_denoiser(name: str, denoiser: object) -> None:
     """Raise unless the value is a denoiser.
 
     Raises:
-        TypeError: It is none.
+        TypeError: `denoiser` is not a denoiser.
     """
     if not isinstance(denoiser, AnyDenoiser):
         raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")

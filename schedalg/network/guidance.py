@@ -1,4 +1,4 @@
-"""Guidance, inpainting, changes of model: wrappers of a network or a denoiser, for any sampler."""
+"""Guidance, inpainting and switching models: wrappers of a network or denoiser for any sampler."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,31 +22,32 @@ from schedalg.network.reading import scale_to
 from schedalg.schedule import Point, Schedule, path
 from schedalg.schedule.timesteps import timestep_batch
 
-#: What classifier guidance shifts: the score, at the level of x; or the mean of DDPM's step.
+#: What classifier guidance shifts: the score at x, or the mean of DDPM's step.
 Shift: TypeAlias = Literal["score", "mean"]
 
-#: A denoiser as the functions here call it: x and a point -> the prediction of x0.
+#: A denoiser as the functions here call it: (x, point) -> x0 prediction.
 _Denoise: TypeAlias = Callable[[Array, Point], Array]
 
 
 class ClassifierFreeGuidance:
-    """A network whose prediction is pushed away from an unconditional one: one call on both.
+    """Classifier-free guidance: the conditional and the unconditional prediction in one call.
 
-    out = uncond + scale (cond - uncond): the network is called once, on x twice, with the
-    conditional keywords for the first half of the batch and the others for the second. A negative
-    prompt takes the place of the unconditional keywords. Where the output has twice the channels of
-    x (a learned variance), the second half of them is the conditional one's.
+    out = uncond + scale (cond - uncond). The network is called once on a batch that holds x twice:
+    the first half gets the conditional keywords and the second half the unconditional ones. A
+    negative prompt takes the place of the unconditional keywords. If the output has twice the
+    channels of x (a learned variance), the variance is that of the conditional half.
 
     Args:
         model: The network, called as `model(x, timesteps, **kwargs)`.
-        scale: 1 is the conditional network, 0 the unconditional, above 1 pushes further.
-        cond: Keywords of the condition. Arrays (B, ...), also in dictionaries and lists, are joined
-            with those of `uncond`; anything else must be the same in both.
-        uncond: The same keywords without the condition, or with what shall not be.
+        scale: 1 gives the conditional prediction, 0 the unconditional one; above 1 extrapolates.
+        cond: Keyword arguments with the condition. Arrays (B, ...), also those in dictionaries and
+            lists, are joined with those of `uncond`. Anything else must be the same in both.
+        uncond: The same keywords without the condition, or with a negative one.
 
     Raises:
-        TypeError: The network cannot be called, or the scale is no number.
-        ValueError: The two have different keywords.
+        TypeError: `model` is not callable, `scale` is not a number, or `cond` or `uncond` is not a
+            mapping from keywords to values.
+        ValueError: `cond` and `uncond` have different keywords.
 
     Example:
         >>> import numpy as np
@@ -82,19 +83,19 @@ class ClassifierFreeGuidance:
         """Return the guided prediction.
 
         Args:
-            x: (B, ...), the network's input.
+            x: (B, ...), the model input.
             timesteps: (B,).
-            **kwargs: Other keywords of the network: arrays of B are given to both halves.
+            **kwargs: Other keyword arguments of the network. Arrays (B, ...) go to both halves.
 
         Raises:
-            ValueError: A keyword is one of the condition's; one that is no array differs between
-                the two; an array has not B entries; or the output has not 2 B.
+            ValueError: A keyword in `kwargs` is also in `cond`; a value that is not an array
+                differs between `cond` and `uncond`; an array does not have B entries; or the output
+                does not have 2 B samples.
         """
         xp, batch = namespace(x), x.shape[0]
         if twice := sorted(set(kwargs) & set(self.cond)):
             raise ValueError(
-                f"{twice} are keywords of the condition, given as cond and uncond: they cannot be "
-                "given again"
+                f"{twice} are keywords of cond and uncond: they cannot be given again in the call"
             )
         both = {
             name: _joined(name, self.cond[name], self.uncond[name], batch) for name in self.cond
@@ -116,12 +117,13 @@ class ClassifierFreeGuidance:
 
 
 def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
-    """Return a keyword for both halves of the batch."""
+    """Return the value of a keyword for both halves of the batch."""
     if is_array(cond) and is_array(uncond) and cond.ndim > 0:
         for value in (cond, uncond):
             if value.ndim == 0 or value.shape[0] != batch or value.shape != cond.shape:
                 raise ValueError(
-                    f"{name} must have {batch} entries, one a sample, and one shape; got shapes "
+                    f"{name} must have {batch} entries, one for each sample, and the same shape in "
+                    "cond and uncond; got shapes "
                     f"{tuple(cond.shape)} and {tuple(uncond.shape)}"
                 )
         return namespace(cond, uncond).concat([cond, uncond])
@@ -135,7 +137,7 @@ def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
         return type(cond)(_joined(f"{name}[{i}]", *pair, batch) for i, pair in entries)
     try:
         same = bool(cond == uncond)
-    except (TypeError, ValueError):  # of containers that hold arrays
+    except (TypeError, ValueError):  # raised by containers that hold arrays
         same = False
     if same:
         return cond
@@ -154,23 +156,25 @@ def classifier_guidance(
 ) -> DerivedDenoiser:
     """Return the denoiser with x0 shifted along the gradient of a classifier's log p(y | x).
 
-    By the score: eps - sigma scale gradient, so x0 + (sigma_t²/alpha_t) scale gradient. By the
-    mean: DDPM's mean plus its posterior variance times scale gradient, so x0 + (sigma_s²/alpha_s)
-    scale gradient, with s the point that follows in the schedule; nothing where that is clean.
+    With "score", eps becomes eps - sigma scale gradient, and so x0 becomes x0 + (sigma_t²/alpha_t)
+    scale gradient. With "mean", DDPM's posterior variance times scale gradient is added to the
+    mean, and so x0 becomes x0 + (sigma_s²/alpha_s) scale gradient, where s is the next point of the
+    schedule; if that is clean data, x0 is unchanged.
 
     Args:
-        denoiser: The network.
-        gradient: Called as `gradient(x, timesteps, **gradient_kwargs)` with x in the scale of the
-            network and a timestep for each sample; returns the gradient with respect to that x.
-        scale: What the gradient is multiplied with.
-        shift: "score", or "mean", for samplers that visit points of the schedule alone and have
-            DDPM's variance "fixed_small".
-        **gradient_kwargs: Handed to the gradient.
+        denoiser: The denoiser to guide.
+        gradient: Called as `gradient(x, timesteps, **gradient_kwargs)`, with x in the scale of the
+            network and one timestep for each sample. It returns the gradient with respect to that
+            x.
+        scale: Factor of the gradient.
+        shift: "score", or "mean". "mean" is for samplers that call the network only at points of
+            the schedule and add noise with DDPM's variance "fixed_small".
+        **gradient_kwargs: Keyword arguments of `gradient`.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: `shift` is unknown; or, when called, there is no signal, and x0 cannot be
-            shifted by the score.
+        ValueError: `shift` is unknown. When called: alpha is 0, where the score does not shift x0;
+            or with "mean", the noise level is not a point of the schedule.
 
     Example:
         >>> import numpy as np
@@ -194,14 +198,14 @@ def classifier_guidance(
 
     def guided(x: Array, t: Point, inner: _Denoise) -> Array:
         if t.timestep is None:
-            raise ValueError("t is clean data: it has no timestep to tell the classifier")
+            raise ValueError("t is clean data: it has no timestep to pass to the classifier")
         x0 = inner(x, t)
         to_network = scale_to(schedule.network_kind, t.alpha, t.sigma)
         if following is None:
             if float(to_host(t.alpha)) == 0:
                 raise ValueError(
                     f"the score does not shift x0 at timestep {t.timestep}, where alpha is 0: "
-                    "start guidance below it (see `switch`)"
+                    "start guidance at a lower noise level (see `switch`)"
                 )
             strength = factor * to_network * t.sigma**2 / t.alpha
         else:
@@ -218,7 +222,7 @@ def classifier_guidance(
 
 
 def _following(schedule: Schedule) -> Callable[[Point], float]:
-    """Return sigma²/alpha, in the variance-preserving scale, at the point after a given one."""
+    """Return a function from a point t to sigma²/alpha at the point after it, in vp scale."""
     log_alpha_bar = schedule.log_alpha_bar
     xp = namespace(log_alpha_bar.high)
     known = to_host(path.log_snr(xp, log_alpha_bar))
@@ -233,7 +237,7 @@ def _following(schedule: Schedule) -> Callable[[Point], float]:
         if not near.any():
             raise ValueError(
                 f"shift='mean' needs points of the schedule, and log SNR {at:.6g} (timestep "
-                f"{t.timestep}) is none: use shift='score'"
+                f"{t.timestep}) is not one of them: use shift='score'"
             )
         k = int(np.argmax(near))
         return float(sigma[k - 1] ** 2 / alpha[k - 1]) if k else 0.0
@@ -246,9 +250,9 @@ def switch(
 ) -> DerivedDenoiser:
     """Return a denoiser that is `inside` where sigma_min ≤ sigma/alpha ≤ sigma_max, else `outside`.
 
-    For guidance in an interval of noise levels, with the unguided network outside; and to hand over
-    from one model to another at a noise level, as a base model and a refiner do, with the memory of
-    multistep samplers kept.
+    One use is guidance in an interval of noise levels, with the unguided network outside. Another
+    is to switch from a base model to a refiner at a noise level; multistep samplers then use the
+    predictions of both.
 
     Args:
         inside: The denoiser in the interval.
@@ -258,7 +262,7 @@ def switch(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: The denoisers are for two schedules, or the interval is empty.
+        ValueError: The denoisers are for different schedules, or the interval is empty.
 
     Example:
         >>> import numpy as np
@@ -290,13 +294,15 @@ def switch(
 def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser:
     """Return the denoiser with part of x0 known: mask known + (1 - mask) x0.
 
-    Where the mask is 1, samplers then draw from the posterior of a path that ends in what is known;
-    in between they interpolate. More steps there and back fit the rest better (`RePaint`).
+    Where the mask is 1, the sample ends at the known data. To make the rest agree better with it,
+    use the sampler `RePaint`.
 
     Args:
-        denoiser: The network.
-        known: Clean data, of a shape that broadcasts to x's; anything where the mask is 0.
-        mask: Of a shape that broadcasts to x's: 1 where x0 is known, 0 where it is not, or between.
+        denoiser: The denoiser.
+        known: Clean data, of a shape that broadcasts to that of x. Values where the mask is 0 are
+            ignored.
+        mask: Of a shape that broadcasts to that of x: 1 where x0 is known, 0 where it is not;
+            values between 0 and 1 interpolate.
 
     Raises:
         TypeError: An argument is of the wrong type, or of another library than x when called.
@@ -332,7 +338,7 @@ def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser
                     f"{tuple(value.shape)}"
                 )
         share, given = xp.astype(mask, x.dtype, copy=False), xp.astype(known, x.dtype, copy=False)
-        # Chosen, not only weighted: what is given where nothing is known may be NaN.
+        # `where` in addition to the product: `known` may be NaN where the mask is 0.
         return share * xp.where(share > 0, given, x0) + (1 - share) * x0
 
     return Denoiser.from_function(filled, denoiser.schedule, denoiser)

@@ -1,17 +1,21 @@
-"""The network itself: how it is called, and the two halves of an output with a learned variance."""
+"""How a network is called, and how an output with a learned variance is split."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from schedalg.arrays import Array, is_array
 
-#: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,), like x in return.
-#: It must not write to x.
+#: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
+#: array like x, and must not write to x.
 Model: TypeAlias = Callable[..., Array]
 
 
 def split(output: Any, x: Array) -> tuple[Any, Array | None]:
-    """Return a network's prediction, and the variance that follows it in the channels, if any."""
+    """Return a network's prediction and learned variance: the two halves of 2C channels.
+
+    If the output does not have twice the channels of x, it is the prediction, and the variance is
+    None.
+    """
     if x.ndim < 2 or not is_array(output) or output.ndim != x.ndim:
         return output, None
     channels = x.shape[1]

@@ -1,4 +1,4 @@
-"""How a network reads x and how its output is read, for x in the scale of a schedule."""
+"""The coefficients between x, the model input, the output and its x0 and eps predictions."""
 
 import math
 from collections.abc import Callable
@@ -14,11 +14,12 @@ from schedalg.schedule.path import Kind
 
 
 class Reading(NamedTuple):
-    """How x and a network's output make its input and its predictions, at one or many noise levels.
+    """Coefficients of the model input and of the predictions, at one or many noise levels.
 
         input = c_in x,    x0 = c_x x + c_out output,    eps = e_x x + e_out output
 
-    Each is a number, or a column of them; infinite or NaN where the output does not determine it.
+    Each is a number, or a column of numbers. It is infinite or NaN where the output does not
+    determine the prediction. x is in the scale of the schedule.
     """
 
     c_in: Any
@@ -29,7 +30,7 @@ class Reading(NamedTuple):
 
 
 def default_prediction(schedule: Schedule) -> Prediction:
-    """Return what the networks of a schedule predict, where nothing else is said."""
+    """Return the default of `prediction`: "flow" for networks of flow matching, else "epsilon"."""
     return "flow" if schedule.network_kind == "flow" else "epsilon"
 
 
@@ -40,18 +41,18 @@ def reading_at(
     sigma: Any,
     checked: Callable[[str, Any], Any] = lambda name, value: value,
 ) -> Reading:
-    """Return how a network is read where x has these scales.
+    """Return the coefficients of a network at the noise level x = alpha x0 + sigma eps.
 
     Args:
-        meaning: What the output means, in the scale that the network was trained in.
-        schedule: Whose `kind` is the scale of x, and `network_kind` that of the network.
-        alpha: Signal scale, in the scale of x: a number, or an array.
-        sigma: Noise scale, likewise.
-        checked: Is given the name and the value of what each function of the parameterization
-            returned, and returns what to use.
+        meaning: The parameterization, in the scale that the network was trained in.
+        schedule: Its `kind` is the scale of x, and its `network_kind` that of the network.
+        alpha: Signal scale of x: a number, or an array.
+        sigma: Noise scale of x: a number, or an array.
+        checked: Called with the name and the value that each function of the parameterization
+            returned; returns the value to use.
 
     Raises:
-        TypeError: A function of the parameterization returns no numbers.
+        TypeError: A function of the parameterization does not return numbers.
     """
     scale = 1.0
     if schedule.network_kind != schedule.kind:
@@ -71,7 +72,7 @@ def _x0_columns(meaning: Parameterization, alpha: Any, sigma: Any) -> tuple[Any,
 
 
 def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the columns, NaN where Python's floats raise because they are not determined."""
+    """Return the columns, or NaN for each if floats raise a ZeroDivisionError."""
     try:
         with np.errstate(divide="ignore", invalid="ignore"):  # as arrays do
             return columns()
@@ -82,7 +83,7 @@ def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any
 def reading_of(
     meaning: Parameterization, schedule: Schedule, alpha: Array, sigma: Array
 ) -> Reading:
-    """Return how a network is read at many noise levels, as columns like alpha.
+    """Return the coefficients of a network at many noise levels, as columns like alpha.
 
     Raises:
         TypeError: A function of the parameterization returns neither a number nor one for each.
@@ -96,14 +97,14 @@ def reading_of(
 
 
 def _filled(name: str, values: Any, alpha: Array) -> Array:
-    """Return what a function of a parameterization returned, as a whole column."""
+    """Return what a function of a parameterization returned, one number or more, as a column."""
     if not isinstance(alpha, np.ndarray):
         return namespace(alpha).zeros_like(alpha) + values
     values = np.asarray(values)
     if values.dtype.kind not in "iuf" or values.shape not in ((), alpha.shape):
         raise TypeError(
-            f"{name} of the parameterization must return a number, or one for each of "
-            f"{len(alpha)}; got {described(values)}"
+            f"{name} of the parameterization must return one number, or {len(alpha)}, "
+            f"one for each noise level; got {described(values)}"
         )
     return np.full(len(alpha), values, dtype=np.float64)
 
@@ -124,7 +125,7 @@ def raise_undetermined(meaning: Parameterization, timestep: int | float, alpha: 
 
 
 def scale_to(kind: Kind, alpha: Any, sigma: Any) -> Any:
-    """Return the factor that brings x at a level to the scale of `kind`."""
+    """Return the factor that brings x = alpha x0 + sigma eps to the scale of `kind`."""
     if kind == "ve":
         return 1 / alpha
     if kind == "flow":

@@ -1,1 +1,1 @@
-"""A sampler compiled for one schedule, as a table of numbers."""
+"""Plans: samplers compiled for one schedule, as tables of numbers."""

@@ -1,4 +1,4 @@
-"""The columns of a plan: checking them, and writing them down."""
+"""The columns of a plan: where the network is called, and checks of the numbers."""
 
 from typing import Any, NamedTuple
 
@@ -6,18 +6,20 @@ import numpy as np
 
 from schedalg.arrays import Array, is_array, namespace, requires_gradient, to_host
 from schedalg.checks import as_array, real_number
-from schedalg.plan.steps import beside, column_log_alpha_bar
+from schedalg.plan.steps import array_like, column_log_alpha_bar
 from schedalg.schedule import Schedule, path
 
-#: The columns of a plan that hold floats, in the order in which they are shown.
+#: The columns of a plan that hold floats, in the order in which they are printed.
 FLOATS = ("alpha", "sigma", "p", "q", "u", "a", "b", "c", "log_variance")
 
 
 class Evaluations(NamedTuple):
-    """The noise levels at which a plan calls the network, one a row, in the scale of the path.
+    """The noise levels at which a plan calls the network, one for each row.
+
+    alpha and sigma are in the scale of the schedule.
 
     Attributes:
-        timesteps: What the network is told, (K,), a NumPy array.
+        timesteps: The timestep passed to the network, (K,), a NumPy array.
         alpha: Signal scale, (K,).
         sigma: Noise scale, (K,).
 
@@ -26,8 +28,8 @@ class Evaluations(NamedTuple):
         >>> from schedalg import DDIM, Evaluations, Plan, Schedule
         >>> s = Schedule.karras(3)
         >>> plan = DDIM().plan(s)
-        >>> told = Evaluations(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
-        >>> Plan.of(s, a=plan.a, b=plan.b, evaluations=told).timesteps.round(3)
+        >>> quarter_log = Evaluations(np.log(s.timesteps[::-1]) / 4, plan.alpha, plan.sigma)
+        >>> Plan.of(s, a=plan.a, b=plan.b, evaluations=quarter_log).timesteps.round(3)
         array([ 1.096,  0.231, -1.554])
     """
 
@@ -45,10 +47,10 @@ def schedule_evaluations(schedule: Schedule) -> Evaluations:
 
 
 def checked_column(name: str, values: Any, high: Array) -> Array:
-    """Return numbers as an array of float64, or like those that a gradient flows through.
+    """Return a column as a float64 NumPy array, or as an array like `high` if that has a gradient.
 
     Raises:
-        TypeError: They are no real numbers, or carry a gradient where the schedule does not.
+        TypeError: `values` does not hold real numbers, or requires a gradient and `high` does not.
     """
     array = as_array(name, values)
     if not requires_gradient(high):
@@ -59,16 +61,16 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
             raise TypeError(f"{name} must hold real numbers, got dtype {host.dtype}")
         return np.array(host, dtype=np.float64)
     if isinstance(array, np.ndarray):
-        return beside(high, array)
+        return array_like(high, array)
     return namespace(high, array).astype(array, high.dtype, copy=False)
 
 
 def checked_start(start: Any) -> tuple[Any, Any]:
-    """Return (scale, noise) as floats, or as arrays that a gradient flows through.
+    """Return (scale, noise) as floats; arrays that require a gradient are returned unchanged.
 
     Raises:
-        TypeError: They are no two numbers.
-        ValueError: One is not finite.
+        TypeError: `start` is not a tuple, or does not hold numbers.
+        ValueError: `start` does not have two entries, or one is not finite.
     """
     if not isinstance(start, tuple):
         raise TypeError(f"start must be a tuple (scale, noise), got {start!r}")
@@ -82,7 +84,7 @@ def checked_start(start: Any) -> tuple[Any, Any]:
 
 
 def host_start(start: tuple[Any, Any]) -> tuple[float, float]:
-    """Return (scale, noise) without their gradient."""
+    """Return (scale, noise) as floats, without their gradient."""
     scale, noise = (float(to_host(value)) if is_array(value) else value for value in start)
     return scale, noise
 
@@ -91,7 +93,7 @@ def require_finite(name: str, host: np.ndarray) -> None:
     """Raise unless all numbers are finite.
 
     Raises:
-        ValueError: One is not.
+        ValueError: A number is infinite or NaN.
     """
     if not np.isfinite(host).all():
         row = int(np.argwhere(~np.isfinite(host))[0, 0])
@@ -101,13 +103,14 @@ def require_finite(name: str, host: np.ndarray) -> None:
 def check_rows(
     rows: int, step: np.ndarray, alpha: Array, sigma: Array, columns: dict[str, Array]
 ) -> None:
-    """Raise unless the columns make a table of that many rows.
+    """Raise unless the columns make a table with this number of rows.
 
     Raises:
-        ValueError: They do not.
+        ValueError: A column has another shape or is not finite, `step` falls, or a row uses
+            memories from before the first row.
     """
     if step.shape != (rows,) or (np.diff(step) < 0).any() or (rows and step[0] < 0):
-        raise ValueError(f"step must be {rows} rising integers, one a row; got {step.tolist()}")
+        raise ValueError(f"step must be {rows} rising integers, one per row; got {step.tolist()}")
     for name, column in {"alpha": alpha, "sigma": sigma, **columns}.items():
         if column is None:
             continue
@@ -117,12 +120,13 @@ def check_rows(
         fits = len(shape) == wide and shape[0] == rows
         fits = fits and (name != "b" or shape[1] > 0) and (name != "log_variance" or shape[1] == 2)
         if not fits:
-            raise ValueError(f"{name} must have shape {expected}, a row a call; got {shape}")
+            raise ValueError(f"{name} must have shape {expected}, one row per call; got {shape}")
         require_finite(name, to_host(column))
     reach = to_host(columns["b"])
     early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
     if early.any():
         row = int(np.argwhere(early)[0, 0])
         raise ValueError(
-            f"b[{row}] is {reach[row].tolist()}: row {row} has {row} rows before it to remember"
+            f"b[{row}] is {reach[row].tolist()}: row {row} can use the memory of only {row} rows "
+            "before it"
         )

@@ -1,4 +1,4 @@
-"""A plan walked the other way: from an image to the noise that it comes from."""
+"""Inversion: a plan in the other direction, from an image to its noise."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.plan.columns import Evaluations, host_start
-from schedalg.plan.steps import beside
+from schedalg.plan.steps import array_like
 
 if TYPE_CHECKING:
     from schedalg.plan.plan import Plan
 
 
 def reversed_plan(plan: "Plan") -> "Plan":
-    """Return the table walked the other way: from the schedule's origin to its noisiest point.
+    """Return the plan in the other direction: from the schedule's origin to its noisiest point.
 
-    x_s = a x_t + b d becomes x_t = (x_s - b d) / a, with the network called at s, where x now
-    is. Clean data count as alpha times themselves at the least noisy point, since no network
-    can be called where there is no noise. So `run(DDIM().plan(s).reversed(), model, image)` is the
-    inversion of DDIM: the noise from which sampling returns to the image.
+    A step x_s = a x_t + b x0 becomes x_t = (x_s - b x0) / a, with the network called at s, where x
+    now is. A network cannot be called at clean data, so the plan starts at the least noisy point,
+    with x = alpha times the data. `run(DDIM().plan(s).reversed(), model, image)` is the inversion
+    of DDIM: it returns the noise from which sampling leads back to the image.
 
     Raises:
-        ValueError: The plan adds noise, remembers earlier predictions or has several stages.
+        ValueError: The plan adds noise, uses earlier predictions, or has several stages in a step.
 
     Example:
         >>> from schedalg import DDIM, Schedule
@@ -38,17 +38,17 @@ def reversed_plan(plan: "Plan") -> "Plan":
     plain &= not to_host(plan.q).any() and not to_host(plan.u).any()
     if not plain or host_c.any() or host_start(plan.start)[1] or plan.log_variance is not None:
         raise ValueError(
-            "only a plan without noise, memory and stages can be walked the other way, such as "
-            "those of DDIM() and Euler()"
+            "only a plan without noise, memory and stages can be reversed, such as those of "
+            "DDIM() and Euler()"
         )
     xp, origin, rows = namespace(plan.alpha), plan.schedule.origin, len(plan)
     clean = rows > 0 and host_a[-1] == 0
     if rows and not clean and origin.timestep is None:
         raise ValueError("the schedule's origin has no timestep at which to call the network")
 
-    def turned(values: Array, first: Any) -> Array:
-        """Return the column at the points that the rows arrive at, the origin first."""
-        first = beside(plan.alpha, [] if clean or not rows else [first])
+    def at_arrivals(values: Array, first: Any) -> Array:
+        """Return alpha or sigma at the points that the rows reach, with the origin first."""
+        first = array_like(plan.alpha, [] if clean or not rows else [first])
         return xp.concat([first, xp.flip(values[1:])])
 
     a = xp.flip(plan.a[: rows - clean])
@@ -60,8 +60,8 @@ def reversed_plan(plan: "Plan") -> "Plan":
         b=-b / xp.reshape(a, (-1, 1)),
         evaluations=Evaluations(
             np.array([*first, *plan.timesteps[:0:-1].tolist()]),
-            turned(plan.alpha, origin.alpha),
-            turned(plan.sigma, origin.sigma),
+            at_arrivals(plan.alpha, origin.alpha),
+            at_arrivals(plan.sigma, origin.sigma),
         ),
         start=(plan.alpha[-1] if clean else 1.0, 0.0),
     )

@@ -1,4 +1,4 @@
-"""`Plan`, a sampler compiled for one schedule: a table with a row for each call of the network."""
+"""`Plan`: a sampler compiled for one schedule, a table with a row for each call of the network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -23,42 +23,42 @@ from schedalg.plan.steps import column_log_alpha_bar
 from schedalg.schedule import Schedule, check_schedule
 from schedalg.schedule.timesteps import canonical_timesteps
 
-#: What a row remembers for later rows: the x0 prediction, the noise prediction, (p, q) for
+#: What a row stores for later rows: the x0 prediction, the noise prediction, (p, q) for
 #: p x0 + q eps, or (p, q, u) for p x0 + q eps + u times the x0 prediction before it was bounded.
 Memory: TypeAlias = Literal["x0", "epsilon"] | tuple[Any, Any] | tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Plan:
-    """A table that says all of a sampler but the network: K rows, one for each call of it.
+    """A sampler as a table of numbers: K rows, one for each call of the network.
 
     Row k calls the network at the noise level (`alpha`, `sigma`), where x = alpha x0 + sigma eps,
-    and moves x on:
+    and updates x:
 
         memory_k = p x0 + q eps
         x        = a x + Σ_j b_j memory_{k-j} + c z
 
-    with x0 and eps as the network predicts them, and z standard normal. Where x0 is bounded, eps
-    is the noise that goes with the bounded x0, and a row may take the x0 prediction from before it
-    was bounded too: u times that is added to the memory. Where the network says how much noise to
-    add (`log_variance` is not None), c z is c exp(l / 2) z, with l between the two bounds: at the
-    lower where the network's second half of channels is -1, at the upper where it is 1.
+    where x0 and eps are the network's predictions, and z is standard normal. If x0 is bounded
+    (clipped), eps is computed from the bounded x0. A row can also use the x0 prediction before it
+    was bounded: u times that is added to the memory. If the variance is learned (`log_variance` is
+    not None), c exp(l / 2) z takes the place of c z. The second half of the network's channels,
+    from -1 to 1, interpolates l between the two columns of `log_variance`.
 
-    Made by a sampler's `plan(schedule)`, or by `Plan.of` in a sampler of your own, and run by
-    `run(plan, model, x)`, which is told what the network predicts. Columns are read-only float64
-    NumPy arrays; where a gradient flows through the schedule, arrays of its own library. Two plans
-    are equal when their schedules and all columns are.
+    A plan is made by a sampler's `plan(schedule)`, or by `Plan.of` in a sampler of your own. It is
+    run by `run(plan, model, x)`, which also takes what the network predicts. Columns are read-only
+    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. Two
+    plans are equal if their schedules and all columns are.
 
     Attributes:
-        schedule: What the plan was compiled for.
-        step: Which step the row belongs to, 0 first; a method of several stages has several rows
-            of one step. After the last of them x is at the point that the step reaches.
-        timesteps: The timestep that is passed to the network.
+        schedule: The schedule that the plan was compiled for.
+        step: The step that the row belongs to, from 0. In a method with stages, a step has several
+            rows; after the last of them, x is at the point that the step reaches.
+        timesteps: The timestep passed to the network.
         alpha: Signal scale where the network is called.
         sigma: Noise scale where it is called.
-        p: Coefficient of the x0 prediction in what is remembered.
-        q: Coefficient of the noise prediction in what is remembered.
-        u: Coefficient of the x0 prediction before it was bounded.
+        p: Coefficient of the x0 prediction in the memory.
+        q: Coefficient of the noise prediction in the memory.
+        u: Coefficient of the x0 prediction before it was bounded in the memory.
         a: Coefficient of x.
         b: Coefficients of the last m memories, newest first, (K, m).
         c: Coefficient of the noise.
@@ -100,6 +100,7 @@ class Plan:
                     object.__setattr__(self, name, values)
                 values.flags.writeable = False
         object.__setattr__(self, "start", checked_start(self.start))
+        hash(self)  # now, and not within a call that torch.compile traces
 
     @classmethod
     def of(
@@ -118,22 +119,22 @@ class Plan:
         """Return the plan with these coefficients.
 
         Args:
-            schedule: What the plan is for.
+            schedule: The schedule that the plan is for.
             a: (K,), the coefficient of x in each row, the noisiest first.
-            b: (K, m), or (K,) where m is 1: the coefficients of the last memories, newest first.
+            b: (K, m), or (K,) if m is 1: the coefficients of the last memories, newest first.
             c: (K,), the coefficient of the noise; None: no noise.
-            memory: What a row remembers: "x0", "epsilon", (p, q) for p x0 + q eps, or (p, q, u);
+            memory: What each row stores: "x0", "epsilon", (p, q) for p x0 + q eps, or (p, q, u);
                 see the class.
-            evaluations: Where the network is called, K of them; by default at the schedule's
-                points, the noisiest first.
-            step: (K,), the step that each row belongs to, rising; by default each its own.
+            evaluations: The K noise levels at which the network is called. None: the points of the
+                schedule, the noisiest first.
+            step: (K,), the step that each row belongs to, rising. None: each row is a step.
             log_variance: (K, 2), the bounds of a learned log-variance.
             start: (scale, noise), what happens to x before the first row.
 
         Raises:
-            TypeError: A column holds no real numbers, or an argument is of the wrong type.
-            ValueError: A column has not K rows, a coefficient is not finite, a row reaches back to
-                memories before the first, or `step` falls.
+            TypeError: A column does not hold real numbers, or an argument is of the wrong type.
+            ValueError: A column does not have K rows, a coefficient is not finite, a row uses
+                memories from before the first row, or `step` falls.
 
         Example:
             >>> from schedalg import DDIM, Plan, Schedule, Steps
@@ -156,7 +157,7 @@ class Plan:
             checked_column("alpha", evaluations.alpha, high),
             checked_column("sigma", evaluations.sigma, high),
         )
-        # The velocity of a flow exists where there is no noise left, and no other prediction does.
+        # The velocity of a flow is defined at sigma = 0; other predictions are not.
         at_clean = schedule.network_kind == "flow"
         for name, scale, allowed in (
             ("alpha", alpha, alpha >= 0),
@@ -183,16 +184,16 @@ class Plan:
                 "memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got "
                 f"{described(memory)} {memory!r}"
             )
-        table = checked_column("b", b, high)
-        if table.ndim == 1:
-            table = namespace(table).reshape(table, (-1, 1))
-        table = table if rows else table[:, :1]  # a list of no rows would not tell how wide it is
+        weights = checked_column("b", b, high)
+        if weights.ndim == 1:
+            weights = namespace(weights).reshape(weights, (-1, 1))
+        weights = weights if rows else weights[:, :1]  # an empty list has no second dimension
         columns = {
             "p": checked_column("p", p, high),
             "q": checked_column("q", q, high),
             "u": checked_column("u", u, high),
             "a": checked_column("a", a, high),
-            "b": table,
+            "b": weights,
             "c": checked_column("c", zeros if c is None else c, high),
             "log_variance": None
             if log_variance is None
@@ -217,7 +218,7 @@ class Plan:
 
     @property
     def model_calls(self) -> int:
-        """How often the network is called: the number of rows."""
+        """Number of calls of the network, which is the number of rows."""
         return len(self)
 
     reversed = inversion.reversed_plan
@@ -245,7 +246,7 @@ class Plan:
         if self._hash is not None:
             return self._hash
         value = hash(self._key())
-        if isinstance(self.a, np.ndarray):  # and so is read-only
+        if isinstance(self.a, np.ndarray):  # which is read-only
             object.__setattr__(self, "_hash", value)
         return value
 
@@ -271,16 +272,16 @@ def _restore(*values: Any) -> Plan:
 
 
 def _given() -> list[str]:
-    """Return the names of what a plan is constructed with."""
+    """Return the names of the arguments of the constructor."""
     return [field.name for field in fields(Plan) if field.init]
 
 
 def check_plan(plan: object, schedule: Schedule) -> Plan:
-    """Return what a sampler's `plan(schedule)` returned.
+    """Return the result of a sampler's `plan(schedule)` if it is a plan for that schedule.
 
     Raises:
-        TypeError: It is no plan.
-        ValueError: It is one for another schedule.
+        TypeError: `plan` is not a `Plan`.
+        ValueError: `plan` is for another schedule.
     """
     if not isinstance(plan, Plan):
         raise TypeError(f"sampler.plan must return a Plan, got {described(plan)}")

@@ -1,7 +1,7 @@
 """The steps of a schedule as columns, in the order in which a sampler takes them.
 
-What a solver's formulas are made of: the scales at both ends of every step, and how far apart these
-lie, without the cancellation that differences of rounded scales would have.
+They hold what a solver's formulas need: alpha and sigma at both ends of every step, and the change
+of the log-SNR between them, without the cancellation that differences of rounded scales have.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,9 @@ class Steps(NamedTuple):
         sigma_t: Noise scale where it starts.
         alpha_s: Signal scale where it arrives.
         sigma_s: Noise scale where it arrives.
-        h: lambda_s - lambda_t, `inf` at the ends named above.
+        h: lambda_s - lambda_t.
         decay: e^-h = sqrt(SNR_t / SNR_s).
-        rise: 1 - e^-h, exact for short steps.
+        rise: 1 - e^-h, accurate for short steps too.
         finite: Whether h is finite, a NumPy array.
 
     Example:
@@ -61,7 +61,7 @@ class Steps(NamedTuple):
             schedule: The path to walk.
 
         Raises:
-            TypeError: `schedule` is none.
+            TypeError: `schedule` is not a schedule.
             ValueError: A point's alpha is below the smallest float: no step can arrive there.
 
         Example:
@@ -84,7 +84,7 @@ class Steps(NamedTuple):
             finite[-1] &= float(to_host(log_alpha_bar.high)[0]) != 0
         from_noise = int(n > 0 and not signal[0])
         to_clean = n - int(finite.sum()) - from_noise
-        # Between the levels that are neither clean nor pure noise, and so no infinity is formed.
+        # Only the points that are neither clean nor pure noise, so that no infinity is computed.
         inner = double_double.take(
             log_alpha_bar, slice(to_clean if finite.any() else n, n + 1 - from_noise)
         )
@@ -99,7 +99,7 @@ class Steps(NamedTuple):
         )
 
         def ended(values: Array, end: float) -> Array:
-            before, after = beside(values, [end] * from_noise), beside(values, [end] * to_clean)
+            before, after = (array_like(values, [end] * count) for count in (from_noise, to_clean))
             return xp.concat([before, xp.flip(values), after])
 
         return cls(
@@ -116,32 +116,32 @@ class Steps(NamedTuple):
 
     @property
     def finite_h(self) -> Array:
-        """H with 1 in place of infinity, for formulas whose result is not used there."""
+        """The column h with 1 in place of infinity, for formulas whose result is not used there."""
         return self.where(self.finite, self.h, 1.0)
 
     def array(self, values: Any) -> Array:
-        """Return host numbers as an array beside the columns."""
-        return beside(self.h, values)
+        """Return NumPy numbers in the library and dtype and on the device of the columns."""
+        return array_like(self.h, values)
 
     def gather(self, values: Array, index: np.ndarray) -> Array:
-        """Return the entries, or the rows of a table, at host indices."""
+        """Return the entries, or the rows of a 2-D array, at the indices of a NumPy array."""
         if isinstance(values, np.ndarray):
             return values[index]
         return self.xp.take(values, self.xp.asarray(index, device=device(self.h)), axis=0)
 
     def root(self, values: Array) -> Array:
-        """Return square roots, with 0 and not infinity as the derivative at 0."""
+        """Return square roots, whose derivative at 0 is 0 rather than infinity."""
         positive = to_host(values) > 0
         return self.where(positive, self.where(positive, values, 1.0) ** 0.5, 0.0)
 
-    def where(self, chosen: np.ndarray, values: Array, others: Any) -> Array:
-        """Return `values` in the steps that a host mask chooses, and `others` elsewhere."""
-        mask = self.xp.asarray(chosen, device=device(self.h))
+    def where(self, selected: np.ndarray, values: Array, others: Any) -> Array:
+        """Return `values` in the steps that a NumPy mask selects, and `others` elsewhere."""
+        mask = self.xp.asarray(selected, device=device(self.h))
         return self.xp.where(mask[:, None] if values.ndim > 1 else mask, values, others)
 
 
-def beside(column: Array, values: Any) -> Array:
-    """Return host numbers as an array of a column's library, in its dtype, on its device."""
+def array_like(column: Array, values: Any) -> Array:
+    """Return NumPy numbers as an array of a column's library, in its dtype, on its device."""
     xp = namespace(column)
     return xp.asarray(np.asarray(values), dtype=column.dtype, device=device(column))
 
@@ -157,11 +157,11 @@ def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
 def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:
     """Return 1 - SNR_t/SNR_s and sqrt(SNR_t/SNR_s) of one step, in (0, 1] and [0, 1).
 
-    Both are exact to a few ulp however short the step, and the same in every scale.
+    Both are exact to a few ulp, also for short steps, and do not depend on the scale of x.
 
     Args:
         t: The point that the step leaves.
-        s: The point that it reaches, not clean.
+        s: The point that it reaches, which must not be clean.
     """
     if t.level is None or s.level is None:
         root = (t.alpha / s.alpha) * (s.sigma / t.sigma)
@@ -177,14 +177,14 @@ def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:
 
 
 def check_arrivals(schedule: Schedule, signal: Sequence[bool] | np.ndarray) -> None:
-    """Raise where a step would arrive at a point that float64 cannot tell from pure noise.
+    """Raise if a step would arrive at a point that float64 cannot distinguish from pure noise.
 
     Args:
         schedule: The path to walk.
         signal: Whether alpha is above 0 at the origin and at each point.
 
     Raises:
-        ValueError: It is not, before the last point.
+        ValueError: alpha is 0 at the origin, or at a point before the last.
     """
     if all(signal[:-1]):
         return

@@ -1,4 +1,4 @@
-"""A plan as text: a table to read, and numbers, strings and lists for JSON."""
+"""A plan as text: a printed table, and numbers, strings and lists for JSON."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from schedalg.plan.plan import Plan
 
 
-#: A longer plan is printed without its middle, with so many rows at either end.
+#: A plan of more than LONG rows is printed with ENDS rows at either end.
 LONG, ENDS = 50, 10
 
 
 def table(plan: "Plan", prediction: Prediction | Parameterization | None = None) -> str:
-    """Return the plan as aligned text; the middle of a long one is left out.
+    """Return the plan as an aligned table; the middle rows of a long plan are left out.
 
-    Columns that say nothing (memory, where it is x0) are left out too.
+    The columns p, q and u are left out if the memory is the x0 prediction.
 
     Args:
         plan: The plan.
-        prediction: What a network's output means: shows c_in, c_x and c_out as well, with which
+        prediction: What the network predicts. If given, the table also has c_in, c_x and c_out, for
             x0 = c_x x + c_out model(c_in x, timestep).
 
     Raises:
@@ -63,14 +63,14 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
     usual = {"p": 1, "q": 0, "u": 0}
     columns |= {name: values for name, values in memory.items() if (values != usual[name]).any()}
     columns |= {"a": plan.a, "b": plan.b, "c": plan.c, "log_variance": plan.log_variance}
-    shown = np.arange(len(plan))
+    rows = np.arange(len(plan))
     if len(plan) > LONG:
-        shown = np.concatenate([shown[:ENDS], shown[-ENDS:]])
+        rows = np.concatenate([rows[:ENDS], rows[-ENDS:]])
     cells: dict[str, list[str]] = {}
     for name, column in columns.items():
         if column is None:
             continue
-        values = to_host(column)[shown]
+        values = to_host(column)[rows]
         names = [name] if values.ndim == 1 else [f"{name}{j}" for j in range(values.shape[1])]
         for title, numbers in zip(names, np.reshape(values, (-1, len(names))).T, strict=True):
             cells[title] = [f"{number:.6g}" for number in numbers]
@@ -108,11 +108,11 @@ def to_dict(plan: "Plan") -> dict[str, Any]:
 
 
 def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
-    """Return the plan that `to_dict` wrote, of version 1 too, on NumPy arrays.
+    """Return the plan that `to_dict` wrote, in version 1 or 2, with NumPy arrays.
 
     Raises:
-        TypeError: The data is no mapping, or holds something of the wrong type.
-        ValueError: It is not what `to_dict` writes.
+        TypeError: `data` is not a mapping, or a value has the wrong type.
+        ValueError: `data` is not what `to_dict` returns.
 
     Example:
         >>> from schedalg import DDPM, Plan, Schedule
@@ -142,7 +142,7 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
         name: None if data[name] is None and name == "log_variance" else floats(name, data)
         for name in names
     }
-    for name in ("b", "log_variance"):  # without rows, lists do not tell how wide they were
+    for name in ("b", "log_variance"):  # an empty list has no second dimension
         if columns[name] is not None and columns[name].size == 0:
             columns[name] = np.zeros((0, 2 if name == "log_variance" else 1))
     timesteps, step = floats("timesteps", data), floats("step", data)
@@ -151,7 +151,7 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
         if columns[name].shape != timesteps.shape:
             raise ValueError(f"{name} must have {len(timesteps)} rows, as timesteps")
     p, q, *rest = (columns[name] for name in memory)
-    if version == 1:  # which remembered m_x x + m_d x0
+    if version == 1:  # in which the memory is m_x x + m_d x0
         p, q = q + p * columns["alpha"], p * columns["sigma"]
     return cls.of(
         Schedule.from_dict(data["schedule"]),
@@ -167,14 +167,14 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
 
 
 def listed(values: np.ndarray) -> list[Any]:
-    """Return nested lists of numbers, with what JSON lacks as text."""
+    """Return nested lists of numbers, with infinities and NaN as strings, for JSON."""
     if values.ndim > 1:
         return [listed(row) for row in values]
     return [v if math.isfinite(v) else str(v) for v in values.astype(np.float64).tolist()]
 
 
 def floats(name: str, data: Mapping[str, Any]) -> np.ndarray:
-    """Return the lists that `_listed` made as an array again."""
+    """Return an array from the lists that `listed` made."""
 
     def read(value: Any, place: str) -> Any:
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -188,4 +188,4 @@ def floats(name: str, data: Mapping[str, Any]) -> np.ndarray:
     try:
         return np.array(read(data[name], name), dtype=np.float64)
     except ValueError as error:
-        raise ValueError(f"{name} must be a table of numbers: {error}") from None
+        raise ValueError(f"{name} must be lists of numbers of equal length: {error}") from None

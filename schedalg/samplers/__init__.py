@@ -1,4 +1,4 @@
-"""The samplers, a file per family, each reading like its paper."""
+"""The samplers, one file for each family."""
 
 from schedalg.samplers.adams_bashforth import IPNDM, LMS, PNDM
 from schedalg.samplers.consistency import LCM, TCD

@@ -1,4 +1,4 @@
-"""Adams-Bashforth methods: LMS on uneven steps, PNDM and iPNDM with the weights of even ones."""
+"""Adams-Bashforth methods: LMS with weights for uneven steps, PNDM and iPNDM for even steps."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from schedalg.samplers.straight import Straight, slope, straight
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
-#: Weights of the last slopes, newest first, on even steps.
+#: Adams-Bashforth weights of order 1 to 4 for even steps, the newest slope first.
 EVEN = (
     (1.0,),
     (3 / 2, -1 / 2),
@@ -27,20 +27,19 @@ EVEN = (
 
 @dataclass(frozen=True)
 class LMS:
-    """Linear multistep: the integral of the polynomial through the last slopes, on uneven steps.
+    """Linear multistep: integrates the polynomial through the last slopes, on uneven steps.
 
-    In coordinates where the path to one image is straight (x/alpha and tau = sigma/alpha; for flow
-    networks the flow itself), x_s = x_t + Σ_j w_j slope_j with w_j = ∫ L_j(tau) dtau from tau_t to
-    tau_s. One call a step; the first steps are of lower order. It arrives at clean data with its
-    full order; a step from pure noise is DDIM's where tau is infinite there.
+    x_s = x_t + Σ_j w_j slope_j with w_j = ∫ L_j(tau) dtau from tau_t to tau_s, in coordinates where
+    the path to one image is a straight line: x/alpha and tau = sigma/alpha, or for flow networks
+    the flow itself. One call of the network a step. The first steps have lower order. The step to
+    clean data has full order. A step from pure noise is a DDIM step if tau is infinite there.
 
     Args:
-        order: 1 to 4: how many slopes a step uses. None: 4, or as many as there are steps if these
-            are fewer.
+        order: How many slopes a step uses, 1 to 4. None: 4, or the number of steps if that is less.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is out of range.
+        TypeError: `order` is not an integer.
+        ValueError: `order` is not between 1 and 4.
 
     Example:
         >>> from schedalg import LMS, Schedule
@@ -62,7 +61,7 @@ class LMS:
         """Return the table for a schedule; one call a step.
 
         Raises:
-            ValueError: The schedule has fewer steps than the order that was asked for.
+            ValueError: The schedule has fewer steps than the given order.
         """
         order = chosen_order(schedule, self.order, 4, self)
         steps = Steps.of(schedule)
@@ -75,20 +74,20 @@ class LMS:
 
 @dataclass(frozen=True)
 class IPNDM:
-    """iPNDM: Adams-Bashforth with the weights of even steps, lower orders first.
+    """iPNDM: Adams-Bashforth with the weights for even steps; the first steps have lower order.
 
     x_s = x_t + (tau_s - tau_t) Σ_j w_j slope_j with the constants 55/24, -59/24, 37/24, -9/24 (for
     order 4), in the coordinates of `LMS`, which is the same method with weights for uneven steps.
-    Of order 2 on grids that are not even in tau, whatever the number of slopes. One call a step;
-    the first steps are of lower order. It arrives at clean data with its full order; a step from
-    pure noise is DDIM's where tau is infinite there.
+    If the steps are not even in tau, its order is at most 2, whatever the number of slopes. One
+    call of the network a step. The step to clean data has full order. A step from pure noise is a
+    DDIM step if tau is infinite there.
 
     Args:
-        order: 1 to 4. None: 4, or as many as there are steps if these are fewer.
+        order: How many slopes a step uses, 1 to 4. None: 4, or the number of steps if that is less.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is out of range.
+        TypeError: `order` is not an integer.
+        ValueError: `order` is not between 1 and 4.
 
     Example:
         >>> from schedalg import IPNDM, LMS, Schedule
@@ -108,7 +107,7 @@ class IPNDM:
         """Return the table for a schedule; one call a step.
 
         Raises:
-            ValueError: The schedule has fewer steps than the order that was asked for.
+            ValueError: The schedule has fewer steps than the given order.
         """
         order = chosen_order(schedule, self.order, 4, self)
         steps = Steps.of(schedule)
@@ -120,13 +119,14 @@ class IPNDM:
 
 @dataclass(frozen=True)
 class PNDM:
-    """PNDM as Stable Diffusion runs it (PLMS): iPNDM of order 4 after a first step of Heun's kind.
+    """PNDM as Stable Diffusion uses it (PLMS): one Heun step, then iPNDM of order 4.
 
-    The first step calls the network at both its ends and takes the mean of the slopes, so that it
-    is of order 2; then come the weights of 2, 3 and 4 slopes. Of order 3 where steps are even in
-    tau, and of order 2 on other grids. One call a step, and one more for the first, which is made
-    at the second point again. (The Runge-Kutta warm-up of the paper, with four calls in each of
-    three steps and timesteps between those of the schedule, is not here.)
+    The first step calls the network at both of its ends and uses the mean of the two slopes, so
+    that it has order 2. The next steps use 2, 3 and then 4 slopes. The method has order 3 if the
+    steps are even in tau, and order 2 otherwise. It makes one call a step, and one more: the second
+    step calls the network again at the point where the first step called it last. (The Runge-Kutta
+    warm-up of the paper is not implemented: it has four calls in each of three steps, at timesteps
+    between those of the schedule.)
 
     Example:
         >>> from schedalg import PNDM, Schedule
@@ -139,20 +139,20 @@ class PNDM:
     """
 
     def plan(self, schedule: "Schedule") -> Plan:
-        """Return the table for a schedule; one call a step, and one more."""
+        """Return the table for a schedule; one call a step, and one more in the first step."""
         steps = Steps.of(schedule)
         path = straight(schedule, steps)
         n, lead = len(schedule), int(not path.finite.all())
         if n - lead < 2:
             return IPNDM().plan(schedule)
-        # Rows: the step `lead` is made twice, first as Euler's, and again from the second point,
-        # where half of the difference of both slopes is added.
+        # Step `lead` has two rows: an Euler step, and then a correction at the point it reached,
+        # which adds half of the difference of the two slopes.
         step = np.insert(np.arange(n), lead + 1, lead)
         at = np.insert(np.arange(n), lead + 1, lead + 1)
         w = np.zeros((n + 1, 5))
         used = orders(path.finite, 4)
         for row in range(n + 1):
-            past = lead + 1 if row > lead + 1 else n + 2  # a memory that later rows pass over
+            past = lead + 1 if row > lead + 1 else n + 2  # later rows skip this memory
             for j, weight in enumerate(EVEN[used[step[row]] - 1]):
                 back = j + (row - j <= past < row)
                 w[row, back] = weight
@@ -173,10 +173,10 @@ def _plan(
     Args:
         schedule: The path.
         steps: Its steps.
-        path: The same in straight coordinates.
-        w: (K, m), weights of the last slopes.
-        step: Which step each row makes, (K,); by default each its own.
-        at: At the start of which step each row calls the network, (K,).
+        path: The same steps in straight coordinates.
+        w: (K, m), weights of the last slopes, newest first.
+        step: The step that each row belongs to, (K,). By default each row is a step.
+        at: The step at whose start each row calls the network, (K,).
     """
     a = steps.where(path.finite, path.unit_s / path.unit_t, steps.sigma_s / steps.sigma_t)
     scale = steps.where(path.finite, path.unit_s * path.change, steps.alpha_s)
@@ -184,7 +184,7 @@ def _plan(
     evaluations = Evaluations(schedule.timesteps[::-1], steps.alpha_t, steps.sigma_t)
     if step is not None and at is not None:
         a, scale = (steps.gather(column, step) for column in (a, scale))
-        # In the second row of a step made twice, x is where the step arrives already.
+        # In the correcting row, x is already at the point that the step reaches.
         again = steps.array(step != at)
         a = a * (1 - again) + again
         p, q = p[at], q[at]

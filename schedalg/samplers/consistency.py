@@ -1,4 +1,4 @@
-"""Sampling distilled networks in few steps: LCM and TCD."""
+"""Samplers of networks that were distilled to few steps: LCM and TCD."""
 
 import math
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from schedalg.schedule import Schedule, check_schedule
 
 @dataclass(frozen=True)
 class LCM:
-    """Multistep consistency sampling: predict clean data, and noise them again to the next level.
+    """Multistep consistency sampling: predict x0, and add noise up to the next noise level.
 
     x_s = alpha_s f + sigma_s z, with f the x0 prediction, or the boundary-conditioned
     f = c_skip x_t + c_out x0, c_skip = sd²/(T² + sd²), c_out = T/sqrt(T² + sd²), with T the
-    timestep times `timestep_scaling`. One call a step; no noise is added in a step that arrives at
-    clean data.
+    timestep times `timestep_scaling`. One call of the network a step. The step to clean data adds
+    no noise.
 
     Args:
-        timestep_scaling: That of the boundary condition, 10 in the authors' code; None: f is the x0
-            prediction, which differs by 1e-5 or less at timesteps above 20. (At timestep 0 the
-            boundary condition is x itself, and the network's prediction goes unused: choose points
-            by "trailing" spacing.)
+        timestep_scaling: Factor of the timestep in the boundary condition, 10 in the authors' code.
+            None: f is the x0 prediction; the difference is 1e-5 or less at timesteps above 20.
+            (With the boundary condition, f is x itself at timestep 0 and the network's prediction
+            is not used: use "trailing" spacing.)
         sigma_data: sd, the standard deviation of the data in the boundary condition.
 
     Raises:
-        TypeError: An argument is no number.
-        ValueError: One is not above 0.
+        TypeError: An argument is not a number.
+        ValueError: An argument is not above 0.
 
     Example:
         >>> from schedalg import LCM, Schedule
@@ -60,11 +60,11 @@ class LCM:
         if self.timestep_scaling is not None:
             scaled = self.timestep_scaling * schedule.timesteps[::-1] / self.sigma_data
             skip, out = 1 / (scaled**2 + 1), scaled / np.sqrt(scaled**2 + 1)
-        # x as the network sees it, whatever the scale of the path.
-        seen = scale_to(schedule.network_kind, steps.alpha_t, steps.sigma_t)
+        # The boundary condition is in the scale that the network was trained in.
+        to_network = scale_to(schedule.network_kind, steps.alpha_t, steps.sigma_t)
         return Plan.of(
             schedule,
-            a=steps.alpha_s * seen * steps.array(skip),
+            a=steps.alpha_s * to_network * steps.array(skip),
             b=steps.alpha_s * steps.array(out),
             c=steps.sigma_s,
         )
@@ -72,21 +72,21 @@ class LCM:
 
 @dataclass(frozen=True)
 class TCD:
-    """Trajectory consistency sampling: DDIM to a level below the next, then noise back up to it.
+    """Trajectory consistency sampling: a DDIM step to u, below the next point s, and noise up to s.
 
     x_u = alpha_u x0 + sigma_u eps; x_s = (alpha_s/alpha_u) x_u + noise, with u between s and clean
-    data. One call a step; no noise is added in a step that arrives at clean data.
+    data. One call of the network a step. The step to clean data adds no noise.
 
     Args:
         gamma: Share of the way from s towards clean data, in [0, 1]: 0 is DDIM; 1, without
             `trained`, is `LCM`.
         trained: The schedule that the network was trained on, in which u is at the timestep
             floor((1 - gamma) s), as in the paper. None: u is where sigma/alpha is 1 - gamma times
-            that at s, which a short schedule knows by itself.
+            that at s, which does not need the trained schedule.
 
     Raises:
-        TypeError: `gamma` is no number, or `trained` no schedule.
-        ValueError: `gamma` is out of range.
+        TypeError: `gamma` is not a number, or `trained` is not a schedule.
+        ValueError: `gamma` is outside [0, 1].
 
     Example:
         >>> from schedalg import TCD, Schedule
@@ -113,11 +113,11 @@ class TCD:
         """Return the table for a schedule; one call a step.
 
         Raises:
-            ValueError: A timestep (1 - gamma) s is not one of the trained schedule's, or is noisier
-                there than s is here.
+            ValueError: A timestep floor((1 - gamma) s) is not in the trained schedule, or has a
+                lower log-SNR there than s has in this one.
         """
         steps = Steps.of(schedule)
-        # k = (sigma_u/alpha_u) / (sigma_s/alpha_s), the share of the noise at s that x_u has.
+        # k = (sigma_u/alpha_u) / (sigma_s/alpha_s) is the ratio of the noise levels at u and s.
         k, fresh = (steps.array(column) for column in self._changes(schedule).T)
         return Plan.of(
             schedule,

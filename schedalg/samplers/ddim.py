@@ -1,4 +1,4 @@
-"""The implicit sampler: the same marginals as DDPM, with as much noise as you like, or none."""
+"""DDIM: the same marginals as DDPM, with any share of its noise, from none to all of it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DDIM:
-    """DDIM, of order 1 where eta is 0.
+    """DDIM: deterministic and of order 1 if eta is 0, stochastic otherwise.
 
     eps = (x_t - alpha_t x0) / sigma_t; x_s = alpha_s x0 + sqrt(sigma_s² - std²) eps + std z, where
-    std = eta sigma_s sqrt(1 - SNR_t/SNR_s). The network is the one that DDPM trains.
+    std = eta sigma_s sqrt(1 - SNR_t/SNR_s). The network is trained as for DDPM.
 
     Args:
-        eta: 0 for the deterministic sampler, 1 for DDPM's variance ("fixed_small"); in [0, 1].
+        eta: Share of the noise, in [0, 1]: 0 for the deterministic sampler, 1 for DDPM's variance
+            "fixed_small".
 
     Raises:
-        TypeError: `eta` is no number.
+        TypeError: `eta` is not a number.
         ValueError: `eta` is outside [0, 1].
 
     Example:
@@ -46,17 +47,17 @@ class DDIM:
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.
 
-        A step that arrives at clean data returns the prediction; one that leaves pure noise keeps
-        the noise as it is.
+        The step to clean data returns the x0 prediction. In a step from pure noise, the predicted
+        noise is x itself.
         """
         step = Steps.of(schedule)
-        # eps put in: x_s = (kept sigma_s / sigma_t) x_t + (alpha_s - kept alpha_t sigma_s/sigma_t)
-        # x0, with kept² = 1 - eta² (1 - decay²), as a sum.
-        kept = ((1 - self.eta**2) + self.eta**2 * step.decay**2) ** 0.5
-        new = self.eta**2 * step.rise * (1 + step.decay) / (1 + kept)  # 1 - kept
+        # With the formula for eps: x_s = (k sigma_s/sigma_t) x_t + (alpha_s - k alpha_t
+        # sigma_s/sigma_t) x0. At s, eps has the coefficient k sigma_s, k² = 1 - eta² (1 - decay²).
+        k = ((1 - self.eta**2) + self.eta**2 * step.decay**2) ** 0.5
+        rest = self.eta**2 * step.rise * (1 + step.decay) / (1 + k)  # 1 - k, without cancellation
         return Plan.of(
             schedule,
-            a=kept * step.sigma_s / step.sigma_t,
-            b=step.alpha_s * (step.rise + step.decay * new),
+            a=k * step.sigma_s / step.sigma_t,
+            b=step.alpha_s * (step.rise + step.decay * rest),
             c=self.eta * step.sigma_s * (step.rise * (1 + step.decay)) ** 0.5,
         )

@@ -1,4 +1,4 @@
-"""Ancestral sampling: each step draws from q(x_s | x_t, x0), with x0 as the network predicts it."""
+"""DDPM, ancestral sampling: each step draws from q(x_s | x_t, x0) with the predicted x0."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -11,25 +11,26 @@ from schedalg.schedule import path, posterior
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
-#: The posterior's own variance; that of the whole forward step; what the network says, as its
-#: logarithm or as a place between the two.
+#: The posterior's variance; the variance of the forward step; the network's log-variance; the
+#: network's interpolation between the first two.
 Variance: TypeAlias = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
 
 
 @dataclass(frozen=True)
 class DDPM:
-    """The sampler of DDPM, on the path of any scale.
+    """DDPM's sampler, on variance-preserving, variance-exploding and flow schedules.
 
     With r = 1 - SNR_t/SNR_s: x_s = alpha_s r x0 + sqrt(1 - r) (sigma_s/sigma_t) x_t + std z.
-    No noise is added in a step that arrives at clean data.
+    The step to clean data adds no noise.
 
     Args:
-        variance: "fixed_small", the posterior's sigma_s² r, right for data that are a point;
-            "fixed_large", the variance β of the whole forward step on the variance-preserving path,
-            brought to the scale of this one, and right for data of unit variance; "learned", where
-            the second half of the network's channels is the log-variance; or "learned_range", where
-            it is v in [-1, 1] and the log-variance is (1 + v)/2 of the way from the posterior's to
-            log β. Both bounds are those of the schedule that is walked: a respaced one has its own.
+        variance: "fixed_small" is the posterior's variance sigma_s² r, exact for data that are a
+            single point. "fixed_large" is the variance β of the forward step, exact for data of
+            unit variance; it is rescaled if the schedule is not variance-preserving. With "learned"
+            the second half of the network's channels is the log-variance. With "learned_range" it
+            is v in [-1, 1], and the log-variance lies (1 + v)/2 of the way from the posterior's
+            log-variance to log β. Both are computed for the steps of the given schedule, so a
+            respaced schedule has its own.
 
     Raises:
         ValueError: `variance` is unknown.
@@ -56,8 +57,8 @@ class DDPM:
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.
 
-        A step that arrives at clean data returns the prediction. One that leaves pure noise is a
-        new draw around the prediction.
+        The step to clean data returns the x0 prediction. A step from pure noise does not depend on
+        x: it adds new noise to alpha_s x0.
         """
         step = Steps.of(schedule)
         drop = step.rise * (1 + step.decay)
@@ -79,11 +80,11 @@ class DDPM:
         )
 
     def _log_variance(self, schedule: "Schedule", step: Steps) -> Array | None:
-        """Return the log-variances that v = -1 and v = 1 stand for, noisiest step first."""
+        """Return the log-variance of each step at v = -1 and v = 1, (N, 2), noisiest step first."""
         if not self.variance.startswith("learned"):
             return None
         xp, log_alpha_bar = step.xp, column_log_alpha_bar(schedule)
-        # What the network knows is the variance on the variance-preserving path.
+        # The network predicts the variance on the variance-preserving path.
         to_scale = 2 * xp.log(step.alpha_s) - xp.flip(path.before(log_alpha_bar).high)
         if self.variance == "learned":
             return xp.stack([to_scale - 1, to_scale + 1], axis=1)
@@ -92,5 +93,5 @@ class DDPM:
 
 
 def _length(alpha: Any, sigma: Any) -> Any:
-    """Return by how much the scale of a level exceeds the variance-preserving one."""
+    """Return the factor between this scale and the variance-preserving one."""
     return (alpha**2 + sigma**2) ** 0.5

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DEIS:
-    """DEIS with polynomials in log-SNR: Adams-Bashforth for the part that is not linear.
+    """DEIS with polynomials in log-SNR: an exponential Adams-Bashforth method.
 
         x_s = (alpha_s/alpha_t) x_t - sigma_s Σ_j w_j eps_j,
 
     with w_j the integrals of e^(h - u) times the Lagrange polynomials through the last predictions,
-    over u in [0, h], h = lambda_s - lambda_t. One call a step; the first steps are of lower order,
-    and a step that leaves pure noise or arrives at clean data is of order 1.
+    over u in [0, h], h = lambda_s - lambda_t. One call of the network a step. The first steps have
+    lower order. A step that leaves pure noise or arrives at clean data has order 1.
 
     Args:
-        order: 1 (DDIM) to 4: how many predictions a step uses. None: 3, or as many as there are
-            steps if these are fewer.
+        order: How many predictions a step uses, 1 (DDIM) to 4. None: 3, or the number of steps if
+            that is less.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is out of range.
+        TypeError: `order` is not an integer.
+        ValueError: `order` is not between 1 and 4.
 
     Example:
         >>> import numpy as np
@@ -50,7 +50,7 @@ class DEIS:
         """Return the table for a schedule; one call a step.
 
         Raises:
-            ValueError: The schedule has fewer steps than the order that was asked for.
+            ValueError: The schedule has fewer steps than the given order.
         """
         order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)

@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 class DPMSolver:
     """DPM-Solver, singlestep: 2S and 3S, of order 2 and 3.
 
-    A step spans `order` points of the schedule, and calls the network once at each: at t, at u a
-    share r1 of the way to s in lambda = log(alpha/sigma), and for order 3 at w, a share r2. With
-    h = lambda_s - lambda_t:
+    A step from t to s spans `order` points of the schedule and calls the network once at each: at
+    t, at u, and for order 3 at w. In lambda = log(alpha/sigma), u lies a share r1 of the way from t
+    to s, and w a share r2. With h = lambda_s - lambda_t:
 
         x_s = (alpha_s/alpha_t) x_t - sigma_s ((e^h - 1) eps_t + slope),
         order 2: slope = (e^h - 1) (eps_u - eps_t) / (2 r1)
         order 3: slope = h φ_2(h) (eps_w - eps_t) / r2
 
-    Order 3 is reached where points are spaced evenly in log-SNR, or more and more so as they grow
-    in number. Points that are left over make steps of lower order at the start. A step that leaves
-    pure noise or arrives at clean data is a step of its own, of order 1.
+    Order 3 is reached on points that are even in log-SNR, or become so as their number grows. If
+    points are left over, the first steps have lower order. A step that leaves pure noise or arrives
+    at clean data spans one point and has order 1.
 
     Args:
         order: 1 (DDIM), 2 or 3.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is another number.
+        TypeError: `order` is not an integer.
+        ValueError: `order` is not 1, 2 or 3.
 
     Example:
         >>> import numpy as np
@@ -47,8 +47,8 @@ class DPMSolver:
         >>> plan.model_calls, bool((plan.timesteps == s.timesteps[::-1]).all())
         (13, True)
 
-    Source: Lu et al., arXiv 2206.00927, algorithms 1 and 2 (with r1 and r2 as the schedule has
-    them) and equation 3.7.
+    Source: Lu et al., arXiv 2206.00927, algorithms 1 and 2 (with r1 and r2 from the
+    schedule) and equation 3.7.
     """
 
     order: int = 2
@@ -69,7 +69,10 @@ class DPMSolver:
 
 
 def _stages(lengths: Sequence[Array]) -> list[list[Array]]:
-    """Return the weights of eps in x at u, at w and at s, for a step of one to three parts."""
+    """Return the weights of eps in x at u, w and s, for a step with one to three parts.
+
+    The lengths of the parts are in lambda: from t to u, from u to w, from w to s.
+    """
     xp = namespace(lengths[0])
     to_u, h = lengths[0], sum(lengths[1:], lengths[0])
     stages = [[xp.expm1(to_u)]]

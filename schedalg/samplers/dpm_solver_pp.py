@@ -9,7 +9,7 @@ from schedalg.checks import flag
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers import multistep, singlestep
-from schedalg.samplers.exponential import data_moments, kept, new_noise, of_prediction
+from schedalg.samplers.exponential import data_moments, new_noise, newest_alone, x_coefficient
 from schedalg.samplers.options import checked_eta, checked_order, long_enough
 
 if TYPE_CHECKING:
@@ -24,25 +24,26 @@ class DPMSolverPP:
 
         x_s = (sigma_s/sigma_t) e^(-eta h) x_t + alpha_s (1 - e^(-q h)) D + new noise.
 
-    In 2M, D = x0 + (x0 - x0_before) h / (2 h_before). In 3M, D comes from the exact integral of the
-    parabola through three predictions; its second difference counts twice what it does in the
-    authors' code, which is of order 2. In 2S a step spans two points of the schedule, and
-    D = x0 + (x0_between - x0) / (2 r), with r the place of the point between.
+    In 2M, D = x0 + (x0 - x0_before) h / (2 h_before). In 3M, D is the exact integral of the
+    parabola through three predictions. (The authors' code gives the second difference half of this
+    weight, and has order 2.) In 2S a step spans two points of the schedule, and D = x0 +
+    (x0_between - x0) / (2 r), where the middle point lies a share r of the step from t.
 
-    Each calls the network once a point. The first steps of 2M and 3M are of lower order; so is
-    that to a point left over in 2S. A step that leaves pure noise or arrives at clean data is of
-    order 1.
+    Each method calls the network once at each point. The first steps of 2M and 3M have lower order,
+    and so has the first step of 2S if a point is left over. A step that leaves pure noise or
+    arrives at clean data has order 1.
 
     Args:
         order: 1 (DDIM), 2 or 3.
         singlestep: 2S in place of 2M.
         eta: Share of new noise: 0 for the ODE, 1 for the SDE, in [0, 1].
         lower_order_final: Whether the order of a multistep method falls to 1 again towards the last
-            step, which is steadier where steps are few.
+            step, which is more stable with few steps.
 
     Raises:
-        TypeError: An argument is no number.
-        ValueError: One is out of range, or there is no such singlestep method.
+        TypeError: An argument is not a number, or not True or False.
+        ValueError: An argument is out of range, or `singlestep` is combined with an order other
+            than 2, noise, or `lower_order_final`.
 
     Example:
         >>> import numpy as np
@@ -82,10 +83,11 @@ class DPMSolverPP:
         steps = Steps.of(schedule)
         if self.singlestep:
             b = singlestep.weights(steps, 2, _stages, growth=-1.0)
-            b = steps.where(steps.finite, steps.alpha_s[:, None] * b, of_prediction(steps, 2))
+            b = steps.where(steps.finite, steps.alpha_s[:, None] * b, newest_alone(steps, 2))
         else:
             b = steps.alpha_s[:, None] * self._multistep(steps)
-        return Plan.of(schedule, a=kept(steps, self.eta), b=b, c=new_noise(steps, self.eta))
+        a, c = x_coefficient(steps, self.eta), new_noise(steps, self.eta)
+        return Plan.of(schedule, a=a, b=b, c=c)
 
     def _multistep(self, steps: Steps) -> Array:
         orders = multistep.orders(
@@ -95,7 +97,7 @@ class DPMSolverPP:
         moments = data_moments(steps, self.order, self.eta)
         if self.order == 1:
             return moments[0][:, None]
-        # The slope counts as if it were taken half way.
+        # 2M evaluates the line through two predictions in the middle of the step.
         half_way = [moments[0], moments[0] / 2]
         of_two = multistep.weights(steps, h, orders.clip(max=2), half_way)
         if self.order == 2:
@@ -105,7 +107,7 @@ class DPMSolverPP:
 
 
 def _stages(lengths: Sequence[Array]) -> list[list[Array]]:
-    """Return the weights of x0 in x at the point between and at s, for a step of two parts."""
+    """Return the weights of x0 in x at the middle point and at s, for a step with two parts."""
     xp = namespace(lengths[0])
     between, h = lengths[0], sum(lengths[1:], lengths[0])
     stages = [[-xp.expm1(-between)]]

@@ -1,4 +1,4 @@
-"""The samplers of EDM and k-diffusion that are named Runge-Kutta methods."""
+"""Named Runge-Kutta methods: the samplers of EDM and k-diffusion."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,9 @@ from schedalg.samplers.runge_kutta import EULER, HEUN, MIDPOINT, RungeKutta, Tab
 
 @dataclass(frozen=True)
 class Euler(RungeKutta):
-    """Euler's method, of order 1: DDIM, to which EDM's churn may be added.
+    """Euler's method, of order 1: the same as DDIM, with EDM's churn as an option.
 
-    One call a step. The arguments are those of `RungeKutta`.
+    One call of the network a step. The arguments are those of `RungeKutta`.
 
     Example:
         >>> from schedalg import DDIM, Euler, Schedule
@@ -27,7 +27,7 @@ class Euler(RungeKutta):
 class EulerAncestral(RungeKutta):
     """Euler's method with ancestral noise: DDIM with eta, and DDPM at eta = 1.
 
-    One call a step. The arguments are those of `RungeKutta`.
+    One call of the network a step. The arguments are those of `RungeKutta`.
 
     Example:
         >>> from schedalg import DDPM, EulerAncestral, Schedule
@@ -46,8 +46,8 @@ class EulerAncestral(RungeKutta):
 class Heun(RungeKutta):
     """Heun's method, of order 2: EDM's sampler, and the flow matching one on `Schedule.flow`.
 
-    Two calls a step, the second at the point where the step arrives; one where that is clean data.
-    The arguments are those of `RungeKutta`.
+    Two calls of the network a step, the second at the point where the step arrives. A step to clean
+    data makes one call. The arguments are those of `RungeKutta`.
 
     Example:
         >>> from schedalg import Heun, Schedule
@@ -65,8 +65,8 @@ class Heun(RungeKutta):
 class Midpoint(RungeKutta):
     """The midpoint method, of order 2.
 
-    Two calls a step, the second half way in tau, between points of the schedule; one where the step
-    arrives at clean data. The arguments are those of `RungeKutta`.
+    Two calls of the network a step, the second in the middle of the step in tau, between points of
+    the schedule. A step to clean data makes one call. The arguments are those of `RungeKutta`.
 
     Example:
         >>> from schedalg import Midpoint, Schedule

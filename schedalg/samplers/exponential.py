@@ -1,11 +1,11 @@
-"""Steps of exponential integrators in lambda, half the log-SNR, where x is integrated exactly.
+"""Steps of exponential integrators in lambda, half the log-SNR: the linear part in x is exact.
 
     data:  x_s = (sigma_s/sigma_t) e^(-eta h) x_t + alpha_s Σ w_j x0_j + noise
     noise: x_s = (alpha_s/alpha_t) x_t - sigma_s Σ w_j eps_j
 
 with h = lambda_s - lambda_t. The weights integrate q e^(-q(h - u)), q = 1 + eta, or e^(h - u),
-times the polynomial through the predictions, over u from 0 to h. A share eta of the noise is new: 0
-for the ODE, 1 for the SDE.
+times the polynomial through the predictions, over u from 0 to h. eta is the strength
+of new noise: 0 for the ODE, 1 for the SDE.
 
 Source: Lu et al., arXiv 2211.01095, proposition 4.1 and appendix B; Zhang and Chen, arXiv
 2204.13902, equation 13.
@@ -40,34 +40,34 @@ def noise_moments(steps: Steps, count: int) -> list[Array]:
     return [h * math.factorial(k) * phi(steps.xp, k + 1, h) for k in range(count)]
 
 
-def kept(steps: Steps, eta: float) -> Array:
-    """Return the coefficient of x in the data form."""
+def x_coefficient(steps: Steps, eta: float) -> Array:
+    """Return the coefficient of x_t in the data form: (sigma_s/sigma_t) e^(-eta h)."""
     ratio = steps.sigma_s / steps.sigma_t
     return ratio * steps.decay**eta if eta else ratio
 
 
 def new_noise(steps: Steps, eta: float) -> Array | None:
-    """Return the coefficient of the noise: sigma_s sqrt(1 - e^(-2 eta h)); None where eta is 0."""
+    """Return the coefficient of new noise, sigma_s sqrt(1 - e^(-2 eta h)), or None if eta is 0."""
     if eta == 0:
         return None
     return steps.sigma_s * (-steps.xp.expm1(-2 * eta * steps.h)) ** 0.5
 
 
 def _signal_ratio(steps: Steps) -> Array:
-    """Return alpha_s / alpha_t, the coefficient of x in the noise form; 1 from pure noise."""
+    """Return alpha_s / alpha_t, the coefficient of x_t in the noise form; 1 if alpha_t is 0."""
     signal = to_host(steps.alpha_t) > 0
     return steps.alpha_s / steps.where(signal, steps.alpha_t, steps.alpha_s)
 
 
-def of_prediction(steps: Steps, width: int) -> Array:
-    """Return rows that take the last prediction alone, in steps over an infinite distance."""
+def newest_alone(steps: Steps, width: int) -> Array:
+    """Return coefficients that use the newest x0 prediction alone, for steps with infinite h."""
     return steps.alpha_s[:, None] * steps.array(np.eye(1, width))
 
 
 def noise_form(schedule: "Schedule", steps: Steps, w: Array) -> Plan:
     """Return x_s = (alpha_s/alpha_t) x_t - sigma_s Σ w_j eps_j as a table.
 
-    Steps over an infinite distance take the last x0 prediction in place of the noise.
+    Steps with infinite h use the newest x0 prediction in place of the noise prediction.
 
     Args:
         schedule: The path.
@@ -78,6 +78,6 @@ def noise_form(schedule: "Schedule", steps: Steps, w: Array) -> Plan:
     return Plan.of(
         schedule,
         a=steps.where(steps.finite, _signal_ratio(steps), steps.sigma_s / steps.sigma_t),
-        b=steps.where(steps.finite, b, of_prediction(steps, w.shape[1])),
+        b=steps.where(steps.finite, b, newest_alone(steps, w.shape[1])),
         memory=(np.where(steps.finite, 0.0, 1.0), np.where(steps.finite, 1.0, 0.0)),
     )

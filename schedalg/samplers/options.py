@@ -1,4 +1,4 @@
-"""Checks of what samplers are given, the same for all of them."""
+"""Checks of the arguments that samplers have in common."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 def checked_eta(eta: object) -> float:
-    """Return a share of noise as a float of Python's own.
+    """Return eta, a share of noise, as a Python float.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is outside [0, 1].
+        TypeError: `eta` is not a number.
+        ValueError: `eta` is outside [0, 1].
     """
     number = real_number("eta", eta)
     if not 0 <= number <= 1:
@@ -25,8 +25,8 @@ def checked_order(order: object, highest: int, name: str = "order") -> int:
     """Return an order as an int.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is not between 1 and the highest.
+        TypeError: `order` is not an integer.
+        ValueError: `order` is not between 1 and `highest`.
     """
     number = integer(name, order)
     if not 1 <= number <= highest:
@@ -38,10 +38,11 @@ def checked_order(order: object, highest: int, name: str = "order") -> int:
 def long_enough(schedule: "Schedule", order: int, sampler: Any) -> None:
     """Raise if a schedule has fewer steps than a method of this order needs.
 
-    One step to clean data is the prediction itself, in every method and of any order.
+    A schedule of one step to clean data is always allowed: there every method returns the x0
+    prediction.
 
     Raises:
-        ValueError: It has.
+        ValueError: The schedule has fewer steps than `order`.
     """
     n = len(schedule)
     if n >= order or n == 0 or (n == 1 and schedule.origin.sigma == 0):
@@ -53,20 +54,20 @@ def long_enough(schedule: "Schedule", order: int, sampler: Any) -> None:
 
 
 def optional_order(order: object, highest: int) -> int | None:
-    """Return an order as an int, or None as it is.
+    """Return an order as an int, or None unchanged.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is not between 1 and the highest.
+        TypeError: `order` is not an integer.
+        ValueError: `order` is not between 1 and `highest`.
     """
     return None if order is None else checked_order(order, highest)
 
 
 def chosen_order(schedule: "Schedule", order: int | None, usual: int, sampler: Any) -> int:
-    """Return the order to use: the one asked for, or the usual one as far as there are steps.
+    """Return the given order; if None, the usual one, or the number of steps if that is less.
 
     Raises:
-        ValueError: The schedule has fewer steps than the order that was asked for.
+        ValueError: The schedule has fewer steps than the given order.
     """
     if order is None:
         return max(1, min(usual, len(schedule)))

@@ -1,4 +1,4 @@
-"""The functions of exponential integrators."""
+"""The φ functions of exponential integrators."""
 
 import math
 
@@ -6,10 +6,10 @@ from schedalg.arrays import Array, Namespace
 
 
 def phi(xp: Namespace, k: int, z: Array) -> Array:
-    """φ_k(z) = ∫_0^1 e^((1-u) z) u^(k-1) / (k-1)! du, for k ≥ 1 and real z, to a few ulp.
+    """Return φ_k(z) = ∫_0^1 e^((1-u) z) u^(k-1) / (k-1)! du, for k ≥ 1 and real z, to a few ulp.
 
-    φ_1(z) = (e^z - 1) / z and φ_{k+1}(z) = (φ_k(z) - 1/k!) / z; near 0, where that cancels, the
-    series Σ z^n / (n+k)!.
+    φ_1(z) = (e^z - 1) / z and φ_{k+1}(z) = (φ_k(z) - 1/k!) / z. Near 0 that cancels, and the series
+    Σ z^n / (n+k)! is used.
 
     Source: Hochbruck and Ostermann, "Exponential integrators", Acta Numerica 19 (2010), equation
     2.10.

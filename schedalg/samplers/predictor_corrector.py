@@ -1,8 +1,8 @@
 """Predictor-corrector methods in the x0 prediction: UniPC and SA-Solver.
 
-The corrector of a step needs the network at the point that the predictor reached, and the next
-predictor needs it there too. So the correction, Σ (w^c_j - w^p_j) x0_j, waits for that call and is
-made together with the next prediction: one row and one call a step.
+The corrector of a step and the predictor of the next step need the network at the same point: the
+one that the predictor reached. So the correction, Σ (w^c_j - w^p_j) x0_j, is added in the row of
+the next step. Each step has one row and one call of the network.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from schedalg.arrays import Array
 from schedalg.checks import flag, integer, real_number
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
-from schedalg.samplers.exponential import data_moments, kept, new_noise
+from schedalg.samplers.exponential import data_moments, new_noise, x_coefficient
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import checked_order, long_enough
 
@@ -29,22 +29,23 @@ Variant: TypeAlias = Literal["bh1", "bh2"]
 class UniPC:
     """UniPC in the x0 prediction: UniP of order 1 to 3, and UniC, which adds 1 to the order.
 
-    Both integrate the polynomial through the last x0 predictions times e^(lambda - lambda_s), UniC
-    with the prediction at the end of the step as one more. With two predictions only (UniP-2 and
-    UniC-1) the slope counts B(h)/2, where B(h) is h in "bh1" and 1 - e^-h in "bh2". One call a
-    step; the first steps are of lower order, the last step is not corrected, and a step that leaves
-    pure noise or arrives at clean data is of order 1 and is not corrected either.
+    Both integrate the polynomial through the last x0 predictions times e^(lambda - lambda_s). UniC
+    also uses the prediction at the end of the step. With two predictions (UniP-2 and UniC-1) the
+    weight of the slope is B(h)/2, where B(h) is h in "bh1" and 1 - e^-h in "bh2". One call of the
+    network a step. The first steps have lower order. A step that leaves pure noise or arrives at
+    clean data has order 1. Neither such a step nor the last one is corrected.
 
     Args:
         order: Order of the predictor, 1 to 3.
         variant: "bh1" or "bh2".
-        corrector: Whether to correct.
+        corrector: Whether to use UniC.
         lower_order_final: Whether the order falls to 1 again towards the last step, which is
-            steadier where steps are few.
+            more stable with few steps.
 
     Raises:
-        TypeError: The order is no integer.
-        ValueError: It is out of range, or the variant is unknown.
+        TypeError: `order` is not an integer, or `corrector` or `lower_order_final` is not True or
+            False.
+        ValueError: `order` is not between 1 and 3, or `variant` is unknown.
 
     Example:
         >>> from schedalg import DPMSolverPP, Schedule, UniPC
@@ -103,20 +104,19 @@ class SASolver:
 
     x_s = (sigma_s/sigma_t) e^(-tau² h) x_t + alpha_s Σ w_j x0_j + sigma_s c z, c² = 1 - e^(-2 tau²
     h), with w_j the integrals of (1 + tau²) e^(-(1 + tau²)(h - u)) times Lagrange polynomials. The
-    corrector adds the prediction at the end of the step, and keeps the step's noise. One call a
-    step; the first steps are of lower order, the last step is not corrected, and a step that leaves
-    pure noise or arrives at clean data is of order 1 and is not corrected either.
+    corrector also uses the prediction at the end of the step, and the same noise z. One call of the
+    network a step. The first steps have lower order. A step that leaves pure noise or arrives at
+    clean data has order 1. Neither such a step nor the last one is corrected.
 
     Args:
         order: How many predictions the predictor uses, 1 to 4.
-        corrector_order: How many the corrector uses beside the one at the end, 0 to 4; 0 for no
-            corrector.
-        tau: Strength of the noise: 0 for the ODE, 1 for the SDE that DDPM runs backwards; between 0
-            and 1000.
+        corrector_order: How many predictions the corrector uses in addition to the one at the end
+            of the step, 0 to 4. 0: no corrector.
+        tau: Strength of the noise, from 0 to 1000: 0 for the ODE, 1 for the reverse SDE of DDPM.
 
     Raises:
-        TypeError: An argument is no number.
-        ValueError: One is out of range.
+        TypeError: An argument is not a number.
+        ValueError: An argument is out of range.
 
     Example:
         >>> import numpy as np
@@ -164,14 +164,14 @@ class SASolver:
 
 
 def _either(steps: Steps, chosen: np.ndarray, values: Array, others: Array) -> Array:
-    """Return rows of one table where a host mask says so, and of the other elsewhere."""
+    """Return weights from `values` in the steps that a host mask selects, else from `others`."""
     width = max(values.shape[1], others.shape[1])
     return steps.where(chosen, _widened(steps, values, width), _widened(steps, others, width))
 
 
-def _widened(steps: Steps, table: Array, width: int) -> Array:
-    missing = steps.array(np.zeros((table.shape[0], width - table.shape[1])))
-    return steps.xp.concat([table, missing], axis=1)
+def _widened(steps: Steps, w: Array, width: int) -> Array:
+    missing = steps.array(np.zeros((w.shape[0], width - w.shape[1])))
+    return steps.xp.concat([w, missing], axis=1)
 
 
 def _plan(
@@ -181,16 +181,16 @@ def _plan(
     corrector: Array | None = None,
     eta: float = 0.0,
 ) -> Plan:
-    """Return the table of a predictor, with the correction of the step before in each row.
+    """Return the table of a predictor; each row also makes the correction of the step before.
 
     Args:
         schedule: The path.
         steps: Its steps.
         predictor: (N, p), weights of the last predictions, newest first.
-        corrector: (N, m), weights of the prediction at the end of the step, and those before.
-        eta: Share of new noise.
+        corrector: (N, m), weights of the prediction at the end of the step and of those before it.
+        eta: Strength of new noise.
     """
-    xp, a = steps.xp, kept(steps, eta)
+    xp, a = steps.xp, x_coefficient(steps, eta)
     b = steps.alpha_s[:, None] * predictor
     if corrector is not None and len(schedule) > 1:
         before = xp.concat([steps.array(np.zeros((len(schedule), 1))), predictor], axis=1)

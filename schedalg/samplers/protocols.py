@@ -1,4 +1,4 @@
-"""The contract between samplers and what drives them: four protocols, and nothing else.
+"""The contract between samplers and the loop that runs them: four protocols, and nothing else.
 
 A sampler is what `sample` takes: a `TableSampler` or a `StepSampler`. Neither is a base class.
 """
@@ -13,7 +13,7 @@ State = TypeVar("State")
 
 
 class Denoise(Protocol):
-    """The network, as a sampler sees it."""
+    """The network as a sampler calls it."""
 
     def __call__(self, x: Array, t: Point, /) -> Array:
         """Return the prediction of x0, given x at the noise level of point t."""
@@ -31,12 +31,12 @@ class Noise(Protocol):
 class StepSampler(Protocol[State]):
     """A sampler that walks a schedule by steps of its own: any class with these two methods.
 
-    A sampler keeps nothing on itself from step to step, so that one object serves any number of
-    runs and threads at a time.
+    A sampler must not store anything on itself between steps. Then one object can serve any number
+    of runs and threads at the same time.
     """
 
     def init(self, x: Array, schedule: Schedule) -> State:
-        """Return what the first step needs to know; None where a step needs no past.
+        """Return the state for the first step; None if steps need no state.
 
         Args:
             x: The noisy start, (B, ...).
@@ -60,14 +60,14 @@ class StepSampler(Protocol[State]):
             t: The point that the step leaves.
             s: The point that it reaches, less noisy.
             denoise: The network; it may be called any number of times.
-            noise: Called where noise is added, and not where its coefficient is 0.
+            noise: Returns new noise. It must not be called if the coefficient of the noise is 0.
             state: What `init` or the step before returned.
         """
         ...
 
 
 class TableSampler(Protocol):
-    """A sampler that is a plan, a table of numbers: any class with this one method."""
+    """A sampler whose steps are a table of numbers, a `Plan`: any class with this one method."""
 
     def plan(self, schedule: Schedule, /) -> Plan:
         """Return the table that walks a schedule from its last point to its origin."""

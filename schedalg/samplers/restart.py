@@ -1,4 +1,4 @@
-"""Going back up the path: Restart and RePaint."""
+"""Samplers that go back to a higher noise level and denoise again: Restart and RePaint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,27 +16,28 @@ from schedalg.samplers.ddpm import DDPM
 from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
 
-#: Walking a stretch more often than this is a mistake.
+#: Limit of the number of times, to catch mistakes.
 MOST_TIMES = 10_000
 
 
 @dataclass(frozen=True)
 class Restart:
-    """A sampler that walks stretches of the path several times, with new noise before each time.
+    """A sampler that repeats stretches of the schedule, with new noise before each repetition.
 
-    Having arrived at point `low`, x is noised up to point `high`: (alpha_high/alpha_low) x + c z,
-    c² = sigma_high² - (alpha_high/alpha_low)² sigma_low²; and the sampler starts afresh from there.
-    The plan has (high - low) more steps a time; the order is the sampler's.
+    When x reaches point `low`, noise is added up to point `high`: (alpha_high/alpha_low) x + c z,
+    c² = sigma_high² - (alpha_high/alpha_low)² sigma_low². From there the sampler starts anew,
+    without memory of earlier steps. Each repetition adds high - low steps. The order is that of the
+    sampler.
 
     Args:
-        sampler: Any sampler with a table. (One that counts the steps, as `Heun` with churn does,
-            counts those of each part.)
-        stretches: (low, high, times) for each: points of the schedule, low < high, and how often
-            the stretch is walked again. They must not overlap.
+        sampler: Any sampler with a table. (If it depends on the number of steps, as `Heun` with
+            churn does, it uses the number in each part.)
+        stretches: A list of (low, high, times): two indices of points of the schedule, low < high,
+            and how often the stretch is repeated. Stretches must not overlap.
 
     Raises:
-        TypeError: The sampler has no table, or a number is no integer.
-        ValueError: A stretch is none, or two overlap.
+        TypeError: `sampler` has no `plan` method, or a stretch is not three integers.
+        ValueError: A stretch is out of range, or two overlap.
 
     Example:
         >>> from schedalg import Heun, Restart, Schedule
@@ -74,8 +75,8 @@ class Restart:
         """Return the table for a schedule.
 
         Raises:
-            TypeError: The sampler's plan is none.
-            ValueError: A stretch is outside the schedule, or a part too short for the sampler.
+            TypeError: The sampler's `plan` method does not return a plan.
+            ValueError: A stretch is outside the schedule, or a part is too short for the sampler.
         """
 
         def plan(part: Schedule) -> Plan:
@@ -100,19 +101,19 @@ class Restart:
 
 @dataclass(frozen=True)
 class RePaint:
-    """RePaint's resampling: DDPM, in which every stretch of `jump_length` points is walked again.
+    """RePaint's resampling: DDPM, with every stretch of `jump_length` points repeated.
 
-    For inpainting, with `inpaint` around the network: each time, what is made fits what is known a
-    little better.
+    For inpainting, with `inpaint` around the network. Each repetition makes the generated part
+    agree better with the known part.
 
     Args:
-        jump_length: Points in a stretch, at least 1.
-        times: How often each stretch is walked in all, at least 1.
-        sampler: What walks; DDPM in the paper.
+        jump_length: Number of points in a stretch, at least 1.
+        times: How often each stretch is walked in all, from 1 to 10,000.
+        sampler: The sampler of each stretch; DDPM in the paper.
 
     Raises:
-        TypeError: A number is no integer, or the sampler has no table.
-        ValueError: A number is below 1.
+        TypeError: A number is not an integer, or `sampler` has no `plan` method.
+        ValueError: A number is out of range.
 
     Example:
         >>> from schedalg import RePaint, Schedule
@@ -134,7 +135,7 @@ class RePaint:
             raise ValueError(f"times must be at most {MOST_TIMES}, got {self.times}")
 
     def plan(self, schedule: Schedule) -> Plan:
-        """Return the table for a schedule; the stretch above the last whole jump is walked once."""
+        """Return the table for a schedule; points above the last whole stretch are visited once."""
         lows = range(0, len(schedule) - self.jump_length, self.jump_length)
         if self.times == 1:
             lows = range(0)
@@ -144,13 +145,13 @@ class RePaint:
 
 def _check_has_plan(sampler: object) -> None:
     if isinstance(sampler, type) or not callable(getattr(sampler, "plan", None)):
-        raise TypeError(f"sampler must be an object with a table, got {sampler!r}")
+        raise TypeError(f"sampler must be an object with a plan method, got {sampler!r}")
 
 
 def joined(schedule: Schedule, plans: Sequence[Plan]) -> Plan:
-    """Return the plans of parts of a schedule as one of the whole, each starting afresh."""
+    """Return the plans of parts of a schedule as one plan; no part uses the memory of another."""
     walked = [plan for plan in plans if len(plan)]
-    # What a part does to x before its first row is done in the last row of the part before.
+    # A part's `start`, applied to x before its first row, moves into the last row before it.
     plans = [_continued(plan, *following.start) for plan, following in pairwise(walked)] + walked[
         -1:
     ]
@@ -179,23 +180,23 @@ def joined(schedule: Schedule, plans: Sequence[Plan]) -> Plan:
 
 
 def _noised(plan: Plan, schedule: Schedule, low: int, high: int) -> Plan:
-    """Return the plan with its last row's x noised up from one point to another."""
+    """Return the plan whose last row also adds noise, up from point `low` to point `high`."""
     below, above = schedule[low], schedule[high]
-    # sigma_high² - (ratio sigma_low)², as a share of the former: 1 - SNR_high/SNR_low.
+    # sigma_high² - (ratio sigma_low)² = sigma_high² (1 - SNR_high/SNR_low).
     fresh, _ = step_change(above, below)
     return _continued(plan, above.alpha / below.alpha, above.sigma * fresh**0.5)
 
 
 def _continued(plan: Plan, scale: Any, noise: Any) -> Plan:
-    """Return the plan with x scaled, and noise added to it, in the last row.
+    """Return the plan whose last row also multiplies x by `scale` and adds `noise` times z.
 
     Raises:
-        ValueError: There is noise to add to a learned variance.
+        ValueError: The plan has a learned variance, to which no other noise can be added.
     """
     if isinstance(noise, float) and (scale, noise) == (1.0, 0.0):
         return plan
     if plan.log_variance is not None:
-        raise ValueError("no noise of another level can be added to a learned variance")
+        raise ValueError("a learned variance cannot be combined with the noise of a restart")
     xp = namespace(plan.a)
 
     def last(values: Any, value: Any) -> Any:

@@ -1,15 +1,15 @@
-"""Explicit Runge-Kutta methods on the straight path, with EDM's churn or with ancestral noise.
+"""Explicit Runge-Kutta methods, with EDM's churn or with ancestral noise.
 
-One step goes from tau_t to tau_e in the coordinates of `schedalg.samplers.straight`:
+A step goes from tau_t to tau_e in the coordinates of `schedalg.samplers.straight`:
 
     x_l = x_t + (tau_e - tau_t) Σ_j A_lj slope_j        stage l, at tau_t + c_l (tau_e - tau_t)
     x_e = x_t + (tau_e - tau_t) Σ_j b_j slope_j
 
-A row of the table goes from one stage to the next, by the difference of their equations: the x that
-the step started from is never recovered by a division, and no second copy of it is kept. (In
-float32, over hundreds of steps, that costs up to twice the rounding of a copy.) Churn starts the
-step above the schedule's point, and ancestral sampling ends it below; the noise that makes up for
-both belongs to the row before.
+A row of the table goes from one stage to the next, by the difference of their equations. So no copy
+of x_t is needed in later stages, and x_t is not recovered by a division. (Over hundreds of steps in
+float32, the rounding error is up to twice that with a copy.) With churn, a step starts above the
+schedule's noise level; with ancestral noise, it ends below. The noise that makes up the difference
+is added in the row before.
 """
 
 import math
@@ -36,12 +36,12 @@ class Tableau:
     """The coefficients of an explicit Runge-Kutta method (Butcher's).
 
     Args:
-        A: Lower triangle: row l has the l coefficients of the slopes before stage l.
-        b: Weights of the slopes, summing to 1.
-        order: That of the method.
+        A: Lower triangle: row l has the coefficients of the l slopes before stage l.
+        b: Weights of the slopes, with sum 1.
+        order: The order of the method.
 
     Raises:
-        TypeError: A coefficient is no number.
+        TypeError: A coefficient is not a number.
         ValueError: The shape is not that of an explicit method, b does not sum to 1, or a stage
             lies outside the step.
 
@@ -54,7 +54,7 @@ class Tableau:
     A: Sequence[Sequence[float]]
     b: Sequence[float]
     order: int
-    #: Where the stages are, as shares of the step.
+    #: Position of each stage, as a share of the step.
     c: tuple[float, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Tableau:
 
 
 def _snapped(place: float) -> float:
-    """Return 0 or 1 where a number is that but for rounding."""
+    """Return 0 or 1 if a number is that up to rounding, else the number."""
     return float(round(place)) if abs(place) < 2 and abs(place - round(place)) < 1e-12 else place
 
 
@@ -97,7 +97,7 @@ MIDPOINT = Tableau([[], [0.5]], [0.0, 1.0], order=2)
 
 @dataclass(frozen=True)
 class RungeKutta:
-    """Any explicit Runge-Kutta method, from its tableau; `Euler`, `Heun` and `Midpoint` are such.
+    """Any explicit Runge-Kutta method, from its tableau, such as `Euler`, `Heun` and `Midpoint`.
 
     As many calls a step as the tableau has stages, one in the step that arrives at clean data, and
     one in a step from pure noise unless the network is one of flow; these are DDIM's. Stages within
@@ -110,15 +110,15 @@ class RungeKutta:
         tableau: The method.
         eta: Ancestral noise, in [0, 1]: each step goes down to sigma/alpha = sigma_down, and back
             up by noise of sigma_up = eta sigma_s sqrt(1 - SNR_t/SNR_s).
-        s_churn: EDM's: each step first raises sigma/alpha by a factor of 1 + min(s_churn / N,
-            sqrt(2) - 1), by noise.
-        s_tmin: Churn only where sigma/alpha is at least this,
-        s_tmax: and at most this.
+        s_churn: EDM's churn: each step first adds noise that raises sigma/alpha by a factor of 1 +
+            min(s_churn / N, sqrt(2) - 1).
+        s_tmin: Lowest sigma/alpha at which churn is used.
+        s_tmax: Highest sigma/alpha at which churn is used.
         s_noise: Standard deviation of the noise of churn, at least 0.
 
     Raises:
-        TypeError: An argument is no number, or no tableau.
-        ValueError: One is out of range, or both kinds of noise are asked for.
+        TypeError: `tableau` is not a `Tableau`, or another argument is not a number.
+        ValueError: An argument is out of range, or both `eta` and `s_churn` are given.
 
     Example:
         >>> from schedalg import RungeKutta, Schedule, Tableau
@@ -160,20 +160,19 @@ class RungeKutta:
         steps = Steps.of(schedule)
         span = self._span(schedule, steps)
         count = len(self.tableau.b)
-        # A step is made in stages if it ends where a network can be called, and starts where tau
-        # is finite.
+        # A step has all stages if there is noise left at its end and tau is finite at its start.
         staged = (to_host(span.rho_end) > 0) & (count > 1)
         if schedule.network_kind != "flow":
             staged &= to_host(steps.alpha_t) > 0
         stages = self._stages(schedule, steps, span, staged)
-        kept = np.flatnonzero(np.stack([staged | (k == 0) for k in range(count)], axis=1))
-        step, stage = kept // count, kept % count
+        rows = np.flatnonzero(np.stack([staged | (k == 0) for k in range(count)], axis=1))
+        step, stage = rows // count, rows % count
 
         def column(values: Sequence[Array]) -> Array:
-            """Return a column, or table, from one of N rows for each stage."""
+            """Return a column of the plan from one column for each stage, (N,) or (N, m)."""
             stacked = steps.xp.stack(list(values), axis=1)
             flat = steps.xp.reshape(stacked, (-1, *stacked.shape[2:]))
-            return steps.gather(flat, kept)
+            return steps.gather(flat, rows)
 
         alpha, sigma = column([s.alpha for s in stages]), column([s.sigma for s in stages])
         timesteps = self._timesteps(schedule, alpha, sigma, step, stage, to_host(span.gamma) > 0)
@@ -190,7 +189,7 @@ class RungeKutta:
         )
 
     def _span(self, schedule: "Schedule", steps: Steps) -> "_Span":
-        """Return where each step starts and ends, with the noise that is put in between."""
+        """Return where each step starts and ends, and the noise that is added after it."""
         xp, n = steps.xp, len(schedule)
         signal = to_host(steps.alpha_t) > 0
         rho_t = steps.sigma_t / steps.where(signal, steps.alpha_t, 1.0)
@@ -201,7 +200,7 @@ class RungeKutta:
         alpha, sigma = scales(schedule.kind, steps.array(np.ones(n)), rho_t * (1 + gamma))
         alpha = steps.where(raised > 0, alpha, steps.alpha_t)
         sigma = steps.where(raised > 0, sigma, steps.sigma_t)
-        # The step ends at a share k of the noise at s, and 1 - k has no cancellation.
+        # The step ends at k times the noise level at s; 1 - k is computed without cancellation.
         k = ((1 - self.eta**2) + self.eta**2 * steps.decay**2) ** 0.5
         fresh = self.eta**2 * steps.rise * (1 + steps.decay)  # 1 - k²
         fall = (gamma + steps.rise + steps.decay * fresh / (1 + k)) / (1 + gamma)
@@ -227,39 +226,39 @@ class RungeKutta:
     def _stages(
         self, schedule: "Schedule", steps: Steps, span: "_Span", staged: np.ndarray
     ) -> "list[_Stage]":
-        """Return the rows of each stage, for all steps; steps in one go have the first alone."""
+        """Return the columns of each stage, for all steps. DDIM steps use only those of stage 0."""
         xp, flow = steps.xp, schedule.network_kind == "flow"
         tableau, count = self.tableau, len(self.tableau.b)
         unit = span.alpha + span.sigma if flow else steps.where(staged, span.alpha, 1.0)
         tau = span.sigma / unit
         change = -span.fall * tau / (1 + span.rho_end if flow else 1.0)
-        levels = []
-        for place in tableau.c:
-            if place == 0:
+        places = []
+        for c in tableau.c:
+            if c == 0:
                 alpha, sigma = span.alpha, span.sigma
-            elif place == 1 and self.eta == 0:
+            elif c == 1 and self.eta == 0:
                 alpha, sigma = steps.alpha_s, steps.sigma_s
-            elif place == 1:
+            elif c == 1:
                 alpha, sigma = scales(schedule.kind, xp.ones_like(tau), span.rho_end)
             else:
-                noise = tau + place * change
+                noise = tau + c * change
                 signal = 1 - noise if flow else xp.ones_like(noise)
                 alpha, sigma = scales(schedule.kind, signal, noise)
-            levels.append(
+            places.append(
                 (steps.where(staged, alpha, span.alpha), steps.where(staged, sigma, span.sigma))
             )
         units = [
-            alpha + sigma if flow else steps.where(staged, alpha, 1.0) for alpha, sigma in levels
+            alpha + sigma if flow else steps.where(staged, alpha, 1.0) for alpha, sigma in places
         ]
         units.append(span.alpha_end * (1 + span.rho_end if flow else 1.0))
         weights = [np.array([*row, *[0.0] * (count - len(row))]) for row in (*tableau.A, tableau.b)]
         stages = []
-        for k, (alpha, sigma) in enumerate(levels):
-            # Newest first: the slope of stage k - j at place j.
+        for k, (alpha, sigma) in enumerate(places):
+            # Newest first: entry j belongs to the slope of stage k - j.
             added = np.zeros(count)
             added[: k + 1] = (weights[k + 1] - weights[k])[k::-1]
             slopes = (units[k + 1] * change)[:, None] * steps.array(added)[None, :]
-            one_go = (span.alpha_end * span.fall)[:, None] * steps.array(np.eye(1, count))
+            ddim = (span.alpha_end * span.fall)[:, None] * steps.array(np.eye(1, count))
             ratio = span.alpha_end * span.rho_end / span.sigma
             last = k == count - 1
             stages.append(
@@ -267,7 +266,7 @@ class RungeKutta:
                     alpha=alpha,
                     sigma=sigma,
                     a=steps.where(staged, units[k + 1] / units[k], ratio),
-                    b=steps.where(staged, slopes, one_go),
+                    b=steps.where(staged, slopes, ddim),
                     c=span.noise if last else steps.where(staged, 0.0 * span.noise, span.noise),
                 )
             )
@@ -282,34 +281,34 @@ class RungeKutta:
         stage: np.ndarray,
         raised: np.ndarray,
     ) -> np.ndarray:
-        """Return what the network is told in each row: between points only where it is between."""
+        """Return the timestep of each row: a point's own, or an interpolated one between points."""
         own = schedule.timesteps[::-1]
         origin = schedule.origin.timestep
         reached = np.append(own[1:], np.nan if origin is None else origin)
         place = np.array(self.tableau.c)[stage]
         at_start = (place == 0) & ~raised[step]
         at_end = (place == 1) & (self.eta == 0)
-        told: np.ndarray = np.where(at_start, own[step], reached[step])
+        timesteps: np.ndarray = np.where(at_start, own[step], reached[step])
         between = ~(at_start | at_end)
         if between.any():
-            told = np.where(between, 0.0, told)
-            told[between] = timesteps_between(
+            timesteps = np.where(between, 0.0, timesteps)
+            timesteps[between] = timesteps_between(
                 schedule, to_host(alpha)[between], to_host(sigma)[between]
             )
-        return told
+        return timesteps
 
 
 class _Span(NamedTuple):
-    """What a step does beside its stages: columns of N numbers.
+    """Where each step starts and ends, and its noise: columns of N numbers.
 
     Attributes:
-        gamma: By how much churn raises the noise at the start.
-        alpha: Signal scale where the step starts, after churn, in the scale of the path.
-        sigma: Noise scale there.
-        rho_end: sigma/alpha where it ends, before noise is added.
-        fall: 1 - rho_end / rho at the start.
-        alpha_end: Signal scale after the noise: where the next step starts, or at the origin.
-        noise: Coefficient of that noise.
+        gamma: Churn raises sigma/alpha at the start by the factor 1 + gamma.
+        alpha: Signal scale at the start, after churn, in the scale of the schedule.
+        sigma: Noise scale at the start, after churn.
+        rho_end: sigma/alpha at the end, before noise is added.
+        fall: 1 - rho_end / rho, with rho at the start, after churn.
+        alpha_end: Signal scale after noise is added: at the start of the next step, or the origin.
+        noise: Coefficient of the noise added after the step.
         start: Churn before the first step, as (scale, noise).
     """
 

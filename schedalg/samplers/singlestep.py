@@ -1,6 +1,6 @@
-"""Methods whose steps span several points of the schedule, with a stage at each point between.
+"""Singlestep methods: a step spans several points of the schedule, with a stage at each of them.
 
-So each call of the network is at a point of the schedule, and it is told no other timestep.
+So the network is called at points of the schedule, and only with their timesteps.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,21 +11,21 @@ from schedalg.arrays import Array, to_host
 from schedalg.plan.steps import Steps
 from schedalg.samplers.multistep import LARGEST
 
-#: The lengths of a step's parts -> for each part, the weights of the predictions up to its start,
-#: oldest first, in the integral from the start of the step to the end of the part.
+#: From the lengths of a step's parts to the weights of the predictions, oldest first. For each part
+#: these are the weights in the integral from the start of the step to the end of the part.
 Stages = Callable[[Sequence[Array]], list[list[Array]]]
 
 
 def groups(finite: np.ndarray, order: int) -> list[range]:
-    """Return the steps of the schedule that make one step of the method, of `order` parts or fewer.
+    """Return which steps of the schedule make up each step of the method, at most `order` of them.
 
-    Where steps are left over, there are some of lower order at the start, where the noise hides
-    their error; one of order 1 only if the order is 2, or if there is no other way. A step over an
-    infinite distance is one by itself.
+    If the number of steps is not a multiple of the order, the first groups are smaller: errors at
+    high noise levels matter least. With order 3, two groups of 2 are preferred to one of 1. A step
+    with infinite h is a group by itself.
 
     Args:
-        finite: Whether a step's length is finite, (N,).
-        order: The highest number of parts.
+        finite: Whether h is finite in each step, (N,).
+        order: The largest number of steps in a group.
     """
     result, start, n = [], 0, len(finite)
     while start < n:
@@ -47,21 +47,20 @@ def groups(finite: np.ndarray, order: int) -> list[range]:
 def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
     """Return the weights of the last predictions in each part of each step, newest first, (N, m).
 
-    A part starts from x where the part before it arrived, and corrects for what that had made of
-    the predictions.
+    A method gives the integral from the start of the step. A part starts from the x that the part
+    before it reached, so its weights are the difference of the two integrals.
 
     Args:
-        steps: The steps of the schedule, one a part.
-        order: How many parts a step has.
+        steps: The steps of the schedule, which are the parts.
+        order: The largest number of parts of a step.
         stages: The method.
-        growth: -1 where x is integrated with e^-h, as in the data form; 1 with e^h, in the noise
-            form.
+        growth: -1 in the data form, where x is integrated with e^-h; 1 in the noise form, with e^h.
     """
     xp, h = steps.xp, steps.finite_h
-    of_parts = groups(steps.finite, order)
-    rows, tables = [], []
+    grouped = groups(steps.finite, order)
+    rows, blocks = [], []
     for size in range(1, order + 1):
-        starts = np.array([group.start for group in of_parts if len(group) == size], dtype=np.int64)
+        starts = np.array([group.start for group in grouped if len(group) == size], dtype=np.int64)
         lengths = [steps.gather(h, starts + part) for part in range(size)]
         before: list[Array] = []
         for part, exact in enumerate(stages(lengths)):
@@ -74,14 +73,14 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
             ]
             missing = [xp.zeros_like(carried)] * (order - len(change))
             rows.append(starts + part)
-            tables.append(xp.stack([*reversed(change), *missing], axis=1))
+            blocks.append(xp.stack([*reversed(change), *missing], axis=1))
             before = integral
     place = np.argsort(np.concatenate(rows))
-    return steps.gather(xp.concat(tables), place)
+    return steps.gather(xp.concat(blocks), place)
 
 
 def _moderate(steps: Steps, integral: list[Array], total: Array) -> list[Array]:
-    """Return the weights, or their sum for the first where they are `LARGEST` times that."""
+    """Return the weights; where they are `LARGEST` times their sum, the first prediction alone."""
     size = sum(np.abs(to_host(weight)) for weight in integral) / np.abs(to_host(total))
     usable = size < LARGEST
     return [

@@ -1,9 +1,10 @@
 """The coordinates in which a perfect network's path to a single image is a straight line.
 
-Where alpha is 1, dx/dsigma = (x - x0)/sigma, which is the noise eps; on a flow, dx/dt =
-(x - x0)/t, which is the flow's velocity. One equation, in two coordinates, tau = sigma/alpha and
-tau = sigma/(alpha + sigma); a method of finite order gives slightly different images in the two. It
-is the scale that the network was trained in that decides, whatever the scale of the path.
+Where alpha is 1, dx/dsigma = (x - x0)/sigma, which is the noise eps. On a flow, dx/dt =
+(x - x0)/t, which is the flow's velocity. These are one equation in two coordinates, tau =
+sigma/alpha and tau = sigma/(alpha + sigma), in which a method of finite order gives slightly
+different images. The network's training decides which of them is used: tau = sigma/(alpha + sigma)
+for networks of flow matching, in whatever scale x is, and tau = sigma/alpha for all others.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,10 +26,10 @@ class Straight(NamedTuple):
     """The steps of a schedule in these coordinates: columns of N numbers, noisiest first.
 
     Attributes:
-        unit_t: x / unit is x in these coordinates, where the step starts.
-        unit_s: The same where it arrives.
+        unit_t: At the start of the step, x / unit_t is x in these coordinates.
+        unit_s: At the end of the step, x / unit_s is x in these coordinates.
         change: tau_s - tau_t, below 0.
-        finite: Whether tau is finite where the step starts, a NumPy array.
+        finite: Whether tau is finite at the start of the step, a NumPy array.
     """
 
     unit_t: Array
@@ -40,8 +41,8 @@ class Straight(NamedTuple):
 def straight(schedule: "Schedule", steps: Steps) -> Straight:
     """Return the steps of a schedule in the coordinates of its network.
 
-    tau_s - tau_t is -(1 - e^-h) tau_t, times alpha_s/(alpha_s + sigma_s) on a flow: exact for short
-    steps.
+    tau_s - tau_t = -(1 - e^-h) tau_t, times alpha_s/(alpha_s + sigma_s) on a flow; this form loses
+    no digits in short steps.
     """
     if schedule.network_kind == "flow":
         unit_t, unit_s = steps.alpha_t + steps.sigma_t, steps.alpha_s + steps.sigma_s
@@ -53,10 +54,10 @@ def straight(schedule: "Schedule", steps: Steps) -> Straight:
 
 
 def slope(schedule: "Schedule", finite: Array) -> tuple[Array, Array]:
-    """Return p and q of what a row remembers, p x0 + q eps: dx/dtau, or x0 where tau is infinite.
+    """Return p and q of a row's memory p x0 + q eps: dx/dtau, or x0 where tau is infinite.
 
     Args:
-        schedule: Whose network decides the coordinates: dx/dtau is eps, or eps - x0 for a flow.
+        schedule: The path. dx/dtau is eps, or eps - x0 if its networks are those of flow matching.
         finite: Whether tau is finite, a NumPy array.
     """
     p = np.where(finite, -1.0 if schedule.network_kind == "flow" else 0.0, 1.0)
@@ -64,10 +65,10 @@ def slope(schedule: "Schedule", finite: Array) -> tuple[Array, Array]:
 
 
 def scales(kind: Kind, signal: Array, noise: Array) -> tuple[Array, Array]:
-    """Return signal and noise scale, in the scale of `kind`, from numbers in their proportion."""
+    """Return alpha and sigma in the scale of `kind`, given two numbers in the same ratio."""
     if kind == "ve":
         return signal / signal, noise / signal
-    # Both by the larger one first, so that no square leaves the range of floats.
+    # First divide by the larger one, so that no square overflows or underflows.
     xp = namespace(noise)
     larger = xp.maximum(signal, noise)
     signal, noise = signal / larger, noise / larger
@@ -76,7 +77,7 @@ def scales(kind: Kind, signal: Array, noise: Array) -> tuple[Array, Array]:
 
 
 def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Return what the network is told at levels between the points of a schedule.
+    """Return the timestep for the network at noise levels between the points of a schedule.
 
     What follows from the noise level, where that is what it is told. Else a timestep in proportion
     to the log-SNR, on the curve that the schedule was chosen from, and beyond the first and the
@@ -84,8 +85,8 @@ def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray
 
     Args:
         schedule: The path, of at least one point.
-        alpha: Signal scale of each level, above 0.
-        sigma: Noise scale.
+        alpha: Signal scale at each noise level, above 0.
+        sigma: Noise scale at each noise level.
     """
     rho, rule = sigma / alpha, schedule.timestep_rule
     if isinstance(rule, str):
@@ -96,8 +97,8 @@ def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray
     log_alpha_bar = column_log_alpha_bar(schedule)
     known = to_host(path.log_snr(namespace(log_alpha_bar.high), log_alpha_bar))
     origin = schedule.origin.timestep
-    told = np.append(np.nan if origin is None else origin, schedule.timesteps)
-    usable = np.isfinite(known) & np.isfinite(told)
+    timesteps = np.append(np.nan if origin is None else origin, schedule.timesteps)
+    usable = np.isfinite(known) & np.isfinite(timesteps)
     if not usable.any():
-        return np.full(rho.shape, told[-1])
-    return np.asarray(np.interp(2 * np.log(rho), -known[usable], told[usable]))
+        return np.full(rho.shape, timesteps[-1])
+    return np.asarray(np.interp(2 * np.log(rho), -known[usable], timesteps[usable]))

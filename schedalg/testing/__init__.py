@@ -1,8 +1,8 @@
-"""What the author of a sampler, a parameterization or a backend runs against their own work.
+"""Checks for authors of samplers, parameterizations and backends.
 
-Data of which everything is known (`Mixture`), and checks that raise AssertionError: `check_sampler`
-runs all that hold for any sampler. Hypothesis strategies for schedules and subsets are in
-`schedalg.testing.strategies`, which needs hypothesis (`pip install 'schedalg[testing]'`).
+The checks raise AssertionError; `check_sampler` runs all that hold for any sampler. `Mixture` is
+data with a known optimal network and a known flow. Hypothesis strategies for schedules and subsets
+are in `schedalg.testing.strategies`, which needs hypothesis (`pip install 'schedalg[testing]'`).
 """
 
 from schedalg.testing.backends import check_backend

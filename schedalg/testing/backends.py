@@ -1,4 +1,4 @@
-"""What every backend must do: the arithmetic of `backend.Update`, and nothing else."""
+"""Checks of backends: the arithmetic of `backend.Update`, noise, timesteps and memory."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -24,16 +24,16 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16"
 
 
 class Case(NamedTuple):
-    """What a run is made of.
+    """The features of a run.
 
     Attributes:
-        depth: How far back its rows remember.
+        depth: How many rows back the memories reach that a row uses.
         clip: Bounds of the x0 prediction, or None.
-        noise: Whether noise is absent, given, or made from keys.
-        learned: Whether the network says how much of it.
-        scaled: Whether the network's input is scaled.
-        raw: Whether rows take the output beside the bounded x0 prediction.
-        outside: Whether that prediction is given.
+        noise: "none", "given" as an array, or made from "keys".
+        learned: Whether the network has a learned variance.
+        scaled: Whether the model input is c_in x with c_in other than 1.
+        raw: Whether rows use the network's output in addition to the bounded x0 prediction.
+        outside: Whether the x0 prediction is given to the backend.
     """
 
     depth: int
@@ -63,11 +63,11 @@ CASES = [
 
 
 def check_backend(make: Make, dtypes: Sequence[str] = ("float64", "float32")) -> None:
-    """Check that arrays of a library are run as the table says, up to the rounding of their dtype.
+    """Check that a backend computes the rows of a plan, up to the rounding of each dtype.
 
-    Every row is held against the same in float64: with memories, noise, clamping, scaled inputs;
-    whole samples against NumPy's; arrays that the user holds are not written to, whatever the
-    network returns; noise is that of `philox`.
+    Every row is compared with float64: with memories, noise, clamping and scaled model inputs.
+    Whole samples are compared with those of NumPy. Arrays of the user must not be written to,
+    whatever the network returns. Noise must be that of `philox`.
 
     Args:
         make: Makes an array of the library from values and the name of a dtype.
@@ -94,7 +94,7 @@ def check_backend(make: Make, dtypes: Sequence[str] = ("float64", "float32")) ->
 
 
 def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> None:
-    """Check every row of a run, with random numbers in the table, against float64."""
+    """Check every row of a plan of random numbers against float64."""
     if case.learned and len(shape) < 2:
         return
     rng = np.random.default_rng(len(shape))
@@ -108,11 +108,11 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
     eps = EPS[dtype]
     for k, row in enumerate(rows.rows):
         before = _host(x)
-        seen, scaled = _host(update.input(k, x)), row.c_in * before
-        # One rounding of c_in times x as it is kept; the smallest of float16 lie 2^-24 apart.
+        model_input, scaled = _host(update.input(k, x)), row.c_in * before
+        # One rounding of c_in x to the dtype; the smallest numbers of float16 lie 2^-24 apart.
         once = (0.5 * eps + 4 * min(eps, EPS["float32"])) * np.abs(scaled)
         allowed = np.maximum(once, 2.0**-25) if dtype == "float16" else once
-        _close(seen, scaled, allowed, f"input of row {k}", case, dtype)
+        _close(model_input, scaled, allowed, f"input of row {k}", case, dtype)
         output, variance = _output(make, rng, shape, dtype, case.learned)
         noise = make(rng.standard_normal(shape), dtype) if case.noise == "given" else None
         x0 = make(rng.standard_normal(shape), dtype) if case.outside else None
@@ -125,7 +125,7 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
             d = np.clip(row.read[0] * before + row.read[1] * raw, *rows.clip)
         terms += [row.d * d, row.raw * raw]
         terms += [weight * memories[-back] for weight, back in row.memories]
-        kept = sum((np.abs(term) for term in terms[3:]), np.zeros(shape))
+        stored = sum((np.abs(term) for term in terms[3:]), np.zeros(shape))
         if row.noise:
             z = _host(noise) if keys is None else _philox(keys, rows.words[k], shape)
             scale = row.noise
@@ -134,9 +134,9 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
                 scale = scale * np.exp((middle + half * _host(variance)) / 2)
             terms.append(scale * z)
         exact = sum(terms, np.zeros(shape))
-        # One rounding of the sum and of each memory; inside, those of float32 or float64.
+        # One rounding of the sum and of each memory to the dtype; others are in float32 or float64.
         inside = sum((np.abs(term) for term in terms), np.zeros(shape))
-        allowed = eps * (np.abs(exact) + kept) + 16 * min(eps, EPS["float32"]) * (inside + 1)
+        allowed = eps * (np.abs(exact) + stored) + 16 * min(eps, EPS["float32"]) * (inside + 1)
         _close(_host(after), exact, allowed, f"row {k}", case, dtype)
         memory = row.memory or (0.0, 0.0, 0.0)
         memories.append(memory[0] * before + memory[1] * d + memory[2] * raw)
@@ -144,7 +144,7 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
 
 
 def check_zeros(make: Make, dtype: str) -> None:
-    """Check that what has the coefficient 0 is left out, be it infinite."""
+    """Check that a term with the coefficient 0 is left out, even if it is infinite."""
     nothing = Row(1.0, None, 0.0, 1.0, (), None, 0.0, None)
     for row, clip in (
         (nothing, None),
@@ -160,10 +160,10 @@ def check_zeros(make: Make, dtype: str) -> None:
 
 
 def check_unread(make: Make, dtype: str) -> None:
-    """Check that a memory that a row does not read does nothing, and that a sum of none is 0."""
+    """Check that a memory that no row reads has no effect, and that a sum of no terms is 0."""
     remembering = Row(1.0, None, 0.0, 1.0, (), (0.0, 1.0, 0.0), 0.0, None)
     rows = [
-        remembering._replace(x=1.0, d=0.0),  # remembers what is infinite
+        remembering._replace(x=1.0, d=0.0),  # its memory is infinite
         remembering,
         remembering,
         remembering._replace(d=0.0, memories=((0.5, 1), (0.5, 2))),
@@ -196,17 +196,17 @@ def check_normal(make: Make, dtype: str) -> None:
 
 
 def check_timesteps(make: Make, dtype: str) -> None:
-    """Check what the network is told: one a sample, whole numbers as integers."""
+    """Check the timesteps: one for each sample, on the same device as x, integers if whole."""
     x = make(np.zeros((3, 2)), dtype)
     for values in (np.array([999, 500, 0]), np.array([999.5, 0.25])):
-        told = backend_for(x).timesteps(values, x)
-        assert len(told) == len(values)
-        for each, value in zip(told, values, strict=True):
+        timesteps = backend_for(x).timesteps(values, x)
+        assert len(timesteps) == len(values)
+        for each, value in zip(timesteps, values, strict=True):
             assert namespace(each) is namespace(x)
-            assert tuple(each.shape) == (3,), f"{value} is told to {tuple(each.shape)}, not (3,)"
+            assert tuple(each.shape) == (3,), f"{value} has shape {tuple(each.shape)}, not (3,)"
             expected = timestep_dtype(x, value.item())
-            assert each.dtype == expected, f"{value} is told in {each.dtype}, not {expected}"
-            assert device(each) == device(x), f"{value} is told on {device(each)}"
+            assert each.dtype == expected, f"{value} has dtype {each.dtype}, not {expected}"
+            assert device(each) == device(x), f"{value} is on {device(each)}, not {device(x)}"
             np.testing.assert_array_equal(to_host(each), value)
 
 
@@ -225,7 +225,7 @@ def check_samples(make: Make, dtypes: Sequence[str]) -> None:
         start = schedule.prior_std * rng.standard_normal((3, 2, 4, 4))
         for clip in (None, (-1.0, 1.0)):
             how: dict[str, Any] = {"clip": clip}
-            # Not steep: what is told from one rounding to the next must not grow.
+            # The network is not steep, so that it does not amplify rounding errors.
             exact = sample(
                 lambda x, t: np.tanh(x / 40), schedule, sampler, start, noise=[5, 6, 7], **how
             )
@@ -246,16 +246,16 @@ def check_samples(make: Make, dtypes: Sequence[str]) -> None:
 
 
 def check_ownership(make: Make, dtype: str) -> None:
-    """Check that nothing is written to that a user or the network holds and looks at later."""
+    """Check that arrays which the user or the network may read later are not written to."""
     schedule = Schedule.karras(5)
     values = 9 * np.random.default_rng(2).standard_normal((2, 3, 4, 4))
     outside = make(values / 90, dtype)
     outputs: dict[str, Callable[[Array], Array]] = {
         "its input": lambda x: x,
-        "its input turned": lambda x: namespace(x).permute_dims(x, (0, 1, 3, 2)),
+        "its input transposed": lambda x: namespace(x).permute_dims(x, (0, 1, 3, 2)),
         "its first input for all": lambda x: namespace(x).broadcast_to(x[:1, ...], x.shape),
         "every second number of an array": lambda x: namespace(x).stack([x, -x], axis=-1)[..., 0],
-        "what it holds": lambda x: outside,
+        "an array of its own": lambda x: outside,
     }
     for what, output in outputs.items():
         for sampler in (DDIM(), Heun(), UniPC(3)):
@@ -265,7 +265,7 @@ def check_ownership(make: Make, dtype: str) -> None:
                 def network(x: Array, timesteps: Array, output: Any = output) -> Array:
                     return output(x)
 
-                # A denoiser made from a function is given new arrays alone.
+                # A denoiser made from a function always gets new arrays.
                 plain = Denoiser.from_function(Denoiser(network, path, "x0"), path)
                 exact = _host(sample(plain, path, sampler, x))
                 steps = list(sample_steps(network, path, sampler, x, prediction="x0"))
@@ -275,18 +275,22 @@ def check_ownership(make: Make, dtype: str) -> None:
                     )
                 np.testing.assert_array_equal(_host(x), _host(make(values, dtype)), "x")
     again = sample_steps(network, path, sampler, x, prediction="x0")
-    for step, kept in zip(again, steps, strict=True):
-        np.testing.assert_array_equal(_host(step), _host(kept), "steps that were kept")
+    for step, earlier in zip(again, steps, strict=True):
+        np.testing.assert_array_equal(_host(step), _host(earlier), "steps of an earlier run")
     empty = make(np.zeros((0, 3, 4, 4)), dtype)
     assert tuple(sample(lambda x, t: x, schedule, DDIM(), empty).shape) == (0, 3, 4, 4)
-    turned = namespace(x).permute_dims(make(values, dtype), (0, 1, 3, 2))
+    transposed = namespace(x).permute_dims(make(values, dtype), (0, 1, 3, 2))
     straight = make(values.transpose(0, 1, 3, 2).copy(), dtype)
-    images = [_host(sample(lambda x, t: x / 9, schedule, UniPC(3), y)) for y in (turned, straight)]
-    np.testing.assert_allclose(images[0], images[1], 1e-5, 1e-5, err_msg="x in another order")
+    images = [
+        _host(sample(lambda x, t: x / 9, schedule, UniPC(3), y)) for y in (transposed, straight)
+    ]
+    np.testing.assert_allclose(
+        images[0], images[1], 1e-5, 1e-5, err_msg="x in another memory order"
+    )
 
 
 def _random_rows(rng: np.random.Generator, case: Case) -> Rows:
-    """Return rows with random numbers, some of them 0, as in no sampler's table."""
+    """Return rows of random numbers, some of them 0."""
     count = 6
 
     def number() -> float:
@@ -316,7 +320,7 @@ def _random_rows(rng: np.random.Generator, case: Case) -> Rows:
 def _output(
     make: Make, rng: np.random.Generator, shape: tuple[int, ...], dtype: str, learned: bool
 ) -> tuple[Array, Array | None]:
-    """Return a network's output, and its variance: halves of one array, as a network makes them."""
+    """Return a network's output and learned variance, as halves of one array."""
     if not learned:
         return make(rng.standard_normal(shape), dtype), None
     both = make(rng.standard_normal((shape[0], 2 * shape[1], *shape[2:])), dtype)
@@ -324,7 +328,7 @@ def _output(
 
 
 def _draws(count: int) -> np.ndarray:
-    """Return levels and visits: both ends, both signs, visits that repeat."""
+    """Return pairs (level, visit) of the noise: both ends, both signs, repeated visits."""
     levels = [2**63 - 1, -(2**63), 3 << 20, -1, 0, 3 << 20]
     return np.array([(level, k % 3) for k, level in enumerate(levels[:count])], dtype=np.int64)
 

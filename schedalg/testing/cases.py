@@ -1,4 +1,4 @@
-"""Every constructor and every transform, by name: what generic tests run over."""
+"""Every constructor and every transform by name, for generic tests."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -13,17 +13,17 @@ def _random(n: int, low: float, high: float) -> np.ndarray:
 
 
 def mixed_betas(n: int) -> np.ndarray:
-    """Return betas from 1e-12 to 0.9, in no order."""
+    """Return betas from 1e-12 to 0.9 in random order."""
     return 10.0 ** _random(n, -12, -0.05)
 
 
 def long_tail(n: int) -> np.ndarray:
-    """Return ᾱ that fall to 1e-300."""
+    """Return values of ᾱ that fall to 1e-300."""
     return 10.0 ** -(300 * (np.arange(n) + 1.0) / n)
 
 
 def random_sigmas(n: int) -> np.ndarray:
-    """Return noise levels from 1e-6 to 1e6, at random."""
+    """Return random noise levels from 1e-6 to 1e6, rising."""
     return np.sort(10.0 ** _random(n, -6, 6))
 
 
@@ -33,22 +33,22 @@ def random_times(n: int) -> np.ndarray:
 
 
 def random_log_snr(n: int) -> np.ndarray:
-    """Return log-SNRs from 60 to -60, at random."""
+    """Return random log-SNRs from 60 to -60, falling."""
     return np.sort(_random(n, -60, 60))[::-1].copy()
 
 
 def zero_end(alphas_cumprod: np.ndarray) -> np.ndarray:
-    """Return ᾱ with zero signal at the end."""
+    """Set the last ᾱ to 0, and return the array."""
     alphas_cumprod[-1] = 0
     return alphas_cumprod
 
 
 def fall(t: float) -> float:
-    """Return an ᾱ of time."""
+    """Return ᾱ at time t in [0, 1]."""
     return (1 - 0.9 * t) ** 2
 
 
-#: A constructor of n points for each name.
+#: From names to functions that make a schedule of n points.
 FAMILIES: dict[str, Callable[[int], Schedule]] = {
     "linear": Schedule.linear,
     "scaled_linear": Schedule.scaled_linear,
@@ -77,14 +77,14 @@ FAMILIES: dict[str, Callable[[int], Schedule]] = {
 
 
 class Transform(NamedTuple):
-    """An operation, and which schedules it is for."""
+    """A transform, and a test of whether it applies to a schedule."""
 
     apply: Callable[[Schedule], Schedule]
     suits: Callable[[Schedule], bool] = lambda s: True
 
 
 def has_signal(s: Schedule) -> bool:
-    """Whether the last point is not pure noise."""
+    """Return whether the last point has signal, so that its sigma/alpha is finite."""
     return bool(np.isfinite(s.to_sigmas()[-1]))
 
 
@@ -124,7 +124,7 @@ TRANSFORMS: dict[str, Transform] = {
 
 
 def cases(sizes: tuple[int, ...]) -> Iterator[tuple[str, Schedule]]:
-    """Yield every family, of every size, under every transform that it suits, with its name."""
+    """Yield (name, schedule) for every family and size and every transform that applies to it."""
     for family, make in FAMILIES.items():
         for n in sizes:
             base = make(n)

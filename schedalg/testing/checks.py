@@ -1,4 +1,4 @@
-"""Checks of samplers and parameterizations. Each raises AssertionError, and says what it found."""
+"""Checks of samplers and parameterizations; each raises an AssertionError with what it found."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ from schedalg.testing.measures import GAUSSIAN, measured_order, variance_after
 
 AnySampler = Sampler
 
-#: Of log-SNR 10 to -10, in 12 steps, from a noisy origin.
+#: Twelve steps from log-SNR -10 to 10, where the origin still has noise.
 PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
 FAST = Schedule.linear(1000).subsample(steps=12)
 
@@ -27,12 +27,12 @@ FAST = Schedule.linear(1000).subsample(steps=12)
 def check_sampler(
     sampler: AnySampler, *, order: int | None = None, distilled: bool = False
 ) -> None:
-    """Run the checks that a sampler for trained or distilled networks should pass.
+    """Run all checks that a sampler should pass.
 
     Args:
-        sampler: An object with a table, or with the methods of the protocol.
-        order: The declared order, if it adds no noise; None: not measured.
-        distilled: See `check_marginals`.
+        sampler: A sampler with a table, or with the methods `init` and `step`.
+        order: The order of a sampler without noise. None: the order is not measured.
+        distilled: Whether it is for distilled networks; see `check_marginals`.
 
     Raises:
         AssertionError: A check failed.
@@ -61,7 +61,7 @@ def check_sampler(
 def check_order(
     sampler: AnySampler, order: int, data: Mixture = GAUSSIAN, *, within: float = 0.15, **how: Any
 ) -> None:
-    """Check that a noise-free sampler converges with its declared order (see `measured_order`).
+    """Check that a sampler without noise converges with its declared order; see `measured_order`.
 
     Example:
         >>> from schedalg import Heun
@@ -69,14 +69,14 @@ def check_order(
         >>> check_order(Heun(), 2)
     """
     measured = measured_order(sampler, data, **how)
-    assert abs(measured - order) <= within, f"order {measured:.2f}, and {order} is declared"
+    assert abs(measured - order) <= within, f"order {measured:.2f}, but {order} is declared"
 
 
 def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float = 1e-9) -> None:
-    """Check that the sampler returns the data where they are a single point, known to the network.
+    """Check that the sampler returns the data if these are a single point.
 
-    To clean data: that point, from wherever x starts. To a noisy origin: alpha times the point,
-    from the same at the start, where no noise is drawn.
+    With a clean origin, the result must be that point for any x at the start. With a noisy origin
+    and noise of 0, it must be alpha times the point if x starts as alpha times the point.
 
     Example:
         >>> from schedalg import LMS, Schedule
@@ -97,14 +97,15 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
 def check_variance(
     sampler: AnySampler | Plan, schedule: Schedule = PATH, rtol: float = 1e-9
 ) -> None:
-    """Check that x has the variance sigma² of its level where the data are a single point.
+    """Check that x has the variance sigma² at the origin if the data are a single point.
 
-    True of every method that is exact for a constant x0: all but DDPM's "fixed_large".
+    This holds for every method that is exact for a constant x0, which is all but DDPM's
+    "fixed_large".
 
     Args:
-        sampler: Any.
-        schedule: With a noisy origin.
-        rtol: Of the variance.
+        sampler: Any sampler, or a plan.
+        schedule: A schedule with a noisy origin.
+        rtol: Tolerance of the variance.
 
     Example:
         >>> from schedalg import EulerAncestral
@@ -120,12 +121,12 @@ def check_variance(
 
 
 def check_marginals(sampler: AnySampler, *, distilled: bool = False) -> None:
-    """Check that the variance for Gaussian data is right, and more so the more steps there are.
+    """Check that the variance for Gaussian data converges to the right one as steps grow.
 
     Args:
-        sampler: Any.
-        distilled: Whether it is for networks that predict where the flow ends, rather than the
-            expectation of x0.
+        sampler: Any sampler.
+        distilled: Whether it is for networks that predict the end of the flow rather than E[x0 |
+            x].
 
     Example:
         >>> from schedalg import DDPM
@@ -146,12 +147,12 @@ def check_marginals(sampler: AnySampler, *, distilled: bool = False) -> None:
 
 
 def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None:
-    """Check that the sampler returns what it is given: library, dtype, shape, and the same image.
+    """Check that the result has the library, dtype and shape of x, and NumPy's values.
 
     Args:
-        sampler: Any.
+        sampler: Any sampler.
         x: (B, ...), an array of the library to check, in float32 or float64.
-        tolerance: Between this image and that of float64 in NumPy, where x is of lower precision.
+        tolerance: Largest difference from NumPy in float64, if x has lower precision.
 
     Example:
         >>> import numpy as np
@@ -178,37 +179,37 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
 
 
 def check_respacing(sampler: AnySampler) -> None:
-    """Check that on a respaced schedule the network is told the timesteps of the levels it sees.
+    """Check that on a respaced schedule the network gets the timestep of each noise level.
 
-    And that the schedule is as good as a new one: made of the numbers of the kept points, if the
-    sampler calls the network at these alone, and else chosen from one made of the base's numbers.
+    And that the schedule is as good as a new one: made from ᾱ at the selected points, if the
+    sampler calls the network at these alone, and otherwise selected from one made from the base's ᾱ.
 
     Example:
         >>> from schedalg import DEIS
         >>> from schedalg.testing import check_respacing
         >>> check_respacing(DEIS())
     """
-    kept = [0, 3, 7, 50, 51, 300, 640, 999]
+    selected = [0, 3, 7, 50, 51, 300, 640, 999]
     base = Schedule.linear(1000)
-    short = base.subsample(indices=kept)
+    short = base.subsample(indices=selected)
     numbers = base.to_alphas_cumprod()
-    told: list[list[float]] = []
+    passed: list[list[float]] = []
 
     def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        told[-1].append(float(timesteps[0]))
+        passed[-1].append(float(timesteps[0]))
         return np.asarray(np.sin(3 * x) + 0.001 * timesteps[:, None])
 
     x = np.random.default_rng(1).standard_normal((2, 3))
-    told.append([])
+    passed.append([])
     images = [sample(network, short, sampler, x, noise=7)]
-    if set(told[0]) <= set(kept):
-        fresh = Schedule.from_alphas_cumprod(numbers[kept], timesteps=kept)
+    if set(passed[0]) <= set(selected):
+        fresh = Schedule.from_alphas_cumprod(numbers[selected], timesteps=selected)
     else:
-        fresh = Schedule.from_alphas_cumprod(numbers)[kept]
-    told.append([])
+        fresh = Schedule.from_alphas_cumprod(numbers)[selected]
+    passed.append([])
     images.append(sample(network, fresh, sampler, x, noise=7))
     np.testing.assert_allclose(images[1], images[0], rtol=1e-7, atol=1e-7)
-    np.testing.assert_allclose(told[1], told[0], rtol=1e-9, err_msg="timesteps told")
+    np.testing.assert_allclose(passed[1], passed[0], rtol=1e-9, err_msg="timesteps passed")
     visited: list[Point] = []
 
     def expectation(x: np.ndarray, t: Point) -> np.ndarray:
@@ -218,7 +219,7 @@ def check_respacing(sampler: AnySampler) -> None:
     sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
     for t in visited:
         assert t.timestep is not None
-        assert kept[0] <= t.timestep <= kept[-1], f"timestep {t.timestep} of {kept}"
+        assert selected[0] <= t.timestep <= selected[-1], f"timestep {t.timestep} of {selected}"
         beyond = not short[0].log_snr + 1e-9 >= t.log_snr >= short[-1].log_snr - 1e-9
         if not beyond:
             trained = base.at(t.timestep)
@@ -228,7 +229,7 @@ def check_respacing(sampler: AnySampler) -> None:
 
 
 def check_scales(sampler: AnySampler) -> None:
-    """Check that one network and one noise give one image in every scale of x.
+    """Check that the sample does not depend on the scale of x: vp, ve or flow.
 
     Example:
         >>> from schedalg import Heun
@@ -251,7 +252,7 @@ def check_scales(sampler: AnySampler) -> None:
 
 
 def check_threads(sampler: AnySampler) -> None:
-    """Check that runs at the same time do not disturb each other: in turns, and in threads.
+    """Check that concurrent runs of one sampler do not affect each other: in turns and in threads.
 
     Example:
         >>> from schedalg import PNDM
@@ -267,7 +268,7 @@ def check_threads(sampler: AnySampler) -> None:
         return list(walk(seed))[-1]
 
     expected = [image(seed) for seed in range(8)]
-    # A step of each in turn: what is kept on the sampler would go from one to the others.
+    # One step of each in turn: state on the sampler object would leak from one to the others.
     for steps in zip(*map(walk, range(8)), strict=True):
         together = steps
     with ThreadPoolExecutor(8) as pool:
@@ -278,7 +279,7 @@ def check_threads(sampler: AnySampler) -> None:
 
 
 def check_table(sampler: TableSampler, schedule: Schedule) -> None:
-    """Check that a table is a value, and agrees with the sampler's own steps if it has any.
+    """Check that a plan is a value, and agrees with the sampler's own `step` if it has one.
 
     Example:
         >>> from schedalg import DDIM, Schedule
@@ -286,7 +287,7 @@ def check_table(sampler: TableSampler, schedule: Schedule) -> None:
         >>> check_table(DDIM(), Schedule.cosine(10))
     """
     plan = sampler.plan(schedule)
-    assert plan == sampler.plan(schedule), "the same sampler and schedule make two plans"
+    assert plan == sampler.plan(schedule), "the same sampler and schedule make different plans"
     assert hash(plan) == hash(sampler.plan(schedule))
     assert Plan.from_dict(plan.to_dict()) == plan, "to_dict and from_dict"
     assert plan.model_calls == len(plan) == len(str(plan).splitlines()) - 2
@@ -297,7 +298,7 @@ def check_table(sampler: TableSampler, schedule: Schedule) -> None:
     signal = float(to_host(schedule.alpha)[-1]) > 0
     for prediction in ("epsilon", "x0", "v") if signal else ("x0", "v"):
         images = [
-            # Times sigma = 80, a steeper network would blow up the last digit.
+            # Divided by 99, since at sigma = 80 a steeper network would amplify rounding errors.
             sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
             for one in (sampler, protocol)
         ]
@@ -307,7 +308,7 @@ def check_table(sampler: TableSampler, schedule: Schedule) -> None:
 
 
 class _Steps:
-    """A sampler without its table."""
+    """The `init` and `step` of a sampler, without its `plan`."""
 
     def __init__(self, sampler: Any) -> None:
         self.init = sampler.init
@@ -317,11 +318,11 @@ class _Steps:
 def check_parameterization(
     parameterization: Parameterization | Prediction, schedule: Schedule | None = None
 ) -> None:
-    """Check that a perfect network is read right at every point, and converts to v and back.
+    """Check that a perfect network's output gives x0, and converts to v and back.
 
     Args:
-        parameterization: What to check.
-        schedule: Whose points to visit; by default `Schedule.cosine(50)`.
+        parameterization: The parameterization to check.
+        schedule: The noise levels to check. None: `Schedule.cosine(50)`.
 
     Example:
         >>> from schedalg import edm
@@ -331,11 +332,11 @@ def check_parameterization(
     schedule = Schedule.cosine(50) if schedule is None else schedule
     x0, eps = np.random.default_rng(0).standard_normal((2, 3, 2))
     for k, point in enumerate(schedule):
-        if point.alpha < 1e-6 * point.sigma:  # nothing of x0 is left to be read
+        if point.alpha < 1e-6 * point.sigma:  # x0 cannot be recovered
             continue
         x, output = schedule.add_noise(x0, eps, k), schedule.target(x0, eps, k, parameterization)
         denoise = Denoiser(lambda x, t, y=output: y, schedule, parameterization)
-        # x0 is seen through alpha x0 + sigma eps, and through its rounding.
+        # The rounding of x = alpha x0 + sigma eps is amplified by 1 / alpha.
         rtol = 1e-11 * max(1.0, point.sigma / point.alpha)
         np.testing.assert_allclose(denoise(x, point), x0, rtol=rtol, atol=rtol, err_msg=str(point))
         v = convert(output, x, point, parameterization, "v")

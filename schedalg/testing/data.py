@@ -1,4 +1,4 @@
-"""Data of which the optimal network and the exact flow are known."""
+"""`Mixture`: data with a known optimal network and a known flow."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,15 @@ from schedalg.schedule import Point, Schedule
 
 @dataclass(frozen=True)
 class Mixture:
-    """Numbers drawn from a mixture of Gaussians; with one component, from a Gaussian.
+    """Data drawn from a mixture of Gaussians, or from one Gaussian.
 
     At a noise level, x ~ Σ_i w_i N(alpha m_i, alpha² s_i² + sigma²), and
 
         E[x0 | x] = Σ_i r_i (m_i + g_i (x - alpha m_i)), g_i = alpha s_i² / (alpha² s_i² + sigma²),
 
     with r_i the share of component i in the density at x. The probability flow carries each
-    quantile at one level to the same quantile at another: that is what an ODE sampler approximates.
+    quantile at one noise level to the same quantile at another, which is what an ODE sampler
+    approximates.
 
     Args:
         means: m_i.
@@ -30,8 +31,8 @@ class Mixture:
         weights: w_i; equal by default.
 
     Raises:
-        TypeError: They hold no numbers.
-        ValueError: They have different lengths, or no component, or one is out of range.
+        TypeError: An argument does not hold numbers.
+        ValueError: The arguments differ in length or are empty, or a number is out of range.
 
     Example:
         >>> from schedalg import Schedule
@@ -50,7 +51,7 @@ class Mixture:
         weights = [1 / max(count, 1)] * count if self.weights is None else list(self.weights)
         if not count or len(self.spreads) != count or len(weights) != count:
             raise ValueError(
-                f"means, spreads and weights must be as many, at least one; got {count}, "
+                f"means, spreads and weights must have the same length, at least 1; got {count}, "
                 f"{len(self.spreads)} and {len(weights)}"
             )
         for name, values in (
@@ -85,12 +86,12 @@ class Mixture:
         return xp.sum(shares * xp.stack(means), axis=0) / xp.sum(shares, axis=0)
 
     def end_of_flow(self, schedule: Schedule) -> AnyDenoiser:
-        """Return the network that tells where the flow from x ends, for a single Gaussian.
+        """Return a denoiser that predicts the end of the flow from x, for a single Gaussian.
 
-        That is what consistency models are distilled to.
+        Consistency models are distilled to predict it.
 
         Raises:
-            ValueError: There are several components.
+            ValueError: The mixture has several components.
         """
         if len(self.means) != 1:
             raise ValueError("only the flow of a single Gaussian has a closed form")
@@ -100,9 +101,9 @@ class Mixture:
         )
 
     def flow(self, x: np.ndarray, t: Point, s: Point) -> np.ndarray:
-        """Return where the probability flow carries x, from point t to point s.
+        """Return the x at point s to which the probability flow carries x from point t.
 
-        Exact to rounding for x within a few standard deviations of the middle.
+        It is exact to rounding for x within a few standard deviations of the mean.
         """
         if len(self.means) == 1:
             (_, mean, spread) = self._components()[0]
@@ -126,7 +127,7 @@ class Mixture:
         return float((second - (t.alpha * mean) ** 2) ** 0.5)
 
     def _distribution(self, x: np.ndarray, t: Point) -> np.ndarray:
-        """Return the share of x below each value, at a point."""
+        """Return the cumulative distribution function of x at a point."""
         erf = np.vectorize(math.erf, otypes=[np.float64])
         total = np.zeros(x.shape)
         for weight, mean, spread in self._components():

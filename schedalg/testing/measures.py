@@ -1,4 +1,4 @@
-"""What a sampler does, as numbers: its order of convergence, and the variance of what it makes."""
+"""Measurements of a sampler: its order of convergence and the variance of its samples."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
 from schedalg.testing.data import Mixture
 
-#: One Gaussian, off centre.
+#: One Gaussian whose mean is not 0.
 GAUSSIAN = Mixture([0.7], [0.4])
 
 
@@ -22,20 +22,20 @@ def measured_order(
     counts: Sequence[int] = (90, 180, 360),
     kind: Kind = "vp",
 ) -> float:
-    """Return the order with which a noise-free sampler approaches the exact flow of some data.
+    """Return the order with which a sampler without noise converges to the exact flow of some data.
 
-    The slope of the logarithm of its error over that of the number of steps, on grids that are
-    even in log-SNR, from -13 to 2. The error is the largest of those at log-SNR -2, -1, 0, 1 and 2:
-    over a whole path, and at single levels, the leading errors of some methods cancel, and they
-    seem to be of a higher order than they are. It starts deep in the noise, where the first steps
-    of multistep methods, of lower order, have next to no error.
+    The order is the slope of log(error) over log(number of steps), on grids that are even in
+    log-SNR, from -13 to 2. The error is the largest of those at log-SNR -2, -1, 0, 1 and 2. (At a
+    single noise level, or over a whole path, the leading errors of some methods cancel, and the
+    order seems higher than it is.) The path starts at a high noise level, where the first steps of
+    multistep methods, which have lower order, have almost no error.
 
     Args:
-        sampler: Without noise, and with one step of its own for each of the schedule's.
-        data: Whose optimal network to use.
-        counts: Numbers of steps, multiples of 15; of 90 for methods with steps of two or three
-            points.
-        kind: Scale of the path.
+        sampler: A sampler without noise, with one step for each step of the schedule.
+        data: The data, which determine the network.
+        counts: Numbers of steps, multiples of 15; multiples of 90 for methods whose steps span two
+            or three points.
+        kind: The scale of x.
 
     Example:
         >>> from schedalg import DDIM
@@ -61,16 +61,16 @@ def measured_order(
 def variance_after(
     sampler: Sampler | Plan, schedule: Schedule, denoise: AnyDenoiser, start: float
 ) -> float:
-    """Return the variance of what a sampler makes of Gaussian noise, without a random draw.
+    """Return the variance of a sampler's result for Gaussian noise, without a random draw.
 
-    For a denoiser that is linear in x (that of Gaussian data of mean 0), the result is a x + Σ_k
-    c_k z_k, with one c for each draw of noise. They are read off one run, in which each sample of
-    the batch has one of x, z_1, z_2, ... equal to 1 and the others to 0.
+    If the denoiser is linear in x, as for Gaussian data of mean 0, the result is a x + Σ_k c_k z_k,
+    with one coefficient for each draw of noise. One run finds them all: in each sample of its
+    batch, one of x, z_1, z_2, ... is 1 and the others are 0.
 
     Args:
-        sampler: Any.
-        schedule: The path.
-        denoise: A linear denoiser of it.
+        sampler: Any sampler, or a plan.
+        schedule: The schedule to sample.
+        denoise: A denoiser that is linear in x.
         start: Variance of x at the noisiest point.
 
     Returns:
@@ -97,7 +97,7 @@ def variance_after(
 
     def one_hot(x: np.ndarray) -> np.ndarray:
         z, place = np.zeros_like(x), next(numbers, None)
-        assert place is not None, f"{draws} draws of noise in one run, and more in the next"
+        assert place is not None, f"{draws} draws of noise in one run, but more in the next"
         z[place] = 1
         return z
 

@@ -1,4 +1,4 @@
-"""Random schedules and subsets, for Hypothesis (`pip install 'schedalg[testing]'`)."""
+"""Hypothesis strategies for schedules and subsets (`pip install 'schedalg[testing]'`)."""
 
 from contextlib import suppress
 
@@ -21,7 +21,7 @@ def random_betas(draw: st.DrawFn, zero_signal: bool = True) -> Schedule:
 
 @st.composite
 def joinable(draw: st.DrawFn) -> Schedule:
-    """Draw a schedule that others can follow: it starts clean, and does not end in pure noise."""
+    """Draw a schedule for `compose`: it starts at clean data, and does not end in pure noise."""
     families = ["linear", "cosine", "laplace", "from_betas tiny", "from_log_snr"]
     base = draw(
         st.one_of(
@@ -42,7 +42,7 @@ def joinable(draw: st.DrawFn) -> Schedule:
 
 @st.composite
 def registered(draw: st.DrawFn) -> Schedule:
-    """Draw a registered family under a registered transform."""
+    """Draw a family of `cases` with one of its transforms."""
     base = FAMILIES[draw(st.sampled_from(sorted(FAMILIES)))](draw(st.integers(1, 40)))
     apply, suits = TRANSFORMS[draw(st.sampled_from(sorted(TRANSFORMS)))]
     return apply(base) if suits(base) else base
@@ -93,5 +93,5 @@ def vp_schedules() -> st.SearchStrategy[Schedule]:
 @st.composite
 def subsets(draw: st.DrawFn, n: int, min_size: int = 1) -> np.ndarray:
     """Draw a rising array of indices into n points."""
-    chosen = draw(st.sets(st.integers(0, n - 1), min_size=min(min_size, n)))
-    return np.array(sorted(chosen), dtype=np.int64)
+    selected = draw(st.sets(st.integers(0, n - 1), min_size=min(min_size, n)))
+    return np.array(sorted(selected), dtype=np.int64)

@@ -18,12 +18,12 @@ X = np.random.default_rng(0).standard_normal((3, 2, 4))
 
 
 def network(x: Any, timesteps: Any) -> Any:
-    """Return an epsilon prediction, told integers or what lies between."""
+    """Return an epsilon prediction at integer or fractional timesteps."""
     return x / 3 + timesteps[:, None, None] / 1000
 
 
 def loop(method: str, denoise: Any, x: Any, sigmas: np.ndarray, z: Any = None) -> Any:
-    """Walk x down a list of sigmas: algorithms 1 and 2 of EDM, and 2M of DPM-Solver++."""
+    """Sample along a list of sigmas: algorithms 1 and 2 of EDM, and 2M of DPM-Solver++."""
     old, before = None, 0.0
     for sigma, to in pairwise(sigmas):
         denoised = denoise(x, np.full(len(x), sigma))
@@ -51,7 +51,7 @@ def loop(method: str, denoise: Any, x: Any, sigmas: np.ndarray, z: Any = None) -
     ("method", "sampler"),
     [("euler", Euler()), ("heun", Heun()), ("2m", DPMSolverPP(2)), ("ancestral", EulerAncestral())],
 )
-def test_one_image_whoever_walks(method: str, sampler: Any, final_zero: bool) -> None:
+def test_both_libraries_make_the_same_image(method: str, sampler: Any, final_zero: bool) -> None:
     """Their loop on our denoiser, our sampler on theirs, and our sampler on our network."""
     ours = BASE.subsample(steps=12, spacing="karras").as_ve()
     sigmas = to_sigmas(ours, final_zero=final_zero)
@@ -139,7 +139,7 @@ def test_half_precision_keeps_its_type_and_is_computed_in_single() -> None:
     np.testing.assert_allclose(result, exact, rtol=4e-3, atol=4e-2)
 
 
-def test_lists_go_there_and_back() -> None:
+def test_lists_of_sigmas_convert_both_ways() -> None:
     for sigmas in ([80.0, 3.0, 0.5, 0.0], [80.0, 3.0, 0.5]):
         schedule = from_sigmas(sigmas)
         assert len(schedule) == len(sigmas) - 1

@@ -17,7 +17,7 @@ from schedalg import (
 )
 from tests.bad_input import DENOISER, LINEAR, TWO, X, check_named, network, run
 
-#: What is called, the error, and words that its message must hold.
+#: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "clip a number": (lambda: run(clip=1.0), TypeError, ["clip", "1.0"]),
     "clip reversed": (lambda: run(clip=(1, -1)), ValueError, ["clip", "(1, -1)"]),
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["scale", "nan"],
     ),
-    "timestep_rule": (
+    "class labels of one sample": (
         lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:1]}, {"y": X[:1]})),
         ValueError,
         ["y", "2 entries", "(1, 3)"],
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "two schedules": (
         lambda: switch(DENOISER, Denoiser(network, TWO)),
         ValueError,
-        ["one schedule", "2 points"],
+        ["same schedule", "2 points"],
     ),
     "mask": (lambda: inpaint(DENOISER, X, "left"), TypeError, ["mask", "str"]),
     "mask's shape": (
@@ -106,12 +106,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["['y']", "cond"],
     ),
-    "labels of two shapes": (
+    "class labels of two shapes": (
         lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X}, {"y": X[:, :2]})),
         ValueError,
         ["y", "(2, 3)", "(2, 2)"],
     ),
-    "labels of one": (
+    "class labels and None": (
         lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X}, {"y": None})),
         ValueError,
         ["y", "array in both"],

@@ -12,7 +12,7 @@ X = np.random.default_rng(3).standard_normal((4, 2, 3))
 
 
 def conditional(x: Any, timesteps: Any, y: Any) -> Any:
-    """A network that depends on a number a sample."""
+    """A network that depends on one number for each sample."""
     return 0.5 * x + 0.1 * y[:, None, None]
 
 
@@ -28,7 +28,7 @@ def test_finiteness_is_checked_in_every_network_of_a_denoiser() -> None:
 
 
 def test_a_denoiser_serves_slices_of_its_schedule() -> None:
-    """Image to image with guidance in an interval, without making any of it again."""
+    """Image to image with guidance in an interval: the denoiser is made for the whole schedule."""
     y, n = np.arange(4.0), np.zeros(4)
     strong = Denoiser(ClassifierFreeGuidance(conditional, 3.0, {"y": y}, {"y": n}), FAST)
     weak = Denoiser(conditional, FAST, model_kwargs={"y": y})

@@ -1,4 +1,4 @@
-"""Guidance and inpainting: wrappers that any sampler runs with."""
+"""Guidance and inpainting: wrappers for any sampler."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ X = np.random.default_rng(3).standard_normal((4, 2, 3))
 
 
 def conditional(x: Any, timesteps: Any, y: Any) -> Any:
-    """A network that depends on a number a sample."""
+    """A network that depends on one number for each sample."""
     return 0.5 * x + 0.1 * y[:, None, None]
 
 
@@ -65,8 +65,8 @@ def test_guidance_of_0_and_1_is_either_network(scale: float) -> None:
 
 def test_guidance_leaves_a_learned_variance_as_the_condition_has_it() -> None:
     def two(x: np.ndarray, timesteps: np.ndarray, y: np.ndarray) -> np.ndarray:
-        level = np.broadcast_to(y[:, None, None] / 10, x.shape)
-        return np.concatenate([conditional(x, timesteps, y), level], axis=1)
+        variance = np.broadcast_to(y[:, None, None] / 10, x.shape)
+        return np.concatenate([conditional(x, timesteps, y), variance], axis=1)
 
     y, n = np.arange(4.0), np.zeros(4)
     output = ClassifierFreeGuidance(two, 3.0, {"y": y}, {"y": n})(X, np.zeros(4, dtype=int))
@@ -88,7 +88,7 @@ def test_other_keywords_reach_both_halves() -> None:
 def gaussian_score(schedule: Schedule, towards: float, strength: float) -> Any:
     """Return the gradient of log p(y | x) that moves Gaussian data's mean, and the mean it gives.
 
-    For x0 ~ N(0, 1) and y = x0 + noise of variance v, p(x0 | y) is N(y/(1+v), v/(1+v)). At a level,
+    For x0 ~ N(0, 1) and y = x0 + noise of variance v, p(x0 | y) is N(y/(1+v), v/(1+v)). At a point,
     y given x is N(alpha x, v + sigma²) on a variance-preserving path.
     """
     v = strength
@@ -103,7 +103,7 @@ def gaussian_score(schedule: Schedule, towards: float, strength: float) -> Any:
 
 @pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
 def test_guidance_by_the_score_is_bayes_rule(kind: str) -> None:
-    """The guided prediction is the conditional expectation, exactly, in every scale of the path."""
+    """The guided prediction is exactly the conditional expectation, in every scale of x."""
     base = Schedule.linear(1000)[::50]
     schedule = {"vp": base, "ve": base.as_ve(), "flow": base.as_flow()}[kind]
     v, y = 0.5, 1.2
@@ -119,7 +119,7 @@ def test_guidance_by_the_score_is_bayes_rule(kind: str) -> None:
 
 @pytest.mark.parametrize("base", [Schedule.karras(9), Schedule.flow(9)[:8], FAST])
 def test_guidance_by_the_mean_is_the_same_in_every_scale(base: Schedule) -> None:
-    """And is that of the same data and gradient for a network trained in another scale."""
+    """It does not depend on the scale of x, nor on the scale the network was trained in."""
 
     def gradient(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         return 0.3 - x
@@ -137,15 +137,15 @@ def test_guidance_by_the_mean_is_the_same_in_every_scale(base: Schedule) -> None
     guided = classifier_guidance(denoise, gradient, shift="mean")
     t, s = base[4], base.as_vp()[3]
     unit = np.hypot(t.alpha, t.sigma)
-    seen = {"vp": 1 / unit, "ve": 1 / t.alpha, "flow": 1 / (t.alpha + t.sigma)}[base.network_kind]
-    slope = (0.3 - seen * X) * seen * unit
+    scale = {"vp": 1 / unit, "ve": 1 / t.alpha, "flow": 1 / (t.alpha + t.sigma)}[base.network_kind]
+    slope = (0.3 - scale * X) * scale * unit
     expected = denoise(X, t) + s.sigma**2 / s.alpha * slope
     np.testing.assert_allclose(guided(X, t), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["vp", "ve"])
 def test_guidance_by_the_mean_adds_the_variance_times_the_gradient(kind: str) -> None:
-    """As guided-diffusion's condition_mean, on the short schedule's posterior variance."""
+    """As guided-diffusion's condition_mean, with the respaced schedule's posterior variance."""
     schedule = FAST if kind == "vp" else FAST.as_ve()
     z = np.random.default_rng(0).standard_normal((12, 4, 2, 3))
 
@@ -173,11 +173,11 @@ def test_guidance_by_the_mean_adds_the_variance_times_the_gradient(kind: str) ->
 
 
 def test_an_interval_takes_each_network_where_it_belongs() -> None:
-    told: dict[str, list[int]] = {"in": [], "out": []}
+    passed: dict[str, list[int]] = {"in": [], "out": []}
 
     def network(name: str) -> Any:
         def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-            told[name].append(int(timesteps[0]))
+            passed[name].append(int(timesteps[0]))
             return 0.5 * x
 
         return Denoiser(model, FAST)
@@ -185,22 +185,23 @@ def test_an_interval_takes_each_network_where_it_belongs() -> None:
     sigmas = FAST.to_sigmas()
     denoise = switch(network("in"), network("out"), sigmas[3], sigmas[8])
     image = sample(denoise, FAST, DPMSolverPP(order=2), X)
-    assert told["in"] == FAST.timesteps[8:2:-1].tolist()
-    assert told["out"] == [*FAST.timesteps[:8:-1].tolist(), *FAST.timesteps[2::-1].tolist()]
-    # One network in both places is that network, memory and all.
+    assert passed["in"] == FAST.timesteps[8:2:-1].tolist()
+    assert passed["out"] == [*FAST.timesteps[:8:-1].tolist(), *FAST.timesteps[2::-1].tolist()]
+    # With one network in both places, the sample is that of the network, also in multistep
+    # samplers.
     expected = sample(network("in"), FAST, DPMSolverPP(order=2), X)
     np.testing.assert_allclose(image, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("sampler", [DDIM(), DDPM(), DPMSolverPP(order=2), RePaint(3, 2)])
-def test_what_is_known_comes_out_as_it_is(sampler: Any) -> None:
+def test_known_data_are_in_the_sample(sampler: Any) -> None:
     known = np.random.default_rng(1).standard_normal(X.shape)
     mask = (np.arange(3) > 0).astype(np.float64)
     network = Denoiser(lambda x, t: np.tanh(x), FAST)
     image = sample(inpaint(network, known, mask), FAST, sampler, X, noise=4)
     np.testing.assert_allclose(image[..., 1:], known[..., 1:], rtol=1e-12)
     assert (image[..., 0] != known[..., 0]).all()
-    # What is known has its own marginal on the way: mean alpha known, variance sigma².
+    # Before the end, the known part has the mean alpha known and the variance sigma².
     part = FAST[3:]
     zeros = inpaint(Denoiser(lambda x, t: 0 * x, part, "x0"), np.zeros((1, 1)), np.ones((1, 1)))
     if not isinstance(sampler, RePaint):
@@ -222,7 +223,7 @@ def test_guidance_by_the_mean_starts_at_zero_snr() -> None:
         np.testing.assert_allclose(guided(np.ones((1, 1)), t), expected, rtol=1e-12)
 
 
-def test_what_is_unknown_may_be_anything() -> None:
+def test_known_values_outside_the_mask_are_ignored() -> None:
     known = np.full(X.shape, np.nan)
     known[..., 0] = 0.5
     mask = np.array([1.0, 0.0, 0.0])

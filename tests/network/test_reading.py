@@ -1,4 +1,4 @@
-"""What the network's output means."""
+"""How x0 is computed from a network's output."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.registry.schedules import on_every_schedule
 
 
 def readable(schedule: Schedule) -> list[int]:
-    """Return the points with enough signal for x0 to be seen through the rounding of x."""
+    """Return the points with enough signal that x0 can be recovered from the rounded x."""
     enough = (schedule.alpha > 1e-4) & (schedule.sigma < 1e4) & (schedule.as_vp().alpha > 1e-4)
     return list(np.flatnonzero(enough))
 
@@ -18,7 +18,7 @@ def readable(schedule: Schedule) -> list[int]:
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
 @on_every_schedule((1, 12), readable)
 def test_a_perfect_network_is_read_right(schedule: Schedule, prediction: Any) -> None:
-    """`target` is what a network is trained towards; `Denoiser` makes x0 of it again."""
+    """`Denoiser` recovers x0 from `target`, the training target of a network."""
     rng = np.random.default_rng(0)
     x0, eps = rng.standard_normal((2, 3, 2))
     for k in readable(schedule):

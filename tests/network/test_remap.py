@@ -11,42 +11,42 @@ FAST = Schedule.linear(1000).subsample(steps=12)
 X = np.random.default_rng(3).standard_normal((4, 2, 3))
 
 
-def test_remap_tells_trained_timesteps(lib: Library) -> None:
-    told = TimestepRemap(lambda x, timesteps, scale: (timesteps, scale), FAST)
+def test_remap_passes_trained_timesteps(lib: Library) -> None:
+    remapped = TimestepRemap(lambda x, timesteps, scale: (timesteps, scale), FAST)
     positions = lib.array(np.array([11, 0, 3, 3]))
-    timesteps, scale = told(lib.array(X, "float32"), positions, scale=2)
+    timesteps, scale = remapped(lib.array(X, "float32"), positions, scale=2)
     assert lib.is_mine(timesteps)
     assert "int" in str(timesteps.dtype)
     np.testing.assert_array_equal(host(timesteps), FAST.timesteps[[11, 0, 3, 3]])
     assert scale == 2
-    same, _ = told(lib.array(X, "float32"), 5, scale=2)
+    same, _ = remapped(lib.array(X, "float32"), 5, scale=2)
     np.testing.assert_array_equal(host(same), [FAST.timesteps[5]] * 4)
 
 
-def test_remap_makes_its_table_once() -> None:
-    told = TimestepRemap(lambda x, timesteps: timesteps, FAST)
-    told(X, np.array([0, 1, 2, 3]))
-    tables = dict(told._tables)
-    told(X, np.array([3, 2, 1, 0]))
-    assert all(told._tables[key] is value for key, value in tables.items())
-    assert len(told._tables) == 1
+def test_remap_caches_its_timesteps() -> None:
+    remapped = TimestepRemap(lambda x, timesteps: timesteps, FAST)
+    remapped(X, np.array([0, 1, 2, 3]))
+    cached = dict(remapped._cache)
+    remapped(X, np.array([3, 2, 1, 0]))
+    assert all(remapped._cache[key] is value for key, value in cached.items())
+    assert len(remapped._cache) == 1
 
 
 def test_remap_rescales() -> None:
     fast = Schedule.linear(4000).subsample(every=400)
-    told = TimestepRemap(lambda x, t: t, fast, rescale_timesteps=True, original_num_steps=4000)
-    timesteps = told(X.astype(np.float32), np.array([0, 1, 2, 9]))
+    remapped = TimestepRemap(lambda x, t: t, fast, rescale_timesteps=True, original_num_steps=4000)
+    timesteps = remapped(X.astype(np.float32), np.array([0, 1, 2, 9]))
     assert timesteps.dtype == np.float32
     np.testing.assert_array_equal(timesteps, [0.0, 100.0, 200.0, 900.0])
 
 
 def test_remapped_loop_is_the_sampler_s_loop() -> None:
-    """Positions and a remapped network, or points and the network itself: one image."""
+    """A loop over positions with a remapped network gives the sampler's image."""
 
-    def told(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+    def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         return np.sin(x) + timesteps[:, None, None] / 1000
 
-    remapped = TimestepRemap(told, FAST)
+    remapped = TimestepRemap(network, FAST)
     betas = FAST.to_betas()
     x, rng = X, np.random.default_rng(4)
     for k in reversed(range(len(FAST))):
@@ -55,5 +55,5 @@ def test_remapped_loop_is_the_sampler_s_loop() -> None:
         x = FAST.posterior_mean_coef1[k] * x0 + FAST.posterior_mean_coef2[k] * x
         if k:
             x = x + np.sqrt(betas[k]) * rng.standard_normal(x.shape)
-    result = sample(told, FAST, DDPM("fixed_large"), X, noise=np.random.default_rng(4))
+    result = sample(network, FAST, DDPM("fixed_large"), X, noise=np.random.default_rng(4))
     np.testing.assert_allclose(result, x, rtol=1e-10, atol=1e-10)

@@ -18,7 +18,7 @@ def loaded(**changes: Any) -> Plan:
     return Plan.from_dict({**PLAN.to_dict(), **changes})
 
 
-#: What is called, the error, and words that its message must hold.
+#: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "column short": (lambda: plan_of(a=np.ones(9)), ValueError, ["a", "(10,)", "(9,)"]),
     "b short": (lambda: plan_of(b=np.ones((9, 2))), ValueError, ["b", "(10, m)", "(9, 2)"]),
@@ -27,14 +27,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["c[3]", "nan", "finite"],
     ),
-    "too early a memory": (
+    "memory before the first row": (
         lambda: plan_of(b=np.ones((10, 3))),
         ValueError,
-        ["b[0]", "0 rows before"],
+        ["b[0]", "only 0 rows"],
     ),
     "memory": (lambda: plan_of(memory="v"), ValueError, ["memory", "'v'"]),
     "steps fall": (lambda: plan_of(step=np.arange(10)[::-1]), ValueError, ["step", "rising"]),
-    "clean level": (
+    "clean data": (
         lambda: Plan.of(
             LINEAR,
             a=np.ones(1),
@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "plan column": (lambda: loaded(a="text"), TypeError, ["a", "'text'"]),
     "plan number": (lambda: loaded(a=[*[1.0] * 9, "x"]), TypeError, ["a[9]", "'x'"]),
-    "plan ragged": (lambda: loaded(b=[[1.0], [1.0, 2.0]]), ValueError, ["b", "table"]),
+    "plan ragged": (lambda: loaded(b=[[1.0], [1.0, 2.0]]), ValueError, ["b", "equal length"]),
     "plan rows": (lambda: loaded(p=[1.0]), ValueError, ["p", "10 rows"]),
     "plan start": (lambda: loaded(start=[1.0]), ValueError, ["start", "(1.0,)"]),
     "reversed": (lambda: DDPM().plan(LINEAR).reversed(), ValueError, ["without noise"]),

@@ -1,4 +1,4 @@
-"""Walking a path the other way."""
+"""Reversed plans."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
     return np.asarray(np.tanh(x) * np.cos(timesteps[:, None, None] / 300))
 
 
-def test_a_table_walked_back_and_forth_has_the_same_numbers() -> None:
-    """x_s = a x_t + b d, and x_t = (x_s - b d) / a, with the points that x is at."""
+def test_a_plan_and_its_reverse_have_the_same_numbers() -> None:
+    """x_s = a x_t + b x0, and x_t = (x_s - b x0) / a, at the points where x is."""
     plan = DDIM().plan(FAST[2:])
     back = plan.reversed()
     np.testing.assert_allclose(back.a, 1 / plan.a[::-1], rtol=1e-15)
     np.testing.assert_allclose(back.b[:, 0], -(plan.b[:, 0] / plan.a)[::-1], rtol=1e-15)
     np.testing.assert_array_equal(back.timesteps, FAST.timesteps[1:19])
     np.testing.assert_allclose(Euler().plan(FAST[2:]).reversed().b, back.b, rtol=1e-12)
-    # Onto a network that always says the same, one is the inverse of the other.
+    # For a network with a constant output, one is the inverse of the other.
     noise = run(back, lambda x, t: 0.4 + 0 * x, X, prediction="x0")
     np.testing.assert_allclose(
         run(plan, lambda x, t: 0.4 + 0 * x, noise, prediction="x0"), X, rtol=1e-9
@@ -32,7 +32,7 @@ def test_a_table_walked_back_and_forth_has_the_same_numbers() -> None:
 
 
 def test_encoding_is_that_of_guided_diffusion() -> None:
-    """Its ddim_reverse_sample: eps at the point where x is, then up to the next one."""
+    """As its ddim_reverse_sample: eps at the point where x is, then a step up to the next one."""
     x = FAST.alpha[0] * X
     for k in range(len(FAST) - 1):
         eps = network(x, np.full(4, FAST.timesteps[k]))

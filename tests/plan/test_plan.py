@@ -59,7 +59,7 @@ def test_tables_of_any_schedule_are_finite_or_refused(schedule: Schedule, order:
             assert np.isfinite(column).all()
 
 
-def test_plans_differ_where_a_number_does() -> None:
+def test_plans_differ_if_a_number_does() -> None:
     plan = DDIM().plan(FAST)
     assert plan == DDIM().plan(FAST)
     for other in (
@@ -95,7 +95,7 @@ def test_plans_cannot_be_changed() -> None:
 
 
 def test_a_plan_of_one_s_own() -> None:
-    """Euler's method in the noise prediction, which is DDIM."""
+    """`Plan.of` with Euler's method in the noise prediction, which is DDIM."""
     steps = Steps.of(FAST)
     a = steps.alpha_s / steps.alpha_t
     b = steps.sigma_s - a * steps.sigma_t
@@ -103,14 +103,14 @@ def test_a_plan_of_one_s_own() -> None:
     image = run(plan, network, X)
     np.testing.assert_allclose(image, sample(network, FAST, DDIM(), X), rtol=1e-12)
     evaluations = Evaluations(FAST.timesteps[::-1] * 1.5, steps.alpha_t, steps.sigma_t)
-    told: list[float] = []
+    passed: list[float] = []
 
     def listening(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        told.append(float(timesteps[0]))
+        passed.append(float(timesteps[0]))
         return x
 
     run(Plan.of(FAST, a=a, b=b, memory="epsilon", evaluations=evaluations), listening, X)
-    np.testing.assert_array_equal(told, FAST.timesteps[::-1] * 1.5)
+    np.testing.assert_array_equal(passed, FAST.timesteps[::-1] * 1.5)
 
 
 def test_a_start_scales_and_adds_noise_once() -> None:
@@ -124,7 +124,7 @@ def test_no_copy_of_a_plan_can_be_changed() -> None:
     plan = replace(DDIM().plan(FAST), a=mine[:])
     mine[0] = 5
     assert plan.a[0] == 1
-    mine[0] = 1  # and the caller's own array is not frozen
+    mine[0] = 1  # the caller's own array stays writable
     for copied in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
         assert copied == plan
         with pytest.raises(ValueError, match="read-only"):
@@ -132,7 +132,7 @@ def test_no_copy_of_a_plan_can_be_changed() -> None:
 
 
 def test_plans_of_version_1_are_read() -> None:
-    """Which held m_x x + m_d x0 as the memory, and what the network predicts."""
+    """In version 1 the memory was m_x x + m_d x0, and a plan held the network's coefficients."""
     for sampler in (DDIM(), DPMSolverPP(order=2), Heun(), DPMSolver(order=2)):
         plan = sampler.plan(FAST)
         data = plan.to_dict()
@@ -150,7 +150,7 @@ def test_plans_of_version_1_are_read() -> None:
 
 
 def test_the_slope_of_a_flow_exists_where_no_noise_is_left() -> None:
-    """V = eps - x0 is the output itself, at t = 0 too; x0 alone would not tell eps there."""
+    """The slope eps - x0 is the output itself, also at t = 0, where x0 does not determine eps."""
     s = Schedule.flow(2)  # t = 1/2, 1
     at = Evaluations(np.array([0.5, 0.0]), np.array([0.5, 1.0]), np.array([0.5, 0.0]))
     plan = Plan.of(
@@ -169,8 +169,8 @@ def test_the_slope_of_a_flow_exists_where_no_noise_is_left() -> None:
         Plan.of(Schedule.linear(2), a=plan.a, b=plan.b, evaluations=at)
 
 
-def test_the_unbounded_prediction_may_be_taken_beside_the_bounded_one() -> None:
-    """x0 + 2 (x0 before it was bounded), by a clamp, a function and not at all."""
+def test_the_memory_can_hold_the_unbounded_prediction_too() -> None:
+    """The memory is x0 + 2 (x0 before it was bounded): with a clamp, a function and no bounds."""
     ones, zeros = np.ones(12), np.zeros(12)
     plan = Plan.of(FAST, a=zeros, b=ones / 4, memory=(ones, zeros, 2 * ones))
 

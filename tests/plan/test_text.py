@@ -1,4 +1,4 @@
-"""A plan as a table that is read."""
+"""A plan as a printed table."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def network(x: Any, timesteps: Any) -> Any:
     return 0.5 * x - 0.1 * x**3 / (1 + x**2)
 
 
-def test_a_table_shows_its_columns() -> None:
+def test_a_table_has_its_columns() -> None:
     lines = str(UniPC(order=2).plan(FAST)).splitlines()
     assert lines[0] == "plan of 12 model calls in 12 steps, start: x"
     titles = "row step timestep alpha sigma a b0 b1 b2 c"
@@ -28,14 +28,14 @@ def test_a_table_shows_its_columns() -> None:
     assert "23 model calls in 12 steps" in repr(Heun().plan(FAST))
 
 
-def test_a_long_table_is_shown_without_its_middle() -> None:
+def test_a_long_table_is_printed_without_its_middle() -> None:
     lines = str(DDIM().plan(Schedule.linear(1000))).splitlines()
     assert len(lines) == 2 + 10 + 1 + 10
     assert lines[12] == "… 980 rows …"
     assert [line.split()[0] for line in lines[11:14:2]] == ["9", "990"]
 
 
-def test_a_table_shows_and_loads_without_rows() -> None:
+def test_a_plan_without_rows_is_printed_and_loaded() -> None:
     for entry in SAMPLERS.values():
         plan = entry.sampler.plan(FAST[:0])
         assert len(str(plan).splitlines()) == 2

@@ -1,7 +1,7 @@
 """Loops written out from the papers.
 
-They know alpha and sigma at the points of a schedule, and nothing of tables: predictions are kept
-in lists, weights come from numerical integration or from small linear systems.
+They use alpha and sigma at the points of a schedule, and no plan. Predictions are stored in lists;
+weights come from numerical integration or from small linear systems.
 """
 
 import math
@@ -74,7 +74,7 @@ def lagrange(nodes: list[float], j: int) -> Function:
 
 
 def integrate(polynomial: Function, a: float, b: float, weight: Function = np.ones_like) -> float:
-    """Gauss and Legendre, with 60 points."""
+    """Return an integral by Gauss-Legendre quadrature with 60 points."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
     at = (a + b) / 2 + (b - a) / 2 * nodes
     return float(((b - a) / 2 * weights * weight(at) * polynomial(at)).sum())
@@ -97,7 +97,7 @@ def dpm_solver_pp_2m(s: Loop, x: np.ndarray) -> np.ndarray:
 
 
 def sde_dpm_solver_pp_2m(s: Loop, x: np.ndarray) -> np.ndarray:
-    """Its appendix B, and k-diffusion's "midpoint"."""
+    """Appendix B of Lu et al., arXiv 2211.01095, and k-diffusion's "midpoint"."""
     old = None
     for i in range(s.steps):
         now = s.x0(x, i)
@@ -113,7 +113,7 @@ def sde_dpm_solver_pp_2m(s: Loop, x: np.ndarray) -> np.ndarray:
 
 
 def dpm_solver_pp_2s(s: Loop, x: np.ndarray) -> np.ndarray:
-    """Algorithm 1 of the same, over pairs of steps; what is left over comes first."""
+    """Algorithm 1 of Lu et al., arXiv 2211.01095, for pairs of steps; one left over is first."""
     finite = s.steps - (s.sigma[-1] == 0)
     i = finite % 2
     if i:
@@ -129,7 +129,7 @@ def dpm_solver_pp_2s(s: Loop, x: np.ndarray) -> np.ndarray:
 
 
 def dpm_solver(order: int, s: Loop, x: np.ndarray) -> np.ndarray:
-    """Algorithms 1 and 2 of Lu et al., arXiv 2206.00927; what is left over comes first."""
+    """Algorithms 1 and 2 of Lu et al., arXiv 2206.00927; steps left over come first."""
     finite = s.steps - (s.sigma[-1] == 0)
     left: dict[int, list[int]] = {0: [], 1: [2, 2], 2: [2]} if order == 3 else {0: [], 1: [1]}
     sizes = left[finite % order]
@@ -173,7 +173,7 @@ def unipc(variant: str, order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
     def update(
         s: Loop, x: np.ndarray, i: int, d: list[np.ndarray], p: int, end: np.ndarray | None
     ) -> np.ndarray:
-        """From point i to the next, with p predictions before, and the one at the end."""
+        """Return x at the point after i, from p earlier predictions and the one at the end."""
         h = s.lam[i + 1] - s.lam[i]
         base = s.sigma[i + 1] / s.sigma[i] * x - s.alpha[i + 1] * math.expm1(-h) * d[-1]
         if math.isinf(h):
@@ -295,7 +295,7 @@ def ancestral(s: Loop, x: np.ndarray) -> np.ndarray:
 def exponential_adams(
     order: int, corrector: int, eta: float
 ) -> Callable[[Loop, np.ndarray], np.ndarray]:
-    """Algorithm 1 of Xue et al., arXiv 2309.05019, eta for tau²; DPM-Solver++ if not corrected."""
+    """Algorithm 1 of Xue et al., arXiv 2309.05019, eta = tau²; without corrector, DPM-Solver++."""
     q = 1 + eta
 
     def move(s: Loop, x: np.ndarray, i: int, nodes: list[float], d: list[np.ndarray]) -> np.ndarray:
@@ -322,7 +322,7 @@ def exponential_adams(
                 return s.alpha[-1] * now
             used = min(order, i + 1)
             if used == 2 and order == 3 and not corrector:
-                # The second step of 3M is 2M's, with the slope taken half way.
+                # The second step of 3M is a step of 2M, with the slope in the middle of the step.
                 h, h_before = s.lam[i + 1] - s.lam[i], s.lam[i] - s.lam[i - 1]
                 mixed = now + h / (2 * h_before) * (now - d[-2])
                 x = s.sigma[i + 1] / s.sigma[i] * math.exp(-eta * h) * x
@@ -343,8 +343,8 @@ def lcm(s: Loop, x: np.ndarray) -> np.ndarray:
     """Algorithm 3 of Luo et al., arXiv 2310.04378, with the boundary condition of its code."""
     for i in range(s.steps):
         t = 10 * s.timesteps[i]
-        seen = x / math.hypot(s.alpha[i], s.sigma[i])
-        denoised = 0.5**2 / (t**2 + 0.5**2) * seen + t / math.hypot(t, 0.5) * s.x0(x, i)
+        vp = x / math.hypot(s.alpha[i], s.sigma[i])
+        denoised = 0.5**2 / (t**2 + 0.5**2) * vp + t / math.hypot(t, 0.5) * s.x0(x, i)
         x = s.alpha[i + 1] * denoised
         if s.sigma[i + 1] > 0:
             x = x + s.sigma[i + 1] * next(s.noise)

@@ -33,7 +33,7 @@ from tests.bad_input import LINEAR, PLAN, TWO, Planned, X, check_named, network,
 
 IMAGE = np.ones((2, 3, 4))
 
-#: What is called, the error, and words that its message must hold.
+#: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "variance": (
         lambda: DDPM("large"),
@@ -113,7 +113,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["(3, 10, 1)", "10 points"],
     ),
-    "restart of no table": (lambda: Restart(network, []), TypeError, ["sampler", "table"]),
+    "restart of a function": (lambda: Restart(network, []), TypeError, ["sampler", "plan method"]),
     "jump 0": (lambda: RePaint(jump_length=0), ValueError, ["jump_length", "0"]),
     "variance does not split": (
         lambda: run(sampler=DDPM("learned_range"), x=IMAGE),

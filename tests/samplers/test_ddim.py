@@ -45,7 +45,7 @@ def test_ddim_converges_with_order_1(kind: Any) -> None:
 def test_ddim_gives_the_sums_that_diffusers_tests_for(
     beta_start: float, prediction: Any, total: float, mean: float
 ) -> None:
-    """The sample, network and sums are of its test suite: ten leading steps, clipped."""
+    """The sample, network and sums are those of its test suite: ten leading steps, clipped."""
     ramp = np.arange(768, dtype=np.float32).reshape(3, 8, 8, 4) / 768
     x = np.moveaxis(ramp, 3, 0)
 
@@ -62,21 +62,21 @@ def test_ddim_gives_the_sums_that_diffusers_tests_for(
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("family", ["linear", "from_betas tiny", "cosine"])
 def test_columns_are_exact_however_short_the_step(family: str, eta: float) -> None:
-    """Of DDIM, in 60 digits, where 1 - alpha_t/alpha_s and the like would cancel."""
+    """DDIM's columns against 60 digits, where 1 - alpha_t/alpha_s and the like would cancel."""
     n = 1000
     plan = DDIM(eta).plan(FAMILIES[family].make(n))
     exact = [mpf(1), *FAMILIES[family].exact(n)][::-1]
     for row in (0, 1, 500, n - 2):
         now, then = exact[row], exact[row + 1]
         std = eta * mp.sqrt((1 - then) * (1 - now * (1 - then) / (then * (1 - now))))
-        kept = mp.sqrt((1 - then) - std**2) / mp.sqrt(1 - now)
-        expected = (kept, mp.sqrt(then) - kept * mp.sqrt(now), std)
+        of_x = mp.sqrt((1 - then) - std**2) / mp.sqrt(1 - now)
+        expected = (of_x, mp.sqrt(then) - of_x * mp.sqrt(now), std)
         columns = (plan.a[row], plan.b[row, 0], plan.c[row])
         for value, right in zip(columns, expected, strict=True):
             assert abs(value - right) <= 4e-15 * abs(right), (row, value, right)
 
 
-#: What is called, the error, and words that its message must hold.
+#: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "eta > 1": (lambda: DDIM(eta=1.5), ValueError, ["eta", "1.5", "[0, 1]"]),
     "eta < 0": (lambda: DDIM(eta=-0.1), ValueError, ["eta", "-0.1"]),

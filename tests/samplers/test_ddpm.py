@@ -1,4 +1,4 @@
-"""DDPM: its variances, learned ones too."""
+"""DDPM: fixed and learned variances."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +18,13 @@ def network(x: Any, timesteps: Any) -> Any:
 
 
 def replay(z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a source of noise that gives these draws, one after the other."""
+    """Return a source of noise that returns these draws in turn."""
     draws = iter(z)
     return lambda x: next(draws)
 
 
 def test_a_learned_range_is_between_the_respaced_bounds() -> None:
-    """The log-variance is (v + 1) / 2 of the way, between bounds of the short schedule."""
+    """The log-variance is (v + 1) / 2 of the way between the bounds of the respaced schedule."""
     z = np.random.default_rng(0).standard_normal((20, 4, 2, 3))
     said = np.random.default_rng(1).uniform(-1, 1, (4, 2, 3))
 
@@ -41,19 +41,21 @@ def test_a_learned_range_is_between_the_respaced_bounds() -> None:
             x = x + np.exp(log_variance / 2) * next(draws)
     result = sample(two, FAST, DDPM("learned_range"), X, noise=replay(z))
     np.testing.assert_allclose(result, x, rtol=1e-9)
-    # The same images in another scale, and with a variance that is told outright.
+    # The same images in another scale, and with the log-variance itself as the output.
     for other in (FAST.as_ve(), FAST.as_flow()):
         start = X * (other.sigma[-1] / FAST.sigma[-1])
         image = sample(two, other, DDPM("learned_range"), start, noise=replay(z))
         np.testing.assert_allclose(image, x, rtol=1e-9)
     for value in (-1.0, 0.3):
 
-        def told(x: np.ndarray, timesteps: np.ndarray, value: float = value) -> np.ndarray:
+        def with_log_variance(
+            x: np.ndarray, timesteps: np.ndarray, value: float = value
+        ) -> np.ndarray:
             k = int(np.flatnonzero(FAST.timesteps == timesteps[0])[0])
             log_variance = (value + 1) / 2 * high[k] + (1 - value) / 2 * low[k]
             return np.concatenate([network(x, None), 0 * x + log_variance], axis=1)
 
-        learned = sample(told, FAST, DDPM("learned"), X, noise=replay(z))
+        learned = sample(with_log_variance, FAST, DDPM("learned"), X, noise=replay(z))
         ranged = sample(
             lambda x, t, v=value: np.concatenate([network(x, t), 0 * x + v], axis=1),
             FAST,

@@ -1,4 +1,4 @@
-"""What every sampler declares and every sampler keeps, measured with the kit for authors."""
+"""Properties of every registered sampler, checked with `schedalg.testing`."""
 
 from functools import cache
 from typing import Any
@@ -34,7 +34,7 @@ X = np.random.default_rng(3).standard_normal((4, 2, 3))
 
 
 def tame(schedule: Schedule) -> bool:
-    """Whether no step takes tau to less than a tenth, nor starts beyond 1000."""
+    """Return whether no step starts beyond tau = 1000 or makes tau more than ten times smaller."""
     sigmas = schedule.to_sigmas()
     if schedule.origin.sigma > 0:
         sigmas = np.append(schedule.origin.sigma / schedule.origin.alpha, sigmas)
@@ -43,7 +43,7 @@ def tame(schedule: Schedule) -> bool:
 
 
 def planned(sampler: Any, schedule: Schedule) -> Plan | None:
-    """Return the table; None if the schedule is too short, the only reason not to take it."""
+    """Return the plan, or None if the schedule is too short; any other error is a failure."""
     try:
         table: Plan = sampler.plan(schedule)
     except ValueError as error:
@@ -68,15 +68,15 @@ def test_marginals(entry: Entry) -> None:
 
 
 CASES = dict(cases((2, 9)))
-#: All paths are walked where Hypothesis tries most; elsewhere every fifth, of all transforms.
+#: All schedules are used if Hypothesis makes 100 examples or more, else every fifth.
 STRIDE = 1 if settings().max_examples >= 100 else 5
 
 
 @cache
 def paths() -> list[tuple[Schedule, bool]]:
-    """Return the cases that a network can be told of, to clean data and to noisy origins.
+    """Return the schedules with finite timesteps and noise levels, to clean data and noisy origins.
 
-    With each, whether it is tame.
+    With each comes whether it is tame.
     """
     found = []
     for schedule in list(CASES.values())[::STRIDE]:
@@ -92,7 +92,7 @@ def paths() -> list[tuple[Schedule, bool]]:
 
 @EVERY
 def test_a_point_is_recovered_on_every_schedule(entry: Entry) -> None:
-    """To clean data, and to noisy origins, with the variance of their level."""
+    """At clean data the point itself; at noisy origins with the variance of the noise level."""
     tried = 0
     rtol = 1e-9 if entry.uneven else 1e-7
     for path, is_tame in paths():
@@ -151,7 +151,7 @@ def test_noise_is_drawn_only_where_its_coefficient_is_not_0(entry: Entry) -> Non
 
 @NOISE_FREE
 def test_noise_free_methods_agree_as_steps_grow(entry: Entry) -> None:
-    """On a network that no formula here knows."""
+    """For a network that is not of the form that any method is exact for."""
 
     def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         return np.tanh(x + timesteps[:, None] / 500) * 0.8
@@ -165,11 +165,11 @@ def test_noise_free_methods_agree_as_steps_grow(entry: Entry) -> None:
 
 @EVERY
 def test_zero_terminal_snr(entry: Entry) -> None:
-    """Every sampler starts from pure noise, and tells the network nothing infinite."""
-    told: list[float] = []
+    """Every sampler starts from pure noise, and passes only finite timesteps to the network."""
+    passed: list[float] = []
 
     def network(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        told.append(float(timesteps[0]))
+        passed.append(float(timesteps[0]))
         return 0.5 * np.tanh(x)
 
     schedule = (
@@ -178,14 +178,14 @@ def test_zero_terminal_snr(entry: Entry) -> None:
     for prediction in ("v", "x0"):
         image = sample(network, schedule, entry.sampler, X[:, 0], prediction=prediction, noise=0)
         assert np.isfinite(image).all()
-    assert np.isfinite(told).all()
+    assert np.isfinite(passed).all()
     with pytest.raises(ValueError, match="zero SNR"):
         sample(network, schedule, entry.sampler, X[:, 0], prediction="epsilon", noise=0)
 
 
 @EVERY
 def test_one_and_two_steps(entry: Entry) -> None:
-    """One step to clean data is the prediction; where two are too few, that is said."""
+    """One step to clean data returns the prediction; too few steps are an error."""
     one, two = FAST[[11]], FAST[[5, 11]]
     if planned(entry.sampler, one) is not None:
         image = sample(lambda x, t: 0 * x + 0.25, one, entry.sampler, X, prediction="x0", noise=0)
@@ -198,7 +198,7 @@ def test_one_and_two_steps(entry: Entry) -> None:
     "sampler", [pytest.param(e.sampler, id=n) for n, e in SAMPLERS.items() if e.calls == 12]
 )
 def test_no_step_looks_back_to_pure_noise(sampler: Any) -> None:
-    """After it, the table is that of the path without the point of pure noise."""
+    """After a step from pure noise, the table is that of the schedule without that point."""
     schedule = (
         Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=10, spacing="trailing")
     )

@@ -7,8 +7,8 @@ from schedalg import DPMSolverPP, Schedule
 mp.dps = 60
 
 
-def test_weights_are_right_where_old_points_are_close_together() -> None:
-    """Against 60 digits: nodes a thousandth of a step apart, seen from elsewhere."""
+def test_weights_are_exact_where_old_points_are_close_together() -> None:
+    """Against 60 digits: the old nodes are a thousandth of a step apart."""
     log_snr = [9, 8.999, 5, 4.9999, 1, 0.99999, -3, -3.0001, -6, -7, -7.001, -9]
     schedule = Schedule.from_log_snr(log_snr)[1:]
     plan = DPMSolverPP(order=3).plan(schedule)

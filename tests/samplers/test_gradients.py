@@ -14,14 +14,14 @@ X = np.random.default_rng(3).standard_normal((4, 2, 3))
 
 @EVERY
 def test_gradients_reach_x_and_the_schedule(entry: Entry) -> None:
-    """Through the table: that of a sample with respect to the log-SNR is that of differences."""
+    """The derivative of a sample by the log-SNR equals that of finite differences."""
     torch = pytest.importorskip("torch")
     log_snr = torch.linspace(4, -4, 12, dtype=torch.float64) + torch.sin(torch.arange(12.0)) / 10
     x = torch.tensor(X[:1, 0])
 
     def image(values: Any, start: Any) -> Any:
         schedule = Schedule.from_log_snr(values)
-        # The same draws each time: those of a seed belong to a level, and so leap with it.
+        # Fixed draws: those of a seed depend on the noise level, and change when it does.
         draws = iter(torch.tensor(np.random.default_rng(5).standard_normal((200, *x.shape))))
         how = {"noise": lambda x: next(draws)}
         return sample(lambda x, t: 0.5 * torch.tanh(x), schedule, entry.sampler, start, **how)
@@ -32,7 +32,7 @@ def test_gradients_reach_x_and_the_schedule(entry: Entry) -> None:
 
 
 def test_gradients_are_right_where_the_log_snr_is_0() -> None:
-    """Where |v| and min(v, 0) have no derivative, and the step after is long."""
+    """There |v| and min(v, 0) have no derivative; the next step is long."""
     torch = pytest.importorskip("torch")
     values = torch.tensor([6.0, 3.0, 0.0, -3.0], dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(

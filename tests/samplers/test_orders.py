@@ -1,4 +1,4 @@
-"""The order that a sampler declares is the order that is measured."""
+"""The declared order of a sampler is the measured one."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ NOISE_FREE = pytest.mark.parametrize(
     "entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items() if e.order is not None]
 )
 
-#: Two sharp peaks: far from the Gaussian of the orders.
+#: Two sharp peaks, unlike the Gaussian that orders are measured with.
 PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
 
 
@@ -36,13 +36,14 @@ def test_the_declared_order_is_measured(entry: Entry, kind: Any) -> None:
         pytest.skip("of order 3 on a Gaussian: see the test below")
     assert entry.order is not None
     counts: tuple[int, ...] = (180, 360, 720)
-    if entry.order == 4:  # before rounding, and the first steps of lower order, show
+    # Order 4 with fewer steps: with more, rounding and the first steps of lower order matter.
+    if entry.order == 4:
         counts = (90, 180, 360) if kind == "flow" else (180, 360)
     check_order(entry.sampler, entry.order, kind=kind, counts=counts)
 
 
-def test_the_midpoint_method_is_of_order_2_on_what_is_no_gaussian() -> None:
-    """Its error of third order, x'''/24 + f_x x''/8, is 0 for x = sqrt(tau² + s²)."""
+def test_the_midpoint_method_is_of_order_2_on_a_mixture() -> None:
+    """For a Gaussian, x = sqrt(tau² + s²), its leading error x'''/24 + f_x x''/8 is 0."""
     assert measured_order(Midpoint()) == pytest.approx(3, abs=0.1)
     check_order(Midpoint(), 2, PEAKS)
 
@@ -59,7 +60,7 @@ def test_the_order_holds_for_two_peaks(entry: Entry) -> None:
 def test_flow_matching_from_pure_noise_to_clean_data(
     sampler: Any, order: int, shift: float
 ) -> None:
-    """The whole path, both ends included: x0 = mean + spread x, for standard normal x."""
+    """On the whole path, with both ends: x0 = mean + spread x, for standard normal x."""
     data = Mixture([0.7], [0.4])
     x = np.array([[-1.3, 0.2, 0.9, 2.0]])
     errors = []
@@ -72,7 +73,7 @@ def test_flow_matching_from_pure_noise_to_clean_data(
 
 
 def test_3m_with_half_the_second_difference_is_of_order_2() -> None:
-    """As the authors' code has it; with all of it, the method is of order 3."""
+    """That is the authors' code; with the whole second difference, the method is of order 3."""
 
     class Half:
         def plan(self, schedule: Schedule) -> Plan:
@@ -93,7 +94,7 @@ def test_3m_with_half_the_second_difference_is_of_order_2() -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_even_weights_are_of_full_order_on_even_steps(order: int) -> None:
-    """And then the weights for uneven steps are the same."""
+    """There the weights for uneven steps are the same."""
 
     def image(sampler: Any, steps: int) -> float:
         schedule = Schedule.from_sigmas(np.linspace(0.5, 30, steps + 1))[1:]

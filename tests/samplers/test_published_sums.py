@@ -1,4 +1,4 @@
-"""Samples against what the test suite of diffusers holds its samplers to.
+"""Samples against the sums and means that the test suite of diffusers checks.
 
 Sums and means of absolute values, for its sample and its network, x t / (t + 1).
 """
@@ -32,7 +32,7 @@ def test_the_sums_of_diffusers_for_samplers_in_sigma(sampler: Any, total: float)
     x = deterministic_sample() * path.prior_std
 
     def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        # It is given the scaled copy of x: that of a variance-preserving network.
+        # The model input is x in the variance-preserving scale.
         sigma = np.interp(timesteps, at, path.to_sigmas())[:, None, None, None]
         return residual(x / np.sqrt(sigma**2 + 1), timesteps)
 
@@ -40,17 +40,17 @@ def test_the_sums_of_diffusers_for_samplers_in_sigma(sampler: Any, total: float)
     assert np.abs(result).sum() == pytest.approx(total, abs=1e-2)
 
 
-def karras_levels(base: Schedule, n: int) -> Schedule:
-    """Return n Karras levels of a schedule, told rounded timesteps, and the last of them twice.
+def karras_path(base: Schedule, n: int) -> Schedule:
+    """Return n Karras noise rho of a schedule with rounded timesteps, the last of them twice.
 
-    The second time a billionth below, since the last step of diffusers' has no length, but a call.
+    The second is lower by a billionth, since the last step of diffusers has no length, but a call.
     """
     sigmas = base.to_sigmas()
     low, high = sigmas[0] ** (1 / 7), sigmas[-1] ** (1 / 7)
-    levels = np.linspace(low, high, n) ** 7
-    told = np.interp(np.log(levels), np.log(sigmas), np.arange(len(base))).round()
-    levels, told = np.append(levels[0] * (1 - 1e-9), levels), np.append(0, told)
-    return replace(Schedule.from_sigmas(levels, timesteps=told).as_vp()[1:], network_kind="vp")
+    rho = np.linspace(low, high, n) ** 7
+    timesteps = np.interp(np.log(rho), np.log(sigmas), np.arange(len(base))).round()
+    rho, timesteps = np.append(rho[0] * (1 - 1e-9), rho), np.append(0, timesteps)
+    return replace(Schedule.from_sigmas(rho, timesteps=timesteps).as_vp()[1:], network_kind="vp")
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def karras_levels(base: Schedule, n: int) -> Schedule:
 def test_the_means_of_diffusers_for_samplers_in_log_snr(
     sampler: Any, prediction: Any, karras: bool, mean: float
 ) -> None:
-    """They end at the noise of timestep 0, which is this schedule's origin."""
+    """Samples end at the noise level of timestep 0, which is the origin of this schedule."""
     base = Schedule.linear(1000)
     path = base.subsample(steps=11, spacing="linspace")[1:]
     if karras:
-        path = karras_levels(base, 10)
+        path = karras_path(base, 10)
     result = sample(residual, path, sampler, deterministic_sample(), prediction=prediction)
     assert np.abs(result).mean() == pytest.approx(mean, abs=1e-3)
 

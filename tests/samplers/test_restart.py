@@ -1,4 +1,4 @@
-"""Stretches that are walked again."""
+"""Restart and RePaint: repeated stretches."""
 
 import math
 
@@ -9,8 +9,8 @@ from schedalg.testing import check_recovery, check_scales, check_variance
 from tests.samplers.loops import network
 
 
-def test_churn_may_be_walked_again() -> None:
-    """The noise that a part starts with is added at the end of the part before it."""
+def test_churn_in_a_repeated_stretch() -> None:
+    """The noise at the start of a part is added in the last row of the part before it."""
     schedule = Schedule.karras(10)
     sampler = Restart(Heun(s_churn=2.0, s_tmax=1.0), [(1, 4, 1)])
     check_recovery(sampler, schedule)
@@ -22,7 +22,7 @@ X = np.random.default_rng(5).standard_normal((3, 4))
 NOISE = np.random.default_rng(6).standard_normal((40, 3, 4))
 
 
-def test_restart_walks_a_stretch_again() -> None:
+def test_restart_repeats_a_stretch() -> None:
     """Xu et al., arXiv 2306.14878: noise up from point 2 to point 5, twice."""
     path = Schedule.karras(9)
     walk = Heun()
@@ -44,8 +44,8 @@ def test_restart_walks_a_stretch_again() -> None:
     np.testing.assert_allclose(result, x, rtol=1e-10)
 
 
-def test_repaint_walks_every_stretch_again() -> None:
-    """Lugmayr et al., arXiv 2201.09865: up by jump_length from each of its multiples, times - 1."""
+def test_repaint_repeats_every_stretch() -> None:
+    """Lugmayr et al., arXiv 2201.09865: jumps up from each multiple of jump_length, times - 1."""
     path = Schedule.linear(1000).subsample(steps=11)
     rng = np.random.default_rng(9)
     x, visited = X, []
@@ -58,11 +58,11 @@ def test_repaint_walks_every_stretch_again() -> None:
             x = np.asarray(sample(network, path[low + 1 : top], DDPM(), x, noise=rng))
             visited += path.timesteps[low + 1 : top][::-1].tolist()
     x = np.asarray(sample(network, path[:1], DDPM(), x, noise=rng))
-    told: list[int] = []
+    passed: list[int] = []
 
     def listening(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        told.append(int(timesteps[0]))
+        passed.append(int(timesteps[0]))
         return network(x, timesteps)
 
     sample(listening, path, RePaint(jump_length=4, times=3), X, noise=9)
-    assert told == [*visited, 0]
+    assert passed == [*visited, 0]

@@ -13,7 +13,7 @@ NOISE = np.random.default_rng(6).standard_normal((40, 3, 4))
 
 
 def test_churn_is_algorithm_2_of_edm() -> None:
-    """Karras et al., arXiv 2206.00364, for Heun's method; the network is told sigma."""
+    """Karras et al., arXiv 2206.00364, for Heun's method; the timestep is sigma."""
     path = Schedule.karras(8)
     churn, low, high, noise = 4.0, 0.05, 50.0, 1.003  # 4/8 is more than sqrt(2) - 1
 
@@ -43,7 +43,7 @@ def test_churn_is_algorithm_2_of_edm() -> None:
         noise=lambda x: next(draws),
     )
     np.testing.assert_allclose(result, x, rtol=1e-10)
-    # Where the first step is churned too, its noise comes before the first row.
+    # If the first step has churn too, its noise is added before the first row.
     first = Euler(s_churn=1.0).plan(path)
     raised = 80 * (1 + 1 / 8)
     assert first.alpha[0] == 1
@@ -53,7 +53,7 @@ def test_churn_is_algorithm_2_of_edm() -> None:
 
 
 def test_heun_on_a_flow_is_the_flow_s() -> None:
-    """dx/dt = v, with the mean of the slopes at both ends; also with a shift."""
+    """dx/dt = v, with the mean of the slopes at both ends, with and without a shift."""
     path = Schedule.flow(6, shift=3.0)
 
     def velocity(x: np.ndarray, t: float) -> np.ndarray:

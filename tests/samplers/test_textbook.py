@@ -1,4 +1,4 @@
-"""Tables against loops written out from the papers, in `tests/samplers/loops.py`."""
+"""Plans against loops written out from the papers, in `tests/samplers/loops.py`."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ X = np.random.default_rng(5).standard_normal((3, 4))
 STEPS = Schedule.linear(1000).subsample(steps=9, spacing="linspace")
 PATHS = {
     "to clean data": STEPS,
-    "to a noisy level": STEPS[1:],
+    "to a noisy origin": STEPS[1:],
     "even in log-SNR": Schedule.from_log_snr(np.linspace(4, -6, 10))[1:],
     "scaled ve": STEPS[:8].as_ve(),
 }

@@ -1,4 +1,4 @@
-"""The variance of samples, of every method with noise."""
+"""The variance of samples, for every method with noise."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ ANY_SUBSET = [0, 3, 7, 50, 51, 300, 640, 999]
 def test_the_variance_is_exact_for_data_that_are_a_point(
     sampler: StepDDIM | StepDDPM, kind: str
 ) -> None:
-    """x_k ~ N(alpha x0, sigma²) at every step, however few: DDIM's family was made for it."""
+    """x_k ~ N(alpha x0, sigma²) at every step, with few steps too, as DDIM was derived for."""
     base = Schedule.linear(1000)[ANY_SUBSET]
     schedule = Schedule.from_log_snr(base.to_log_snr(), kind=kind)
     start = float(schedule.sigma[-1]) ** 2

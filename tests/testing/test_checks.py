@@ -1,4 +1,4 @@
-"""The checks for authors find the faults that they are there for."""
+"""Each check of `schedalg.testing` finds the fault that it is for."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ class Scaled:
 
 
 class WrongSubscript:
-    """2M that takes the length of this step for that of the one before."""
+    """DPM-Solver++ 2M that uses the length of this step in place of the previous one."""
 
     def plan(self, schedule: Schedule) -> Plan:
         steps = Steps.of(schedule)
@@ -58,7 +58,7 @@ class WrongSubscript:
 
 
 class Keeps:
-    """DDIM that keeps the last prediction on itself."""
+    """DDIM that stores the last prediction on the sampler object."""
 
     def __init__(self) -> None:
         self.old: Any = None
@@ -74,7 +74,7 @@ class Keeps:
 
 
 class OneScale(DDIM):
-    """DDIM that is right for variance-preserving paths alone."""
+    """DDIM that is right only for variance-preserving schedules."""
 
     def plan(self, schedule: Schedule) -> Plan:
         steps, alpha = Steps.of(schedule), schedule.as_vp().alpha[::-1]
@@ -90,7 +90,7 @@ class OneScale(DDIM):
         (check_scales, OneScale()),
     ],
 )
-def test_what_is_wrong_is_found(check: Any, sampler: Any) -> None:
+def test_faulty_samplers_are_found(check: Any, sampler: Any) -> None:
     with pytest.raises(AssertionError):
         check(sampler, *([2] if check is check_order else []))
 
@@ -140,14 +140,14 @@ def test_a_write_to_x_is_found() -> None:
         check_arrays(Writes(), np.ones((2, 3)))
 
 
-def test_a_timestep_of_another_level_is_found() -> None:
+def test_a_timestep_of_another_noise_level_is_found() -> None:
     class OneOff:
-        """DDIM that tells the network where the step arrives."""
+        """DDIM that passes the timestep of the point where the step arrives."""
 
         def plan(self, schedule: Schedule) -> Plan:
             plan = DDIM().plan(schedule)
-            told = np.append(plan.timesteps[1:], plan.timesteps[-1])
-            evaluations = Evaluations(told, plan.alpha, plan.sigma)
+            timesteps = np.append(plan.timesteps[1:], plan.timesteps[-1])
+            evaluations = Evaluations(timesteps, plan.alpha, plan.sigma)
             return Plan.of(schedule, a=plan.a, b=plan.b, evaluations=evaluations)
 
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""Data whose samples are known."""
+"""`Mixture`: data with a known flow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.bad_input import check_named
 
 
 def test_mixtures_flow_by_quantiles() -> None:
-    """Two Gaussians alike are one; and the flow there and back is the identity."""
+    """Two equal Gaussians are one; the flow there and back is the identity."""
     one, two = Mixture([0.3], [0.5]), Mixture([0.3, 0.3], [0.5, 0.5], [0.2, 0.8])
     schedule = Schedule.linear(1000)
     x = np.linspace(-2, 2, 9)[None, :]
@@ -26,7 +26,7 @@ def test_mixtures_flow_by_quantiles() -> None:
     )
 
 
-#: What is called, the error, and words that its message must hold.
+#: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "mixture": (lambda: Mixture([0.0], [-1.0]), ValueError, ["spreads", "-1.0"]),
     "mixture weights": (

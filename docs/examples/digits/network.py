@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schedalg import Schedule
 
-#: What the network was trained on.
+#: The schedule that the network was trained on.
 TRAIN_SCHEDULE = Schedule.linear(1000)
 NUM_CLASSES = 10
 IMAGE_SHAPE = (1, 8, 8)
@@ -35,14 +35,14 @@ def load_digits_split(seed: int = 0) -> tuple[FloatArray, IntArray, FloatArray, 
     Images are float32 of shape (N, 1, 8, 8), scaled from 0..16 to [-1, 1]. The halves, of 898 and
     899 images, are disjoint, and each class is split evenly between them.
     """
-    # Imported here because the network itself has no use for scikit-learn.
+    # Imported here because the network itself does not need scikit-learn.
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = (digits.images / 8.0 - 1.0).astype(np.float32).reshape(-1, *IMAGE_SHAPE)
     labels = digits.target.astype(np.int64)
     # RandomState, unlike default_rng, promises the same stream in every NumPy release, and the
-    # stored weights must never meet a split other than their own.
+    # stored weights must be used with the split that they were trained on.
     rng = np.random.RandomState(seed)
     shuffled = rng.permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
@@ -79,7 +79,7 @@ class DigitsNetwork:
         pixels = np.asarray(x, dtype=np.float32).reshape(len(x), -1)
         timesteps, labels = np.asarray(timesteps), np.asarray(labels)
         # In a sampling loop a batch holds one timestep and ten classes, so the conditioning is
-        # computed once per distinct pair and handed out to the images.
+        # computed once per distinct pair and then indexed for each image.
         pairs, row = np.unique(timesteps * NUM_CLASSES + labels, return_inverse=True)
         embedding = self._embed(pairs // NUM_CLASSES, pairs % NUM_CLASSES)
 
@@ -90,8 +90,8 @@ class DigitsNetwork:
             h += self._linear(f"blocks.{i}.output", u)
         velocity = self._linear("output", self._film("final.film", h, embedding, row))
 
-        # The perceptron predicts v = signal * eps - noise * x0. Reading eps off v, rather than
-        # predicting it outright, keeps x0 accurate where the image is nearly all noise.
+        # The perceptron predicts v = signal * eps - noise * x0. Computing eps from v, rather than
+        # predicting it directly, keeps x0 accurate where the image is nearly all noise.
         signal, noise = self._signal[timesteps, None], self._noise[timesteps, None]
         eps: FloatArray = noise * pixels + signal * velocity
         return eps.reshape(x.shape)

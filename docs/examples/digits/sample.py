@@ -2,7 +2,7 @@
 
     python docs/examples/digits/sample.py
 
-needs NumPy alone for the sampling. It prints a table and writes a picture, `digits.png`.
+Sampling needs only NumPy. The script prints a table and writes a picture, `digits.png`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """What a setting gave."""
+    """The result of a setting."""
 
     setting: Setting
     calls: int
@@ -43,14 +43,14 @@ class Result:
 
 
 class CountCalls:
-    """The network, counting how often it is asked."""
+    """The network, with a counter of its calls."""
 
     def __init__(self, network: DigitsNetwork) -> None:
         self.network = network
         self.calls = 0
 
     def __call__(self, x: FloatArray, timesteps: IntArray, labels: IntArray) -> FloatArray:
-        """Return the network's answer."""
+        """Return the network's prediction."""
         self.calls += 1
         return self.network(x, timesteps, labels)
 

@@ -2,7 +2,7 @@
 
     python docs/examples/digits/train.py
 
-writes `weights.npz` beside this file, in a few minutes on two cores. Sampling does not need it.
+writes `weights.npz` into its own folder, in a few minutes on two cores. Sampling does not need it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Block(Film):
 
 
 class TorchDigitsNetwork(nn.Module):
-    """The architecture of `DigitsNetwork`, up to the velocity its `eps` is read off from."""
+    """The architecture of `DigitsNetwork`, up to the velocity from which `eps` is computed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ def train() -> TorchDigitsNetwork:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        # The average must not remember the random start, so its memory grows with the steps.
+        # The average must forget the random start, so its length grows with the steps.
         decay = min(EMA_DECAY, (step + 1) / (step + 10))
         for average, parameter in zip(averaged.parameters(), network.parameters(), strict=True):
             average.lerp_(parameter.detach(), 1.0 - decay)

@@ -1,7 +1,7 @@
-"""Schedulers of diffusers read as schedules and samplers, and the other way round.
+"""Schedulers of diffusers as schedules and samplers, and the other way round.
 
-Importing this loads neither torch nor diffusers. Reading a configuration from a dict or a JSON file
-needs neither.
+Importing this module loads neither torch nor diffusers. Reading a configuration from a dict or a
+JSON file needs neither.
 """
 
 from schedalg.interop.diffusers.methods import ClippedDDIM, LowerOrderFinal

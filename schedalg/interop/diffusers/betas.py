@@ -30,16 +30,16 @@ def path(
     on_grid: OnGrid | None = None,
     on_sigmas: OnSigmas | None = None,
 ) -> Schedule:
-    """Return the schedule through the points asked for.
+    """Return the schedule through the requested points.
 
     Args:
         options: The configuration.
-        request: The points.
+        request: The requested points.
         end: Where the last step arrives.
-        spacing: The timesteps of so many steps.
-        on_grid: The schedule on a grid of noise levels, for classes that have such options.
-        on_sigmas: The schedule through given noise levels, which say themselves where it ends; for
-            classes that take them.
+        spacing: Returns the timesteps for a number of steps.
+        on_grid: Returns the schedule on a grid of noise levels, for classes with such options.
+        on_sigmas: Returns the schedule through given noise levels, the last of which is where it
+            ends; for classes with the argument `sigmas`.
 
     Raises:
         ValueError: An option, or the request, has a wrong value or contradicts another.
@@ -76,7 +76,7 @@ def _check(options: Options, request: Request, grid: str | None) -> None:
 
 
 def _at(base: Schedule, timesteps: np.ndarray) -> Schedule:
-    """Return the points at timesteps, which may lie between those trained."""
+    """Return the points at timesteps, which may lie between trained timesteps."""
     if (timesteps == np.rint(timesteps)).all():
         return base[timesteps.astype(np.int64)]
     return through(sigmas_at(base, timesteps), timesteps)

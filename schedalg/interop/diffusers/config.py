@@ -10,14 +10,15 @@ from schedalg.checks import described
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
 
-#: Keys of a configuration that are no options.
+#: Keys of a configuration that are not options.
 _NOTES: Final = frozenset(
     {"_class_name", "_diffusers_version", "_name_or_path", "_use_default_values"}
 )
 
-#: The values that ask for nothing, of options that would change the images. `from_config` carries
-#: options along from one class to another that lacks them: these pass with such a value alone, and
-#: all others (how a solver takes its steps, or what goes with an option that is off) with any.
+#: Values without effect, of options that can change the images. `from_config` copies options from
+#: one class to another that does not have them. Those listed here are accepted only with such a
+#: value. All others are accepted with any value: they only affect how a solver takes its steps, or
+#: belong to an option that is off.
 _IDLE: Final[Mapping[str, tuple[Any, ...]]] = {
     "clip_sample": (False,),
     "disable_corrector": ([], ()),
@@ -55,8 +56,8 @@ def read(source: object) -> Options:
             directory with a `scheduler_config.json`; or a scheduler, whose `config` is read.
 
     Raises:
-        TypeError: It is of another type.
-        ValueError: The class cannot be read, or an option is unknown, or has no meaning there.
+        TypeError: `source` is of another type.
+        ValueError: The class is not supported, or an option is unknown or unsupported there.
         OSError: The file cannot be read.
     """
     if isinstance(source, str | os.PathLike):
@@ -79,26 +80,27 @@ def read(source: object) -> Options:
 
 
 def complete(name: object, given: Mapping[str, Any]) -> Options:
-    """Return the options of a class, those not given at their defaults.
+    """Return the options of a class, with defaults for those that are not given.
 
     Raises:
-        ValueError: The class cannot be read, or an option is unknown, unsupported or has no meaning
-            there.
+        ValueError: The class is not supported, or an option is unknown or unsupported there.
     """
     if not isinstance(name, str) or name not in CLASSES:
         raise ValueError(
             f"_class_name must be one of {', '.join(sorted(CLASSES))}; got {name!r}"
-            + ("" if name is not None else " (a config that names no class)")
+            + ("" if name is not None else " (the config does not name a class)")
         )
     record = CLASSES[name]
     for key, value in given.items():
         if key in record.defaults or key in _NOTES:
             continue
         if not any(key in other.defaults for other in CLASSES.values()):
-            raise ValueError(f"{key}={value!r} is no option of {name}, nor of any class known here")
+            raise ValueError(
+                f"{key}={value!r} is not an option of {name}, nor of any supported class"
+            )
         if key in _IDLE and not any(_same(value, idle) for idle in _IDLE[key]):
             raise ValueError(
-                f"{key}={value!r} is no option of {name}, which would not use it: leave it out"
+                f"{key}={value!r} is not an option of {name}, which would ignore it: leave it out"
             )
     return record.options(given)
 

@@ -8,33 +8,33 @@ import numpy as np
 from schedalg.interop.diffusers.options import Options
 from schedalg.schedule import Schedule
 
-#: A last step of no length goes up by this share of the log-SNR: a schedule falls strictly.
+#: The log-SNR of a schedule must fall strictly. A step of no length changes it by this share.
 _LEAST = 2e-12
 
-#: At clean data, at the noise level of timestep 0, or where the last step starts.
+#: Where the last step arrives: clean data, the noise level of timestep 0, or where it starts.
 End: TypeAlias = Literal["clean", "first", "stay"]
 
 
 def final_alpha(options: Options) -> End:
-    """Return what `set_alpha_to_one` asks for."""
+    """Return where the last step arrives, by `set_alpha_to_one`."""
     return "clean" if options.flag("set_alpha_to_one") else "first"
 
 
 def final_sigma(options: Options, least: End) -> End:
-    """Return what `final_sigmas_type` asks for.
+    """Return where the last step arrives, by `final_sigmas_type`.
 
     Args:
         options: The configuration.
-        least: Where the class arrives with "sigma_min".
+        least: Where it arrives with "sigma_min".
     """
     return options.meaning("final_sigmas_type", {"zero": "clean", "sigma_min": least})
 
 
 def ended(schedule: Schedule, end: End, base: Schedule | None = None) -> Schedule:
-    """Return a schedule, which so far ends at clean data, with its last step arriving elsewhere.
+    """Return the schedule with another end of its last step.
 
     Args:
-        schedule: The schedule.
+        schedule: A schedule whose last step arrives at clean data.
         end: Where the last step arrives.
         base: The trained schedule, for `end="first"`.
     """

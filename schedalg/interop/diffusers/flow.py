@@ -10,7 +10,7 @@ from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.request import Request
 from schedalg.schedule import Schedule
 
-#: Options of the solvers that can walk a flow in place of betas, with their defaults.
+#: Options of the solvers that also support flows, with their defaults.
 FLOW: Final[Mapping[str, Any]] = {
     "use_flow_sigmas": False,
     "flow_shift": 1.0,
@@ -20,10 +20,10 @@ FLOW: Final[Mapping[str, Any]] = {
 
 
 def check_off(options: Options) -> None:
-    """Raise if an option of a flow asks for something where `use_flow_sigmas` is off.
+    """Raise if an option of flows is set although `use_flow_sigmas` is off.
 
     Raises:
-        ValueError: It does.
+        ValueError: Such an option is set.
     """
     on = {
         "use_dynamic_shifting": options.flag("use_dynamic_shifting"),
@@ -35,20 +35,21 @@ def check_off(options: Options) -> None:
             options.refuse(key, "it needs use_flow_sigmas=True")
 
 
-def levels(
+def noise_levels(
     options: Options,
     request: Request,
     spacing: Callable[[int, int], np.ndarray],
     *,
     shift: str,
 ) -> np.ndarray:
-    """Return the noise levels asked for, rising and shifted once.
+    """Return the requested noise levels, rising, after the shift.
 
     Args:
         options: The configuration.
-        request: The points. Timesteps are those of shifted noise levels; sigmas are not shifted.
+        request: The requested points. Its timesteps are those after the shift; its sigmas are noise
+            levels before the shift.
         spacing: (trained steps, steps) -> the noise levels before the shift, rising.
-        shift: The option that is the shift, if it is not dynamic.
+        shift: The name of the option with the shift, if it is not dynamic.
 
     Raises:
         ValueError: An option, or the request, has a wrong value or contradicts another.

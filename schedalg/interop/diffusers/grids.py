@@ -26,10 +26,10 @@ _NAMES: Final[Mapping[str, str]] = {
 
 
 def asked(options: Options) -> str | None:
-    """Return the name of the grid that the options ask for, if any.
+    """Return the name of the grid that the options ask for, or None.
 
     Raises:
-        ValueError: They ask for two, or for one without a largest noise level.
+        ValueError: They ask for two grids, or for a grid on a schedule with zero terminal SNR.
     """
     keys = [key for key in _NAMES if options.flag(key)]
     if not keys:
@@ -48,15 +48,16 @@ def between(
     """Return the noise levels sigma/alpha of a grid, rising.
 
     Args:
-        options: The configuration, whose `sigma_min` and `sigma_max` say where the grid ends.
+        options: The configuration; its `sigma_min` and `sigma_max`, if set, are the ends of the
+            grid.
         base: The trained schedule.
         name: The grid.
-        steps: How many levels.
-        ends: The first and the last timestep, for the ends that the options leave open.
+        steps: The number of noise levels.
+        ends: The first and the last timestep, for the ends that the options do not set.
 
     Raises:
-        ValueError: The grid does not rise.
-        ImportError: It is "beta", and SciPy is not installed.
+        ValueError: The lowest noise level is not above 0, or not below the highest.
+        ImportError: The grid is "beta", and SciPy is not installed.
     """
     keys = ("sigma_min", "sigma_max")
     low, high = (
@@ -69,10 +70,10 @@ def between(
 
 
 def grid(name: str, low: float, high: float, steps: int) -> np.ndarray:
-    """Return the values of a grid from low to high, rising; the highest if there is one.
+    """Return the values of a grid from low to high, rising; `high` alone if `steps` is 1.
 
     Raises:
-        ImportError: It is "beta", and SciPy is not installed.
+        ImportError: The grid is "beta", and SciPy is not installed.
     """
     u = np.linspace(0, 1, steps) if steps > 1 else np.ones(1)
     if name == "karras":

@@ -1,4 +1,4 @@
-"""Samplers as diffusers runs them: `ClippedDDIM` and `LowerOrderFinal`."""
+"""Samplers in diffusers' variants: `ClippedDDIM` and `LowerOrderFinal`."""
 
 from dataclasses import dataclass, replace
 
@@ -13,17 +13,17 @@ from schedalg.schedule import Schedule
 
 @dataclass(frozen=True)
 class ClippedDDIM:
-    """DDIM as diffusers runs it: x0 is bounded, and the noise is the one that the network predicts.
+    """DDIM as in diffusers: x0 is bounded, and eps is the network's own noise prediction.
 
     x_s = alpha_s clip(x0) + sqrt(sigma_s² - std²) eps + std z, with eps from the x0 prediction
-    before it is bounded by the `clip` of `sample`. (`DDIM` finds eps anew from the bounded one, as
-    OpenAI's code and `use_clipped_model_output=True` do.) Where nothing is bounded, it is `DDIM`.
+    before it is bounded by the `clip` of `sample`. (`DDIM` computes eps from the bounded x0, as
+    OpenAI's code and `use_clipped_model_output=True` do.) Without bounds, it is the same as `DDIM`.
 
     Args:
         eta: As in `DDIM`.
 
     Raises:
-        TypeError: `eta` is no number.
+        TypeError: `eta` is not a number.
         ValueError: `eta` is outside [0, 1].
 
     Example:
@@ -64,7 +64,7 @@ class LowerOrderFinal:
     """A multistep method whose order falls to 1 again towards the last step.
 
     Args:
-        orders: The method in order 1, 2, ….
+        orders: The method with order 1, with order 2, and so on.
 
     Example:
         >>> from schedalg import DEIS, Schedule

@@ -25,11 +25,11 @@ class Options:
         return self.values[key]
 
     def is_set(self, key: str) -> bool:
-        """Return whether an option has a value: False for None, and where the class lacks it."""
+        """Return whether an option has a value: False if it is None, or not in the class."""
         return self.values.get(key) is not None
 
     def flag(self, key: str) -> bool:
-        """Return an option that is on or off: off for None, and where the class lacks it."""
+        """Return an option that is True or False: False if it is None, or not in the class."""
         return flag(key, self.values[key]) if self.is_set(key) else False
 
     def number(self, key: str) -> float:
@@ -41,10 +41,10 @@ class Options:
         return positive_integer(key, self.values[key])
 
     def choice(self, key: str, allowed: Iterable[str]) -> str:
-        """Return an option that is one of a few words.
+        """Return an option that is one of a few strings.
 
         Raises:
-            ValueError: It is another.
+            ValueError: The value is not allowed.
         """
         value = self.values[key]
         if not isinstance(value, str) or value not in allowed:
@@ -52,10 +52,10 @@ class Options:
         return value
 
     def meaning(self, key: str, meanings: Mapping[str, T]) -> T:
-        """Return what the word of an option stands for.
+        """Return the meaning of an option's value.
 
         Raises:
-            ValueError: It is another word.
+            ValueError: The value is not allowed.
         """
         return meanings[self.choice(key, meanings)]
 

@@ -1,4 +1,4 @@
-"""What a network's output means, and how the x0 that follows from it is bounded."""
+"""What the network predicts, and how the x0 prediction is bounded."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,10 +24,10 @@ _PREDICTIONS: Final[Mapping[str, Prediction]] = {
 
 
 def prediction(options: Options) -> Prediction:
-    """Return the meaning of `prediction_type`.
+    """Return `prediction_type` as a `prediction` of this library.
 
     Raises:
-        ValueError: It is unknown, or does not go with the path.
+        ValueError: `prediction_type` is unknown, or contradicts `use_flow_sigmas`.
     """
     result = options.meaning("prediction_type", _PREDICTIONS)
     flow = options.flag("use_flow_sigmas")
@@ -39,7 +39,7 @@ def prediction(options: Options) -> Prediction:
 
 
 def bounds(options: Options) -> Clip | None:
-    """Return the bounds of x0, if any; `thresholding` comes before `clip_sample`.
+    """Return the bounds of x0, or None; `thresholding` comes before `clip_sample`.
 
     Raises:
         ValueError: `clip_sample_range` is not above 0.

@@ -14,13 +14,13 @@ from schedalg.schedule import Schedule
 
 
 class Imported(NamedTuple):
-    """What `sample` needs to know in place of a scheduler of diffusers.
+    """The arguments of `sample` that replace a scheduler of diffusers.
 
     Attributes:
-        schedule: The path. Its `prior_std` is what diffusers multiplies the first noise with.
+        schedule: The schedule. Its `prior_std` is the `init_noise_sigma` of diffusers.
         sampler: The sampler.
-        prediction: What the network's output means.
-        clip: How x0 is bounded, or None.
+        prediction: What the network predicts.
+        clip: The bounds of x0, or None.
     """
 
     schedule: Schedule
@@ -39,28 +39,28 @@ def from_diffusers(
 ) -> Imported:
     """Return the schedule, sampler, prediction and bounds of a scheduler of diffusers.
 
-    Numbers are computed anew in float64. A last step that has no length, such as one from
-    timestep 0 to its own noise level (`set_alpha_to_one=False`), goes down by 1e-12 of the noise,
-    since a schedule falls strictly.
+    The numbers are computed from the options in float64. A last step of no length, such as one from
+    timestep 0 to its own noise level (`set_alpha_to_one=False`), lowers the noise level by 1e-12 of
+    itself, since the noise levels of a schedule must differ.
 
     Args:
         scheduler: A scheduler of diffusers, its `config` as a mapping that names the class
-            (`"_class_name"`), or the path of a `scheduler_config.json` or of its directory. For
-            the latter two diffusers need not be installed.
-        steps: How many steps to make. None: those of training, if nothing below says otherwise.
-        timesteps: The timesteps, falling, in place of the configured spacing. On a flow they are
-            what the network is given, and the noise levels follow from them without a shift.
-        sigmas: The noise levels, falling. For `EulerDiscreteScheduler` with the one that is
-            reached last, such as 0; for flows without it, and before the shift.
+            (`"_class_name"`), or the path of a `scheduler_config.json` or of its directory. The
+            latter two do not need diffusers.
+        steps: The number of steps. None: those of training, unless an argument below is given.
+        timesteps: The timesteps, falling, in place of the configured spacing. On a flow the
+            noise levels are computed from them without a shift.
+        sigmas: The noise levels, falling. For `EulerDiscreteScheduler` they end with the one that
+            the last step reaches, such as 0. For flows they end before it, and are shifted.
         mu: The shift, or its logarithm (`time_shift_type`), where `use_dynamic_shifting` is set.
 
     Returns:
-        An `Imported`, which can be unpacked.
+        An `Imported`, a named tuple.
 
     Raises:
         TypeError: An argument or an option is of the wrong type.
         ValueError: An option is unknown, not supported, or contradicts another; the message names
-            it.
+            the option.
         ImportError: `use_beta_sigmas` is set, and SciPy is not installed.
         OSError: A file cannot be read.
 
@@ -80,7 +80,7 @@ def from_diffusers(
     record = CLASSES[options.name]
     request = checked_request(steps, timesteps, sigmas, mu)
     if request.mu is not None and not options.flag("use_dynamic_shifting"):
-        raise ValueError(f"mu={mu!r} needs use_dynamic_shifting=True, not set in {options.name}")
+        raise ValueError(f"mu={mu!r} needs use_dynamic_shifting=True in {options.name}")
     prediction, clip = record.prediction(options), record.clip(options)
     schedule = record.path(options, request)
     return Imported(schedule, record.sampler(options, schedule), prediction, clip)

@@ -1,4 +1,4 @@
-"""`Record`: everything that `from_diffusers` knows about one scheduler class."""
+"""`Record`: how `from_diffusers` reads one scheduler class."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ class Record:
         name: The class in diffusers.
         defaults: Its options, with their defaults.
         unsupported: Options that must keep their default, and why.
-        path: The schedule to walk, from the options and the points asked for.
-        sampler: The sampler, from the options and that schedule.
-        prediction: What the network's output means.
-        clip: How `sample` bounds x0.
+        path: Returns the schedule, from the options and the requested points.
+        sampler: Returns the sampler, from the options and the schedule.
+        prediction: Returns what the network predicts.
+        clip: Returns the bounds of x0.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Record:
     clip: Callable[[Options], Clip | None] = bounds
 
     def options(self, given: Mapping[str, Any]) -> Options:
-        """Return the options of a scheduler, those not given at their defaults.
+        """Return the options of a scheduler, with defaults for those that are not given.
 
         Raises:
             ValueError: An unsupported option is not at its default.
@@ -45,7 +45,7 @@ class Record:
         options = Options(self.name, values)
         for key, why in self.unsupported.items():
             value, default = values[key], self.defaults[key]
-            # Off, empty and None ask for the same.
+            # False, empty and None mean the same.
             if value != default and (value or default):
                 options.refuse(key, f"{why}; allowed is {default!r}")
         return options

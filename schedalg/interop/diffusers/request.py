@@ -1,4 +1,4 @@
-"""Which points of a path a caller asks for."""
+"""The points that a caller of `from_diffusers` requests."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,10 @@ from schedalg.checks import host_numbers, positive_integer, real_number
 
 
 class Request(NamedTuple):
-    """The points to visit; all of training if nothing is given.
+    """The requested points; those of training if nothing is given.
 
     Attributes:
-        steps: How many.
+        steps: Their number.
         timesteps: Their timesteps, falling; a float64 array.
         sigmas: Their noise levels, falling; a float64 array.
         mu: The dynamic shift of a flow.
@@ -24,7 +24,7 @@ class Request(NamedTuple):
 
 
 def checked_request(steps: Any, timesteps: Any, sigmas: Any, mu: Any) -> Request:
-    """Return the arguments of `from_diffusers` that choose points.
+    """Return the arguments of `from_diffusers` that select points.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -50,8 +50,8 @@ def falling(name: str, values: object) -> np.ndarray:
     """Return numbers that fall strictly, as diffusers lists them, as a float64 array.
 
     Raises:
-        TypeError: They are no real numbers.
-        ValueError: They are empty, not finite, not 1-D or do not fall.
+        TypeError: `values` does not hold real numbers.
+        ValueError: `values` is empty, not finite, not 1-D, or does not fall.
     """
     array = host_numbers(name, values).astype(np.float64)
     if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():

@@ -1,4 +1,4 @@
-"""`to_diffusers`: a schedule and a sampler as an object that pipelines take for a scheduler."""
+"""`to_diffusers`: a schedule and a sampler as a scheduler for pipelines of diffusers."""
 
 import math
 import weakref
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NAMES = {"epsilon": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "flow_prediction"}
-#: Options of `step` that pipelines hand to every scheduler, and the values that ask for nothing.
+#: Options of `step` that pipelines pass to every scheduler, and the values that have no effect.
 _STEP_OPTIONS: dict[str, tuple[Any, ...]] = {
     "eta": (None, 0.0),
     "use_clipped_model_output": (None, False),
@@ -56,18 +56,18 @@ def to_diffusers(
     spacing: IndexSpacing | NoiseSpacing = "leading",
     dynamic_shift: bool = False,
 ) -> "DiffusersScheduler":
-    """Return an object that a pipeline of diffusers takes for its scheduler.
+    """Return a scheduler for pipelines of diffusers.
 
     Args:
-        schedule: The path, or the trained schedule that `num_inference_steps` are chosen from. All
-            of its points are visited where there are as many steps as points.
-        sampler: Any sampler with a table; or one without that calls the network once a step, where
-            the step starts.
-        prediction: What the network's output means.
+        schedule: The schedule from which `num_inference_steps` points are selected. If that is the
+            number of its points, all of them are visited.
+        sampler: Any sampler with a table; or a sampler without one that calls the network once a
+            step, where the step starts.
+        prediction: What the network predicts.
         clip: (low, high) for the x0 prediction, or a function of it.
-        spacing: How steps are chosen, as in `Schedule.subsample`.
-        dynamic_shift: Whether the `mu` of a pipeline shifts the chosen points, by
-            `shift(exp(mu))`. Without, it is not heeded.
+        spacing: How points are selected, as in `Schedule.subsample`.
+        dynamic_shift: Whether the `mu` of a pipeline shifts the selected points, by
+            `shift(exp(mu))`. Otherwise `mu` is ignored.
 
     Returns:
         The scheduler.
@@ -87,19 +87,20 @@ def to_diffusers(
 
 
 class DiffusersScheduler:
-    """What `to_diffusers` returns: a scheduler that keeps what a run needs with that run.
+    """A scheduler for pipelines that stores the state of each run separately.
 
-    `set_timesteps` chooses the points, and runs that go on are not touched by it. `step` takes a
-    run on by one call of the network. Which run, it tells by the tensor: the one that `step`
-    returned last for a run, itself, belongs to that run, and so any number of them may be
-    interleaved. A tensor that it did not return
+    `set_timesteps` selects the points for new runs; it does not affect runs in progress. `step`
+    advances a run by one call of the network. It recognizes the run by the tensor `sample`: if that
+    is the very tensor that `step` returned last for a run, that run continues. So any number of
+    runs can be interleaved. A tensor that `step` did not return
 
     - starts a new run, if it is the first since `set_timesteps`, or if its timestep is the first;
-    - else goes on with the run that was stepped last, if the timestep is the next one there, since
-      some pipelines copy or blend what they were given. These cannot be interleaved.
+    - otherwise continues the run that was stepped last, if the timestep is the next one of that
+      run. Some pipelines need this, since they copy or blend the tensor. These cannot be
+      interleaved.
 
-    A run may start later than at the first timestep (`set_begin_index`, or simply a later
-    timestep); a multistep method then starts anew there, with lower orders.
+    A run can start later than at the first timestep, by `set_begin_index` or simply with a later
+    timestep. A multistep method then starts there with lower orders.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class DiffusersScheduler:
         self._timesteps: Any = None
         self._begin: int | None = None
         self._latest: State | None = None
-        #: By the id of the tensor that a run goes on with.
+        #: The state of each run, by the id of the tensor with which it continues.
         self._runs: dict[int, tuple[weakref.ref[Any], State]] = {}
 
     @property
@@ -147,17 +148,17 @@ class DiffusersScheduler:
 
     @property
     def order(self) -> int:
-        """How many calls of the network a step takes, at most."""
+        """The largest number of calls of the network in a step."""
         return self.table.order
 
     @property
     def timesteps(self) -> "Tensor":
-        """What the network is told in each call: a tensor on the device of `set_timesteps`."""
+        """The timestep of each call of the network: a tensor on the device of `set_timesteps`."""
         if self._timesteps is None:
             torch = _torch()
-            told = self.table.timesteps
-            dtype = torch.int64 if told.dtype.kind == "i" else torch.float32
-            self._timesteps = torch.tensor(told.tolist(), dtype=dtype, device=self._device)
+            values = self.table.timesteps
+            dtype = torch.int64 if values.dtype.kind == "i" else torch.float32
+            self._timesteps = torch.tensor(values.tolist(), dtype=dtype, device=self._device)
         tensor: Tensor = self._timesteps
         return tensor
 
@@ -172,7 +173,7 @@ class DiffusersScheduler:
 
     @property
     def init_noise_sigma(self) -> float:
-        """What the first, standard normal noise is multiplied with."""
+        """The factor of standard normal noise at the start of a run."""
         return self.schedule.prior_std
 
     @property
@@ -212,19 +213,19 @@ class DiffusersScheduler:
         sigmas: Sequence[float] | None = None,
         mu: float | None = None,
     ) -> None:
-        """Choose the points of the runs that begin from now on.
+        """Select the points of new runs.
 
         Args:
-            num_inference_steps: How many, spaced as `to_diffusers` was told.
-            device: Where `timesteps` shall lie.
+            num_inference_steps: The number of points, with the `spacing` of `to_diffusers`.
+            device: The device of the property `timesteps`.
             timesteps: Timesteps of the schedule, falling.
             sigmas: Noise levels, falling: sigma/alpha, or sigma of a flow. A last 0 may be left
-                out. The network is told what lies between the schedule's timesteps there.
+                out. Their timesteps are interpolated between those of the schedule.
             mu: See `dynamic_shift`.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: Not exactly one way of choosing is given, or it cannot be satisfied.
+            ValueError: None or more than one of the three is given, or the points do not exist.
         """
         given = [
             name
@@ -244,7 +245,8 @@ class DiffusersScheduler:
                 path = path.subsample(steps=steps, spacing=self.spacing)
         if num_inference_steps is not None and given and num_inference_steps != len(path):
             raise ValueError(
-                f"num_inference_steps is {num_inference_steps}, and {given[0]} are {len(path)}"
+                f"num_inference_steps is {num_inference_steps}, but {given[0]} selects {len(path)} "
+                "points"
             )
         if mu is not None and self.dynamic_shift:
             path = path.shift(math.exp(real_number("mu", mu)))
@@ -254,20 +256,20 @@ class DiffusersScheduler:
         self._begin, self._latest = None, None
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Let the next new run begin at that entry of `timesteps`."""
+        """Set the index in `timesteps` at which the next new run begins."""
         self._begin = begin_index
 
     @property
     def begin_index(self) -> int | None:
-        """Where the next new run begins, if `set_begin_index` was called."""
+        """The index at which the next new run begins, or None if it was not set."""
         return self._begin
 
     def scale_model_input(self, sample: "Tensor", timestep: Any = None) -> "Tensor":
-        """Return what the network is to be given in place of x.
+        """Return the model input for x.
 
         Args:
-            sample: x, or copies of it one after the other (guidance).
-            timestep: What the network is told.
+            sample: x, or several copies of x in one batch, as for guidance.
+            timestep: The timestep passed to the network.
         """
         state = self._run_of(sample)
         if state is None:
@@ -287,24 +289,26 @@ class DiffusersScheduler:
         """Return x after one call of the network.
 
         Args:
-            model_output: What the network said.
-            timestep: What it was told.
-            sample: x, not scaled.
-            generator: A `torch.Generator`, or a list of one a sample.
-            return_dict: Whether to return a `StepOutput`, and not a tuple.
-            **options: What pipelines hand to any scheduler, such as `eta=0.0`; nothing that asks
-                for anything. How much noise there is, is said to the sampler.
+            model_output: The network's output.
+            timestep: The timestep passed to the network.
+            sample: x before `scale_model_input`.
+            generator: A `torch.Generator`, or a list with one for each sample.
+            return_dict: Whether to return a `StepOutput` rather than a tuple.
+            **options: Options that pipelines pass to any scheduler, such as `eta=0.0`. They must
+                have no effect; the noise is an argument of the sampler.
 
         Raises:
             TypeError: An option is unknown.
-            ValueError: An option asks for something, no run has such a next timestep, or the
+            ValueError: An option would have an effect, no run has this timestep next, or the
                 network's output does not determine x0.
         """
         for name, value in options.items():
             if name not in _STEP_OPTIONS:
-                raise TypeError(f"step takes no option {name!r}")
+                raise TypeError(f"step has no option {name!r}")
             if not any(value is idle or value == idle for idle in _STEP_OPTIONS[name]):
-                raise ValueError(f"{name}={value!r} is the sampler's to know: {self.sampler!r}")
+                raise ValueError(
+                    f"{name}={value!r} must be an argument of the sampler, {self.sampler!r}"
+                )
         state = self._run_of(sample)
         if state is None:
             state = self._found(timestep)
@@ -312,20 +316,20 @@ class DiffusersScheduler:
         after, state = table.step(state, sample, model_output, lambda x: _normal(x, generator))
         self._latest = state
         if state.row < len(table):
-            self._keep(after, state)
+            self._store(after, state)
         return StepOutput(after) if return_dict else (after,)
 
     def add_noise(
         self, original_samples: "Tensor", noise: "Tensor", timesteps: "Tensor"
     ) -> "Tensor":
-        """Return x at timesteps of the chosen points, one, or one a sample."""
+        """Return noisy data at one of the selected timesteps, or at one for each sample."""
         own = np.asarray(self.schedule.timesteps, dtype=np.float64)
         wanted = timesteps.detach().cpu().reshape(-1).tolist()
         positions = []
         for t in wanted:
             near = np.abs(own - t) <= 1e-6 * max(abs(t), 1.0)
             if not near.any():
-                raise ValueError(f"timesteps holds {t!r}, which is none of {self.schedule!r}")
+                raise ValueError(f"timesteps holds {t!r}, which is not in {self.schedule!r}")
             positions.append(int(np.argmax(near)))
         if len(positions) == 1:
             positions = positions * int(original_samples.shape[0])
@@ -334,15 +338,15 @@ class DiffusersScheduler:
         return noisy
 
     def scale_noise(self, sample: "Tensor", timestep: "Tensor", noise: "Tensor") -> "Tensor":
-        """Return the same as `add_noise`, as pipelines of flows call it."""
+        """Return the result of `add_noise`; pipelines of flows call it by this name."""
         return self.add_noise(sample, noise, timestep)
 
     def _run_of(self, sample: Any) -> State | None:
-        """Return the run that goes on with this very tensor."""
+        """Return the run that continues with this tensor object, or None."""
         found = self._runs.get(id(sample))
         return found[1] if found is not None and found[0]() is sample else None
 
-    def _keep(self, sample: Any, state: State) -> None:
+    def _store(self, sample: Any, state: State) -> None:
         key = id(sample)
 
         def forget(dead: Any) -> None:
@@ -353,17 +357,17 @@ class DiffusersScheduler:
         self._runs[key] = (weakref.ref(sample, forget), state)
 
     def _found(self, timestep: Any) -> State:
-        """Return the run of a tensor that is not known; see the class.
+        """Return the run for a tensor that `step` did not return; see the class.
 
         Raises:
-            ValueError: There is none whose next timestep it is.
+            ValueError: The timestep is not the next one of any run.
         """
         table, latest = self.table, self._latest
         if timestep is None:
             return latest or table.start()
         t = float(timestep)
         new = latest is None or latest.row >= len(latest.table)
-        # The first two calls may be told the same timestep.
+        # The first two calls may have the same timestep.
         repeated = latest is not None and latest.row == 1 and _is(latest.table, 1, t)
         if not new and len(table) and _is(table, 0, t) and not repeated:
             new = True
@@ -372,18 +376,17 @@ class DiffusersScheduler:
                 return latest
             raise ValueError(
                 f"timestep is {t:g}, and the run that was stepped last goes on at "
-                f"{latest.table.timestep_rule[latest.row]:g}"
+                f"{latest.table.row_timesteps[latest.row]:g}"
             )
         begin = self._begin or 0
         for row in range(begin, len(table)):
             if _is(table, row, t):
                 return table.from_row(row).start()
-        raise ValueError(f"timestep is {t:g}, which is none of {table.timesteps.tolist()}")
+        raise ValueError(f"timestep is {t:g}, which is not one of {table.timesteps.tolist()}")
 
 
 def _is(table: Table, row: int, t: float) -> bool:
-    label = table.timestep_rule[row]
-    return abs(label - t) <= 1e-6 * max(abs(t), 1.0)
+    return abs(table.row_timesteps[row] - t) <= 1e-6 * max(abs(t), 1.0)
 
 
 def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
@@ -411,7 +414,7 @@ def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
 
 
 def _normal(x: "Tensor", generator: Any) -> "Tensor":
-    """Return noise like x, drawn as pipelines draw theirs."""
+    """Return noise like x, drawn as pipelines draw it."""
     torch = _torch()
     if isinstance(generator, list):
         if len(generator) == 1:

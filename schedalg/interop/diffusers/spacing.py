@@ -1,4 +1,4 @@
-"""Which trained timesteps so many steps visit: `timestep_spacing` and `steps_offset`."""
+"""The timesteps for a number of steps, by `timestep_spacing` and `steps_offset`."""
 
 import numpy as np
 
@@ -20,14 +20,14 @@ def spaced(
     Args:
         options: The configuration.
         base: The trained schedule.
-        steps: How many.
-        fractional: Whether those of "linspace" are left as they are, and not rounded.
+        steps: The number of timesteps.
+        fractional: Whether those of "linspace" are not rounded.
         one_more: Whether "leading" and "linspace" space one timestep more and leave out the
             least noisy.
-        last: How many of the trained steps "leading" and "linspace" use; None for all.
+        last: The number of trained steps that "leading" and "linspace" use. None: all of them.
 
     Raises:
-        ValueError: The options place a timestep outside the trained ones, or one twice.
+        ValueError: A timestep is outside the trained ones, or is visited twice.
     """
     n = len(base)
     last = n if last is None else last
@@ -57,6 +57,6 @@ def spaced(
 
 
 def whole(timesteps: np.ndarray) -> np.ndarray:
-    """Return timesteps cut off to integers; one that is an integer up to rounding stays it."""
+    """Return timesteps truncated to integers; integers up to rounding are rounded."""
     nearest = np.rint(timesteps)
     return np.asarray(np.where(np.abs(timesteps - nearest) < 1e-6, nearest, np.floor(timesteps)))

@@ -1,6 +1,6 @@
-"""A sampler's walk along one schedule, taken one call of the network at a time.
+"""Sampling one schedule, one call of the network at a time.
 
-A `Table` is a value, and so is the `State` of a run: a step takes one and returns another.
+A `Table` is a value, and so is the `State` of a run: a step takes a state and returns the next one.
 """
 
 import math
@@ -22,27 +22,28 @@ from schedalg.schedule import Point, Schedule
 
 
 class State(NamedTuple):
-    """Where a run is.
+    """The state of a run.
 
     Attributes:
-        table: What it runs.
-        row: The row it does next.
-        kept: What earlier rows left: memories, or the state of a sampler without a table.
+        table: The table that it runs.
+        row: The next row.
+        memory: The memories of earlier rows, or the state of a sampler without a table.
     """
 
     table: "Table"
     row: int
-    kept: Any
+    memory: Any
 
 
 class Table:
-    """The rows of a walk, each with one call of the network.
+    """The rows of a sampler on a schedule, each with one call of the network.
 
     Args:
-        schedule: The path.
-        sampler: A sampler with a table, or one that calls the network once a step, where it starts.
-        prediction: What the network's output means.
-        clip: How x0 is bounded.
+        schedule: The schedule.
+        sampler: A sampler with a table; or one without that calls the network once a step, where
+            the step starts.
+        prediction: What the network predicts.
+        clip: The bounds of x0.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -59,28 +60,31 @@ class Table:
         if self.planned:
             plan = check_plan(sampler.plan(schedule), schedule)
             if plan.start != (1.0, 0.0):
-                raise ValueError(f"{sampler!r} changes x before its first call, as no pipeline can")
+                raise ValueError(
+                    f"{sampler!r} changes x before its first call, which a pipeline cannot do"
+                )
         else:
             plan = _plain(schedule)
         self.plan = plan
         self.timesteps = plan.timesteps
         reading = reading_of(self.denoise.parameterization, schedule, plan.alpha, plan.sigma)
         self.c_in, self.c_x, self.c_out = (to_host(column).tolist() for column in reading[:3])
-        self.timestep_rule: list[int | float] = self.timesteps.tolist()
+        self.row_timesteps: list[int | float] = self.timesteps.tolist()
 
     def __len__(self) -> int:
-        return len(self.timestep_rule)
+        return len(self.row_timesteps)
 
     @property
     def order(self) -> int:
-        """How many calls a step has, at most."""
+        """The largest number of calls in a step."""
         return int(np.bincount(self.plan.step).max()) if len(self) else 1
 
     def from_row(self, row: int) -> "Table":
-        """Return the table that starts where row `row` does.
+        """Return the table of a run that starts at this row.
 
         Raises:
-            ValueError: A row in the middle of a step, or of a sampler that goes up the path.
+            ValueError: The row is in the middle of a step, or the sampler goes back to higher noise
+                levels.
         """
         if row == 0:
             return self
@@ -93,29 +97,29 @@ class Table:
         return Table(rest, self.sampler, self.prediction, self.clip)
 
     def start(self) -> State:
-        """Return where a new run is."""
+        """Return the state of a new run."""
         return State(self, 0, ())
 
     def input(self, row: int, x: Array) -> Array:
-        """Return the network's input in a row."""
+        """Return the model input of a row."""
         c_in = self.c_in[row]
         return x if c_in == 1 else weighted([(c_in, x)])
 
     def step(
         self, state: State, x: Array, output: Array, draw: Callable[[Array], Array]
     ) -> tuple[Array, State]:
-        """Return x after the next row, and where the run is then.
+        """Return x after the next row, and the state of the run then.
 
         Args:
-            state: Where it is.
+            state: The state of the run.
             x: x before the row.
-            output: What the network said to it.
-            draw: Returns standard normal noise like x; called if the row has noise.
+            output: The network's output.
+            draw: Returns standard normal noise like x. It is called if the row has noise.
         """
         k = state.row
         if not (math.isfinite(self.c_x[k]) and math.isfinite(self.c_out[k])):
             alpha = float(self.plan.alpha[k])
-            raise_undetermined(self.denoise.parameterization, self.timestep_rule[k], alpha)
+            raise_undetermined(self.denoise.parameterization, self.row_timesteps[k], alpha)
         output, variance = _split(output, x)
         check_like("model_output", output, x)
         if not self.planned:
@@ -131,34 +135,34 @@ class Table:
         if noise is not None and row.log_variance is not None and variance is None:
             raise ValueError("a learned variance needs an output with twice the channels of x")
         update = Functional(rows, None)
-        update.memories = list(state.kept)
+        update.memories = list(state.memory)
         after = update(k, x, output, x0, variance, noise)
         return after, State(self, k + 1, tuple(update.memories))
 
     def _plain_step(
         self, state: State, x: Array, output: Array, draw: Callable[[Array], Array]
     ) -> tuple[Array, State]:
-        """Return a step of a sampler that has no table."""
+        """Return x and the state after a step of a sampler without a table."""
         k, n = state.row, len(self.schedule)
         t = self.schedule[n - 1 - k]
         s = self.schedule[n - 2 - k] if k < n - 1 else self.schedule.origin
         sampler: StepSampler[Any] = self.sampler
-        kept = state.kept if k else (sampler.init(x, self.schedule),)
+        memory = state.memory if k else (sampler.init(x, self.schedule),)
 
-        def denoise(seen: Array, at: Point, /) -> Array:
-            if seen is not x or at is not t:
+        def denoise(at_x: Array, at: Point, /) -> Array:
+            if at_x is not x or at is not t:
                 raise ValueError(
-                    f"{type(sampler).__name__} calls the network elsewhere than where a step "
-                    "starts, and has no table that says where: a pipeline cannot run it"
+                    f"{type(sampler).__name__} calls the network elsewhere than at the start of a "
+                    "step, and has no table: a pipeline cannot run it"
                 )
             return self.denoise.bounded(weighted([(self.c_x[k], x), (self.c_out[k], output)]))
 
-        after, next_state = sampler.step(x, t, s, denoise, draw, kept[0])
+        after, next_state = sampler.step(x, t, s, denoise, draw, memory[0])
         return after, State(self, k + 1, (next_state,))
 
 
 def _plain(schedule: Schedule) -> Plan:
-    """Return a table that only says where the network is called: at the points of a schedule."""
+    """Return a plan that calls the network at each point; its coefficients are not used."""
     n = len(schedule)
     return Plan.of(schedule, a=np.zeros(n), b=np.ones(n))
 
@@ -168,7 +172,7 @@ def _nothing(x: Array, timesteps: Array) -> Array:
 
 
 def _split(output: Any, x: Array) -> tuple[Any, Any]:
-    """Return the prediction, and the variance that follows it in the channels, if any."""
+    """Return the prediction and the learned variance: two halves of the channels, or None."""
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) == x.ndim > 1 and shape[1] == 2 * x.shape[1] > 0:
         namespace(output, x)

@@ -24,7 +24,8 @@ TRAINED: Final[Mapping[str, Any]] = {
 #: The betas of Stable Diffusion, which are the default of some classes.
 STABLE_DIFFUSION: Final[Mapping[str, Any]] = {"beta_start": 0.00085, "beta_end": 0.012}
 
-#: `beta_schedule`: those between `beta_start` and `beta_end`, and those that the length determines.
+#: `beta_schedule`: those with `beta_start` and `beta_end`, and those that depend on the length
+#: alone.
 _BETWEEN: Final[Mapping[str, Callable[[int, float, float], Schedule]]] = {
     "linear": Schedule.linear,
     "scaled_linear": Schedule.scaled_linear,
@@ -59,12 +60,12 @@ def trained(options: Options) -> Schedule:
 
 
 def sigmas_at(base: Schedule, timesteps: np.ndarray) -> np.ndarray:
-    """Return sigma/alpha at timesteps: on a line between those of the two trained steps around."""
+    """Return sigma/alpha at timesteps, interpolated linearly between trained timesteps."""
     return np.asarray(np.interp(timesteps, np.arange(len(base)), _sigmas(base)))
 
 
 def timesteps_at(base: Schedule, sigmas: np.ndarray) -> np.ndarray:
-    """Return the timesteps at noise levels sigma/alpha: piecewise linear in log sigma."""
+    """Return the timesteps at noise levels sigma/alpha, interpolated linearly in log sigma."""
     return np.asarray(np.interp(np.log(sigmas), np.log(_sigmas(base)), np.arange(len(base))))
 
 

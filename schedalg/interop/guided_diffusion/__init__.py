@@ -1,9 +1,9 @@
-"""OpenAI's guided-diffusion (and improved-diffusion) on the algebra of schedalg.
+"""A replacement for OpenAI's guided-diffusion and improved-diffusion.
 
-The public names of its `gaussian_diffusion.py` and `respace.py`, with their signatures, their
-dictionaries and their order of random draws: swapping the import is all that a program needs. The
-numbers come from a `Schedule`, which every process here has as its `schedule`. Importing this does
-not import torch.
+It has the public names of `gaussian_diffusion.py` and `respace.py`, with the same signatures,
+result dictionaries and order of random draws, so that a program only needs to change its imports.
+The numbers come from a `Schedule`, which is the attribute `schedule` of every process. Importing
+this module does not import torch.
 """
 
 from schedalg.interop.guided_diffusion.beta_schedules import (

@@ -1,4 +1,4 @@
-"""The numbers that a step multiplies with: computed on the host, uploaded once, read by position.
+"""The coefficients of a step: computed on the host, uploaded once, looked up by position.
 
 A position is an index into a process's schedule, from 0 (least noisy) to N - 1.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _log_one_minus_alphas_cumprod(schedule: Schedule) -> np.ndarray:
-    """Return log(1 - ᾱ), by whichever of log and log1p loses no digits."""
+    """Return log(1 - ᾱ), by log or log1p, whichever loses no digits."""
     alphas_cumprod = schedule.to_alphas_cumprod()
     early = alphas_cumprod > 0.5
     return np.where(
@@ -51,7 +51,7 @@ TABLES: Final[Mapping[str, Callable[[Schedule], np.ndarray]]] = {
 
 
 def step_coefficients(tables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tables, and the other numbers that follow from them and are needed in a step."""
+    """Return the tables, and the other coefficients of a step, computed from them."""
     log_betas = np.log(tables["betas"])
     log_clipped = tables["posterior_log_variance_clipped"]
     coef1, coef2 = tables["posterior_mean_coef1"], tables["posterior_mean_coef2"]
@@ -59,7 +59,7 @@ def step_coefficients(tables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
         **tables,
         "one_minus_alphas_cumprod": tables["sqrt_one_minus_alphas_cumprod"] ** 2,
         "log_betas": log_betas,
-        # The first step's own variance would be that of the data; it takes the second step's.
+        # The posterior's variance is 0 in the first step; that of the second step is used there.
         "large_variance": np.append(np.exp(log_clipped[:1]), tables["betas"][1:]),
         "large_log_variance": np.append(log_clipped[:1], log_betas[1:]),
         "xprev_to_xstart": 1 / coef1,
@@ -76,9 +76,9 @@ def ddim_coefficients(schedule: Schedule, eta: float) -> dict[str, np.ndarray]:
 
 
 class CoefficientTable:
-    """Named columns of N numbers on the host, with a copy on each device where they were needed.
+    """Named columns of N numbers on the host, with cached copies on devices.
 
-    A copy is made once for each device and precision: float64 if x is in float64, and else float32.
+    One copy is made for each device and dtype: float64 if x is in float64, else float32.
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray]) -> None:
@@ -87,23 +87,24 @@ class CoefficientTable:
         self._uploaded: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def at(self, t: "Tensor", x: "Tensor") -> "Coefficients":
-        """Return the numbers at the positions t, in one operation.
+        """Return the coefficients at the positions t, in one operation.
 
         Args:
             t: (B,) integers, 0 ≤ t < N.
-            x: (B, ...), which the numbers will multiply.
+            x: (B, ...), the tensor that the coefficients will multiply.
 
         Raises:
             TypeError: x is not a floating-point tensor, or t is not a tensor of integers.
             ValueError: t does not have one position for each sample, or one is out of range. (On a
-                GPU the range is left to torch, since looking would wait for the device.)
+                GPU the range is not checked, since that would synchronize the device.)
         """
         checked_batch("x", x)
         if not isinstance(t, torch.Tensor):
             raise TypeError(f"t must be a torch tensor of integers, got {described(t)}")
         if t.shape != x.shape[:1]:
             raise ValueError(
-                f"t must have shape ({x.shape[0]},), one position a sample; got {tuple(t.shape)}"
+                f"t must have shape ({x.shape[0]},), one position for each sample; got "
+                f"{tuple(t.shape)}"
             )
         position = checked_positions("t", t, len(self._host), x)
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -114,7 +115,7 @@ class CoefficientTable:
 
 
 class Coefficients:
-    """The numbers at each sample's position: `at.name` has shape (B, 1, ...), to multiply x."""
+    """Coefficients at each sample's position: `at.name` has shape (B, 1, ...), to multiply x."""
 
     def __init__(self, rows: "Tensor", index: Mapping[str, int], ndim: int) -> None:
         self._rows = rows

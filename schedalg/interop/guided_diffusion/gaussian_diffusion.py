@@ -53,7 +53,7 @@ class GaussianDiffusion:
         model_mean_type: What the network predicts.
         model_var_type: Where the variance comes from.
         loss_type: What `training_losses` returns.
-        rescale_timesteps: Call the network with t · 1000 / N as a float.
+        rescale_timesteps: Whether the network is called with t · 1000 / N as a float.
 
     Attributes:
         schedule: The `Schedule` that all numbers come from.
@@ -65,7 +65,7 @@ class GaussianDiffusion:
             posterior_mean_coef2.
 
     Raises:
-        TypeError: A kind is not a member of its enumeration, or `betas` holds no real numbers.
+        TypeError: A type is not a member of its enumeration, or `betas` does not hold real numbers.
         ValueError: `betas` is empty, not 1-D, or out of range.
 
     Example:
@@ -88,7 +88,7 @@ class GaussianDiffusion:
     arXiv 2105.05233.
     """
 
-    #: Attributes that are read only when a process is made, so that setting them later is an error.
+    #: Attributes that cannot be set later, since they are used only when a process is made.
     _fixed: ClassVar[frozenset[str]] = frozenset({*TABLES, "schedule", "rescale_timesteps"})
 
     schedule: Schedule
@@ -124,10 +124,10 @@ class GaussianDiffusion:
         self.loss_type = checked_member("loss_type", loss_type, LossType)
         self.rescale_timesteps = flag("rescale_timesteps", rescale_timesteps)
         schedule = Schedule.from_betas(host_numbers("betas", betas))
-        self._follow(schedule, len(schedule))
+        self._set_schedule(schedule, len(schedule))
 
-    def _follow(self, schedule: Schedule, original_num_steps: int) -> None:
-        """Take all numbers from a schedule, which has some or all of the original's points."""
+    def _set_schedule(self, schedule: Schedule, original_num_steps: int) -> None:
+        """Compute all numbers from a schedule, which has some or all of the original points."""
         tables = {name: table(schedule) for name, table in TABLES.items()}
         for values in tables.values():
             values.flags.writeable = False
@@ -147,7 +147,7 @@ class GaussianDiffusion:
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._fixed and name in self.__dict__:
             raise AttributeError(
-                f"{name} is fixed when a process is made: make another, of other betas or timesteps"
+                f"{name} is fixed when a process is made: make one with other betas or timesteps"
             )
         super().__setattr__(name, value)
 

@@ -1,4 +1,4 @@
-"""What a network's output means, and what it is trained for: the three enumerations."""
+"""The three enumerations: what a network predicts, its variance, and its loss."""
 
 import enum
 from typing import TypeVar
@@ -13,10 +13,11 @@ class ModelMeanType(enum.Enum):
 
 
 class ModelVarType(enum.Enum):
-    """Where the variance of a step comes from; the second half of the channels if it is learned.
+    """Where the variance of a step comes from.
 
-    LEARNED: the network returns the logarithm of the variance. LEARNED_RANGE: it returns v in
-    [-1, 1], which interpolates between the logarithms of the posterior's variance and of β.
+    A learned variance is the second half of the channels. LEARNED: the network returns the
+    logarithm of the variance. LEARNED_RANGE: it returns v in [-1, 1], which interpolates between
+    the logarithms of the posterior's variance and of β.
     """
 
     LEARNED = enum.auto()
@@ -36,7 +37,7 @@ class ModelVarType(enum.Enum):
 
 
 class LossType(enum.Enum):
-    """What is minimized: a squared error, plus the bound if the variance is learned; or the bound.
+    """The loss: MSE, with the variational bound added if the variance is learned; or KL, the bound.
 
     RESCALED_MSE multiplies that bound by steps / 1000, and RESCALED_KL by the number of steps.
     """
@@ -64,7 +65,7 @@ def checked_member(name: str, value: object, kind: type[Member]) -> Member:
     """Return the value if it is a member of the enumeration.
 
     Raises:
-        TypeError: It is not a member.
+        TypeError: `value` is not a member.
     """
     if not isinstance(value, kind):
         allowed = ", ".join(str(member) for member in kind)

@@ -1,4 +1,4 @@
-"""torch, imported when it is first used: a schedule can be looked at without it."""
+"""torch, imported when it is first used, so that a process can be made without it."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

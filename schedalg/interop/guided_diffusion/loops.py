@@ -40,16 +40,16 @@ def p_sample_loop(
         cond_fn: The gradient of a classifier, for `condition_mean`.
         model_kwargs: Passed to the model, and to `cond_fn`.
         device: Where to draw; if not given, the device of the model's parameters.
-        progress: Show a bar (needs tqdm).
+        progress: Whether to show a progress bar, which needs tqdm.
 
     Returns:
         Samples of that shape, without a gradient.
 
     Raises:
         TypeError: `shape` is not a tuple or a list; or as in `p_sample`.
-        ValueError: `noise` has another shape, or there is no device to be found; or as in
-            `p_sample`.
-        ImportError: `progress` is asked for, and tqdm is not installed.
+        ValueError: `noise` has another shape, or no device is given and the model has no
+            parameters; or as in `p_sample`.
+        ImportError: `progress` is True, and tqdm is not installed.
     """
     results = diffusion.p_sample_loop_progressive(
         model,
@@ -77,7 +77,7 @@ def p_sample_loop_progressive(
     device: Any = None,
     progress: bool = False,
 ) -> Iterator[dict[str, "Tensor"]]:
-    """Return an iterator over what `p_sample` returns; arguments as in `p_sample_loop`."""
+    """Return an iterator over the results of `p_sample`; arguments as in `p_sample_loop`."""
     step = partial(
         diffusion.p_sample,
         model,
@@ -131,7 +131,7 @@ def ddim_sample_loop_progressive(
     progress: bool = False,
     eta: float = 0.0,
 ) -> Iterator[dict[str, "Tensor"]]:
-    """Return an iterator over what `ddim_sample` returns; arguments as `ddim_sample_loop`."""
+    """Return an iterator over the results of `ddim_sample`; arguments as in `ddim_sample_loop`."""
     step = partial(
         diffusion.ddim_sample,
         model,
@@ -157,7 +157,7 @@ def _results(
     device: Any,
     progress: bool,
 ) -> Iterator[dict[str, "Tensor"]]:
-    """Yield what `step(x, t)` returns at every position, each x being the last "sample"."""
+    """Yield the result of `step(x, t)` at every position, where x is the "sample" of the last."""
     x = _first_x(model, shape, noise, device)
     positions = iter(range(num_timesteps - 1, -1, -1))
     if progress:
@@ -171,11 +171,12 @@ def _results(
 
 
 def _first_x(model: Any, shape: Sequence[int], noise: "Tensor | None", device: Any) -> "Tensor":
-    """Return the noise that was given, or draw it.
+    """Return the given noise, or draw it.
 
     Raises:
         TypeError: `shape` is not a tuple or a list, or the noise is not a tensor.
-        ValueError: The noise has another shape, or there is no device to be found.
+        ValueError: The noise has another shape, or no device is given and the model has no
+            parameters.
     """
     if not isinstance(shape, tuple | list):
         raise TypeError(f"shape must be a tuple or a list of integers, got {shape!r}")

@@ -8,7 +8,7 @@ from schedalg.interop.guided_diffusion.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: The least probability of a bin, which keeps its logarithm finite.
+#: The lowest probability of a bin, so that its logarithm is finite.
 _LEAST = 1e-12
 
 

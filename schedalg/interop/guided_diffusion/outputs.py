@@ -1,4 +1,4 @@
-"""Reading what a network returns: the prediction, and the variance if it is learned."""
+"""Splitting a network's output into the prediction and the learned variance."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def split_output(
     output: Any, x: "Tensor", model_var_type: ModelVarType
 ) -> tuple["Tensor", "Tensor | None"]:
-    """Return the prediction, and the values for the variance: the second half of the channels.
+    """Return the prediction, and the second half of the channels, or None, for the variance.
 
     Args:
         output: As x, (B, C, ...), or (B, 2C, ...) if the variance is learned.
@@ -24,7 +24,7 @@ def split_output(
 
     Raises:
         TypeError: The output is not a tensor.
-        ValueError: It has the wrong shape.
+        ValueError: The output has the wrong shape.
     """
     channels = (2 if model_var_type.is_learned() else 1) * x.shape[1]
     shape = (x.shape[0], channels, *x.shape[2:])
@@ -44,7 +44,7 @@ def step_variance(
     """Return the variance of p(x_{t-1} | x_t) and its logarithm, both of x's shape.
 
     Args:
-        at: The numbers at the positions of x.
+        at: The coefficients at the positions of x.
         values: The second half of the network's channels, if the variance is learned.
         x: Noisy data, (B, C, ...).
         model_var_type: Where the variance comes from.

@@ -1,4 +1,4 @@
-"""Processes over some of the timesteps that a network was trained on."""
+"""Respaced processes: over some of the timesteps that a network was trained on."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from schedalg.schedule.spacing import checked_indices, sections_of
 
 
 def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int]) -> set[int]:
-    """Return the timesteps to keep of an original process, so many of each of its sections.
+    """Return timesteps of an original process, a given number from each of its sections.
 
     Args:
         num_timesteps: Number of steps of the original process.
-        section_counts: How many to keep of each section, the sections being as equal as they can:
-            `[10, 15, 20]`, `"10,15,20"`, `"250"`; or `"ddim25"`, for the smallest whole stride from
-            0 that gives 25.
+        section_counts: The number of timesteps from each section: `[10, 15, 20]`, `"10,15,20"`,
+            `"250"`. The sections are of equal length up to one step. Or `"ddim25"`: the smallest
+            integer stride from 0 that gives 25 timesteps.
 
     Returns:
         A set of timesteps.
@@ -46,26 +46,28 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
 class SpacedDiffusion(GaussianDiffusion):
     """A process that visits only some of the timesteps of the one that it is made from.
 
-    ᾱ is that of the original at each timestep kept, and β' = 1 - ᾱ/ᾱ_before between them. Methods
-    take positions among the timesteps kept, and call networks and gradients of classifiers with the
-    original's timesteps.
+    ᾱ is that of the original at each selected timestep, and β' = 1 - ᾱ/ᾱ_before. Methods take
+    positions among the selected timesteps, and call networks and gradients of classifiers with the
+    timesteps of the original process.
 
     Args:
-        use_timesteps: The timesteps to keep, in any order.
-        betas: Those of the original process; this and the rest as in `GaussianDiffusion`.
+        use_timesteps: The timesteps to select, in any order.
+        betas: The betas of the original process, as in `GaussianDiffusion`.
         model_mean_type: What the network predicts.
         model_var_type: Where the variance comes from.
         loss_type: What `training_losses` returns.
-        rescale_timesteps: Call the network with t · 1000 / original steps as a float.
+        rescale_timesteps: Whether the network is called with t · 1000 / original_num_steps as a
+            float.
 
     Attributes:
-        use_timesteps: The timesteps kept, a set.
+        use_timesteps: The selected timesteps, a set.
         timestep_map: The same as a rising list: the timestep at each position.
         original_num_steps: Number of steps of the original.
 
     Raises:
         TypeError: As `GaussianDiffusion`; or a timestep is not an integer.
-        ValueError: As `GaussianDiffusion`; or no timestep is kept, or one is out of range.
+        ValueError: As `GaussianDiffusion`; or `use_timesteps` is empty, or a timestep is out of
+            range.
 
     Example:
         >>> from schedalg.interop.guided_diffusion import *
@@ -106,18 +108,20 @@ class SpacedDiffusion(GaussianDiffusion):
         self.original_num_steps = self.num_timesteps
         self.timestep_map = _checked_timesteps(use_timesteps, self.num_timesteps)
         self.use_timesteps = set(self.timestep_map)
-        self._follow(self.schedule.subsample(indices=self.timestep_map), self.original_num_steps)
+        self._set_schedule(
+            self.schedule.subsample(indices=self.timestep_map), self.original_num_steps
+        )
 
 
 def _checked_timesteps(use_timesteps: Any, n: int) -> list[int]:
-    """Return timesteps of n as a rising list."""
+    """Return timesteps between 0 and n - 1 as a rising list."""
     values = to_host(use_timesteps).ravel() if is_array(use_timesteps) else use_timesteps
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
             f"use_timesteps must be a collection of integers, got {use_timesteps!r}; "
             "space_timesteps makes one"
         )
-    kept = sorted({integer("each of use_timesteps", value) for value in values})
-    if not kept:
+    selected = sorted({integer("each of use_timesteps", value) for value in values})
+    if not selected:
         raise ValueError("use_timesteps is empty: at least one timestep is needed")
-    return [int(t) for t in checked_indices("sorted use_timesteps", kept, n)]
+    return [int(t) for t in checked_indices("sorted use_timesteps", selected, n)]

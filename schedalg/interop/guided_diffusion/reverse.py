@@ -89,7 +89,7 @@ def condition_mean(
     Source: Dhariwal and Nichol, arXiv 2105.05233, algorithm 1.
     """
     gradient = _gradient(diffusion, cond_fn, x, t, model_kwargs)
-    wide = torch.promote_types(x.dtype, torch.float32)  # as half precision is too coarse
+    wide = torch.promote_types(x.dtype, torch.float32)  # half precision is too coarse
     mean, variance = p_mean_var["mean"], p_mean_var["variance"]
     return mean.to(wide) + variance.to(wide) * gradient.to(wide)
 

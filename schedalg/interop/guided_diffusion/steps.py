@@ -1,7 +1,7 @@
 """One step of a sampler: DDPM, DDIM, and DDIM in reverse. Methods of a process.
 
 Random numbers are drawn by `torch.randn_like(x)` once in a step, after the call of the network and
-whether the step uses them or not, in the order of the original: a seed gives the same image.
+whether or not the step uses them, as in the original: a seed gives the same image.
 """
 
 from collections.abc import Callable, Mapping
@@ -89,7 +89,7 @@ def ddim_sample(
         denoised_fn: Applied to x0 before it is clamped.
         cond_fn: The gradient of a classifier, for `condition_score`.
         model_kwargs: Passed to the model, and to `cond_fn`.
-        eta: Share of DDPM's noise, in [0, 1]; random numbers are drawn at 0 as well.
+        eta: Share of DDPM's noise, in [0, 1]. Random numbers are drawn even if it is 0.
 
     Returns:
         "sample", like x, and "pred_xstart".

@@ -1,4 +1,4 @@
-"""The losses that a network is trained with, and the variational bound. Methods of a process."""
+"""Training losses and the variational bound. Methods of a process."""
 
 import math
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ def vb_terms_bpd(
     clip_denoised: bool = True,
     model_kwargs: Mapping[str, Any] | None = None,
 ) -> dict[str, "Tensor"]:
-    """Return one term of the bound in bits: the likelihood at t = 0, and else a divergence."""
+    """Return one term of the bound in bits: the likelihood at t = 0, otherwise a divergence."""
     mean, _, log_variance = diffusion.q_posterior_mean_variance(x_start=x_start, x_t=x_t, t=t)
     out = diffusion.p_mean_variance(
         model, x_t, t, clip_denoised=clip_denoised, model_kwargs=model_kwargs
@@ -157,7 +157,7 @@ def vb_terms_bpd(
 
 
 def prior_bpd(diffusion: "GaussianDiffusion", x_start: "Tensor") -> "Tensor":
-    """Return the divergence of q(x_T | x0) from N(0, 1) in bits, which no network changes."""
+    """Return the divergence of q(x_T | x0) from N(0, 1) in bits; no network is needed."""
     last = torch.full((x_start.shape[0],), diffusion.num_timesteps - 1, device=x_start.device)
     mean, _, log_variance = diffusion.q_mean_variance(x_start, last)
     return mean_flat(normal_kl(mean, log_variance, 0.0, 0.0)) / math.log(2)

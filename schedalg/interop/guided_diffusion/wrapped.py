@@ -1,4 +1,4 @@
-"""The network as a process calls it: with positions, which become the timesteps of its training."""
+"""A network that is called with positions, and gets the timesteps of its training."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,10 @@ class WrappedModel:
     Args:
         model: Called as `model(x, timesteps, **kwargs)`.
         table: The process's table, whose column "timesteps" is looked up.
-        rescaled: Whether the timesteps are passed as float32, or else as int64.
+        rescaled: Whether the timesteps are passed as float32 rather than int64.
 
     Raises:
-        TypeError: `model` cannot be called.
+        TypeError: `model` is not callable.
     """
 
     def __init__(self, model: Model, table: CoefficientTable, rescaled: bool) -> None:

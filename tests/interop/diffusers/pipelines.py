@@ -1,4 +1,4 @@
-"""What the pipelines are made with."""
+"""Parts of the pipelines in the tests."""
 
 import os
 from collections.abc import Iterator

@@ -28,7 +28,7 @@ NAMES = [name for name in CLASSES if not name.startswith(("Flow", "EDM"))]
 
 @st.composite
 def configurations(draw: Any) -> tuple[str, dict[str, Any], int]:
-    """Configurations on which diffusers makes none of the mistakes that are tested below."""
+    """Yield configurations in which diffusers has none of the faults in `test_differences`."""
     name = draw(st.sampled_from(NAMES))
     options: dict[str, Any] = {"beta_schedule": draw(st.sampled_from(BETAS))}
     if options["beta_schedule"] != "squaredcos_cap_v2":
@@ -92,20 +92,20 @@ def test_loops_agree_in_float64(
     base = from_diffusers({"_class_name": name, **options}).schedule.as_vp()
     np.testing.assert_allclose(base.to_alphas_cumprod(), theirs.alphas_cumprod, rtol=1e-10)
     plan = getattr(read.sampler, "plan", None)
-    told = plan(read.schedule).timesteps if plan else read.schedule.timesteps[::-1]
+    timesteps = plan(read.schedule).timesteps if plan else read.schedule.timesteps[::-1]
     expected = np.asarray(theirs.timesteps, dtype=np.float64)
-    assert len(told) == len(expected)
-    # A level that is a trained one but for rounding is told one timestep less by diffusers, where
-    # it cuts off; ours tells the trained one.
-    cut = np.abs(told - expected) > 1e-6
-    assert (told[cut] - expected[cut] == 1).all()
+    assert len(timesteps) == len(expected)
+    # For a noise level that is a trained one up to rounding, diffusers truncates to the timestep
+    # below; ours is the trained one.
+    cut = np.abs(timesteps - expected) > 1e-6
+    assert (timesteps[cut] - expected[cut] == 1).all()
     assert not cut.any() or options.get("use_exponential_sigmas") or options.get("use_beta_sigmas")
     if cut.any():
-        theirs.timesteps = diffusers.torch.tensor(told.astype(np.float64))
+        theirs.timesteps = diffusers.torch.tensor(timesteps.astype(np.float64))
     draws = noises(2 * steps + 2)
     result, wanted = ours_after(read, draws), theirs_after(theirs, diffusers.torch, draws)
     if read.schedule.kind == "vp" and hasattr(theirs, "is_scale_input_called"):
-        result = result / read.schedule.origin.alpha  # theirs is where alpha is 1
+        result = result / read.schedule.origin.alpha  # theirs is in the scale with alpha = 1
     np.testing.assert_allclose(result, wanted, rtol=1e-7, atol=1e-8 * np.abs(wanted).max())
 
 
@@ -140,7 +140,7 @@ def test_flow_matching_euler_agrees_in_float64(
     "name", ["FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"]
 )
 def test_a_flow_is_shifted_once(diffusers: Any, name: str) -> None:
-    """Diffusers shifts the lowest of its levels when it is made, and again in set_timesteps."""
+    """Diffusers shifts its lowest noise level when it is made, and again in set_timesteps."""
     config = {"_class_name": name, "shift": 3.0}
     theirs = getattr(diffusers, name)(shift=3.0)
     theirs.set_timesteps(6)
@@ -150,7 +150,7 @@ def test_a_flow_is_shifted_once(diffusers: Any, name: str) -> None:
     np.testing.assert_allclose(read.schedule.sigma, once, rtol=1e-12)
     lowest = 3 * once[0] / (1 + 2 * once[0])
     assert float(theirs.timesteps[-1]) / 1000 == pytest.approx(lowest, rel=1e-12)
-    # Told the levels before the shift, it shifts them once as well.
+    # Given the noise levels before the shift, it shifts them once as well.
     if name == "FlowMatchEulerDiscreteScheduler":
         chosen = np.linspace(1, 1 / 6, 6)
         theirs.set_timesteps(sigmas=chosen.tolist())
@@ -164,8 +164,8 @@ def test_flow_matching_heun_agrees_in_float64(diffusers: Any) -> None:
     theirs.scale_model_input = lambda x, t: x
     theirs.set_timesteps(6)
     read = from_diffusers({"_class_name": "FlowMatchHeunDiscreteScheduler"}, 6)
-    told = read.sampler.plan(read.schedule).timesteps  # type: ignore[union-attr]
-    np.testing.assert_allclose(told, theirs.timesteps, rtol=1e-12)
+    timesteps = read.sampler.plan(read.schedule).timesteps  # type: ignore[union-attr]
+    np.testing.assert_allclose(timesteps, theirs.timesteps, rtol=1e-12)
     wanted = theirs_after(theirs, diffusers.torch, [])
     np.testing.assert_allclose(ours_after(read, []), wanted, rtol=1e-9, atol=1e-9)
 
@@ -202,8 +202,8 @@ def test_edm_agrees_in_float64(diffusers: Any, name: str, options: dict[str, Any
     theirs = getattr(diffusers, name)(**options)
     theirs.set_timesteps(9)
     read = from_diffusers({"_class_name": name, **options}, 9)
-    told = read.schedule.timesteps[::-1]
-    np.testing.assert_allclose(told, theirs.timesteps, rtol=1e-9, atol=1e-12)
+    timesteps = read.schedule.timesteps[::-1]
+    np.testing.assert_allclose(timesteps, theirs.timesteps, rtol=1e-9, atol=1e-12)
     draws = noises(10)
     wanted = theirs_after(theirs, diffusers.torch, draws)
     np.testing.assert_allclose(ours_after(read, draws), wanted, rtol=1e-8, atol=1e-8)

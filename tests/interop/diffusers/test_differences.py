@@ -1,4 +1,4 @@
-"""Where diffusers is wrong."""
+"""Differences from diffusers, where diffusers is wrong."""
 
 import math
 from itertools import pairwise
@@ -23,7 +23,7 @@ X = np.random.default_rng(3).standard_normal((2, 3, 4, 4))
 
 
 def test_diffusers_replaces_zero_signal_by_a_little() -> None:
-    """Its solvers take 2^-24 for an alpha_cumprod of 0, more than the trained step before has."""
+    """Its solvers use 2^-24 for an alpha_cumprod of 0, more than the trained step before has."""
     diffusers = pytest.importorskip("diffusers")
     options = {
         "rescale_betas_zero_snr": True,
@@ -45,14 +45,14 @@ def test_ddim_arrives_at_the_next_timestep(diffusers: Any, spacing: str, steps: 
     options = {"timestep_spacing": spacing, "clip_sample": False}
     theirs = diffusers.DDIMScheduler(**options)
     theirs.set_timesteps(steps)
-    told = theirs.timesteps.tolist()
-    assert any(t - 1000 // steps != s for t, s in pairwise(told))
+    timesteps = theirs.timesteps.tolist()
+    assert any(t - 1000 // steps != s for t, s in pairwise(timesteps))
     read = from_diffusers({"_class_name": "DDIMScheduler", **options}, steps)
-    assert read.schedule.timesteps[::-1].tolist() == told
+    assert read.schedule.timesteps[::-1].tolist() == timesteps
     result = ours_after(read, [])
     alphas_cumprod = np.asarray(theirs.alphas_cumprod)
     x = X
-    for t, s in zip(told, [*told[1:], None], strict=True):
+    for t, s in zip(timesteps, [*timesteps[1:], None], strict=True):
         now, then = alphas_cumprod[t], 1.0 if s is None else alphas_cumprod[s]
         eps = network(x, t)
         x0 = (x - np.sqrt(1 - now) * eps) / np.sqrt(now)
@@ -61,7 +61,7 @@ def test_ddim_arrives_at_the_next_timestep(diffusers: Any, spacing: str, steps: 
     assert np.abs(theirs_after(theirs, diffusers.torch, []) - x).max() > 1e-3
 
 
-def test_trailing_timesteps_are_as_many_as_asked_for(diffusers: Any) -> None:
+def test_the_number_of_trailing_timesteps_is_the_requested_one(diffusers: Any) -> None:
     theirs = diffusers.DDIMScheduler(timestep_spacing="trailing")
     wrong = 0
     for steps in range(1, 200):
@@ -73,17 +73,17 @@ def test_trailing_timesteps_are_as_many_as_asked_for(diffusers: Any) -> None:
     assert wrong > 0
 
 
-def test_repeated_timesteps_are_told_apart_by_position(diffusers: Any) -> None:
-    """Karras levels rounded to timesteps repeat, and diffusers begins at the second of them."""
+def test_repeated_timesteps_are_distinguished_by_position(diffusers: Any) -> None:
+    """Rounded timesteps of Karras noise levels repeat; diffusers begins at the second of them."""
     options = {"use_karras_sigmas": True, "beta_schedule": "squaredcos_cap_v2"}
     theirs = diffusers.DEISMultistepScheduler(**options)
     theirs.set_timesteps(20)
     read = from_diffusers({"_class_name": "DEISMultistepScheduler", **options}, 20)
-    told = read.schedule.timesteps[::-1].tolist()
-    assert told == theirs.timesteps.tolist()
-    assert told[0] == told[1]
+    timesteps = read.schedule.timesteps[::-1].tolist()
+    assert timesteps == theirs.timesteps.tolist()
+    assert timesteps[0] == timesteps[1]
     assert theirs.index_for_timestep(theirs.timesteps[0]) == 1
-    wanted = theirs_after(theirs, diffusers.torch, [])  # which says where to begin
+    wanted = theirs_after(theirs, diffusers.torch, [])  # which sets the index to begin at
     np.testing.assert_allclose(ours_after(read, []), wanted, rtol=1e-7, atol=1e-7)
 
 
@@ -110,7 +110,7 @@ def third_order_errors(diffusers: Any, steps: int) -> tuple[float, float]:
 
     Its integral is known: x = sigma_s/sigma_t x + sigma_s ∫ e^lambda x0(lambda) dlambda.
     """
-    # Levels even in lambda, from 6 to -6; data that change in the middle of them only.
+    # Points even in lambda, from 6 to -6; the x0 prediction changes in the middle of them only.
     lam = np.linspace(6, -6, steps + 1)
     schedule = Schedule.from_log_snr(2 * lam, timesteps=np.arange(steps + 1))[1:]
 
@@ -146,12 +146,12 @@ def third_order_errors(diffusers: Any, steps: int) -> tuple[float, float]:
 
 
 def test_dpm_solver_pp_3m_is_of_order_3(diffusers: Any) -> None:
-    """Diffusers halves the second difference, and its method is of order 2."""
+    """Diffusers halves the second difference, so that its method has order 2."""
     coarse, fine = third_order_errors(diffusers, 80), third_order_errors(diffusers, 160)
     ours, theirs = (math.log2(a / b) for a, b in zip(coarse, fine, strict=True))
     assert ours > 2.8
     assert theirs < 2.3
-    # From the same network they are near each other, and not the same.
+    # With the same network the samples are close, but not equal.
     options = {"solver_order": 3}
     scheduler = diffusers.DPMSolverMultistepScheduler(**options)
     scheduler.set_timesteps(12)
@@ -161,13 +161,13 @@ def test_dpm_solver_pp_3m_is_of_order_3(diffusers: Any) -> None:
 
 
 def test_pndm_mixes_the_noise_of_v_predictions(diffusers: Any) -> None:
-    """Theirs mixes velocities of different noise levels, and reads the mixture at the last."""
+    """Theirs mixes v predictions of several noise levels, and interprets the sum at the last."""
     options = {"skip_prk_steps": True, "prediction_type": "v_prediction"}
     theirs = diffusers.PNDMScheduler(**options)
     theirs.set_timesteps(8)
     ours = ours_after(from_diffusers({"_class_name": "PNDMScheduler", **options}, 8), [])
     wrong = theirs_after(theirs, diffusers.torch, [])
-    # Told the noise itself, it does what ours does.
+    # With the noise prediction, it gives the same as ours.
     theirs = diffusers.PNDMScheduler(skip_prk_steps=True)
     theirs.set_timesteps(8)
     x = diffusers.torch.tensor(X)

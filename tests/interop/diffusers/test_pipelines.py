@@ -110,7 +110,7 @@ def test_dit_pipeline() -> None:
     wanted = made()
     pipe.scheduler = ours(theirs, 8)
     np.testing.assert_allclose(made(), wanted, atol=1e-3)
-    # It copies what `step` returned, and a method with memories goes on nevertheless.
+    # It copies the tensor that `step` returned; a multistep method continues nevertheless.
     theirs = diffusers.DPMSolverMultistepScheduler()
     pipe.scheduler = theirs
     wanted = made()

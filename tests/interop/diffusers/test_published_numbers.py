@@ -1,4 +1,4 @@
-"""The numbers that diffusers' own tests hold it to."""
+"""The numbers that diffusers' own tests check."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is read of configurations, and needs neither torch nor diffusers."""
+"""Reading configurations, without torch and diffusers."""
 
 import json
 import sys
@@ -85,7 +85,7 @@ assert not {{"torch", "diffusers"}} & set(sys.modules)
         ("EDMEulerScheduler", {"sigma_schedule": "linear"}, "sigma_schedule"),
     ],
 )
-def test_what_is_not_supported_is_an_error_that_names_it(
+def test_an_unsupported_option_is_an_error_that_names_it(
     name: str, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
@@ -129,7 +129,7 @@ def test_bounds() -> None:
     assert bound == DynamicThreshold(0.995, 1.5)
 
 
-def test_options_carried_from_another_class_pass_where_they_mean_nothing() -> None:
+def test_options_of_another_class_pass_if_they_have_no_effect() -> None:
     config = {
         "_class_name": "DPMSolverMultistepScheduler",
         "_diffusers_version": "0.42.1",
@@ -144,8 +144,8 @@ def test_options_carried_from_another_class_pass_where_they_mean_nothing() -> No
     assert isinstance(read.sampler, DPMSolverPP)
 
 
-def test_inversion_is_the_same_table_walked_the_other_way() -> None:
-    """DDIMInverseScheduler is off by one timestep; here one table goes both ways."""
+def test_inversion_is_the_reversed_plan() -> None:
+    """DDIMInverseScheduler is off by one timestep; here one plan serves both directions."""
     config = {"_class_name": "DDIMScheduler", "clip_sample": False}
     schedule = from_diffusers(config, 20).schedule[1:]
     up = DDIM().plan(schedule).reversed()

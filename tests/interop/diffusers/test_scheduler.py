@@ -1,4 +1,4 @@
-"""The object that pipelines are given, by itself."""
+"""`to_diffusers`: the scheduler itself, without a pipeline."""
 
 import math
 import os
@@ -80,7 +80,7 @@ def test_a_step_can_be_taken_again() -> None:
     torch.testing.assert_close(once, again, rtol=0, atol=0)
 
 
-def test_noise_of_a_generator_and_of_one_a_sample() -> None:
+def test_noise_of_one_generator_and_of_one_for_each_sample() -> None:
     scheduler = to_diffusers(Schedule.linear(1000), DDPM())
     scheduler.set_timesteps(4)
     x = torch.randn(2, 3, 4, 4, generator=seeded())
@@ -90,7 +90,7 @@ def test_noise_of_a_generator_and_of_one_a_sample() -> None:
     torch.testing.assert_close(both[1:], second)
 
 
-def test_half_precision_stays() -> None:
+def test_half_precision_is_preserved() -> None:
     scheduler = to_diffusers(Schedule.linear(1000), UniPC())
     scheduler.set_timesteps(4)
     x = torch.randn(1, 3, 4, 4, generator=seeded()).half()
@@ -109,7 +109,7 @@ def test_noise_is_added_to_data() -> None:
         scheduler.add_noise(x, z, torch.tensor([1000]))
 
 
-def test_what_a_scheduler_says_of_itself() -> None:
+def test_attributes_of_a_scheduler() -> None:
     scheduler = to_diffusers(Schedule.linear(1000), Heun(), prediction="v")
     assert scheduler.config.prediction_type == "v_prediction"
     assert scheduler.config["num_train_timesteps"] == len(scheduler) == 1000

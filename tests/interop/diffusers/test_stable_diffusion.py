@@ -114,7 +114,7 @@ def test_stable_diffusion_pipeline(stable: Any, name: str, options: dict[str, An
     np.testing.assert_allclose(painted(pipe, 8), wanted, atol=1e-3)
 
 
-def test_image_to_image_starts_on_the_way(stable: Any) -> None:
+def test_image_to_image_starts_at_a_later_timestep(stable: Any) -> None:
     theirs = diffusers.DPMSolverMultistepScheduler(**TRAINED, steps_offset=1)
     pipe = diffusers.StableDiffusionImg2ImgPipeline(**stable, scheduler=theirs)
     image = torch.rand(1, 3, 16, 16, generator=seeded(5))

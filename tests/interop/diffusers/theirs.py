@@ -54,7 +54,7 @@ def diffusers() -> Iterator[Any]:
         patch.setattr(module, "torch", Double(torch))
         if hasattr(module, "np"):
             patch.setattr(module, "np", Double(np))
-        # The loops below compare steps; they are not told about deprecations.
+        # The loops below compare steps; deprecation warnings are ignored.
         if hasattr(module, "deprecate"):
             patch.setattr(module, "deprecate", lambda *args, **kwargs: None)
     before = torch.get_default_dtype()

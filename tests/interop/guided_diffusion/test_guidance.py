@@ -13,9 +13,9 @@ from tests.interop.guided_diffusion.textbook import (
     SHAPE,
     Plain,
     close,
-    kept_of,
     network,
     process,
+    selected_by,
     start,
 )
 
@@ -28,7 +28,7 @@ def towards(x: Any, t: Any, y: Any) -> Any:
 def test_classifier_guidance_of_loops(var: ModelVarType) -> None:
     model, x = network(6 if var in LEARNED else 3), start()
     y = torch.tensor([0.5, -1.0], dtype=DOUBLE)
-    diffusion, plain = process("8", var=var), Plain(kept_of("8"), var=var)
+    diffusion, plain = process("8", var=var), Plain(selected_by("8"), var=var)
     kwargs: dict[str, Any] = {"cond_fn": towards, "model_kwargs": {"y": y}}
     torch.manual_seed(9)
     first = diffusion.p_sample_loop(model, SHAPE, x, **kwargs)
@@ -43,7 +43,7 @@ def test_condition_mean_and_score() -> None:
     diffusion, model, x, t = process("8"), network(), start(), torch.tensor([0, 5])
     y = torch.zeros(2, dtype=DOUBLE)
     out = diffusion.p_mean_variance(model, x, t, model_kwargs={"y": y})
-    original = torch.tensor([0, kept_of("8")[5]])
+    original = torch.tensor([0, selected_by("8")[5]])
     gradient = towards(x, original, y)
     mean = diffusion.condition_mean(towards, out, x, t, {"y": y})
     close(mean, out["mean"] + out["variance"] * gradient)

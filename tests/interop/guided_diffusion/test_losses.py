@@ -19,9 +19,9 @@ from tests.interop.guided_diffusion.textbook import (
     Plain,
     close,
     images,
-    kept_of,
     network,
     process,
+    selected_by,
 )
 
 
@@ -35,13 +35,13 @@ def test_losses(
     diffusion, model, x0 = process(spacing, mean, var, loss), network(6), images()
     if var not in LEARNED:
         model = network(3)
-    plain = Plain(kept_of(spacing or "1000"), mean, var)
+    plain = Plain(selected_by(spacing or "1000"), mean, var)
     position = torch.tensor([0, 200])
     torch.manual_seed(6)
     terms = diffusion.training_losses(model, x0, position)
     torch.manual_seed(6)
     noise = torch.randn_like(x0)
-    count, bound, mse = len(plain.kept), [], []
+    count, bound, mse = len(plain.selected), [], []
     for i, k in enumerate(position.tolist()):
         bar, before, beta = plain.bar[k], plain.before[k], plain.beta[k]
         x, z = x0[i : i + 1], noise[i : i + 1]
@@ -65,7 +65,7 @@ def test_losses(
             nats = (log_var - variance - 1 + ratio + (true - mu) ** 2 / torch.exp(log_var)) / 2
         bound.append(nats.mean() / math.log(2))
         target = {ModelMeanType.EPSILON: z, ModelMeanType.START_X: x}.get(mean, true)
-        output = model(x_t, torch.tensor([plain.kept[k]]))[:, :3]
+        output = model(x_t, torch.tensor([plain.selected[k]]))[:, :3]
         mse.append(((target - output) ** 2).mean())
     bits, error = torch.stack(bound), torch.stack(mse)
     if loss in (LossType.KL, LossType.RESCALED_KL):
@@ -103,7 +103,7 @@ def test_the_whole_bound() -> None:
     prior = (bar * x0**2 - bar - math.log(1 - bar)).mean((1, 2, 3)) / 2 / math.log(2)
     close(terms["prior_bpd"], prior)
     torch.manual_seed(4)
-    plain = Plain(kept_of("12"))
+    plain = Plain(selected_by("12"))
     for column, k in enumerate(reversed(range(12))):
         noise, t = torch.randn_like(x0), torch.full((2,), k)
         x_t = diffusion.q_sample(x0, t, noise)

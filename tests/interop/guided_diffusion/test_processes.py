@@ -18,8 +18,8 @@ from tests.interop.guided_diffusion.textbook import (
     Plain,
     close,
     images,
-    kept_of,
     process,
+    selected_by,
     start,
 )
 
@@ -29,7 +29,7 @@ from tests.interop.guided_diffusion.textbook import (
 def test_attributes_are_the_textbook_ones(name: str, spacing: str | None) -> None:
     given = get_named_beta_schedule(name, 1000)
     diffusion = process(spacing, betas=given)
-    plain = Plain(kept_of(spacing or "1000"), betas=given)
+    plain = Plain(selected_by(spacing or "1000"), betas=given)
     bar, before = np.array(plain.bar), np.array(plain.before)
     beta, posterior = np.array(plain.beta), np.array(plain.posterior)
     expected = {

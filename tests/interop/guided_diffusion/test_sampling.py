@@ -16,9 +16,9 @@ from tests.interop.guided_diffusion.textbook import (
     Plain,
     close,
     images,
-    kept_of,
     network,
     process,
+    selected_by,
     start,
 )
 
@@ -31,7 +31,7 @@ def test_ancestral_images_of_a_seed(spacing: str) -> None:
     after = torch.rand(1)
     torch.manual_seed(11)
     with torch.no_grad():
-        expected = Plain(kept_of(spacing)).ddpm(model, x)
+        expected = Plain(selected_by(spacing)).ddpm(model, x)
     assert after == torch.rand(1)
     assert not image.requires_grad
     close(image, expected)
@@ -45,7 +45,7 @@ def test_ddim_images_of_a_seed(eta: float) -> None:
     after = torch.rand(1)
     torch.manual_seed(12)
     with torch.no_grad():
-        expected = Plain(kept_of("ddim25")).ddim(model, x, eta)
+        expected = Plain(selected_by("ddim25")).ddim(model, x, eta)
     assert after == torch.rand(1)  # drawn also where eta is 0
     close(image, expected)
 
@@ -55,7 +55,7 @@ def test_ddim_images_of_a_seed(eta: float) -> None:
 @pytest.mark.parametrize("var", list(ModelVarType))
 def test_every_kind_of_network(var: ModelVarType, mean: ModelMeanType, clip: bool) -> None:
     model, x = network(6 if var in LEARNED else 3), 0.3 * start()
-    diffusion, plain = process("5,3", mean, var), Plain(kept_of("5,3"), mean, var)
+    diffusion, plain = process("5,3", mean, var), Plain(selected_by("5,3"), mean, var)
 
     def brighter(x0: Any) -> Any:
         return 1.1 * x0 + 0.2
@@ -89,7 +89,7 @@ def test_float32_and_a_start_drawn_from_the_seed() -> None:
     image = process("ddim25").p_sample_loop(model, SHAPE)
     torch.manual_seed(2)
     with torch.no_grad():
-        expected = Plain(kept_of("ddim25")).ddpm(model, torch.randn(*SHAPE))
+        expected = Plain(selected_by("ddim25")).ddpm(model, torch.randn(*SHAPE))
     assert image.dtype == torch.float32
     close(image, expected, 1e-4)
 
@@ -146,15 +146,15 @@ def test_half_precision(dtype: Any) -> None:
     diffusion = process("5", loss=LossType.RESCALED_MSE)
     inside = diffusion.p_sample_loop(model, SHAPE, noise=start().float())  # half within alone
     assert inside.dtype == torch.float32
-    seen = []
+    dtypes = []
 
     def strict(x: Any, t: Any) -> Any:
-        seen.append(x.dtype)
+        dtypes.append(x.dtype)
         return model(x, t)
 
     halves = diffusion.p_sample_loop(strict, SHAPE, noise=start().to(dtype))
     halves = diffusion.ddim_sample_loop(strict, SHAPE, noise=halves)
-    assert set(seen) == {halves.dtype} == {dtype}
+    assert set(dtypes) == {halves.dtype} == {dtype}
     assert torch.isfinite(halves).all()
     losses = diffusion.training_losses(strict, images().to(dtype), torch.tensor([0, 4]))
     assert losses["loss"].dtype == torch.float32

@@ -113,4 +113,4 @@ def test_what_would_not_be_called_or_read_is_an_error() -> None:
     for name in ("betas", "timestep_map", "rescale_timesteps", "posterior_variance", "schedule"):
         with pytest.raises(AttributeError, match=f"{name} is fixed when a process is made"):
             setattr(diffusion, name, getattr(diffusion, name))
-    diffusion.loss_type = LossType.KL  # is read when it is needed
+    diffusion.loss_type = LossType.KL  # is used when it is needed, so it can be changed

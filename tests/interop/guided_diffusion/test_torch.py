@@ -1,4 +1,4 @@
-"""Torch: when it is imported, and where the tables are kept."""
+"""Torch: when it is imported, and on which devices the tables are cached."""
 
 import pickle
 import subprocess

@@ -23,7 +23,7 @@ DOUBLE = torch.float64
 
 
 class UNet(torch.nn.Module):
-    """A real network, if a small one: down, up, a skip connection, time, 2C channels out."""
+    """A small U-Net: down, up, a skip connection, the timestep, and 2C output channels."""
 
     def __init__(self, out: int = 6, width: int = 12) -> None:
         super().__init__()
@@ -75,18 +75,18 @@ def process(
 
 
 class Plain:
-    """The same process, written down from the papers: numbers are numbers, loops are loops."""
+    """The same process written from the papers, with plain numbers and loops."""
 
     def __init__(
         self,
-        kept: list[int],
+        selected: list[int],
         mean: ModelMeanType = ModelMeanType.EPSILON,
         var: ModelVarType = ModelVarType.LEARNED_RANGE,
         betas: Any = LINEAR,
     ) -> None:
         full = np.cumprod(1 - np.asarray(betas))
-        self.kept, self.mean_kind, self.var_kind = kept, mean, var
-        self.bar = [float(full[t]) for t in kept]
+        self.selected, self.mean_kind, self.var_kind = selected, mean, var
+        self.bar = [float(full[t]) for t in selected]
         self.before = [1.0, *self.bar[:-1]]
         self.beta = [1 - a / b for a, b in zip(self.bar, self.before, strict=True)]
         self.posterior = [
@@ -101,7 +101,7 @@ class Plain:
         self, model: Any, x: Any, k: int, clip: bool, fn: Any = None, **kwargs: Any
     ) -> tuple[Any, Any, Any]:
         """Mean, log-variance and x0."""
-        t = torch.full((x.shape[0],), self.kept[k])
+        t = torch.full((x.shape[0],), self.selected[k])
         out = model(x, t, **kwargs)
         low, high = self.logs(k)
         if self.var_kind in LEARNED:
@@ -132,14 +132,14 @@ class Plain:
     def ddpm(
         self, model: Any, x: Any, clip: bool = True, fn: Any = None, cond: Any = None, **kw: Any
     ) -> Any:
-        for k in reversed(range(len(self.kept))):
+        for k in reversed(range(len(self.selected))):
             mean, log_var, _ = self.gaussian(model, x, k, clip, fn, **kw)
             z = torch.randn(x.shape, dtype=x.dtype)
             if cond is not None:
                 variance = log_var.exp()
                 if self.var_kind is ModelVarType.FIXED_SMALL and k == 0:
                     variance = torch.zeros_like(x)
-                t = torch.full((x.shape[0],), self.kept[k])
+                t = torch.full((x.shape[0],), self.selected[k])
                 mean = mean + variance * cond(x, t, **kw)
             x = mean + torch.exp(log_var / 2) * z if k > 0 else mean
         return x
@@ -154,12 +154,12 @@ class Plain:
         cond: Any = None,
         **kw: Any,
     ) -> Any:
-        for k in reversed(range(len(self.kept))):
+        for k in reversed(range(len(self.selected))):
             bar, before = self.bar[k], self.before[k]
             _, _, x0 = self.gaussian(model, x, k, clip, fn, **kw)
             eps = (x - math.sqrt(bar) * x0) / math.sqrt(1 - bar)
             if cond is not None:
-                t = torch.full((x.shape[0],), self.kept[k])
+                t = torch.full((x.shape[0],), self.selected[k])
                 eps = eps - math.sqrt(1 - bar) * cond(x, t, **kw)
                 x0 = (x - math.sqrt(1 - bar) * eps) / math.sqrt(bar)
             std = eta * math.sqrt((1 - before) / (1 - bar)) * math.sqrt(1 - bar / before)
@@ -168,7 +168,7 @@ class Plain:
         return x
 
 
-def kept_of(spacing: str) -> list[int]:
+def selected_by(spacing: str) -> list[int]:
     return sorted(space_timesteps(1000, spacing))
 
 

@@ -1,7 +1,8 @@
 """`DDIMScheduler`: `DDIM`, or `ClippedDDIM` where x0 is bounded.
 
 - `timestep_spacing`, `steps_offset`: which timesteps are visited.
-- `set_alpha_to_one`: whether the last step arrives at clean data, or at the noise of timestep 0.
+- `set_alpha_to_one`: whether the last step arrives at clean data, or at the noise level of timestep
+  0.
 - `thresholding`, `clip_sample`: bound x0 and leave the noise prediction as it is, which
   `ClippedDDIM` does.
 """

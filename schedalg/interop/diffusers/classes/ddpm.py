@@ -1,8 +1,8 @@
 """`DDPMScheduler`: `DDPM`, which ends at clean data.
 
 - `timestep_spacing`, `steps_offset`: which timesteps are visited.
-- `variance_type`: the `variance` of `DDPM`; the variances under a logarithm are the same ones.
-  "learned" is refused: diffusers takes the output itself for the variance.
+- `variance_type`: the `variance` of `DDPM`; those with "_log" are the same variances.
+  "learned" is an error: diffusers uses the output itself as the variance.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def _path(options: Options, request: Request) -> Schedule:
 
 def _sampler(options: Options, schedule: Schedule) -> DDPM:
     if options["variance_type"] == "learned":
-        options.refuse("variance_type", "diffusers takes the output itself for the variance there")
+        options.refuse("variance_type", "diffusers uses the output itself as the variance there")
     return options.meaning("variance_type", _SAMPLERS)
 
 

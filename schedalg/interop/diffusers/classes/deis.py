@@ -2,10 +2,10 @@
 
 - `solver_order`: 1, 2 or 3.
 - `lower_order_final`: the last orders fall to 1 if there are fewer than 15 steps.
-- `algorithm_type`, `solver_type`: there is one method, whichever of the words they know is given.
+- `algorithm_type`, `solver_type`: checked, but all allowed values give the same method.
 
-The last step arrives at the noise of timestep 0; on a grid or a flow it has no length. `multistep`
-says what the timesteps, grids and flows are.
+The last step arrives at the noise level of timestep 0; on a grid or a flow it has no length.
+`multistep` describes the timesteps, grids and flows.
 """
 
 from schedalg.interop.diffusers import grids

@@ -1,10 +1,10 @@
 """`LCMScheduler` and `TCDScheduler`: samplers of networks that were distilled into few steps.
 
-- `original_inference_steps`: the steps of the distillation, from which those visited are chosen.
+- `original_inference_steps`: the steps of the distillation, from which the timesteps are selected.
 - `timestep_scaling`: that of `LCM`; TCD does not use it.
-- `thresholding`, `clip_sample`: bound x0 in LCM; TCD does not use them, and they are refused.
-- `timestep_spacing`, `steps_offset`, `set_alpha_to_one`: mean nothing. LCM ends at clean data, TCD
-  at the noise of timestep 0.
+- `thresholding`, `clip_sample`: bound x0 in LCM; in TCD they are an error.
+- `timestep_spacing`, `steps_offset`, `set_alpha_to_one`: have no effect. LCM ends at clean data,
+  TCD at the noise level of timestep 0.
 """
 
 from collections.abc import Mapping

@@ -2,22 +2,22 @@
 
 - `solver_order`: 1, 2 or 3.
 - `algorithm_type`: "dpmsolver++" is deterministic, "sde-dpmsolver++" has eta = 1. Those without
-  "++" solve in the noise, and are refused.
-- `solver_type`: "midpoint", and what `from_config` carries along from other classes; "heun" is
-  the exact integral of the line through two predictions, up to order 2.
+  "++" are an error: they use the noise prediction.
+- `solver_type`: "midpoint"; values of other classes, which `from_config` copies, mean the same.
+  "heun" is the exact integral of the line through two predictions, up to order 2.
 - `lower_order_final`: the last orders fall to 1 if there are fewer than 15 steps.
-- `euler_at_final`: the last order is 1, unless the path ends at clean data, where it is anyway.
-  Order 3 cannot lower the last order alone.
-- `final_sigmas_type`: whether the last step arrives at clean data, or at the noise of timestep 0;
-  "sigma_min" is no noise level of a flow.
-- `lambda_min_clipped`: leaves out the trained steps whose log(alpha/sigma) is less; not with
+- `euler_at_final`: the last order is 1, unless the schedule ends at clean data, where it is 1
+  anyway. Order 3 cannot lower the last order alone.
+- `final_sigmas_type`: whether the last step arrives at clean data, or at the noise level of
+  timestep 0; "sigma_min" is an error on a flow.
+- `lambda_min_clipped`: leaves out the trained steps with a lower log(alpha/sigma); an error with
   trailing spacing.
 - `use_lu_lambdas`: a grid, evenly spaced in log sigma.
-- `use_karras_sigmas`, `use_lu_lambdas`: their timesteps are rounded to the nearest; with the cosine
-  `beta_schedule` they are cut off to integers, as those of the other grids are.
-- `variance_type`: means nothing.
+- `use_karras_sigmas`, `use_lu_lambdas`: their timesteps are rounded to the nearest integer; with
+  the cosine `beta_schedule` they are truncated, as on the other grids.
+- `variance_type`: has no effect.
 
-`multistep` says what the timesteps, grids and flows are.
+`multistep` describes the timesteps, grids and flows.
 """
 
 import math
@@ -58,10 +58,10 @@ def _path(options: Options, request: Request) -> Schedule:
     end = final_sigma(options, "first")
     if not options.flag("use_flow_sigmas"):
         cosine = options["beta_schedule"] == "squaredcos_cap_v2"
-        cut_off = cosine and not options.is_set("trained_betas")
-        return multistep.on_betas(options, request, end, spacing=_spacing, cut_off=cut_off)
+        truncated = cosine and not options.is_set("trained_betas")
+        return multistep.on_betas(options, request, end, spacing=_spacing, truncated=truncated)
     if end != "clean":
-        options.refuse("final_sigmas_type", "it is no noise level of a flow: use 'zero'")
+        options.refuse("final_sigmas_type", "it is not a noise level of a flow: use 'zero'")
     return multistep.on_flow(options, request, end)
 
 
@@ -78,13 +78,15 @@ def _spacing(options: Options, base: Schedule, steps: int) -> np.ndarray:
 
 
 def solver(options: Options, schedule: Schedule) -> TableSampler:
-    """Return the sampler that the options of the solver describe.
+    """Return the sampler for the options of the solver.
 
     Raises:
-        ValueError: An option asks for something that is not supported.
+        ValueError: The value of an option is not supported.
     """
     if options["algorithm_type"] in ("dpmsolver", "sde-dpmsolver"):
-        options.refuse("algorithm_type", "DPM-Solver in the noise is not supported: add '++'")
+        options.refuse(
+            "algorithm_type", "DPM-Solver in the noise prediction is not supported: add '++'"
+        )
     eta = options.meaning("algorithm_type", _ETA)
     order = multistep.order(options, schedule)
     lowered = multistep.lowers_last(options, schedule)

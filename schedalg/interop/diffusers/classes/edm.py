@@ -1,14 +1,14 @@
 """`EDMEulerScheduler` and `EDMDPMSolverMultistepScheduler`: networks of EDM, given ln(sigma)/4.
 
 - `sigma_schedule`: `Schedule.karras` with `rho`, or `Schedule.exponential`, between `sigma_min` and
-  `sigma_max`. `timesteps=` and `sigmas=` are refused: such a schedule can be made directly.
-- `num_train_timesteps`: how many steps the schedule has if no number of steps is asked for.
+  `sigma_max`. `timesteps=` and `sigmas=` are an error: such a schedule can be made directly.
+- `num_train_timesteps`: the number of steps if `steps` is not given.
 - `sigma_data`, `prediction_type`: the parameterization of EDM; "v_prediction" changes the sign of
   the network's output.
 - `final_sigmas_type`: whether the last step arrives at clean data, or has no length.
 
-x starts from noise and unit data together, as on the variance-preserving path. The options of the
-solver are those of `dpm_solver`.
+x starts with the variance of noise and unit data together, as on the variance-preserving path. The
+options of the solver are those of `dpm_solver`.
 """
 
 from collections.abc import Mapping
@@ -57,22 +57,22 @@ def _path(options: Options, request: Request) -> Schedule:
 
 
 def _prediction(options: Options) -> Parameterization:
-    reading = edm(options.number("sigma_data"))
-    signs = {"epsilon": reading, "v_prediction": _negative(reading)}
+    positive = edm(options.number("sigma_data"))
+    signs = {"epsilon": positive, "v_prediction": _negative(positive)}
     return options.meaning("prediction_type", signs)
 
 
-def _negative(reading: Parameterization) -> Parameterization:
+def _negative(positive: Parameterization) -> Parameterization:
     """Return the parameterization of a network with the opposite sign."""
 
     def weights(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        p, q = reading.weights_at(alpha, sigma)
+        p, q = positive.weights_at(alpha, sigma)
         return -p, -q
 
     return Parameterization(
-        reading.c_x,
-        lambda alpha, sigma: -reading.c_out(alpha, sigma),
-        reading.c_in,
+        positive.c_x,
+        lambda alpha, sigma: -positive.c_out(alpha, sigma),
+        positive.c_in,
         weights,
     )
 

@@ -1,17 +1,18 @@
 """`EulerDiscreteScheduler` and its like: Euler's, Heun's and Adams' methods in sigma.
 
 - `timestep_spacing`, `steps_offset`: which timesteps are visited; those of "linspace" are
-  fractional. Except with "leading", diffusers starts from sigma times noise: the path is then
-  variance-exploding, and its prior that noise.
+  fractional. Except with "leading", diffusers starts from sigma times noise. The schedule is then
+  variance-exploding, so that its prior is that noise.
 - `use_karras_sigmas` and its like: a grid between the noise levels of the first and the last of
   these timesteps, or between `sigma_min` and `sigma_max` where a class has them.
 
 Of `EulerDiscreteScheduler` alone:
 
 - `timestep_type="continuous"`: the network is given ln(sigma)/4. It needs v prediction.
-- `final_sigmas_type`: whether the last step arrives at clean data, or at the noise of timestep 0.
+- `final_sigmas_type`: whether the last step arrives at clean data, or at the noise level of
+  timestep 0.
 - `interpolation_type`: "linear" alone is supported.
-- `prediction_type="original_sample"`: another word for "sample".
+- `prediction_type="original_sample"`: the same as "sample".
 - `sigmas=` may be given in place of steps.
 """
 
@@ -49,7 +50,9 @@ def _on_grid(options: Options, base: Schedule, name: str, steps: int) -> Schedul
 
 def _on_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
     if len(sigmas) < 2:
-        raise ValueError("sigmas must end with the level that the last step reaches, such as 0")
+        raise ValueError(
+            "sigmas must end with the noise level that the last step reaches, such as 0"
+        )
     clean = sigmas[-1] == 0
     sigma = sigmas[-2::-1] if clean else sigmas[::-1]
     schedule = through(sigma, timesteps_at(base, sigma))
@@ -57,10 +60,10 @@ def _on_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
 
 
 def _scaled(options: Options, schedule: Schedule) -> Schedule:
-    """Return the schedule in the scale whose prior is the noise that diffusers starts from.
+    """Return the schedule in the scale in which `prior_std` times noise is where diffusers starts.
 
-    That is sigma times noise, or with "leading" spacing sqrt(sigma² + 1) times noise, which has
-    variance 1 on the variance-preserving path.
+    It starts from sigma times noise, or with "leading" spacing from sqrt(sigma² + 1) times noise,
+    which is noise of variance 1 in the variance-preserving scale.
     """
     if options["timestep_spacing"] == "leading" or not np.isfinite(schedule.to_sigmas()).all():
         return schedule

@@ -3,14 +3,14 @@
 - `shift`: moves the noise levels, once.
 - `timesteps=` and `sigmas=` may be given in place of steps, also both.
 
-Of Euler's alone:
+Of `FlowMatchEulerDiscreteScheduler` alone:
 
-- `use_dynamic_shifting`, `time_shift_type`: the shift is `mu=`, or exp(mu); `base_shift`,
-  `max_shift` and their lengths are for pipelines, which find `mu` by them.
-- `shift_terminal`: the least noisy level, to which the others are stretched.
+- `use_dynamic_shifting`, `time_shift_type`: the shift is `mu=`, or exp(mu). Pipelines compute `mu`
+  from `base_shift`, `max_shift` and their lengths.
+- `shift_terminal`: the lowest noise level, to which the others are stretched.
 - `use_karras_sigmas` and its like: a grid between the shifted ends.
-- `stochastic_sampling`: noises the x0 prediction anew in each step, as `LCM` does.
-- `invert_sigmas`: refused.
+- `stochastic_sampling`: adds new noise to the x0 prediction in each step, as `LCM` does.
+- `invert_sigmas`: an error.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ from schedalg.schedule import Schedule
 
 def _path(options: Options, request: Request) -> Schedule:
     name = grids.asked(options)
-    sigma = flow.levels(options, request, _spacing, shift="shift")
+    sigma = flow.noise_levels(options, request, _spacing, shift="shift")
     if name is not None and request.steps is not None:
         sigma = grids.grid(name, float(sigma[0]), float(sigma[-1]), request.steps)
     if request.timesteps is not None:

@@ -7,7 +7,7 @@
 - on a grid (`use_karras_sigmas` and its like) between the trained noise levels, whose timesteps
   are integers;
 - on a flow (`use_flow_sigmas`), whose timesteps are integers as well. There a grid,
-  `rescale_betas_zero_snr` and `timesteps=` are refused.
+  `rescale_betas_zero_snr` and `timesteps=` are errors.
 """
 
 from collections.abc import Callable
@@ -33,17 +33,17 @@ def on_betas(
     end: End,
     *,
     spacing: betas.Spacing = _spacing,
-    cut_off: bool = False,
+    truncated: bool = False,
 ) -> Schedule:
     """Return the path of a network that was trained on betas.
 
     Args:
         options: The configuration.
-        request: The points.
+        request: The requested points.
         end: Where the last step arrives.
-        spacing: The timesteps of so many steps.
-        cut_off: Whether the timesteps of a grid are all cut off to integers. Otherwise those of
-            "karras" and "lu" are rounded to the nearest.
+        spacing: Returns the timesteps for a number of steps.
+        truncated: Whether the timesteps of all grids are truncated to integers. Otherwise those of
+            "karras" and "lu" are rounded to the nearest integer.
 
     Raises:
         ValueError: An option, or the request, has a wrong value or contradicts another.
@@ -52,17 +52,17 @@ def on_betas(
     def on_grid(options: Options, base: Schedule, grid: str, steps: int) -> Schedule:
         sigma = grids.between(options, base, grid, steps, np.array([0, len(base) - 1]))
         timesteps = timesteps_at(base, sigma)
-        nearest = grid in ("karras", "lu") and not cut_off
+        nearest = grid in ("karras", "lu") and not truncated
         return through(sigma, timesteps.round() if nearest else whole(timesteps))
 
     flow.check_off(options)
     return betas.path(options, request, end, spacing=spacing, on_grid=on_grid)
 
 
-def flow_levels(
+def flow_noise_levels(
     options: Options, request: Request, spacing: Callable[[int, int], np.ndarray]
 ) -> np.ndarray:
-    """Return the noise levels of a flow, as `flow.log_alpha_bar`.
+    """Return the noise levels of a flow, as `flow.noise_levels` does.
 
     Raises:
         ValueError: An option, or the request, has a wrong value or contradicts a flow.
@@ -72,7 +72,7 @@ def flow_levels(
             options.refuse(key, "it contradicts use_flow_sigmas=True")
     if request.timesteps is not None:
         raise ValueError("timesteps= contradicts use_flow_sigmas=True: give sigmas=")
-    return flow.levels(options, request, spacing, shift="flow_shift")
+    return flow.noise_levels(options, request, spacing, shift="flow_shift")
 
 
 def through_flow(options: Options, sigma: np.ndarray, end: End) -> Schedule:
@@ -89,7 +89,7 @@ def on_flow(options: Options, request: Request, end: End) -> Schedule:
     """
     if request.sigmas is not None:
         raise ValueError(f"sigmas= does not go with {options.name}: give steps=")
-    return through_flow(options, flow_levels(options, request, _flow_spacing), end)
+    return through_flow(options, flow_noise_levels(options, request, _flow_spacing), end)
 
 
 def _flow_spacing(n: int, steps: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def order(options: Options, schedule: Schedule) -> int:
     """Return `solver_order`, or the number of steps if that is less.
 
     Raises:
-        ValueError: It is above 3, or below 1.
+        ValueError: `solver_order` is not 1, 2 or 3.
     """
     order = options.count("solver_order")
     if order > 3:

@@ -1,8 +1,10 @@
 """`PNDMScheduler`: `PNDM`, the multistep method alone.
 
 - `timestep_spacing`, `steps_offset`: which timesteps are visited.
-- `set_alpha_to_one`: whether the last step arrives at clean data, or at the noise of timestep 0.
-- `skip_prk_steps`: must be True; the Runge-Kutta steps before the multistep method are refused.
+- `set_alpha_to_one`: whether the last step arrives at clean data, or at the noise level of timestep
+  0.
+- `skip_prk_steps`: must be True; the Runge-Kutta steps before the multistep method are not
+  supported.
 """
 
 from schedalg.interop.diffusers import betas
@@ -21,7 +23,7 @@ def _path(options: Options, request: Request) -> Schedule:
 
 def _sampler(options: Options, schedule: Schedule) -> PNDM:
     if not options.flag("skip_prk_steps"):
-        options.refuse("skip_prk_steps", "the Runge-Kutta warm-up is not supported: set it")
+        options.refuse("skip_prk_steps", "the Runge-Kutta warm-up is not supported: set it to True")
     return PNDM()
 
 

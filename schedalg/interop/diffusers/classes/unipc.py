@@ -1,17 +1,17 @@
 """`UniPCMultistepScheduler`: `UniPC`, on trained betas, a grid or a flow.
 
 - `solver_order`: 1, 2 or 3.
-- `solver_type`: the `variant` of `UniPC`; what `from_config` carries along from other classes
-  stands for "bh2".
+- `solver_type`: the `variant` of `UniPC`; values of other classes, which `from_config` copies, mean
+  "bh2".
 - `lower_order_final`: the last orders fall to 1.
-- `predict_x0`, `disable_corrector`, `solver_p`: refused, if they ask for another method.
+- `predict_x0`, `disable_corrector`, `solver_p`: an error if they ask for another method.
 - `final_sigmas_type`: whether the last step arrives at clean data, or with "sigma_min" at the noise
-  of timestep 0; on a grid or a flow it then has no length.
+  level of timestep 0; on a grid or a flow it then has no length.
 - `sigma_min`, `sigma_max`: where a grid ends, in place of the trained noise levels.
-- `shift_terminal`: the least noisy level of a flow, to which the others are stretched.
+- `shift_terminal`: the lowest noise level of a flow, to which the others are stretched.
 - `sigmas=` may be given in place of steps on a flow.
 
-`multistep` says what the timesteps, grids and flows are.
+`multistep` describes the timesteps, grids and flows.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def _path(options: Options, request: Request) -> Schedule:
     if not options.flag("use_flow_sigmas"):
         least = final_sigma(options, "first" if grids.asked(options) is None else "stay")
         return multistep.on_betas(options, request, least)
-    sigma = multistep.flow_levels(options, request, _flow_spacing)
+    sigma = multistep.flow_noise_levels(options, request, _flow_spacing)
     if abs(sigma[-1] - 1) < 1e-6:
         sigma[-1] -= 1e-6
     return multistep.through_flow(options, sigma, final_sigma(options, "stay"))
