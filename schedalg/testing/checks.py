@@ -181,8 +181,8 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
 def check_respacing(sampler: AnySampler) -> None:
     """Check that on a respaced schedule the network gets the timestep of each noise level.
 
-    And that the schedule is as good as a new one: made from ᾱ at the selected points, if the
-    sampler calls the network at these alone, and otherwise selected from one made from the base's ᾱ.
+    And that the schedule is as good as a new one: made from ᾱ at the selected points,
+    if the sampler calls the network at these alone; else selected from one of the base's ᾱ.
 
     Example:
         >>> from schedalg import DEIS
