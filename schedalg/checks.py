@@ -91,7 +91,7 @@ def host_numbers(name: str, values: object) -> np.ndarray:
 def _surely_positions(k: Any, n: int, x: Array) -> bool:
     """Return whether k is an int64 tensor on the CPU with one valid position for each sample of x.
 
-    A quick test of the usual case in torch. False says nothing: `checked_positions` looks closer.
+    A quick test of the usual case in torch. If it is False, `checked_positions` makes all checks.
     """
     if str(k.dtype) != "torch.int64" or k.shape != x.shape[:1] or k.numel() == 0:
         return False
