@@ -27,7 +27,7 @@ FAST = Schedule.linear(1000).subsample(steps=12)
 def check_sampler(
     sampler: AnySampler, *, order: int | None = None, distilled: bool = False
 ) -> None:
-    """Run all checks that a sampler should pass.
+    """Run the checks that every sampler should pass, all of this module except `check_variance`.
 
     Args:
         sampler: A sampler with a table, or with the methods `init` and `step`.
