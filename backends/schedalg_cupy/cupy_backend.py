@@ -49,12 +49,12 @@ class CupyBackend:
             raise TypeError(f"x must be of one of the dtypes {allowed}; got {x.dtype}")
 
     def timesteps(self, values: np.ndarray, x: cupy.ndarray) -> Sequence[cupy.ndarray]:
-        """Return what the network is told in each row: views of one table, uploaded at once."""
+        """Return the timesteps of each row: views of one array, uploaded at once."""
         if not len(values):
             return ()
         with x.device:
-            told = cupy.asarray(values.astype(timestep_dtype(x, values[0].item())))
-            return list(cupy.repeat(told[:, None], x.shape[0], axis=1))
+            timesteps = cupy.asarray(values.astype(timestep_dtype(x, values[0].item())))
+            return list(cupy.repeat(timesteps[:, None], x.shape[0], axis=1))
 
     def normal(self, x: cupy.ndarray, keys: np.ndarray, words: Sequence[int]) -> cupy.ndarray:
         """Return the noise of a draw, like x; see `schedalg.running.philox`."""

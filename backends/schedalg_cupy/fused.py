@@ -29,8 +29,8 @@ class Fused:
         self.keyed = keys is not None
         self.scaled = rows.scaled
         self.own: list[Array] = []
-        self.shown: list[Array] = []
-        self.seen: tuple[int, Array] | None = None
+        self.inputs: list[Array] = []
+        self.next_input: tuple[int, Array] | None = None
         xp = kernels.xp
         with kernels.on_device(x):
             self.ring = xp.empty(rows.depth * x.size, dtype=x.dtype)
@@ -45,8 +45,8 @@ class Fused:
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        if self.seen is not None and self.seen[0] == k:
-            return self.seen[1]
+        if self.next_input is not None and self.next_input[0] == k:
+            return self.next_input[1]
         with self.kernels.on_device(x):
             return weighted([(c_in, x)])
 
@@ -78,7 +78,7 @@ class Fused:
         apart = read if self.scaled else [x, *read]
         after = self._apart_from(apart, x, self.own if self.reuse else None)
         scaled = self.scaled and k + 1 < len(self.rows.rows)
-        seen = self._apart_from(read, x, self.shown) if scaled else after
+        model_input = self._apart_from(read, x, self.inputs) if scaled else after
         if x.size:
             batch = x.shape[0]
             count = x.size // batch
@@ -108,11 +108,11 @@ class Fused:
                 variance is not None and self.rows.rows[k].log_variance is not None,
                 scaled,
                 after.reshape(-1),
-                seen.reshape(-1),
+                model_input.reshape(-1),
                 self.ring,
                 size=items(batch, count),
             )
-        self.seen = (k + 1, seen) if scaled else None
+        self.next_input = (k + 1, model_input) if scaled else None
         return after
 
     def _apart_from(self, read: list[Array], like: Array, own: list[Array] | None) -> Array:

@@ -144,7 +144,7 @@ __device__ void step(
     Index item, const T* x, const T* d, const T* output, const T* variance, const T* noise,
     const Word* keys, const Word* draws, const typename Real<T>::type* table, Index row,
     Index count, Index size, Index d_apart, Index output_apart, Index variance_apart, Index depth,
-    bool clipped, bool unbounded, bool keyed, bool learned, bool scaled, T* after, T* seen, T* ring)
+    bool clipped, bool unbounded, bool keyed, bool learned, bool scaled, T* after, T* model_input, T* ring)
 {
     typedef typename Real<T>::type R;
     const Place place(item, count);
@@ -198,7 +198,7 @@ __device__ void step(
     store(after + place.at, n, R(1), total);
     if (scaled) {
         for (int e = 0; e < 4; ++e) total[e] = static_cast<R>(static_cast<T>(total[e]));
-        store(seen + place.at, n, of[NEXT_C_IN], total);
+        store(model_input + place.at, n, of[NEXT_C_IN], total);
     }
 }
 

@@ -18,7 +18,7 @@ class Kernels(Protocol):
         ...
 
     def on_device(self, x: Array, /) -> AbstractContextManager[Any]:
-        """Return a context in which arrays are made, and kernels launched, beside x."""
+        """Return a context in which arrays are made, and kernels launched, on x's device."""
         ...
 
     def step(self, *arguments: Any, size: int) -> None:
@@ -51,6 +51,6 @@ class CupyKernels:
         self.normal = elementwise(NORMAL)
 
     def on_device(self, x: cupy.ndarray) -> AbstractContextManager[Any]:
-        """Return a context in which arrays are made, and kernels launched, beside x."""
+        """Return a context in which arrays are made, and kernels launched, on x's device."""
         device: AbstractContextManager[Any] = x.device
         return device

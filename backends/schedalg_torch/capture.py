@@ -58,15 +58,17 @@ class Step:
 
     def __call__(self) -> None:
         """Take x through the row that `position` says, and go on to the next."""
-        shown = self.result if self.fused.model_input is None else self.fused.model_input.tensor
+        model_input = (
+            self.result if self.fused.model_input is None else self.fused.model_input.tensor
+        )
         torch.index_select(self.table, 0, self.position, out=self.timesteps)
-        output, variance = self.network(shown, self.timesteps[0])
+        output, variance = self.network(model_input, self.timesteps[0])
         for mine in (self.after, self.fused.model_input):
             if mine is not None and not mine.intact():
                 raise ValueError(
                     "the network changed the memory of its input, which a captured step uses again"
                 )
-        if shares_memory(output, shown):
+        if shares_memory(output, model_input):
             output = output.clone()  # what it shares with x is about to be written to
         self.fused.launch(self.position, self.x, self.x, output, output, variance, None)
         self.position.add_(1)

@@ -17,7 +17,7 @@ from schedalg_torch.update import WritesInput
 
 #: Elements that a program of the kernel takes.
 BLOCK = 1024
-#: Said, because what Triton does unless told differs between its versions.
+#: Given, because the default differs between versions of Triton.
 _OPTIONS = {"enable_fp_fusion": True}
 
 
@@ -128,7 +128,7 @@ class Fused(WritesInput):
             RAW=rows.raw,
             NOISE=source,
             LEARNED=v is not None and rows.rows[0].log_variance is not None,
-            SEEN=self.model_input is not None,
+            WRITES_INPUT=self.model_input is not None,
             TOGETHER=layout.channels_last,
             BLOCK=BLOCK,
             REAL=self.real,

@@ -128,7 +128,7 @@ def step(
     variance,
     noise,
     after,
-    seen,
+    model_input,
     ring,
     keys,
     draws,
@@ -145,7 +145,7 @@ def step(
     RAW: tl.constexpr,
     NOISE: tl.constexpr,
     LEARNED: tl.constexpr,
-    SEEN: tl.constexpr,
+    WRITES_INPUT: tl.constexpr,
     TOGETHER: tl.constexpr,
     BLOCK: tl.constexpr,
     REAL: tl.constexpr,
@@ -194,9 +194,9 @@ def step(
                 z *= tl.exp(0.5 * log_variance)
             total += deviation * z
     tl.store(after + mine, total, mask=inside)
-    if SEEN:
+    if WRITES_INPUT:
         x_next = total.to(after.dtype.element_ty).to(REAL)
-        tl.store(seen + mine, tl.load(of + _NEXT_C_IN) * x_next, mask=inside)
+        tl.store(model_input + mine, tl.load(of + _NEXT_C_IN) * x_next, mask=inside)
     if DEPTH > 0:
         if tl.load(of + _REMEMBERED) != 0.0:
             memory = _term(tl.load(of + _MEMORY_X), x_now)

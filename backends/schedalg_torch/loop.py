@@ -17,7 +17,7 @@ _REMEMBERED, _MEMORY_X, _MEMORY_D, _MEMORY_RAW, _NEXT_C_IN = map(
 )
 _WEIGHTS = len(COLUMNS)
 # The arguments, in the order of `arguments.CALL` and `arguments.RUN`.
-_ROW, _X_AT, _D_AT, _RAW_AT, _Z_AT, _AFTER_AT, _SEEN_AT, _NOISE, _WIDE = range(9)
+_ROW, _X_AT, _D_AT, _RAW_AT, _Z_AT, _AFTER_AT, _INPUT_AT, _NOISE, _WIDE = range(9)
 _SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(9, ARGUMENTS)
 # Of a float32, and what is left of it in bfloat16, its upper half.
 _MAGNITUDE, _INFINITY = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
@@ -84,7 +84,7 @@ def _rounded(array, real):
 
 
 def compiled(name: str) -> Any:
-    """Return the loop for a dtype, with its `address`; None if numba is told not to.
+    """Return the loop for a dtype, with its `address`; None if numba is set not to compile.
 
     It does what `rows.Row` says. Its arguments are the address of an `arguments.CALL` with an
     `arguments.RUN` behind it, twice: as one of addresses, and as one of anything else.
@@ -111,7 +111,7 @@ def compiled(name: str) -> Any:
         raw = carray(address[_RAW_AT], size, stored)
         z, z_wide = carray(address[_Z_AT], size, stored), carray(address[_Z_AT], size, real)
         after = carray(address[_AFTER_AT], size, stored)
-        seen = carray(address[_SEEN_AT], size, stored)
+        model_input = carray(address[_INPUT_AT], size, stored)
         scratch = carray(address[_SCRATCH_AT], (SCRATCH, BLOCK), real)
         for start in range(0, size, BLOCK):
             part = slice(start, min(start + BLOCK, size))
@@ -127,12 +127,12 @@ def compiled(name: str) -> Any:
             if row[_RAW] != 0 or row[_MEMORY_RAW] != 0:
                 unbounded = load(raw[part], scratch[4])
             if row[_REMEMBERED] != 0:
-                kept = ring[k % depth, part]
-                memory = place(kept, scratch[3])
+                slot_part = ring[k % depth, part]
+                memory = place(slot_part, scratch[3])
                 _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
                 if row[_MEMORY_RAW] != 0:
                     _add(memory, real(row[_MEMORY_RAW]), unbounded)
-                store(kept, memory)
+                store(slot_part, memory)
             _pair(to, real(row[_X]), now, real(row[_D]), said)
             if row[_RAW] != 0:
                 _add(to, real(row[_RAW]), unbounded)
@@ -145,8 +145,8 @@ def compiled(name: str) -> Any:
                 _add(to, real(noise), load(z[part], scratch[3]))
             store(after[part], to)
             if scaled:
-                now, shown = load(after[part], scratch[2]), place(seen[part], scratch[3])
-                _pair(shown, real(row[_NEXT_C_IN]), now, real(0), now)
-                store(seen[part], shown)
+                now, scaled_x = load(after[part], scratch[2]), place(model_input[part], scratch[3])
+                _pair(scaled_x, real(row[_NEXT_C_IN]), now, real(0), now)
+                store(model_input[part], scaled_x)
 
     return step

@@ -18,7 +18,7 @@ from schedalg_torch.library import TorchLibrary
 from schedalg_torch.update import requires_gradient
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-#: Devices whose operations write where they are told to.
+#: Devices whose operations can write to a given `out=`.
 _IN_PLACE = ("cpu", "cuda", "mps", "xpu")
 
 

@@ -224,8 +224,8 @@ class Denoised:
             return named(rule).of(xp, sigma)
         if not isinstance(rule, np.ndarray):
             ratio = to_host(sigma).astype(np.float64)
-            told = called(rule, *scales_at(ratio / (1 + ratio), self.schedule.network_kind))
-            return xp.asarray(told, dtype=sigma.dtype, device=sigma.device)
+            values = called(rule, *scales_at(ratio / (1 + ratio), self.schedule.network_kind))
+            return xp.asarray(values, dtype=sigma.dtype, device=sigma.device)
         log_sigma = xp.log(sigma)
         above = xp.searchsorted(log_sigmas, log_sigma)
         above = xp.clip(above, 1, count - 1)
@@ -235,7 +235,7 @@ class Denoised:
         return below + share * (over - below)
 
     def _points_like(self, like: Array) -> tuple[Array, Array]:
-        """Return log sigma and timestep of every trained point, beside an array; uploaded once."""
+        """Return log sigma and timestep of every trained point, like an array; uploaded once."""
         xp = namespace(like)
         key = str(like.device), str(like.dtype)
         if key not in self._cache:

@@ -1,7 +1,7 @@
-"""Results that are kept for the next call with equal arguments: plans, and their rows.
+"""Results that are cached for the next call with equal arguments: plans, and their rows.
 
 What follows from values alone need not be made twice. A key is made of values only: of what a
-caller could change afterwards, or what compares by identity, nothing is kept.
+caller could change afterwards, or what compares by identity, nothing is cached.
 """
 
 import threading
@@ -35,7 +35,7 @@ class Cache(Generic[Result]):
         """Return the result for a key: one that was made before, or what `make()` returns.
 
         Args:
-            key: What the result follows from; None: it is made, and not kept.
+            key: What the result follows from; None: it is made, and not cached.
             make: Makes it. Called without the lock, so that two threads may make the same.
         """
         if key is None:

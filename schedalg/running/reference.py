@@ -122,9 +122,9 @@ class InPlace:
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        seen = self._apart_from(x)
-        np.multiply(x, c_in, out=seen, dtype=self.wide, casting="same_kind")
-        return seen
+        scaled = self._apart_from(x)
+        np.multiply(x, c_in, out=scaled, dtype=self.wide, casting="same_kind")
+        return scaled
 
     def __call__(
         self,

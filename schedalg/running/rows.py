@@ -58,7 +58,7 @@ class Row(NamedTuple):
         read: (c_x, c_out) where x0 is bounded, or None.
         x: Coefficient of x.
         d: Coefficient of d.
-        raw: Coefficient of the output beside a bounded x0; 0.0 where there is no bound.
+        raw: Coefficient of the output itself where x0 is bounded; 0.0 elsewhere.
         memories: (coefficient, how many rows back) of what is read of earlier memories.
         memory: Coefficients of x, d and the output in what is remembered; None if no later row
             reads it.
@@ -104,7 +104,7 @@ class Rows:
 
     @cached_property
     def raw(self) -> bool:
-        """Whether a row takes the output beside a bounded x0."""
+        """Whether a row takes the output itself in addition to a bounded x0."""
         memories = [row.memory for row in self.rows if row.memory is not None]
         return any(given(row.raw) for row in self.rows) or any(given(m[2]) for m in memories)
 

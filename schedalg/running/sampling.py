@@ -112,7 +112,7 @@ def run(
     """Take x through a plan, and return it after the last row.
 
     `sample(model, schedule, sampler, x, ...)` is `run(sampler.plan(schedule), model, x, ...)`, and
-    keeps the plan for the next call.
+    caches the plan for the next call.
 
     Args:
         plan: The plan.
@@ -281,7 +281,7 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
 def _plan(schedule: Schedule, sampler: Any) -> Plan | None:
     """Return the sampler's plan for a schedule; None if it has none.
 
-    Plans of samplers that are values are kept: a second call with an equal schedule and sampler
+    Plans of samplers that are values are cached: a second call with an equal schedule and sampler
     makes nothing anew.
 
     Raises:

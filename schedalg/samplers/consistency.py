@@ -113,8 +113,8 @@ class TCD:
         """Return the table for a schedule; one call a step.
 
         Raises:
-            ValueError: A timestep floor((1 - gamma) s) is not in the trained schedule, or has a
-                lower log-SNR there than s has in this one.
+            ValueError: A timestep floor((1 - gamma) s) is not in the trained schedule, or its
+                log-SNR there is not above that of s in this one.
         """
         steps = Steps.of(schedule)
         # k = (sigma_u/alpha_u) / (sigma_s/alpha_s) is the ratio of the noise levels at u and s.

@@ -47,8 +47,8 @@ class DDIM:
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.
 
-        The step to clean data returns the x0 prediction. In a step from pure noise, the predicted
-        noise is x itself.
+        The step to clean data returns the x0 prediction. In a step from pure noise, eps is
+        x_t / sigma_t, whatever the network predicts.
         """
         step = Steps.of(schedule)
         # With the formula for eps: x_s = (k sigma_s/sigma_t) x_t + (alpha_s - k alpha_t

@@ -57,7 +57,7 @@ class DPMSolver:
         object.__setattr__(self, "order", checked_order(self.order, 3))
 
     def plan(self, schedule: "Schedule") -> Plan:
-        """Return the table for a schedule; one call a point.
+        """Return the table for a schedule; one call at each point.
 
         Raises:
             ValueError: The schedule has fewer points than the order.

@@ -74,7 +74,7 @@ class DPMSolverPP:
             )
 
     def plan(self, schedule: "Schedule") -> Plan:
-        """Return the table for a schedule; one call a point.
+        """Return the table for a schedule; one call at each point.
 
         Raises:
             ValueError: The schedule has fewer points than the order.

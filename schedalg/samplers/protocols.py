@@ -29,7 +29,7 @@ class Noise(Protocol):
 
 
 class StepSampler(Protocol[State]):
-    """A sampler that walks a schedule by steps of its own: any class with these two methods.
+    """A sampler that takes one step at a time: any class with these two methods.
 
     A sampler must not store anything on itself between steps. Then one object can serve any number
     of runs and threads at the same time.

@@ -101,7 +101,7 @@ class RungeKutta:
 
     As many calls a step as the tableau has stages, one in the step that arrives at clean data, and
     one in a step from pure noise unless the network is one of flow; these are DDIM's. Stages within
-    a step lie between the points of the schedule. There a network of continuous noise is told its
+    a step lie between the points of the schedule. There a network of continuous noise gets its
     noise level, and any other a timestep between two of those that the schedule was chosen from, in
     proportion to the log-SNR (and beyond the outermost points theirs); stages at the ends of steps
     are at points of the schedule unless there is noise.

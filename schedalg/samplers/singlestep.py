@@ -80,7 +80,7 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
 
 
 def _moderate(steps: Steps, integral: list[Array], total: Array) -> list[Array]:
-    """Return the weights; where they are `LARGEST` times their sum, the first prediction alone."""
+    """Return the weights; if they cancel too much (`LARGEST`), the first prediction alone."""
     size = sum(np.abs(to_host(weight)) for weight in integral) / np.abs(to_host(total))
     usable = size < LARGEST
     return [

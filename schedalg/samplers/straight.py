@@ -79,7 +79,7 @@ def scales(kind: Kind, signal: Array, noise: Array) -> tuple[Array, Array]:
 def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Return the timestep for the network at noise levels between the points of a schedule.
 
-    What follows from the noise level, where that is what it is told. Else a timestep in proportion
+    What follows from the noise level, where the timesteps do. Otherwise a timestep in proportion
     to the log-SNR, on the curve that the schedule was chosen from, and beyond the first and the
     last point of finite log-SNR that point's own.
 

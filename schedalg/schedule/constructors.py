@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Numbers, one a point, least noisy first.
 Values: TypeAlias = Sequence[float] | Array
-#: What the network is told: numbers, a name or a function; see `schedalg.schedule.timesteps`.
+#: The timesteps for the network: numbers, a name or a function; see `schedalg.schedule.timesteps`.
 Timesteps: TypeAlias = Values | str | TimestepFunction
 #: Beyond it, and below its inverse, the square of a noise-to-signal ratio leaves float64.
 LARGEST_SIGMA = 1e153
@@ -45,7 +45,7 @@ def from_betas(
     Args:
         betas: (N,), each in (0, 1]; 1 (zero signal) only at the end. An array of any array-API
             library, or a sequence; the schedule's arrays are of the same library.
-        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+        timesteps: (N,), the timesteps, or a name or a function of alpha and sigma that
             it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
@@ -81,7 +81,7 @@ def from_alphas_cumprod(
 
     Args:
         alphas_cumprod: (N,), in [0, 1), falling strictly; 0 (zero signal) only at the end.
-        timesteps: (N,), what the network is told, or a name or a function of alpha and sigma that
+        timesteps: (N,), the timesteps, or a name or a function of alpha and sigma that
             it follows from (see `schedalg.schedule.timesteps`); 0, 1, …, N-1 if not given.
 
     Returns:
@@ -126,7 +126,7 @@ def from_alpha_bar(
         alpha_bar: ᾱ as a function of a float; called at 0, 1/n, …, 1.
         n: Number of steps.
         max_beta: The largest β, which keeps the last steps from destroying the signal.
-        timesteps: (n,), what the network is told, or a name or a function as in `from_betas`;
+        timesteps: (n,), the timesteps, or a name or a function as in `from_betas`;
             0, 1, …, n-1 if not given.
 
     Returns:
@@ -164,7 +164,7 @@ def from_sigmas(
     Args:
         sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
             point: leave out a final 0, and reverse a list that runs from noisy to clean.
-        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`;
+        timesteps: (N,), the timesteps, or a name or a function as in `from_betas`;
             sigma itself if not given.
 
     Returns:
@@ -200,7 +200,7 @@ def from_flow_times(
     Args:
         times: (N,), rising strictly, each in (0, 1]; 1 is pure noise. The clean end is the origin,
             not a point: leave out a final 0, and reverse a list that runs from noisy to clean.
-        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`, such
+        timesteps: (N,), the timesteps, or a name or a function as in `from_betas`, such
             as "1000 flow_time"; t itself if not given.
 
     Returns:
@@ -249,7 +249,7 @@ def from_log_snr(
     Args:
         log_snr: (N,), at most 700, falling strictly; -inf (zero signal) only at the end.
         kind: The scale of the path: "vp", "ve" or "flow".
-        timesteps: (N,), what the network is told, or a name or a function as in `from_betas`; if
+        timesteps: (N,), the timesteps, or a name or a function as in `from_betas`; if
             not given, t = sigma / (alpha + sigma) on a flow, and 0, 1, …, N-1 elsewhere.
 
     Returns:

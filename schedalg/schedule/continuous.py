@@ -1,6 +1,6 @@
 """The named schedules of continuous noise: `karras`, `exponential`, `polyexponential`, `flow`.
 
-Their networks are told the noise level itself. Each function is a constructor of `Schedule` (its
+Their timesteps are the noise levels themselves. Each function is a constructor of `Schedule` (its
 first argument), and is called as `Schedule.karras(10)`.
 """
 
@@ -36,7 +36,7 @@ def karras(
         rho: Larger values give more points to small sigmas.
 
     Returns:
-        A schedule of kind "ve", whose network is told sigma.
+        A schedule of kind "ve", whose timesteps are sigma.
 
     Raises:
         TypeError: `n` is no integer, or an argument no number.
@@ -58,7 +58,7 @@ def karras(
     start, end = _WIDE(low) ** power, _WIDE(high) ** power
     root = start + np.arange(n, dtype=_WIDE) / (n - 1) * (end - start)
     # From the constant step between the roots: neighbouring sigmas would cancel.
-    with np.errstate(divide="ignore"):  # a first sigma that is nothing beside the second
+    with np.errstate(divide="ignore"):  # a first sigma that is negligible against the second
         log_ratio = rho * np.log1p((start - end) / (n - 1) / root[1:])
     return _from_log_ratio(cls, root**rho, log_ratio, low, high)
 
@@ -74,7 +74,7 @@ def exponential(
         sigma_max: Sigma of the noisiest; the only one if `n` is 1.
 
     Returns:
-        A schedule of kind "ve", whose network is told sigma.
+        A schedule of kind "ve", whose timesteps are sigma.
 
     Raises:
         TypeError: `n` is no integer, or an argument no number.
@@ -106,7 +106,7 @@ def polyexponential(
         rho: The power; larger values give more points to small sigmas.
 
     Returns:
-        A schedule of kind "ve", whose network is told sigma.
+        A schedule of kind "ve", whose timesteps are sigma.
 
     Raises:
         TypeError: `n` is no integer, or an argument no number.
@@ -135,14 +135,14 @@ def polyexponential(
 def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
     """Return the straight path of flow matching: alpha = 1 - t, sigma = t, at t = 1/n, …, 1.
 
-    The network is told t, and goes on being told the point's own t after a `shift`.
+    The timesteps are t, and after a `shift` they are the points' new t.
 
     Args:
         n: Number of points; the last is pure noise.
         shift: The timestep shift of large images, t' = shift t / (1 + (shift - 1) t).
 
     Returns:
-        A schedule of kind "flow", whose network is told t.
+        A schedule of kind "flow", whose timesteps are t.
 
     Raises:
         TypeError: `n` is no integer, or `shift` no number.

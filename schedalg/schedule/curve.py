@@ -158,11 +158,11 @@ def between_ends(schedule: "Schedule") -> "Schedule":
     start = double_double.concat(
         xp, double_double.take(own, slice(2)), double_double.take(base.log_alpha_bar, inner)
     )
-    told = base.timesteps[low : high - 1]
+    timestep_values = base.timesteps[low : high - 1]
     cut = replace(
         base,
         log_alpha_bar=double_double.concat(xp, start, double_double.take(own, slice(-1, None))),
-        timestep_rule=np.concatenate([ends[:1], told, ends[1:]]),
+        timestep_rule=np.concatenate([ends[:1], timestep_values, ends[1:]]),
         origin_timestep=schedule.origin_timestep,
     )
     places = places - 2 * low + 2
@@ -187,7 +187,7 @@ def joined(schedule: "Schedule", other: "Schedule", change: Change) -> Curve | N
     first, second = base_of(schedule), base_of(other)
     before, after = places_of(schedule).copy(), places_of(other).copy()
     left, right = first.log_alpha_bar, change(second.log_alpha_bar)
-    told, count = first.timesteps, len(first)
+    timestep_values, count = first.timesteps, len(first)
     if len(schedule) == 0:
         if after[0] % 2:  # before the origin there is a point of the curve still
             return covering(replace(second, log_alpha_bar=right), after)
@@ -195,19 +195,19 @@ def joined(schedule: "Schedule", other: "Schedule", change: Change) -> Curve | N
         origin = schedule.origin_timestep
         return covering(replace(second, log_alpha_bar=levels, origin_timestep=origin), after)
     if before[-1] % 2:
-        left, told = double_double.take(left, slice(-1)), told[:-1]
+        left, timestep_values = double_double.take(left, slice(-1)), timestep_values[:-1]
         if after[0] % 2 and _one_stretch(first.log_alpha_bar, right):
             count -= 1
         else:
             left = double_double.concat(
                 xp, left, double_double.take(schedule.log_alpha_bar, slice(-1, None))
             )
-            told = np.append(told, timesteps_on(schedule)[-1])
+            timestep_values = np.append(timestep_values, timesteps_on(schedule)[-1])
             before[-1] += 1
     whole = replace(
         first,
         log_alpha_bar=double_double.concat(xp, left, path.inner(right)),
-        timestep_rule=np.concatenate([told, second.timesteps]),
+        timestep_rule=np.concatenate([timestep_values, second.timesteps]),
     )
     return covering(whole, np.concatenate([before, after[1:] + 2 * count]))
 

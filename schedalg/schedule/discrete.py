@@ -29,7 +29,7 @@ def linear(
         beta_end: The last β; the first is the only one if `n` is 1.
 
     Returns:
-        A schedule of kind "vp", whose network is told 0, 1, …, n-1.
+        A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
         TypeError: `n` is no integer, or a beta no number.
@@ -57,7 +57,7 @@ def scaled_linear(
         beta_end: The last β; the first is the only one if `n` is 1.
 
     Returns:
-        A schedule of kind "vp", whose network is told 0, 1, …, n-1.
+        A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
         TypeError: `n` is no integer, or a beta no number.
@@ -86,7 +86,7 @@ def cosine(cls: "type[Schedule]", n: int, s: float = 0.008, max_beta: float = 0.
         max_beta: The largest β; it bounds the last step, whose own β is 1.
 
     Returns:
-        A schedule of kind "vp", whose network is told 0, 1, …, n-1.
+        A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
         TypeError: `n` is no integer, or an argument no number.
@@ -123,7 +123,7 @@ def sigmoid(
         beta_end: The last β; the first is the only one if `n` is 1.
 
     Returns:
-        A schedule of kind "vp", whose network is told 0, 1, …, n-1.
+        A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
         TypeError: `n` is no integer, or a beta no number.
@@ -153,7 +153,7 @@ def laplace(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule
         max_beta: The largest β, which keeps the last steps from destroying the signal.
 
     Returns:
-        A schedule of kind "vp", whose network is told 0, 1, …, n-1.
+        A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
         TypeError: `n` is no integer.
@@ -196,7 +196,7 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
         max_beta: The largest β, which keeps the last steps from destroying the signal.
 
     Returns:
-        A schedule of kind "vp", whose network is told 0, 1, …, n-1.
+        A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
         TypeError: `n` is no integer.

@@ -2,7 +2,7 @@
 
 A schedule stores log ᾱ. The betas of a respaced schedule are differences of such logarithms, often
 a thousandth of their size, so that one float64 each would leave a relative error of 1e-13. With the
-rounding errors kept beside the rounded sums, the differences are right to the last bits.
+rounding errors stored with the rounded sums, the differences are right to the last bits.
 
 Source: T. J. Dekker, "A floating-point technique for extending the available precision",
 Numer. Math. 18 (1971); T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot product",
@@ -30,7 +30,7 @@ def rounding_error(a: Array, b: Array, total: Array) -> Array:
 
 
 def renormalize(high: Array, low: Array) -> DoubleDouble:
-    """Return `high + low` as a double_double number, for a `low` that is small beside `high`."""
+    """Return `high + low` as a double_double number, for a `low` that is small against `high`."""
     total = high + low
     return DoubleDouble(total, low - (total - high))
 
@@ -59,7 +59,7 @@ def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> D
 
     The running sum of what each addition lost is the low part. (In whatever order the library adds:
     the loss is found from two neighbouring sums and the increment between them.) Where some
-    increments are tiny beside the sum, `fine` keeps what the sum of the losses itself loses.
+    increments are tiny against the sum, `fine` keeps what the sum of the losses itself loses.
     """
     ends = bool(increments[-1] == -xp.inf)
     finite = increments[:-1] if ends else increments

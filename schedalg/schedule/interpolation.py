@@ -1,9 +1,9 @@
 """Points between the points of a schedule: `at` a fractional timestep, and `refine`.
 
 Between two neighbours the timestep and the log-SNR run on a straight line; the neighbours are those
-of the schedule that this one was chosen from (see `schedalg.schedule.curve`). Where the network is
-told the noise level itself (schedules made of sigmas, and flows), that level decides, and the point
-at a timestep is exact rather than interpolated.
+of the schedule that this one was chosen from (see `schedalg.schedule.curve`). Where the timesteps
+are the noise levels themselves (schedules made of sigmas, and flows), the point at a timestep is
+exact rather than interpolated.
 """
 
 from bisect import bisect_right
@@ -82,7 +82,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
 
 
 def _at_level(schedule: "Schedule", t: float, rule: str | TimestepFunction) -> "Point":
-    """Return the point of which a network is told t, where that follows from the noise."""
+    """Return the point whose timestep is t, where that follows from the noise."""
     timesteps = _rising(schedule.timesteps)
     start = schedule._origin_timestep()
     clean = start is None
@@ -118,8 +118,8 @@ def _told_of_clean(rule: str | TimestepFunction, first: float) -> float:
     """Return what a rule says of clean data; the first timestep if it says nothing."""
     if isinstance(rule, str):
         return -np.inf if named(rule).function == "log_sigma" else 0.0
-    told = float(called(rule, np.ones(1), np.zeros(1))[0])
-    return first if np.isnan(told) else told
+    timestep_values = float(called(rule, np.ones(1), np.zeros(1))[0])
+    return first if np.isnan(timestep_values) else timestep_values
 
 
 def _point(schedule: "Schedule", level: DoubleDouble, rule: TimestepRule) -> "Point":
@@ -166,7 +166,7 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
         return _with_points(schedule, found, rule, None)
     if (np.diff(curve.base_of(schedule).timesteps) < 0).any():
         raise ValueError("refine needs timesteps that do not fall; these do")
-    told, place, share = _places_between(schedule, index, fraction)
+    timestep_values, place, share = _places_between(schedule, index, fraction)
     points, timesteps, first = curve.knots(schedule)
     found = _insert(points, timesteps, np.maximum(place - first, 0), share)
     own = path.inner(schedule.log_alpha_bar)
@@ -177,11 +177,11 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     )
     places = np.where(mine, curve.places_of(schedule)[1:][index], 2 * place + (share > 0))
     places = np.append(curve.places_of(schedule)[:1], places)
-    told = np.where(mine, rule[index], told)
+    timestep_values = np.where(mine, rule[index], timestep_values)
     return _with_points(
         schedule,
         found,
-        canonical_timesteps(told),
+        canonical_timesteps(timestep_values),
         curve.covering(curve.base_of(schedule), places),
     )
 
@@ -203,12 +203,12 @@ def _places_between(
     start, origin = curve.timesteps_on(schedule)[1:], base.origin_timestep
     known = np.append(-np.inf if origin is None else origin, base.timesteps)
     follow = np.minimum(index + 1, len(schedule) - 1)
-    told = start[index] + fraction * (start[follow] - start[index])
+    timestep_values = start[index] + fraction * (start[follow] - start[index])
     low, high = places[index] // 2, np.maximum((places[follow] + 1) // 2 - 1, places[index] // 2)
-    place = np.clip(np.searchsorted(known, told, side="right") - 1, low, high)
+    place = np.clip(np.searchsorted(known, timestep_values, side="right") - 1, low, high)
     follow_place = np.minimum(place + 1, len(base))
     gap = known[follow_place] - known[place]
-    share = np.where(gap > 0, (told - known[place]) / np.where(gap > 0, gap, 1.0), 0.0)
+    share = np.where(gap > 0, (timestep_values - known[place]) / np.where(gap > 0, gap, 1.0), 0.0)
     # Nothing lies between neighbours on the curve, and where timesteps repeat, no timestep tells
     # what does: there, the share itself.
     near = (places[follow] - places[index] == 2) & (places[index] % 2 == 0)
@@ -217,7 +217,7 @@ def _places_between(
     place = np.where(still, between.astype(np.int64), place)
     share = np.where(still, between - place, share)
     share = np.where(near, fraction, share)
-    return told, place, np.where(fraction > 0, share, 0.0)
+    return timestep_values, place, np.where(fraction > 0, share, 0.0)
 
 
 def _insert(
@@ -266,10 +266,12 @@ def _insert_by(
     _, sigma = path.alpha_sigma(namespace(points.high), points, "flow")
     place = to_host(sigma).astype(np.float64)
     follow = np.minimum(index + 1, len(schedule) - 1)
-    told = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
+    timestep_values = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
     new = np.flatnonzero(fraction > 0)
     start = place[index[new]]
-    found = flow_time_where(function, schedule.network_kind, told[new], start, place[follow[new]])
+    found = flow_time_where(
+        function, schedule.network_kind, timestep_values[new], start, place[follow[new]]
+    )
     change = np.zeros(len(index))
     change[new] = 2 * (np.log1p(-found) - np.log1p(-start) - np.log(found / start))
     return _moved(points, index, _beside(points, change))
@@ -307,8 +309,8 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
         log_snr: (M,), M > 1, the first and last of them the schedule's own.
         rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
     """
-    told = schedule.timestep_rule
-    if not isinstance(told, np.ndarray):
+    timestep_values = schedule.timestep_rule
+    if not isinstance(timestep_values, np.ndarray):
         points, timesteps, first = path.inner(schedule.log_alpha_bar), schedule.timesteps, 1
     else:
         points, timesteps, first = curve.knots(schedule)
@@ -324,22 +326,22 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
         xp, double_double.take(ends, slice(1)), double_double.take(found, slice(1, -1))
     )
     found = double_double.concat(xp, middle, double_double.take(ends, slice(-1, None)))
-    if not isinstance(told, np.ndarray):
-        return _with_points(schedule, found, told, None)
+    if not isinstance(timestep_values, np.ndarray):
+        return _with_points(schedule, found, timestep_values, None)
     follow = np.minimum(index + 1, len(host) - 1)
     gap = host[follow] - host[index]
     gap = np.where(gap < 0, gap, -1.0)  # no gap: at the last point, or below float64's reach
     fraction = to_host(change) / gap
     if rounded:
-        told = np.where(fraction < 0.5, timesteps[index], timesteps[follow])
+        timestep_values = np.where(fraction < 0.5, timesteps[index], timesteps[follow])
     else:
-        told = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
-    told[[0, -1]] = schedule.timesteps[[0, -1]]
+        timestep_values = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
+    timestep_values[[0, -1]] = schedule.timesteps[[0, -1]]
     places = curve.places_of(schedule)
     inside = (2 * (index + first) + (to_host(change) != 0))[1:-1]
     places = np.concatenate([places[:2], inside, places[-1:]])
     between = curve.covering(curve.base_of(schedule), places)
-    return _with_points(schedule, found, canonical_timesteps(told), between)
+    return _with_points(schedule, found, canonical_timesteps(timestep_values), between)
 
 
 def _with_points(
@@ -406,7 +408,7 @@ def _rising(timesteps: np.ndarray) -> list[float]:
 
 
 def _beside(points: DoubleDouble, values: np.ndarray) -> Array:
-    """Return host values as an array beside the points."""
+    """Return host values as an array like the points'."""
     high = points.high
     return namespace(high).asarray(values, dtype=high.dtype, device=device(high))
 

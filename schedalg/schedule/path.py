@@ -1,6 +1,6 @@
 """The path of a schedule as one column, log ᾱ, and everything that follows from it.
 
-Whatever its scale, a point is told by its signal-to-noise ratio, and so by the ᾱ = SNR / (1 + SNR)
+Whatever its scale, a point is given by its signal-to-noise ratio, and so by the ᾱ = SNR / (1 + SNR)
 that a variance-preserving process has there. The column holds log ᾱ in double-double precision, the
 origin first. It falls strictly; only its last entry may be -inf (zero signal).
 
@@ -126,7 +126,7 @@ def from_log_alphas(xp: Namespace, log_alphas: Array) -> DoubleDouble:
     """Return the levels of a path from a clean origin whose steps have log(1 - β) as given.
 
     Raises:
-        ValueError: A step is no step: not a number, or too small to be seen beside those before it.
+        ValueError: A step is not a number, or too small to change what the steps before it give.
     """
     log_alpha_bar = double_double.cumulative_sum(xp, log_alphas)
     host, sums = to_host(log_alphas), to_host(log_alpha_bar.high)[1:]

@@ -18,7 +18,7 @@ class Point:
     Attributes:
         alpha: Signal scale: a float, or a 0-d array where a gradient flows through the schedule.
         sigma: Noise scale, likewise.
-        timestep: The number that the network is told here; None for clean data.
+        timestep: The timestep passed to the network here; None for clean data.
         level: log ᾱ in double-double precision, from which samplers find what a short step
             changes; None in a point made by hand.
 

@@ -84,9 +84,9 @@ class Schedule:
     _hash: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        told = self.timestep_rule
-        if isinstance(told, np.ndarray):
-            told.setflags(write=False)
+        rule = self.timestep_rule
+        if isinstance(rule, np.ndarray):
+            rule.setflags(write=False)
         if self.curve is not None:
             self._fit_curve(self.curve)
         for part in self.log_alpha_bar:
@@ -233,12 +233,12 @@ class Schedule:
         return float(following(self._xp, origin, rule, self.network_kind)[0])
 
     def _key(self) -> tuple[object, ...]:
-        told: object = self.timestep_rule
-        if isinstance(told, np.ndarray):
-            told = timesteps_key(told)
+        rule: object = self.timestep_rule
+        if isinstance(rule, np.ndarray):
+            rule = timesteps_key(rule)
         high = to_host(self.log_alpha_bar.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
         between = None if self.curve is None else self.curve.base._key()
-        return self.kind, self.network_kind, told, self.origin_timestep, high.tobytes(), between
+        return self.kind, self.network_kind, rule, self.origin_timestep, high.tobytes(), between
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
@@ -297,7 +297,7 @@ class Schedule:
 
     @property
     def timesteps(self) -> np.ndarray:
-        """What the network is told at each point: a read-only NumPy array, (N,)."""
+        """The timestep of each point: a read-only NumPy array, (N,)."""
         timesteps = timesteps_at(
             self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
         )

@@ -55,12 +55,12 @@ def to_dict(schedule: "Schedule") -> dict[str, Any]:
 
 def _points(schedule: "Schedule") -> dict[str, Any]:
     high, low = (to_host(part).astype(np.float64).tolist() for part in schedule.log_alpha_bar)
-    told = schedule.timestep_rule
+    rule = schedule.timestep_rule
     return {
         "origin_timestep": schedule.origin_timestep,
-        "timesteps": told.tolist() if isinstance(told, np.ndarray) else str(told),
+        "timesteps": rule.tolist() if isinstance(rule, np.ndarray) else str(rule),
         # Some writers of JSON have one sort of number, and of no numbers it tells no sort.
-        "whole_timesteps": told.dtype.kind == "i" if isinstance(told, np.ndarray) else None,
+        "whole_timesteps": rule.dtype.kind == "i" if isinstance(rule, np.ndarray) else None,
         # JSON has no infinity.
         "log_alphas_cumprod": [[*high[:-1], high[-1] if high[-1] > -math.inf else "-inf"], low],
     }
@@ -107,20 +107,20 @@ def _read(
 ) -> "Schedule":
     """Return a schedule without its curve, or the base of one."""
     log_alpha_bar = _log_alpha_bar(data["log_alphas_cumprod"])
-    told = data["timesteps"]
-    if not isinstance(told, str):
+    rule = data["timesteps"]
+    if not isinstance(rule, str):
         n = len(log_alpha_bar.high) - 1
-        told = checked_timesteps(told, n) if n or len(told) else np.arange(0)
+        rule = checked_timesteps(rule, n) if n or len(rule) else np.arange(0)
         if data.get("whole_timesteps", True) is False:
-            told = told.astype(np.float64)
+            rule = rule.astype(np.float64)
     else:
-        named(told)
+        named(rule)
     origin = data["origin_timestep"]
     if origin is not None:
         real_number("origin_timestep", origin)
     return cls(
         log_alpha_bar=log_alpha_bar,
-        timestep_rule=told,
+        timestep_rule=rule,
         kind=kind,
         network_kind=network_kind,
         origin_timestep=origin,

@@ -1,6 +1,6 @@
 """Which points to keep: `subsample`, and the spacings that it knows.
 
-N requested is N returned, and the kept points are told apart by position, never by searching for a
+N requested is N returned, and the selected points are found by position, never by searching for a
 timestep. Where other code has made a spacing known, its rounding is part of the meaning:
 "trailing", "linspace" and `sections` give the very indices of diffusers and of guided-diffusion.
 """
@@ -42,7 +42,7 @@ def subsample(
     """Return the schedule that visits only some of the points, chosen in exactly one way.
 
     ᾱ is kept at the points that stay, and so β'_k = 1 - ᾱ[t_k] / ᾱ[t_{k-1}] between them. So is the
-    origin, and what the network is told.
+    origin, and the timesteps.
 
     Args:
         schedule: The schedule to choose from, of n points.

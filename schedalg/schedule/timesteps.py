@@ -1,11 +1,11 @@
-"""What the network is told at each point: a list of numbers, or what follows from the noise.
+"""The timesteps of a schedule: a list of numbers, or what follows from the noise.
 
-A network trained on 1000 discrete steps is told a number from that list, which a point keeps
-whatever happens to the schedule. A network trained on continuous noise is told a function of the
+A network trained on 1000 discrete steps gets a number from that list, which a point keeps
+whatever happens to the schedule. A network trained on continuous noise gets a function of the
 noise level: then the timestep follows from the point, moves with it when a transform changes the
 noise, and is exact between points too. Constructors take it as `timesteps=`:
 
-| `timesteps` | what the network is told |
+| `timesteps` | the timestep |
 | --- | --- |
 | `"sigma"` | sigma / alpha, as networks of karras schedules are |
 | `"log_sigma/4"` | log(sigma / alpha) / 4, as EDM's own |
@@ -17,8 +17,8 @@ Names can be saved as JSON, a function cannot.
 
     >>> import numpy as np
     >>> from schedalg import Schedule
-    >>> told = Schedule.from_log_snr([2.0, 0.0], kind="flow", timesteps="1000 flow_time")
-    >>> told.timesteps.round(2)
+    >>> s = Schedule.from_log_snr([2.0, 0.0], kind="flow", timesteps="1000 flow_time")
+    >>> s.timesteps.round(2)
     array([268.94, 500.  ])
     >>> Schedule.from_log_snr([2.0, 0.0], timesteps=lambda alpha, sigma: sigma).timesteps.round(4)
     array([0.3453, 0.7071])
@@ -36,7 +36,7 @@ from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
 
-#: alpha and sigma of a number of points -> what the network is told there.
+#: alpha and sigma of a number of points -> the timesteps there.
 TimestepFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: A number for each point, or what they follow from: a name or a function.
 TimestepRule: TypeAlias = np.ndarray | str | TimestepFunction
@@ -97,7 +97,7 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
 
 
 def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:
-    """Return timesteps as int64 where all are whole, so that equal timesteps are told alike."""
+    """Return timesteps as int64 where all are whole, so that equal timesteps have one dtype."""
     if timestep_rule.dtype.kind != "f":
         return timestep_rule
     if ((timestep_rule == np.rint(timestep_rule)) & (np.abs(timestep_rule) < 2**53)).all():
@@ -147,10 +147,10 @@ def called(function: TimestepFunction, alpha: np.ndarray, sigma: np.ndarray) -> 
         ValueError: It does not return one a point.
     """
     with np.errstate(all="ignore"):
-        told: Any = function(alpha.astype(np.float64), sigma.astype(np.float64))
-    values = np.asarray(told)
+        timestep_values: Any = function(alpha.astype(np.float64), sigma.astype(np.float64))
+    values = np.asarray(timestep_values)
     if values.dtype.kind not in "iuf":
-        raise TypeError(f"timesteps must return real numbers, got {described(told)}")
+        raise TypeError(f"timesteps must return real numbers, got {described(timestep_values)}")
     if values.shape not in ((), alpha.shape):
         raise ValueError(
             f"timesteps must return an array of shape {alpha.shape}, as alpha; got {values.shape}"
@@ -189,7 +189,7 @@ def flow_time_where(
     first, second = (called(function, *scales_at(t, kind)) for t in inside)
     rises = second > first
     for _ in range(1100):
-        # By the geometric mean, where the lower end is nothing beside the upper.
+        # By the geometric mean, where the lower end is negligible against the upper.
         small = low < high / 4
         middle = np.where(small, np.sqrt(np.maximum(low, 1e-300) * high), (low + high) / 2)
         if not ((low < middle) & (middle < high)).any():
@@ -205,13 +205,13 @@ def take_timesteps(timestep_rule: TimestepRule, index: slice | np.ndarray) -> Ti
 
 
 def timestep_batch(x: Array, timestep: int | float) -> Array:
-    """Return a timestep as a network is told it: one a sample, (B,), beside x."""
+    """Return a timestep for the network: one for each sample, (B,), on the same device as x."""
     dtype = timestep_dtype(x, timestep)
     return namespace(x).full((x.shape[0],), timestep, dtype=dtype, device=device(x))
 
 
 def timestep_dtype(x: Array, timestep: int | float) -> Any:
-    """Return the dtype in which a network with input x is told timesteps.
+    """Return the dtype of the timesteps for a network with input x.
 
     The library's integer for whole numbers; else x's own type, but at least float32, since half
     precision has no room for 999.5.

@@ -118,7 +118,7 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
     """Return the schedule with its SNR divided by factor² everywhere; above 1 means noisier.
 
     On a flow: sigma' = factor sigma / (1 + (factor - 1) sigma). In log-SNR: minus 2 log(factor).
-    The two are one operation. Timesteps stay, but where the network is told the noise level.
+    The two are one operation. Timesteps stay, except where they are the noise levels.
 
     β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), from SNR_t/SNR_s, which stays the same.
 

@@ -27,7 +27,7 @@ FAST = Schedule.linear(1000).subsample(steps=12)
 def check_sampler(
     sampler: AnySampler, *, order: int | None = None, distilled: bool = False
 ) -> None:
-    """Run all checks that a sampler should pass.
+    """Run the checks that every sampler should pass, all of this module except `check_variance`.
 
     Args:
         sampler: A sampler with a table, or with the methods `init` and `step`.
@@ -181,8 +181,8 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
 def check_respacing(sampler: AnySampler) -> None:
     """Check that on a respaced schedule the network gets the timestep of each noise level.
 
-    And that the schedule is as good as a new one: made from ᾱ at the selected points, if the
-    sampler calls the network at these alone, and otherwise selected from one made from the base's ᾱ.
+    And that the schedule is as good as a new one: made from ᾱ at the selected points,
+    if the sampler calls the network at these alone; else selected from one of the base's ᾱ.
 
     Example:
         >>> from schedalg import DEIS

@@ -250,7 +250,7 @@ def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> Non
                 after = update(k, after, shown if holds else np.tanh(shown), None, None, None)
                 places.add(after.ctypes.data)
             assert len(places) == 2
-            assert len(update.shown) <= 2
+            assert len(update.inputs) <= 2
 
 
 def test_what_is_multiplied_by_0_is_left_out(compiled: Compiled) -> None:

@@ -34,7 +34,7 @@ FLAGS = {
     "RAW": True,
     "NOISE": 2,
     "LEARNED": True,
-    "SEEN": True,
+    "WRITES_INPUT": True,
     "TOGETHER": False,
 }
 

@@ -39,7 +39,7 @@ def prediction(options: Options) -> Prediction:
 
 
 def bounds(options: Options) -> Clip | None:
-    """Return the bounds of x0, or None; `thresholding` comes before `clip_sample`.
+    """Return the bounds of x0, or None; if both are set, `thresholding` takes precedence.
 
     Raises:
         ValueError: `clip_sample_range` is not above 0.

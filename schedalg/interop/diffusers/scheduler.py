@@ -38,7 +38,7 @@ _STEP_OPTIONS: dict[str, tuple[Any, ...]] = {
 
 
 class StepOutput(NamedTuple):
-    """What a step returns.
+    """The result of `DiffusersScheduler.step`.
 
     Attributes:
         prev_sample: x after the step.

@@ -57,6 +57,6 @@ def spaced(
 
 
 def whole(timesteps: np.ndarray) -> np.ndarray:
-    """Return timesteps truncated to integers; integers up to rounding are rounded."""
+    """Return timesteps rounded down to integers; one within 1e-6 of an integer becomes it."""
     nearest = np.rint(timesteps)
     return np.asarray(np.where(np.abs(timesteps - nearest) < 1e-6, nearest, np.floor(timesteps)))

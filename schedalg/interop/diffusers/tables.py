@@ -172,7 +172,7 @@ def _nothing(x: Array, timesteps: Array) -> Array:
 
 
 def _split(output: Any, x: Array) -> tuple[Any, Any]:
-    """Return the prediction and the learned variance: two halves of the channels, or None."""
+    """Return the prediction, and the learned variance if there are twice the channels of x."""
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) == x.ndim > 1 and shape[1] == 2 * x.shape[1] > 0:
         namespace(output, x)

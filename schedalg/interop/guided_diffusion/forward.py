@@ -90,6 +90,6 @@ def q_posterior_mean_variance(
 
 
 def _one_each(t: "Tensor", x: "Tensor") -> "Tensor":
-    """Return a position that is meant for all samples as one for each."""
+    """Return one position for each sample, also if t holds one for all."""
     one = isinstance(t, torch.Tensor) and tuple(t.shape) in ((), (1,))
     return t.expand(x.shape[:1]) if one else t
