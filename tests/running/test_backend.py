@@ -81,7 +81,7 @@ class FaultyUpdate:
         ("unread", "memories that are not read"),
         ("normal", r"noise of \(0, 0, 0\)"),
         ("raw", "row . in float"),
-        ("timesteps", "is told in float32"),
+        ("timesteps", "has dtype float32"),
         ("overwrites x", "."),
         ("overwrites steps", "."),
         ("rounding", r"row \d in float16 is off"),

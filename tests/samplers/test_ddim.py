@@ -53,7 +53,7 @@ def test_ddim_gives_the_sums_that_diffusers_tests_for(
         t = timesteps[:, None, None, None].astype(x.dtype)
         return x * t / (t + 1)
 
-    schedule = Schedule.linear(1000, beta_start=beta_start).subsample(steps=10)
+    schedule = Schedule.linear(1000, beta_start=beta_start).subsample(steps=10, spacing="leading")
     result = sample(residual, schedule, DDIM(), x, prediction=prediction, clip=(-1, 1))
     assert np.abs(result).sum() == pytest.approx(total, abs=1e-2)
     assert np.abs(result).mean() == pytest.approx(mean, abs=1e-3)

@@ -54,7 +54,7 @@ def test_interleaved_runs_do_not_disturb_each_other(sampler: Any, scale: str) ->
         scheduler = to_diffusers(schedule, sampler)
         scheduler.set_timesteps(steps)
         alone.append([*walked(scheduler, x * scheduler.init_noise_sigma)][-1])
-        points = schedule.subsample(steps=steps)
+        points = schedule.subsample(steps=steps, spacing="leading")
         expected = sample(lambda x, t: network(x, t[0]), points, sampler, x * points.prior_std)
         torch.testing.assert_close(alone[-1], expected, rtol=1e-4, atol=1e-4)
     shared = to_diffusers(schedule, sampler)
