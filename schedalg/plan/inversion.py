@@ -21,7 +21,8 @@ def reversed_plan(plan: "Plan") -> "Plan":
     of DDIM: it returns the noise from which sampling leads back to the image.
 
     Raises:
-        ValueError: The plan adds noise, uses earlier predictions, or has several stages in a step.
+        ValueError: The plan adds noise, uses earlier predictions, has several stages in a step, or
+            does not walk from the noisiest point to the origin.
 
     Example:
         >>> from schedalg import DDIM, Schedule
@@ -40,6 +41,13 @@ def reversed_plan(plan: "Plan") -> "Plan":
         raise ValueError(
             "only a plan without noise, memory and stages can be reversed, such as those of "
             "DDIM() and Euler()"
+        )
+    if host_start(plan.start)[0] != 1 or not np.array_equal(
+        plan.timesteps, plan.schedule.timesteps[::-1]
+    ):
+        raise ValueError(
+            "only a plan that walks its schedule from the noisiest point to the origin can be "
+            "reversed, and this one does not (it may be a reversed plan itself)"
         )
     xp, origin, rows = namespace(plan.alpha), plan.schedule.origin, len(plan)
     clean = rows > 0 and host_a[-1] == 0

@@ -110,6 +110,8 @@ def to_dict(plan: "Plan") -> dict[str, Any]:
 def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
     """Return the plan that `to_dict` wrote, in version 1 or 2, with NumPy arrays.
 
+    Version 1 also held what the network predicts. That is passed to `run` now.
+
     Raises:
         TypeError: `data` is not a mapping, or a value has the wrong type.
         ValueError: `data` is not what `to_dict` returns.

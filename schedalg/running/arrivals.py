@@ -4,7 +4,8 @@ Noise from a seed is a function of the seed, of a level and a visit, and of the 
 (see `philox`). The level is that of x after the row, by its log-SNR, rounded to 2^-20: not its
 last bits, which differ between processors and between ways to the same level. The visit counts
 how often a plan was at that level before. So a path that is walked in parts draws what it draws
-when it is walked at once.
+when it is walked at once. (Points whose log-SNRs are within 2^-20 of one another share a level. A
+walk in parts that cuts between two of them may repeat a draw.)
 """
 
 import math

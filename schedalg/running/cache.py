@@ -7,7 +7,7 @@ caller could change afterwards, or what compares by identity, nothing is cached.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
@@ -69,7 +69,8 @@ def key_of(value: Any) -> Hashable | None:
     """Return what a value is equal by, or None if it may change or is equal to itself alone.
 
     Numbers, strings, tuples and schedules are equal by value, and so are instances of frozen
-    dataclasses whose fields are: the samplers of this library, and `edm`.
+    dataclasses that hold nothing but fields which are: the samplers of this library, and `edm`. A
+    class that is derived from such a class and is no dataclass itself is none.
     """
     kind = type(value)
     if kind in _PLAIN:
@@ -83,7 +84,10 @@ def key_of(value: Any) -> Hashable | None:
         return None if None in parts else (tuple, parts)
     if kind is Parameterization and any(value is named for named in _NAMED):
         return value  # type: ignore[no-any-return]
-    if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        parts = tuple([key_of(getattr(value, field.name)) for field in fields(kind)])
+    if "__dataclass_params__" in vars(kind) and kind.__dataclass_params__.frozen:
+        names = [field.name for field in fields(kind)]
+        if not set(getattr(value, "__dict__", ())) <= set(names):
+            return None  # it holds something that is no field
+        parts = tuple([key_of(getattr(value, name)) for name in names])
         return None if None in parts else (kind, parts)
     return None

@@ -19,7 +19,12 @@ from schedalg.checks import check_memory, check_sample
 from schedalg.network.bounds import Clamp, Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
-from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
+from schedalg.parameterization import (
+    PARAMETERIZATIONS,
+    Parameterization,
+    Prediction,
+    parameterization,
+)
 from schedalg.plan.plan import Plan
 from schedalg.running import philox
 from schedalg.running.backend import Backend, Replaying, Update, backend_for
@@ -131,7 +136,7 @@ def denoiser_for(
         denoise = Denoiser(model, schedule, prediction, clip=clip, model_kwargs=model_kwargs)
         return denoise.checked_by(FiniteOutput()) if check_finite else denoise
     own = model.prediction if isinstance(model, Denoiser) else "x0"
-    if prediction is not None and prediction != own:
+    if prediction is not None and parameterization(prediction) != parameterization(own):
         raise ValueError(
             f"prediction is {prediction!r}, and the Denoiser that is given in place of a network "
             f"predicts {own!r}: leave prediction out"
@@ -149,8 +154,10 @@ def _is_stretch(part: Schedule, whole: Schedule) -> bool:
     """Whether one schedule is the other, or a slice `s[a:b]` of it."""
     if part is whole or part == whole:
         return True
-    if (part.kind, part.network_kind) != (whole.kind, whole.network_kind) or len(part) == 0:
+    if (part.kind, part.network_kind) != (whole.kind, whole.network_kind):
         return False
+    if len(part) == 0:
+        return True
     of_part, of_whole = to_host(part.log_alpha_bar.high), to_host(whole.log_alpha_bar.high)
     start = int(np.searchsorted(-of_whole, -of_part[0]))
     return np.array_equal(of_part, of_whole[start : start + len(of_part)]) and np.array_equal(
@@ -192,9 +199,14 @@ def _rows(plan: Plan, denoise: AnyDenoiser, like: Array) -> Rows:
     the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
     """
     if not isinstance(denoise, Denoiser):
+        if to_host(plan.u).any():
+            raise ValueError(
+                "the plan takes the x0 prediction from before it is bounded, which a denoiser made "
+                "from a function does not tell: give the network, or a Denoiser of it"
+            )
         return rows_of(plan, like, PARAMETERIZATIONS["x0"], "given")
     clip = denoise.clip
-    bounded: Bounded = clip if isinstance(clip, Clamp | None) else "given"
+    bounded: Bounded = clip if clip is None or type(clip) is Clamp else "given"
     return rows_of(plan, like, denoise.parameterization, bounded)
 
 

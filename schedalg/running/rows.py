@@ -221,6 +221,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
     clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None
     largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
     start, draws = arrivals(plan)
+    draws.flags.writeable = False
     return Rows(rows, depth, clip, numbers, draws, start, largest)
 
 

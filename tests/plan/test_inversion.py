@@ -1,5 +1,6 @@
 """Reversed plans."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_inversion_then_sampling_returns_with_an_error_of_order_1(kind: Any) -> 
         assert np.abs(noise - exact).max() < 20 / steps * schedule[-1].sigma
         errors.append(np.abs(run(plan, denoise, noise) - start).max())
     assert -np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(1, abs=0.15)
+
+
+def test_what_does_not_walk_to_the_origin_is_not_reversed() -> None:
+    for schedule in (FAST, FAST[3:]):
+        plan = DDIM().plan(schedule)
+        with pytest.raises(ValueError, match="a reversed plan itself"):
+            plan.reversed().reversed()
+    moved = replace(plan, start=(2.0, 0.0))
+    with pytest.raises(ValueError, match="noisiest point to the origin"):
+        moved.reversed()
 
 
 @pytest.mark.parametrize("sampler", [DDPM(), Heun(), UniPC(order=2), DPMSolver(order=2)])

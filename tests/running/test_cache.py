@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, Parameterization, Plan, Restart, Schedule, UniPC, edm, sample
+from schedalg import DDIM, DDPM, Parameterization, Plan, Restart, Schedule, UniPC, edm, run, sample
 from schedalg.running import rows
 from schedalg.running.cache import Cache, key_of
 from tests.registry.samplers import SAMPLERS
@@ -104,6 +104,36 @@ def test_what_can_be_changed_is_no_key() -> None:
     assert key_of(Holds(DDIM())) == key_of(Holds(DDIM()))
     assert key_of(Holds(DDIM())) != key_of(Holds(DDPM()))
     assert key_of([1]) is None
+
+
+def test_what_a_subclass_adds_is_not_left_out_of_the_key() -> None:
+    class Scaled(DDIM):
+        """Derived from a frozen dataclass, and none itself: its attribute is no field."""
+
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            object.__setattr__(self, "factor", factor)
+
+        def plan(self, schedule: Schedule) -> Plan:
+            plan = super().plan(schedule)
+            return Plan.of(schedule, a=plan.a, b=vars(self)["factor"] * plan.b)
+
+    @dataclass(frozen=True)
+    class Hidden:
+        """A dataclass that holds more than its fields."""
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "secret", np.random.default_rng())
+
+        def plan(self, schedule: Schedule) -> Plan:
+            return DDIM().plan(schedule)
+
+    schedule = Schedule.linear(20)
+    for factor in (1.0, 0.5):
+        image = sample(network, schedule, Scaled(factor), X)
+        np.testing.assert_array_equal(image, run(Scaled(factor).plan(schedule), network, X))
+    assert key_of(Scaled(1.0)) is None
+    assert key_of(Hidden()) is None
 
 
 def test_equal_values_of_different_types_are_different_keys() -> None:

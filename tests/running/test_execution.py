@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import Denoiser, DPMSolverPP, Heun, Plan, Schedule, run, sample, sample_steps
+from schedalg import Denoiser, DPMSolverPP, Heun, Plan, Schedule, edm, run, sample, sample_steps
 from tests.registry.samplers import SAMPLERS
 
 FAST = Schedule.linear(1000).subsample(steps=12)
@@ -89,3 +89,20 @@ def test_a_denoiser_and_another_prediction_contradict() -> None:
     denoiser = Denoiser(network, FAST, "v")
     with pytest.raises(ValueError, match=r"prediction is 'epsilon', and the Denoiser .* 'v'"):
         sample(denoiser, FAST, Heun(), X, prediction="epsilon")
+
+
+def test_equal_predictions_and_empty_slices_go_with_a_denoiser() -> None:
+    denoiser = Denoiser(network, FAST, "edm")
+    image = sample(denoiser, FAST, Heun(), X, prediction=edm(0.5))
+    np.testing.assert_array_equal(image, sample(denoiser, FAST, Heun(), X))
+    assert sample(denoiser, FAST[:0], Heun(), X) is X
+
+
+def test_a_function_of_denoisers_does_not_tell_the_unbounded_prediction() -> None:
+    inner = Denoiser(network, FAST, clip=(-1, 1))
+    outer = Denoiser.from_function(lambda x, t, inner: inner(x, t), FAST, inner)
+    plan = Plan.of(
+        FAST, a=np.zeros(12), b=np.ones(12), memory=(np.ones(12), np.zeros(12), np.ones(12))
+    )
+    with pytest.raises(ValueError, match="before it is bounded"):
+        run(plan, outer, X)
