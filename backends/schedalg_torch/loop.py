@@ -123,19 +123,16 @@ def compiled(name: str) -> Any:
                 for i in range(len(to)):  # NaN stays NaN
                     to[i] = low if to[i] < low else high if to[i] > high else to[i]
                 said = to
-            unbounded = said
-            if row[_RAW] != 0 or row[_MEMORY_RAW] != 0:
-                unbounded = load(raw[part], scratch[4])
             if row[_REMEMBERED] != 0:
                 slot_part = ring[k % depth, part]
                 memory = place(slot_part, scratch[3])
                 _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
                 if row[_MEMORY_RAW] != 0:
-                    _add(memory, real(row[_MEMORY_RAW]), unbounded)
+                    _add(memory, real(row[_MEMORY_RAW]), load(raw[part], scratch[4]))
                 store(slot_part, memory)
             _pair(to, real(row[_X]), now, real(row[_D]), said)
             if row[_RAW] != 0:
-                _add(to, real(row[_RAW]), unbounded)
+                _add(to, real(row[_RAW]), load(raw[part], scratch[4]))
             for slot in range(depth):
                 if row[_WEIGHTS + slot] != 0:
                     _add(to, real(row[_WEIGHTS + slot]), load(ring[slot, part], scratch[3]))

@@ -496,10 +496,10 @@ def _panel(axes: Any, results: list[Result], names: list[str]) -> None:
     axes.set_xlim(min(0.9, least * 0.9), most * 1.2)
     ticks = [tick for tick in (0.25, 0.5, 1, 2, 3, 5, 10, 20, 50, 100) if tick < most * 1.2]
     ticks = [tick for tick in ticks if tick >= min(0.9, least * 0.9)]
-    axes.set_xticks(ticks, timestep_rule=[f"{tick:g}×" for tick in ticks], fontsize=10)
+    axes.set_xticks(ticks, labels=[f"{tick:g}×" for tick in ticks], fontsize=10)
     axes.minorticks_off()
     axes.set_yticks(
-        range(len(names)), timestep_rule=[name.replace(", ", ",\n") for name in names], fontsize=12
+        range(len(names)), labels=[name.replace(", ", ",\n") for name in names], fontsize=12
     )
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
