@@ -28,6 +28,7 @@ for package, paths in {
     "triton": ["backends/schedalg_torch/kernel.py", "tests/interpreted.py"],
     "numba": ["backends/schedalg_torch/loop.py"],
     "cupy": ["backends/schedalg_cupy"],
+    "jax": ["backends/schedalg_jax", "docs/backends.md"],
     "griffe": ["docs/example_sections.py"],
 }.items():
     if importlib.util.find_spec(package) is None:

@@ -90,6 +90,44 @@ def requires_gradient(array: object) -> bool:
     return library is not None and library.requires_gradient(array)
 
 
+def has_values(array: object) -> bool:
+    """Whether `to_host` can return the values of an array: it is not traced by a compiler."""
+    if type(array) is np.ndarray:
+        return True
+    library = library_of(array)
+    return library is None or library.has_values(array)
+
+
+def seen(array: Array) -> Array:
+    """Return the values of an array on the host; one that is traced and has none, as it is."""
+    return to_host(array) if has_values(array) else array
+
+
+def list_of(column: Array) -> list[Any]:
+    """Return the entries of a column: numbers, or traced ones where it has no values."""
+    values = seen(column)
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def holds(condition: Array, unseen: bool | np.ndarray = True) -> np.ndarray:
+    """Return a condition on the host, of whatever shape.
+
+    Args:
+        condition: Booleans of any library.
+        unseen: What is taken to hold if the condition is traced and has no values.
+    """
+    if type(condition) is np.ndarray:
+        return condition
+    if has_values(condition):
+        return to_host(condition)
+    return np.array(np.broadcast_to(unseen, tuple(condition.shape)))
+
+
+def constant(values: Any, like: Array) -> Array:
+    """Return numbers of the host as an array of another's library and dtype, on its device."""
+    return known(like).constant(np.asarray(values), like)
+
+
 def multiplier(value: Any, x: Array) -> Any:
     """Return one number, ready to multiply x without changing its dtype.
 

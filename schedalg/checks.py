@@ -12,6 +12,7 @@ from schedalg.arrays import (
     Array,
     Namespace,
     device,
+    has_values,
     holds_elements,
     integer_dtype,
     is_array,
@@ -158,10 +159,14 @@ def _range_of(n: int) -> str:
 def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | None = None) -> None:
     """Raise unless all of `allowed[:up_to]` hold, naming the first value that breaks the rule.
 
+    Values that a compiler traces cannot be looked at, and are not checked.
+
     Raises:
         ValueError: A value breaks the rule. The message has the argument's name, the index, the
             value and what is allowed.
     """
+    if not has_values(allowed):
+        return
     allowed = allowed[:up_to]
     if bool(allowed.all() if isinstance(allowed, np.ndarray) else namespace(allowed).all(allowed)):
         return

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 GROUP = "schedalg.backends"
 
-#: What the library asks of every array.
-NEEDED = ("shape", "dtype", "ndim", "device")
+#: What the library asks of every array, beside the device that it is on.
+NEEDED = ("shape", "dtype", "ndim")
 
 
 class Library:
@@ -47,12 +47,28 @@ class Library:
         return array_api_compat.device(x)
 
     def to_host(self, x: Any) -> np.ndarray:
-        """Return the values of x, without its gradient, as a NumPy array."""
-        return np.asarray(x)
+        """Return the values of x, without its gradient, as a NumPy array.
+
+        Raises:
+            TypeError: NumPy cannot read them.
+        """
+        host = np.asarray(x)
+        if host.dtype == object:
+            kind = f"{type(x).__module__}.{type(x).__name__}"
+            raise TypeError(f"numbers are needed here, and NumPy cannot read those of a {kind}")
+        return host
 
     def requires_gradient(self, x: Any) -> bool:
         """Whether a gradient or a tracer follows x."""
         return False
+
+    def has_values(self, x: Any) -> bool:
+        """Whether x has values yet, which `to_host` returns; a tracer of a compiler has none."""
+        return True
+
+    def constant(self, values: np.ndarray, like: Any) -> Any:
+        """Return numbers of the host in the dtype and on the device of an array."""
+        return self.namespace(like).asarray(values, dtype=like.dtype, device=self.device(like))
 
     def can_be_read(self, x: Any) -> bool:
         """Whether the values of x can be read at once: it is not traced, nor far from the host."""
@@ -61,6 +77,15 @@ class Library:
     def holds_elements(self, x: Any) -> bool:
         """Whether the memory of x is as large as its shape needs."""
         return True
+
+    def traced_keys(self, seeds: Any, x: Any) -> Any | None:
+        """Return the keys of seeds that have no values, for the backend; None if they are no such.
+
+        Args:
+            seeds: What the user gave as noise.
+            x: (B, ...), the sample that noise will be added to.
+        """
+        return None
 
     def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
         """Return a function of x that draws noise like it, if the source is a generator of this.
@@ -94,53 +119,11 @@ class NumpyLibrary(Library):
         return "cpu"
 
 
-class JaxLibrary(Library):
-    """JAX: arrays may be traced, and keys make noise."""
-
-    moves_arrays = True
-
-    def recognizes(self, value: object) -> bool:
-        """Whether the value is an array of JAX, traced or not."""
-        return bool(array_api_compat.is_jax_array(value))
-
-    def to_host(self, x: Any) -> np.ndarray:
-        """Return the values of x, without its gradient, as a NumPy array."""
-        from jax.lax import stop_gradient
-
-        return np.asarray(stop_gradient(x))
-
-    def requires_gradient(self, x: Any) -> bool:
-        """Whether x is traced."""
-        from jax.core import Tracer
-
-        return isinstance(x, Tracer)
-
-    def can_be_read(self, x: Any) -> bool:
-        """Return False: it may be traced, or on another device."""
-        return False
-
-    def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
-        """Return a function that draws from a key: a typed one, or two words of 32 bits."""
-        if not self.recognizes(source):
-            return None
-        dtype = str(source.dtype)
-        if not dtype.startswith("key<") and (source.shape != (2,) or dtype != "uint32"):
-            return None
-        import jax
-
-        key = source
-
-        def normal(x: Any) -> Any:
-            nonlocal key
-            key, subkey = jax.random.split(key)
-            return jax.random.normal(subkey, x.shape, x.dtype)
-
-        return normal
-
-
 NUMPY = NumpyLibrary()
 #: The libraries that this file knows itself, by the first part of their arrays' module.
-_KNOWN: dict[str, Library] = {"numpy": NUMPY, "jax": JaxLibrary(), "jaxlib": JaxLibrary()}
+_KNOWN: dict[str, Library] = {"numpy": NUMPY}
+#: Modules that hold another library's arrays.
+_PARTS = {"jaxlib": "jax"}
 _STANDARD = Library()
 _BY_TYPE: dict[type[Any], Library | None] = {}
 
@@ -176,14 +159,21 @@ def _brought(name: str) -> Library | None:
 
 def serving_names(kind: type[Any]) -> list[str]:
     """Return the names under which a backend may serve a type of array, or one it derives from."""
-    names = [base.__module__.partition(".")[0] for base in kind.__mro__]
+    modules = [base.__module__.partition(".")[0] for base in kind.__mro__]
+    names = [_PARTS.get(module, module) for module in modules]
     return [name for name in dict.fromkeys(names) if name != "builtins"]
 
 
 def missing(value: Any) -> list[str]:
     """Return what an array of the standard lacks of what the library needs."""
-    library = library_of(value)
-    return [name for name in NEEDED if not hasattr(value, name)] if library is _STANDARD else []
+    if library_of(value) is not _STANDARD:
+        return []
+    lacking = [name for name in NEEDED if not hasattr(value, name)]
+    try:
+        _STANDARD.device(value)  # which array-api-compat knows of some that do not say it
+    except AttributeError:
+        lacking.append("device")
+    return lacking
 
 
 @cache

@@ -1,11 +1,13 @@
 """Which arrays are recognized, and what is said of those that cannot be used."""
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from schedalg import DDIM, Schedule, sample
+from schedalg.arrays import to_host
 from schedalg.libraries import NUMPY, library_of, missing
 
 
@@ -29,6 +31,22 @@ def test_what_an_array_lacks_is_named_and_how_it_is_served() -> None:
     assert missing(np.ones(2)) == []
     with pytest.raises(TypeError, match=r"x is a .*Incomplete, which lacks device: .* a backend"):
         sample(lambda x, t: x, Schedule.linear(4), DDIM(), Incomplete())
+
+
+class Unreadable(Incomplete):
+    """An array that NumPy cannot read, as those of graphs that are built are."""
+
+    device = "cpu"
+
+
+def test_an_array_that_numpy_cannot_read_is_named() -> None:
+    with pytest.raises(TypeError, match=r"NumPy cannot read those of a .*Unreadable"):
+        to_host(Unreadable())
+
+
+def test_a_device_that_array_api_compat_knows_need_not_be_said() -> None:
+    with patch("array_api_compat.device", return_value="cpu"):
+        assert missing(Incomplete()) == []
 
 
 def test_objects_of_a_library_that_are_no_arrays_are_none() -> None:

@@ -7,7 +7,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
+from schedalg.arrays import (
+    Array,
+    has_values,
+    is_array,
+    multiplier,
+    to_host,
+    weighted,
+    widened,
+)
 from schedalg.checks import check_callable, check_like, described, is_like
 from schedalg.network.bounds import Clip, bounding
 from schedalg.network.model import Model, split
@@ -167,6 +175,8 @@ class Denoiser(AnyDenoiser):
         """
         reading = reading_at(self.parameterization, self.schedule, t.alpha, t.sigma)
         for name, column in zip(("c_in", "c_x", "c_out"), reading, strict=False):
+            if not has_values(column):
+                continue
             value = to_host(column) if is_array(column) else column
             if not isinstance(value, int | float | np.number | np.ndarray) or np.ndim(value) > 0:
                 raise TypeError(

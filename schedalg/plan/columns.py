@@ -4,7 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, namespace, requires_gradient, to_host
+from schedalg.arrays import (
+    Array,
+    has_values,
+    is_array,
+    namespace,
+    requires_gradient,
+    to_host,
+)
 from schedalg.checks import as_array, real_number
 from schedalg.plan.steps import array_like, column_log_alpha_bar
 from schedalg.schedule import Schedule, path
@@ -121,7 +128,10 @@ def check_rows(
         fits = fits and (name != "b" or shape[1] > 0) and (name != "log_variance" or shape[1] == 2)
         if not fits:
             raise ValueError(f"{name} must have shape {expected}, one row per call; got {shape}")
-        require_finite(name, to_host(column))
+        if has_values(column):
+            require_finite(name, to_host(column))
+    if not has_values(columns["b"]):
+        return
     reach = to_host(columns["b"])
     early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
     if early.any():

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, to_host
+from schedalg.arrays import Array, has_values, holds, namespace, to_host
 from schedalg.checks import described, host_numbers
 from schedalg.plan import inversion, text
 from schedalg.plan.columns import (
@@ -100,7 +100,8 @@ class Plan:
                     object.__setattr__(self, name, values)
                 values.flags.writeable = False
         object.__setattr__(self, "start", checked_start(self.start))
-        hash(self)  # now, and not within a call that torch.compile traces
+        if has_values(self.a):
+            hash(self)  # now, and not within a call that torch.compile traces
 
     @classmethod
     def of(
@@ -150,9 +151,12 @@ class Plan:
             evaluations = schedule_evaluations(schedule)
         if not isinstance(evaluations, Evaluations):
             raise TypeError(f"evaluations must be Evaluations, got {described(evaluations)}")
-        timesteps = host_numbers("evaluations.timesteps", evaluations.timesteps)
+        timesteps: Any = evaluations.timesteps
+        if has_values(timesteps):
+            timesteps = host_numbers("evaluations.timesteps", timesteps)
+            require_finite("evaluations.timesteps", timesteps)
+            timesteps = canonical_timesteps(timesteps)
         rows = len(timesteps)
-        require_finite("evaluations.timesteps", timesteps)
         alpha, sigma = (
             checked_column("alpha", evaluations.alpha, high),
             checked_column("sigma", evaluations.sigma, high),
@@ -163,7 +167,7 @@ class Plan:
             ("alpha", alpha, alpha >= 0),
             ("sigma", sigma, sigma >= 0 if at_clean else sigma > 0),
         ):
-            host = to_host(allowed)
+            host = holds(allowed)
             if not host.all():
                 row = int(np.argmin(host))
                 raise ValueError(
@@ -206,7 +210,7 @@ class Plan:
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),
-            timesteps=canonical_timesteps(timesteps),
+            timesteps=timesteps,
             alpha=alpha,
             sigma=sigma,
             start=start,

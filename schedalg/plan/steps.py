@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device, namespace, requires_gradient, to_host
+from schedalg.arrays import (
+    Array,
+    Namespace,
+    constant,
+    device,
+    holds,
+    namespace,
+    requires_gradient,
+    seen,
+    to_host,
+)
 from schedalg.schedule import Schedule, check_schedule, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -76,12 +86,12 @@ class Steps(NamedTuple):
             xp.flip(scale) for scale in path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
         )
         n = len(schedule)
-        signal = to_host(alpha) > 0
+        signal = holds(alpha > 0)
         check_arrivals(schedule, signal[::-1])
         finite = np.ones(n, dtype=bool)
         if n:
             finite[0] = signal[0]
-            finite[-1] &= float(to_host(log_alpha_bar.high)[0]) != 0
+            finite[-1] &= not schedule.starts_clean
         from_noise = int(n > 0 and not signal[0])
         to_clean = n - int(finite.sum()) - from_noise
         # Only the points that are neither clean nor pure noise, so that no infinity is computed.
@@ -131,19 +141,21 @@ class Steps(NamedTuple):
 
     def root(self, values: Array) -> Array:
         """Return square roots, whose derivative at 0 is 0 rather than infinity."""
-        positive = to_host(values) > 0
+        positive = seen(values) > 0
         return self.where(positive, self.where(positive, values, 1.0) ** 0.5, 0.0)
 
-    def where(self, selected: np.ndarray, values: Array, others: Any) -> Array:
-        """Return `values` in the steps that a NumPy mask selects, and `others` elsewhere."""
+    def where(self, selected: Array, values: Array, others: Any) -> Array:
+        """Return `values` in the steps that a mask selects, and `others` elsewhere.
+
+        The mask is NumPy's, or made of columns that are traced.
+        """
         mask = self.xp.asarray(selected, device=device(self.h))
         return self.xp.where(mask[:, None] if values.ndim > 1 else mask, values, others)
 
 
 def array_like(column: Array, values: Any) -> Array:
     """Return NumPy numbers as an array of a column's library, in its dtype, on its device."""
-    xp = namespace(column)
-    return xp.asarray(np.asarray(values), dtype=column.dtype, device=device(column))
+    return constant(values, column)
 
 
 def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:

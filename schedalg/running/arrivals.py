@@ -6,6 +6,9 @@ last bits, which differ between processors and between ways to the same level. T
 how often a plan was at that level before. So a path that is walked in parts draws what it draws
 when it is walked at once. (Points whose log-SNRs are within 2^-20 of one another share a level. A
 walk in parts that cuts between two of them may repeat a draw.)
+
+Where the levels are traced by a compiler and have no values yet, a row's number stands in place of
+its level. So such a path is to be walked at once, or each part with a seed of its own.
 """
 
 import math
@@ -13,7 +16,7 @@ from collections import Counter
 
 import numpy as np
 
-from schedalg.arrays import is_array, to_host
+from schedalg.arrays import has_values, is_array, to_host
 from schedalg.plan.columns import host_start
 from schedalg.plan.plan import Plan
 
@@ -39,7 +42,7 @@ def arrivals(plan: Plan) -> tuple[tuple[int, int], np.ndarray]:
     Returns:
         (level, visit) of what `plan.start` adds, which is at the level of the first row; and an
         int64 array (K, 2). Row k arrives where row k + 1 calls the network, and the last one at
-        the schedule's origin.
+        the schedule's origin. Of traced levels, (-1, 0) and (k, 0).
 
     Example:
         >>> from schedalg import DDPM, Schedule
@@ -47,6 +50,9 @@ def arrivals(plan: Plan) -> tuple[tuple[int, int], np.ndarray]:
         >>> start, rows.tolist()[0]
         ((-2097152, 0), [0, 0])
     """
+    if not has_values(plan.alpha) or not has_values(plan.sigma):
+        numbers = np.arange(len(plan), dtype=np.int64)
+        return (-1, 0), np.stack([numbers, 0 * numbers], axis=1)
     signal, noise = to_host(plan.alpha), to_host(plan.sigma)
     with np.errstate(divide="ignore"):
         log_snr = 2 * (np.log(signal) - np.log(noise))

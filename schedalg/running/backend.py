@@ -133,6 +133,32 @@ class Replaying(Protocol):
         ...
 
 
+class Whole(Protocol):
+    """A backend that can take x through all rows of a plan at once."""
+
+    def whole(
+        self,
+        rows: "Rows",
+        values: np.ndarray,
+        source: Any,
+        network: Network,
+        bounded: Callable[[Array], Array] | None,
+        /,
+    ) -> Callable[[Array], Array] | None:
+        """Return a function from x before the first row to x after the last one.
+
+        It is asked where nobody looks at x between the rows. None: they are taken one by one.
+
+        Args:
+            rows: The rows, of which there is at least one.
+            values: The timestep of each.
+            source: The noise, as `noise_for` returns it: keys, or a function of x.
+            network: The network, called as often as the backend likes.
+            bounded: Bounds the x0 prediction, where the rows do not.
+        """
+        ...
+
+
 class BackendStatus(NamedTuple):
     """A backend that is installed.
 

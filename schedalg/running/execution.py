@@ -8,7 +8,10 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     given,
+    has_values,
+    holds,
     is_array,
+    list_of,
     multiplier,
     namespace,
     to_host,
@@ -27,8 +30,8 @@ from schedalg.parameterization import (
 )
 from schedalg.plan.plan import Plan
 from schedalg.running import philox
-from schedalg.running.backend import Backend, Replaying, Update, backend_for
-from schedalg.running.noise import NoiseSource, noise_for
+from schedalg.running.backend import Backend, Network, Replaying, Update, backend_for
+from schedalg.running.noise import Keys, NoiseSource, noise_for
 from schedalg.running.rows import Bounded, Rows, numbers_of, rows_of
 from schedalg.samplers.protocols import Noise
 from schedalg.schedule import Point, Schedule
@@ -63,11 +66,24 @@ def walk(
 
     With `reuse`, what it yields is overwritten in later steps: for those who want the last x only.
     """
-    denoise = prepared(plan, model, x, options)
-    source, backend = noise_for(x, noise), backend_for(x)
-    like = widened(x[:0, ...])
-    rows = _rows(plan, denoise, like)
-    return _run(plan, denoise, x, like, source, backend, rows, reuse)
+    return _walked(_begun(plan, model, x, options, noise), x, reuse)
+
+
+def finished(
+    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions, noise: NoiseSource
+) -> Array:
+    """Return x after the last row: taken there at once, where the backend can, or row by row."""
+    begun = _begun(plan, model, x, options, noise)
+    denoise, backend = begun.denoise, begun.backend
+    whole = getattr(backend, "whole", None)
+    if whole is None or options.check_finite or not isinstance(denoise, Denoiser) or not len(plan):
+        return last(_walked(begun, x, reuse=True), x)
+    rows, source = begun.rows, begun.source
+    bounded = denoise.bounded if denoise.clip is not None and rows.clip is None else None
+    take = whole(rows, plan.timesteps, source, _with_variance(denoise, rows), bounded)
+    if take is None:
+        return last(_walked(begun, x, reuse=True), x)
+    return take(_started(begun, x))
 
 
 def captured(
@@ -95,11 +111,16 @@ def captured(
         raise ValueError(
             f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
         )
-    like = widened(x[:0, ...])
-    rows = _rows(plan, denoise, like)
-    if not rows.rows:
+    rows = _rows(plan, denoise, widened(x[:0, ...]))
+    if not len(plan):
         return x
-    x = _started(plan, rows, x, like, keys, None, backend)
+    x = _started(_Begun(plan, denoise, keys, backend, rows), x)
+    network = _with_variance(denoise, rows)
+    return backend.replay(rows, plan.timesteps, x, keys if any(rows.noisy) else None, network)
+
+
+def _with_variance(denoise: Denoiser, rows: Rows) -> Network:
+    """Return the network as backends call it, which raises where a learned variance is missing."""
     output_of = denoise.output
 
     def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
@@ -108,8 +129,7 @@ def captured(
             _raise_without_variance(x)
         return output, variance
 
-    noisy = any(rows.noisy)
-    return backend.replay(rows, plan.timesteps, x, keys if noisy else None, network)
+    return network
 
 
 def prepared(
@@ -182,8 +202,13 @@ class FiniteOutput:
         """Raise if the output holds NaN or infinity. What is no array is named by the caller.
 
         Raises:
-            ValueError: It does.
+            ValueError: It does, or it is traced and cannot be looked at.
         """
+        if is_array(output) and not has_values(output):
+            raise ValueError(
+                "check_finite=True cannot look at an output that is traced and has no values: look "
+                "for NaN and infinity in what the traced function returns"
+            )
         if is_array(output) and not bool(namespace(output).all(namespace(output).isfinite(output))):
             raise ValueError(
                 f"model returned NaN or infinity in call {self.calls} (the first is 0), at "
@@ -199,7 +224,7 @@ def _rows(plan: Plan, denoise: AnyDenoiser, like: Array) -> Rows:
     the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
     """
     if not isinstance(denoise, Denoiser):
-        if to_host(plan.u).any():
+        if holds(plan.u != 0).any():
             raise ValueError(
                 "the plan takes the x0 prediction from before it is bounded, which a denoiser made "
                 "from a function does not tell: give the network, or a Denoiser of it"
@@ -210,19 +235,29 @@ def _rows(plan: Plan, denoise: AnyDenoiser, like: Array) -> Rows:
     return rows_of(plan, like, denoise.parameterization, bounded)
 
 
-def _run(
-    plan: Plan,
-    denoise: AnyDenoiser,
-    x: Array,
-    like: Array,
-    source: np.ndarray | Noise,
-    backend: Backend,
-    rows: Rows,
-    reuse: bool,
-) -> Iterator[Array]:
+class _Begun(NamedTuple):
+    """What a run is of, all checked."""
+
+    plan: Plan
+    denoise: AnyDenoiser
+    source: Keys | Noise
+    backend: Backend
+    rows: Rows
+
+
+def _begun(
+    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions, noise: NoiseSource
+) -> _Begun:
+    denoise = prepared(plan, model, x, options)
+    source, backend = noise_for(x, noise), backend_for(x)
+    return _Begun(plan, denoise, source, backend, _rows(plan, denoise, widened(x[:0, ...])))
+
+
+def _walked(begun: _Begun, x: Array, reuse: bool) -> Iterator[Array]:
     """Yield x after the last row of every step."""
-    keys, draw = (source, None) if isinstance(source, np.ndarray) else (None, source)
-    x = _started(plan, rows, x, like, keys, draw, backend)
+    plan, denoise, source, backend, rows = begun
+    keys, draw = (None, source) if callable(source) else (source, None)
+    x = _started(begun, x)
     update = backend.update(rows, x, keys if any(rows.noisy) else None, reuse=reuse)
     if isinstance(denoise, Denoiser):
         predict = _network(plan, denoise, rows, update, backend.timesteps(plan.timesteps, x))
@@ -253,7 +288,7 @@ def _network(
     plan: Plan, denoise: Denoiser, rows: Rows, update: Update, timesteps: Sequence[Array]
 ) -> _Predict:
     """Return a function that calls the network, and bounds x0 where that takes a function."""
-    numbers = plan.timesteps.tolist()
+    numbers = list_of(plan.timesteps)
     input_of, output_of = update.input, denoise.output
     outside = denoise.clip is not None and rows.clip is None
 
@@ -271,7 +306,7 @@ def _network(
 def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> _Predict:
     """Return a function that asks a denoiser that was made from others."""
     columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
-    points = [Point(*scales) for scales in zip(*columns, plan.timesteps.tolist(), strict=True)]
+    points = [Point(*scales) for scales in zip(*columns, list_of(plan.timesteps), strict=True)]
 
     def predict(k: int, x: Array) -> tuple[Array, Array | None, Array | None]:
         x0, variance = denoise.predict(x, points[k])
@@ -287,21 +322,14 @@ def _raise_without_variance(x: Array) -> None:
     )
 
 
-def _started(
-    plan: Plan,
-    rows: Rows,
-    x: Array,
-    like: Array,
-    keys: np.ndarray | None,
-    draw: Noise | None,
-    backend: Backend,
-) -> Array:
+def _started(begun: _Begun, x: Array) -> Array:
     """Return x as the first row takes it."""
-    scale, noise = (multiplier(value, like) for value in plan.start)
+    source, rows, like = begun.source, begun.rows, widened(x[:0, ...])
+    scale, noise = (multiplier(value, like) for value in begun.plan.start)
     if given(noise):
-        if keys is not None:
-            z = backend.normal(x, keys, (*rows.start, philox.STEP))
-        elif draw is not None:
-            z = draw(x)
+        if callable(source):
+            z = source(x)
+        else:
+            z = begun.backend.normal(x, source, (*rows.start, philox.STEP))
         return weighted([(scale, x), (noise, z)])
     return x if isinstance(scale, float) and scale == 1 else weighted([(scale, x)])

@@ -10,7 +10,6 @@ import numpy as np
 from schedalg.arrays import Array, device, is_array, is_half, known, namespace, to_host
 from schedalg.checks import check_like, described, integer, is_like
 from schedalg.running import philox
-from schedalg.running.arrivals import level_word
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
     from numpy.random import Generator
@@ -23,11 +22,14 @@ NoiseSource: TypeAlias = (
     "int | Sequence[int] | np.ndarray | Generator | Callable[[Array], Array] | Any | None"
 )
 
+#: A key for each sample: (B, 2), uint64, of NumPy; or of traced seeds, as their backend has it.
+Keys: TypeAlias = Array
+
 #: So many elements are made together, of one sample or of several, for the cache's sake.
 _TOGETHER = 2**15
 
 
-def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
+def noise_for(x: Array, source: NoiseSource) -> "Keys | Noise":
     """Return a key for each sample, (B, 2), or a function of x that draws noise like it.
 
     Args:
@@ -38,7 +40,7 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
             and on j alone (see `philox`).
             A NumPy generator: drawn in float64 and rounded to x's type. A `torch.Generator` or a
             JAX key, for x of that library: drawn there. A function of x: called as it is. None: a
-            seed at random.
+            seed at random. Seeds that JAX traces become keys of its own, for its backend.
 
     Raises:
         TypeError: The source is none of these.
@@ -54,6 +56,9 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     draw = known(x).drawing(source, x)
     if draw is not None:
         return draw
+    traced = known(x).traced_keys(source, x)
+    if traced is not None:
+        return traced
     if isinstance(source, int | np.integer) or _is_one_integer(source):
         first = _seed("noise", source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
@@ -79,28 +84,32 @@ class StepNoise:
     Args:
         x: The sample that noise will be added to.
         source: As `noise_for` takes it.
+        normal: Returns the noise of a draw like x from keys and words, as backends do.
 
     Raises:
         TypeError: As `noise_for`.
         ValueError: As `noise_for`.
     """
 
-    def __init__(self, x: Array, source: NoiseSource) -> None:
+    def __init__(
+        self, x: Array, source: NoiseSource, normal: Callable[..., Array] | None = None
+    ) -> None:
         self.source = noise_for(x, source)
+        self.normal = normal or keyed_normal
         self.level = 0
         self.visits: Counter[int] = Counter()
 
-    def arrive(self, log_snr: float) -> None:
-        """Say at which level the next step arrives."""
-        self.level = level_word(log_snr)
+    def arrive(self, level: int) -> None:
+        """Say at which level the next step arrives, by its word."""
+        self.level = level
 
     def __call__(self, x: Array) -> Array:
         """Return a new standard normal draw like x."""
-        if not isinstance(self.source, np.ndarray):
+        if callable(self.source):
             return self.source(x)
         words = self.level, self.visits[self.level], philox.WITHIN
         self.visits[self.level] += 1
-        return keyed_normal(x, self.source, words)
+        return self.normal(x, self.source, words)
 
 
 def keyed_normal(
@@ -138,17 +147,21 @@ def keyed_normal(
 
 def _is_one_integer(source: Any) -> bool:
     """Whether the source is a 0-d array of an integer."""
-    return is_array(source) and source.ndim == 0 and to_host(source).dtype.kind in "iu"
+    return is_array(source) and source.ndim == 0 and _is_integral(source)
+
+
+def _is_integral(source: Any) -> bool:
+    """Whether an array holds integers."""
+    # By the dtype's name: keys of JAX have a dtype that no namespace knows.
+    return str(source.dtype).rpartition(".")[2].startswith(("int", "uint"))
 
 
 def _listed(source: Any) -> Sequence[Any] | None:
     """Return seeds that were given one by one; None if that is not what the source is."""
     if isinstance(source, Sequence) and not isinstance(source, str | bytes | bytearray):
         return source
-    if is_array(source) and source.ndim == 1:
-        host = to_host(source)
-        if host.dtype.kind in "iu" or host.size == 0:
-            return host.tolist()  # type: ignore[no-any-return]
+    if is_array(source) and source.ndim == 1 and (_is_integral(source) or source.shape[0] == 0):
+        return to_host(source).tolist()  # type: ignore[no-any-return]
     return None
 
 

@@ -1,12 +1,23 @@
 """The rows of a plan made ready to run: what is left to do with the output of each call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
-from schedalg.arrays import Array, device, given, multiplier, namespace, requires_gradient, to_host
+from schedalg.arrays import (
+    Array,
+    device,
+    given,
+    has_values,
+    holds,
+    multiplier,
+    namespace,
+    requires_gradient,
+    to_host,
+)
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization
@@ -78,6 +89,76 @@ class Row(NamedTuple):
     raw: Any = 0.0
 
 
+class Columns(NamedTuple):
+    """The numbers of all rows as columns, and which of them count: see `Row` for what they are.
+
+    Where a gradient flows they are arrays of the schedule's library, else NumPy's.
+
+    Attributes:
+        c_in: (K,).
+        read: (c_x, c_out), (K,) each, or None.
+        x: (K,).
+        d: (K,).
+        raw: (K,).
+        weights: (K, m), those of the last memories, newest first.
+        memory: (of x, of d, of the output), (K,) each.
+        noise: (K,).
+        log_variance: (K, 2), or None.
+        reads: Whether a row reads each memory, a NumPy array (K, m).
+        asked: Whether a later row reads the memory of a row, a NumPy array (K,).
+        noisy: Whether a row has noise, a NumPy array (K,).
+        unbounded: Whether a row takes the output itself beside a bounded x0, a NumPy array (K,).
+    """
+
+    c_in: Array
+    read: tuple[Array, Array] | None
+    x: Array
+    d: Array
+    raw: Array
+    weights: Array
+    memory: tuple[Array, Array, Array]
+    noise: Array
+    log_variance: Array | None
+    reads: np.ndarray
+    asked: np.ndarray
+    noisy: np.ndarray
+    unbounded: np.ndarray
+
+    @property
+    def depth(self) -> int:
+        """How many rows back memories are read, at most."""
+        used = self.reads[:, 1:].any(axis=0)
+        return int(np.flatnonzero(used).max(initial=-1)) + 1
+
+
+class _TracedRows(Sequence[Row]):
+    """Rows that a gradient flows through, each made of the columns when it is asked for.
+
+    Args:
+        columns: The columns.
+        x: What the numbers will multiply.
+    """
+
+    def __init__(self, columns: Columns, x: Array) -> None:
+        self.columns = columns
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.columns.noisy)
+
+    @overload
+    def __getitem__(self, k: int) -> Row: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Row]: ...
+    def __getitem__(self, k: int | slice) -> Row | list[Row]:
+        if isinstance(k, slice):
+            return [self[j] for j in range(*k.indices(len(self)))]
+        if not -len(self) <= k < len(self):
+            raise IndexError(f"row {k} of {len(self)} rows")
+        part = slice(k, k + 1) if k >= 0 else slice(k, k + 1 or None)
+        return _row_list(_part(self.columns, part), self.x)[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """All rows of a run.
@@ -91,15 +172,17 @@ class Rows:
         draws: The level and the visit of each row's noise, an int64 array (K, 2); see `arrivals`.
         start: The same of the noise before the first row.
         largest: The largest finite coefficient, if all are numbers.
+        columns: What the rows are made of where they are not all numbers.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     depth: int
     clip: tuple[float, float] | None
     numbers: bool
     draws: np.ndarray
     start: tuple[int, int] = (0, 0)
     largest: float = 0.0
+    columns: Columns | None = None
     _tables: dict[int, np.ndarray] = field(init=False, repr=False, default_factory=dict)
 
     @cached_property
@@ -116,6 +199,8 @@ class Rows:
     @cached_property
     def noisy(self) -> list[bool]:
         """Whether each row has noise."""
+        if self.columns is not None:
+            return [bool(noisy) for noisy in self.columns.noisy]
         return [given(row.noise) for row in self.rows]
 
     @cached_property
@@ -195,46 +280,89 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         "raw": newest * of_raw,
         "noise": plan.c,
     }
-    of = {name: numbers_of(column, x) for name, column in columns.items()}
-    weights, read = numbers_of(plan.b, x), to_host(plan.b) != 0
-    noisy, asked = to_host(plan.c) != 0, _asked_for(to_host(plan.b))
-    learned = None if plan.log_variance is None else numbers_of(plan.log_variance, x)
-    unbounded = to_host(plan.u) != 0 if bounded is not None else np.zeros(len(plan), dtype=bool)
-    rows = [
-        Row(
-            c_in=of["c_in"][k],
-            read=None if bounded is None else (of["c_x"][k], of["c_out"][k]),
-            x=of["x"][k],
-            d=of["d"][k],
-            raw=of["raw"][k] if unbounded[k] else 0.0,
-            memories=tuple((weights[k][j], j) for j in range(1, read.shape[1]) if read[k, j]),
-            memory=(of["of_x"][k], of["of_d"][k], of["of_raw"][k] if unbounded[k] else 0.0)
-            if asked[k]
-            else None,
-            noise=of["noise"][k] if noisy[k] else 0.0,
-            log_variance=None if learned is None else _middle_and_half(*learned[k]),
-        )
-        for k in range(len(plan))
-    ]
+    reads = _reads(plan)
+    made = Columns(
+        c_in=columns["c_in"],
+        read=None if bounded is None else (columns["c_x"], columns["c_out"]),
+        x=columns["x"],
+        d=columns["d"],
+        raw=columns["raw"],
+        weights=plan.b,
+        memory=(of_x, of_d, of_raw),
+        noise=plan.c,
+        log_variance=plan.log_variance,
+        reads=reads,
+        asked=_asked_for(reads),
+        noisy=holds(plan.c != 0),
+        unbounded=holds(plan.u != 0) if bounded is not None else np.zeros(len(plan), dtype=bool),
+    )
     numbers = all(not requires_gradient(column) for column in columns.values())
-    depth = max((back for row in rows for _, back in row.memories), default=0)
+    rows = _row_list(made, x) if numbers else _TracedRows(made, x)
     clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None
     largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
     start, draws = arrivals(plan)
     draws.flags.writeable = False
-    return Rows(rows, depth, clip, numbers, draws, start, largest)
+    return Rows(rows, made.depth, clip, numbers, draws, start, largest, None if numbers else made)
+
+
+def _row_list(columns: Columns, x: Array) -> list[Row]:
+    """Return the rows that columns hold, with numbers that are ready to multiply x."""
+    c_in, of_x, of_d, raw, noise = (
+        numbers_of(column, x)
+        for column in (columns.c_in, columns.x, columns.d, columns.raw, columns.noise)
+    )
+    memory = [numbers_of(column, x) for column in columns.memory]
+    read = None if columns.read is None else [numbers_of(column, x) for column in columns.read]
+    weights, reads = numbers_of(columns.weights, x), columns.reads
+    learned = None if columns.log_variance is None else numbers_of(columns.log_variance, x)
+    unbounded = columns.unbounded.tolist()
+    return [
+        Row(
+            c_in=c_in[k],
+            read=None if read is None else (read[0][k], read[1][k]),
+            x=of_x[k],
+            d=of_d[k],
+            raw=raw[k] if unbounded[k] else 0.0,
+            memories=tuple((weights[k][j], j) for j in range(1, reads.shape[1]) if reads[k, j]),
+            memory=(memory[0][k], memory[1][k], memory[2][k] if unbounded[k] else 0.0)
+            if columns.asked[k]
+            else None,
+            noise=noise[k] if columns.noisy[k] else 0.0,
+            log_variance=None if learned is None else _middle_and_half(*learned[k]),
+        )
+        for k in range(len(columns.noisy))
+    ]
+
+
+def _part(columns: Columns, part: slice) -> Columns:
+    """Return some of the rows, as columns."""
+
+    def taken(column: Any) -> Any:
+        if isinstance(column, tuple):
+            return tuple(map(taken, column))
+        return None if column is None else column[(part, ...)]
+
+    return Columns(*map(taken, columns))
+
+
+def _reads(plan: Plan) -> np.ndarray:
+    """Return whether each row reads each of the last memories; those before the first are none."""
+    reads = holds(plan.b != 0)
+    return np.asarray(np.tril(np.ones(reads.shape, dtype=bool)) & reads)
 
 
 def _sum(*terms: tuple[Array, Array]) -> Array:
     """Return Σ coefficient column without what is multiplied by 0, which may be infinite."""
     total: Any = 0.0
     for coefficient, column in terms:
-        if not to_host(coefficient).any():
+        needed = holds(coefficient != 0)
+        if not needed.any():
             continue
-        needed = to_host(coefficient) != 0
         xp = namespace(column)
-        mask = xp.asarray(needed, device=device(column))
-        total = total + coefficient * xp.where(mask, column, xp.zeros_like(column))
+        if not needed.all():
+            mask = xp.asarray(needed, device=device(column))
+            column = xp.where(mask, column, xp.zeros_like(column))
+        total = total + coefficient * column
     return total if not isinstance(total, float) else 0.0 * terms[0][0]
 
 
@@ -248,7 +376,8 @@ def _require_determined(
     Raises:
         ValueError: It does not: an epsilon prediction where there is no signal.
     """
-    finite = np.logical_and.reduce([np.isfinite(to_host(column)) for column in columns.values()])
+    seen = [to_host(column) for column in columns.values() if has_values(column)]
+    finite = np.logical_and.reduce([np.isfinite(column) for column in seen])
     if finite.all():
         return
     k = int(np.argmin(finite))
@@ -310,11 +439,11 @@ def _middle_and_half(low: Any, high: Any) -> tuple[Any, Any]:
     return (low + high) / 2, (high - low) / 2
 
 
-def _asked_for(b: np.ndarray) -> np.ndarray:
+def _asked_for(reads: np.ndarray) -> np.ndarray:
     """Return for each row whether a later one reads its memory."""
-    asked = np.zeros(len(b), dtype=bool)
-    for back in range(1, b.shape[1]):
-        asked[: max(len(b) - back, 0)] |= b[back:, back] != 0
+    asked = np.zeros(len(reads), dtype=bool)
+    for back in range(1, reads.shape[1]):
+        asked[: max(len(reads) - back, 0)] |= reads[back:, back]
     return asked
 
 

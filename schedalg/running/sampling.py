@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, known, namespace, to_host
+from schedalg.arrays import Array, has_values, holds, is_array, known, namespace, to_host
 from schedalg.checks import check_like, check_memory, check_sample, described, flag
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
@@ -15,6 +15,8 @@ from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.plan.steps import check_arrivals
 from schedalg.running import execution
+from schedalg.running.arrivals import level_word
+from schedalg.running.backend import backend_for
 from schedalg.running.cache import Cache, key_of
 from schedalg.running.execution import NetworkOptions, denoiser_for
 from schedalg.running.noise import NoiseSource, StepNoise
@@ -165,8 +167,10 @@ def _run(
                 "capture=True and progress=True: there is nothing to see between steps"
             )
         return execution.captured(plan, model, x, options, noise)
+    if not progress:
+        return execution.finished(plan, model, x, options, noise)
     walk = execution.walk(plan, model, x, options, noise, reuse=True)
-    return execution.last(_with_progress_bar(walk, _steps_of(plan)) if progress else walk, x)
+    return execution.last(_with_progress_bar(walk, _steps_of(plan)), x)
 
 
 def sample_steps(
@@ -223,7 +227,8 @@ def _steps(
         total = _steps_of(plan)
     else:
         denoise = denoiser_for(model, schedule, options)
-        walk = _walk(schedule, sampler, denoise, x, StepNoise(x, noise))
+        source = StepNoise(x, noise, backend_for(x).normal)
+        walk = _walk(schedule, sampler, denoise, x, source)
         total = len(schedule)
     return _with_progress_bar(walk, total) if progress else walk
 
@@ -238,7 +243,7 @@ def _walk(
 ) -> Iterator[Array]:
     """Return an iterator over x after every step of a sampler that has no plan."""
     points = _points(schedule, x)
-    arrivals = [float(to_host(p.log_snr)) if is_array(p.log_snr) else p.log_snr for p in points]
+    arrivals = [_level(k, point.log_snr) for k, point in enumerate(points)]
     state = sampler.init(x, schedule)
 
     def steps(x: Array, state: Any) -> Iterator[Array]:
@@ -255,6 +260,13 @@ def _walk(
     return steps(x, state)
 
 
+def _level(k: int, log_snr: Any) -> int:
+    """Return the word of the level of point k (the origin is 0), or k if the level is traced."""
+    if not is_array(log_snr):
+        return level_word(log_snr)
+    return level_word(float(to_host(log_snr))) if has_values(log_snr) else k
+
+
 def _points(schedule: Schedule, x: Array) -> list[Point]:
     """Return the origin and all points, ready to multiply x.
 
@@ -266,7 +278,7 @@ def _points(schedule: Schedule, x: Array) -> list[Point]:
         ValueError: A point has left float64.
     """
     points = [schedule.origin, *schedule]
-    check_arrivals(schedule, [float(to_host(point.alpha)) > 0 for point in points])
+    check_arrivals(schedule, [bool(holds(point.alpha > 0)) for point in points])
     if not isinstance(schedule.log_alpha_bar.high, np.ndarray):
         namespace(x, schedule.log_alpha_bar.high)
     if isinstance(points[0].alpha, float) or known(x).scalars_adapt:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import Array, to_host
+from schedalg.arrays import Array, holds
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.phi import phi
@@ -55,7 +55,7 @@ def new_noise(steps: Steps, eta: float) -> Array | None:
 
 def _signal_ratio(steps: Steps) -> Array:
     """Return alpha_s / alpha_t, the coefficient of x_t in the noise form; 1 if alpha_t is 0."""
-    signal = to_host(steps.alpha_t) > 0
+    signal = holds(steps.alpha_t > 0)
     return steps.alpha_s / steps.where(signal, steps.alpha_t, steps.alpha_s)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, to_host
+from schedalg.arrays import Array, seen
 from schedalg.plan.steps import Steps
 
 #: Largest allowed ratio of the sum of the absolute weights to the sum of the weights.
@@ -66,7 +66,7 @@ def weights(
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             rows = _solve(gaps[: order - 1], moments[:order], ahead)
             rows = xp.stack([*rows, *[xp.zeros_like(length)] * (most - order)], axis=1)
-            size = np.abs(to_host(rows)).sum(axis=1) / np.abs(to_host(moments[0]))
+            size = abs(seen(rows)).sum(axis=1) / abs(seen(moments[0]))
         result = steps.where((orders >= order) & (size < LARGEST), rows, result)
     return result
 

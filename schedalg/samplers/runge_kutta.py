@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, to_host
+from schedalg.arrays import Array, holds, namespace, to_host
 from schedalg.checks import number_or_infinity, positive_integer, real_number
 from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
@@ -161,9 +161,9 @@ class RungeKutta:
         span = self._span(schedule, steps)
         count = len(self.tableau.b)
         # A step has all stages if there is noise left at its end and tau is finite at its start.
-        staged = (to_host(span.rho_end) > 0) & (count > 1)
+        staged = holds(span.rho_end > 0, unseen=steps.finite) & (count > 1)
         if schedule.network_kind != "flow":
-            staged &= to_host(steps.alpha_t) > 0
+            staged &= holds(steps.alpha_t > 0)
         stages = self._stages(schedule, steps, span, staged)
         rows = np.flatnonzero(np.stack([staged | (k == 0) for k in range(count)], axis=1))
         step, stage = rows // count, rows % count
@@ -175,7 +175,7 @@ class RungeKutta:
             return steps.gather(flat, rows)
 
         alpha, sigma = column([s.alpha for s in stages]), column([s.sigma for s in stages])
-        timesteps = self._timesteps(schedule, alpha, sigma, step, stage, to_host(span.gamma) > 0)
+        timesteps = self._timesteps(schedule, alpha, sigma, step, stage, span.raised)
         width = count if staged.any() else 1
         return Plan.of(
             schedule,
@@ -191,11 +191,13 @@ class RungeKutta:
     def _span(self, schedule: "Schedule", steps: Steps) -> "_Span":
         """Return where each step starts and ends, and the noise that is added after it."""
         xp, n = steps.xp, len(schedule)
-        signal = to_host(steps.alpha_t) > 0
+        signal = holds(steps.alpha_t > 0)
         rho_t = steps.sigma_t / steps.where(signal, steps.alpha_t, 1.0)
         rho_s = steps.sigma_s / steps.alpha_s
-        churned = signal & (to_host(rho_t) >= self.s_tmin) & (to_host(rho_t) <= self.s_tmax)
-        raised = min(self.s_churn / max(n, 1), math.sqrt(2) - 1) * churned
+        raised: np.ndarray = np.zeros(n)
+        if self.s_churn:
+            churned = signal & (to_host(rho_t) >= self.s_tmin) & (to_host(rho_t) <= self.s_tmax)
+            raised = min(self.s_churn / max(n, 1), math.sqrt(2) - 1) * churned
         gamma = steps.array(raised)
         alpha, sigma = scales(schedule.kind, steps.array(np.ones(n)), rho_t * (1 + gamma))
         alpha = steps.where(raised > 0, alpha, steps.alpha_t)
@@ -213,7 +215,7 @@ class RungeKutta:
             noise = self.s_noise * alpha[0] * rho_t[0] * (gamma[0] * (2 + gamma[0])) ** 0.5
             start = (scale, noise)
         return _Span(
-            gamma=gamma,
+            raised=raised > 0,
             alpha=alpha,
             sigma=sigma,
             rho_end=k * rho_s,
@@ -280,18 +282,20 @@ class RungeKutta:
         step: np.ndarray,
         stage: np.ndarray,
         raised: np.ndarray,
-    ) -> np.ndarray:
+    ) -> Any:
         """Return the timestep of each row: a point's own, or an interpolated one between points."""
-        own = schedule.timesteps[::-1]
-        origin = schedule.origin.timestep
-        reached = np.append(own[1:], np.nan if origin is None else origin)
+        own, origin = schedule.timesteps[::-1], schedule.origin.timestep
+        xp = namespace(own)
+        end = xp.asarray([np.nan if origin is None else origin])
+        reached = xp.concat([own[1:], end])
         place = np.array(self.tableau.c)[stage]
         at_start = (place == 0) & ~raised[step]
         at_end = (place == 1) & (self.eta == 0)
-        timesteps: np.ndarray = np.where(at_start, own[step], reached[step])
+        index = xp.asarray(step)
+        timesteps = xp.where(xp.asarray(at_start), xp.take(own, index), xp.take(reached, index))
         between = ~(at_start | at_end)
         if between.any():
-            timesteps = np.where(between, 0.0, timesteps)
+            timesteps = np.where(between, 0.0, to_host(timesteps))
             timesteps[between] = timesteps_between(
                 schedule, to_host(alpha)[between], to_host(sigma)[between]
             )
@@ -302,7 +306,7 @@ class _Span(NamedTuple):
     """Where each step starts and ends, and its noise: columns of N numbers.
 
     Attributes:
-        gamma: Churn raises sigma/alpha at the start by the factor 1 + gamma.
+        raised: Whether churn raises sigma/alpha at the start, a NumPy array.
         alpha: Signal scale at the start, after churn, in the scale of the schedule.
         sigma: Noise scale at the start, after churn.
         rho_end: sigma/alpha at the end, before noise is added.
@@ -312,7 +316,7 @@ class _Span(NamedTuple):
         start: Churn before the first step, as (scale, noise).
     """
 
-    gamma: Array
+    raised: np.ndarray
     alpha: Array
     sigma: Array
     rho_end: Array

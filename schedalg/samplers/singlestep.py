@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from schedalg.arrays import Array, to_host
+from schedalg.arrays import Array, seen
 from schedalg.plan.steps import Steps
 from schedalg.samplers.multistep import LARGEST
 
@@ -81,7 +81,7 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
 
 def _moderate(steps: Steps, integral: list[Array], total: Array) -> list[Array]:
     """Return the weights; if they cancel too much (`LARGEST`), the first prediction alone."""
-    size = sum(np.abs(to_host(weight)) for weight in integral) / np.abs(to_host(total))
+    size = sum(abs(seen(weight)) for weight in integral) / abs(seen(total))
     usable = size < LARGEST
     return [
         steps.where(usable, weight, total if j == 0 else steps.xp.zeros_like(total))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, to_host
+from schedalg.arrays import Array, holds, namespace, to_host
 from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import path
 from schedalg.schedule.curve import base_of
@@ -48,7 +48,7 @@ def straight(schedule: "Schedule", steps: Steps) -> Straight:
         unit_t, unit_s = steps.alpha_t + steps.sigma_t, steps.alpha_s + steps.sigma_s
         change = -steps.rise * (steps.sigma_t / unit_t) * (steps.alpha_s / unit_s)
         return Straight(unit_t, unit_s, change, np.ones(len(schedule), dtype=bool))
-    finite = to_host(steps.alpha_t) > 0
+    finite = holds(steps.alpha_t > 0)
     unit_t = steps.where(finite, steps.alpha_t, 1.0)
     return Straight(unit_t, steps.alpha_s, -steps.rise * (steps.sigma_t / unit_t), finite)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, has_values, holds, namespace
 from schedalg.checks import in_unit, positive_integer, real_number, require, table
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
@@ -63,7 +63,7 @@ def from_betas(
     Source: Ho et al., arXiv 2006.11239, equation 4.
     """
     xp, beta = table("betas", betas)
-    zero_signal = bool(beta[-1] == 1)
+    zero_signal = bool(holds(beta[-1:] == 1, unseen=False)[0])
     rule = "betas must be in (0, 1), and the last may be 1"
     require("betas", beta, (beta > 0) & (beta < 1), rule, up_to=-1 if zero_signal else None)
     steps = xp.log1p(-beta[:-1] if zero_signal else -beta)
@@ -309,7 +309,9 @@ def make(
     elif isinstance(timesteps, str) or callable(timesteps):
         rule = timesteps
         xp = namespace(log_alpha_bar.high)
-        checked_timesteps(timesteps_at(xp, log_alpha_bar, rule, kind), n)
+        values = timesteps_at(xp, log_alpha_bar, rule, kind)
+        if has_values(values):
+            checked_timesteps(values, n)
     else:
         rule = checked_timesteps(timesteps, n)
     return cls(log_alpha_bar=log_alpha_bar, timestep_rule=rule, kind=kind, network_kind=kind)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device
+from schedalg.arrays import Array, Namespace, device, has_values
 
 
 class DoubleDouble(NamedTuple):
@@ -61,8 +61,28 @@ def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> D
     the loss is found from two neighbouring sums and the increment between them.) Where some
     increments are tiny against the sum, `fine` keeps what the sum of the losses itself loses.
     """
+    if not has_values(increments):
+        return _traced_sum(xp, increments)
     ends = bool(increments[-1] == -xp.inf)
     finite = increments[:-1] if ends else increments
+    total = _finite_sum(xp, finite, fine)
+    if not ends:
+        return total
+    zero = xp.zeros_like(increments[-1:])
+    return DoubleDouble(xp.concat([total.high, increments[-1:]]), xp.concat([total.low, zero]))
+
+
+def _traced_sum(xp: Namespace, increments: Array) -> DoubleDouble:
+    """Return the fine running sums, where it cannot be seen whether the last increment is -inf."""
+    last = increments[-1:]
+    finite = xp.isfinite(last)
+    rest = xp.where(finite, last, xp.zeros_like(last))
+    high, low = _finite_sum(xp, xp.concat([increments[:-1], rest]), fine=True)
+    ends = xp.where(finite, high[-1:], last), xp.where(finite, low[-1:], xp.zeros_like(last))
+    return DoubleDouble(xp.concat([high[:-1], ends[0]]), xp.concat([low[:-1], ends[1]]))
+
+
+def _finite_sum(xp: Namespace, finite: Array, fine: bool) -> DoubleDouble:
     rough = _running_sum(xp, finite)
     lost = rounding_error(rough[:-1], finite, rough[1:])
     low = _running_sum(xp, lost)
@@ -70,10 +90,7 @@ def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> D
     if fine:
         lost_again = rounding_error(low[:-1], lost, low[1:])
         total = renormalize(total.high, total.low + _running_sum(xp, lost_again))
-    if not ends:
-        return total
-    zero = xp.zeros_like(increments[-1:])
-    return DoubleDouble(xp.concat([total.high, increments[-1:]]), xp.concat([total.low, zero]))
+    return total
 
 
 def _running_sum(xp: Namespace, values: Array) -> Array:

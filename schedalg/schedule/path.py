@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, to_host
+from schedalg.arrays import Array, Namespace, has_values, holds, to_host
 from schedalg.schedule import double_double
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -129,6 +129,8 @@ def from_log_alphas(xp: Namespace, log_alphas: Array) -> DoubleDouble:
         ValueError: A step is not a number, or too small to change what the steps before it give.
     """
     log_alpha_bar = double_double.cumulative_sum(xp, log_alphas)
+    if not has_values(log_alphas):
+        return log_alpha_bar
     host, sums = to_host(log_alphas), to_host(log_alpha_bar.high)[1:]
     if host[-1] == -np.inf:
         host, sums = host[:-1], sums[:-1]
@@ -154,7 +156,7 @@ def from_origin(xp: Namespace, origin: Array, log_alphas: Array) -> DoubleDouble
     """
     if log_alphas.shape[0] == 0:
         return DoubleDouble(origin, xp.zeros_like(origin))
-    if float(to_host(origin)[0]) == 0:
+    if holds(origin == 0, unseen=False)[0]:
         return from_log_alphas(xp, log_alphas)
     return inner(from_log_alphas(xp, xp.concat([origin, log_alphas])))
 

@@ -51,14 +51,14 @@ def log_variance_clipped(schedule: "Schedule") -> Array:
 def log_variance_of(xp: Namespace, log_alpha_bar: DoubleDouble, kind: Kind) -> Array:
     """Return the clipped logarithm of the posterior variance of every step of a path."""
     values = _variance_of(xp, log_alpha_bar, kind)
-    if values.shape[0] > 0 and bool(values[0] == 0):
+    if values.shape[0] > 0:
         first = values[1:2]
         if values.shape[0] == 1:
             _, sigma = path.alpha_sigma(xp, path.inner(log_alpha_bar), kind)
             first = sigma**2 * path.snr_drop(
                 xp, path.inner(log_alpha_bar), path.before(log_alpha_bar)
             )
-        values = xp.concat([first, values[1:]])
+        values = xp.concat([xp.where(values[:1] == 0, first, values[:1]), values[1:]])
     return xp.log(values)
 
 

@@ -9,9 +9,13 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     Namespace,
+    has_values,
+    holds,
     is_array,
+    list_of,
     namespace,
     requires_gradient,
+    seen,
     to_host,
 )
 from schedalg.checks import described, integer
@@ -52,6 +56,12 @@ class Schedule:
     those of a library that cannot make them so are not to be written to. (The class itself, called
     with the attributes below, is for the library's own operations, and checks nothing.)
 
+    Made of numbers that JAX traces, under `jax.jit` or `jax.vmap`, a schedule is what it is
+    elsewhere, but nothing can be looked at: that the numbers are in order and in range is not
+    checked, and the last point is taken to have signal left. Timesteps that follow from the noise
+    are then traced too. What has to see numbers raises a TypeError: comparing and printing points,
+    spacings by noise level, `at` and `refine`.
+
     Attributes:
         log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one
             column that everything else is computed from (see `schedalg.schedule.path`).
@@ -61,7 +71,8 @@ class Schedule:
             `"flow"` (alpha + sigma = 1).
         network_kind: The scale that the network was trained in. `as_vp`, `as_ve` and `as_flow`
             change `kind` alone, so that samplers scale the network's input back.
-        origin_timestep: The origin's timestep; None where it is clean, or follows from the noise.
+        origin_timestep: The origin's timestep; None where it is clean, or follows from the noise
+            (which in traced schedules it does not).
         curve: What lies between the points, where these were chosen from more that have listed
             timesteps (see `schedalg.schedule.curve`); None where the points say it themselves.
 
@@ -190,31 +201,47 @@ class Schedule:
 
     def _stretch(self, start: int, stop: int) -> "Schedule":
         """Return points start to stop - 1 after the one before them, and no curve."""
-        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
         return replace(
             self,
             log_alpha_bar=double_double.take(self.log_alpha_bar, slice(start, stop + 1)),
             timestep_rule=take_timesteps(self.timestep_rule, slice(start, stop)),
-            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
+            origin_timestep=self._timestep_before(start),
             curve=None,
         )
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
         """Return the points at strictly increasing indices, after the point before `start`."""
         place = np.append(start, index + 1)
-        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
         return replace(
             self,
             log_alpha_bar=double_double.gather(self._xp, self.log_alpha_bar, place),
             timestep_rule=take_timesteps(self.timestep_rule, index),
-            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
+            origin_timestep=self._timestep_before(start),
             curve=curve.covering(curve.base_of(self), curve.places_of(self)[place]),
         )
+
+    def _timestep_before(self, start: int) -> Any:
+        """Return the `origin_timestep` of a stretch that begins with a point."""
+        if start == 0:
+            return self.origin_timestep
+        if isinstance(self.timestep_rule, np.ndarray):
+            return self.timesteps[start - 1].item()
+        return (
+            self.origin_timestep
+            if has_values(self.log_alpha_bar.high)
+            else self.timesteps[start - 1]
+        )
+
+    @property
+    def starts_clean(self) -> bool:
+        """Whether the origin is clean data. Of a traced schedule, `origin_timestep` says it."""
+        origin = self.log_alpha_bar.high[:1]
+        return bool(holds(origin == 0, unseen=self.origin_timestep is None)[0])
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
         alpha, sigma = path.alpha_sigma(self._xp, self.log_alpha_bar, self.kind)
-        timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
+        timesteps = [self._origin_timestep(), *list_of(self.timesteps)]
         columns = (alpha, sigma, *self.log_alpha_bar)
         if not requires_gradient(self.log_alpha_bar.high):
             columns = tuple(to_host(column).tolist() for column in columns)
@@ -223,14 +250,15 @@ class Schedule:
             for k, t in enumerate(timesteps)
         ]
 
-    def _origin_timestep(self) -> int | float | None:
+    def _origin_timestep(self) -> Any:
         rule = self.timestep_rule
         origin = double_double.take(self.log_alpha_bar, slice(0, 1))
         if isinstance(rule, np.ndarray):
             return self.origin_timestep
-        if float(to_host(origin.high)[0]) == 0:
+        if self.starts_clean:
             return None
-        return float(following(self._xp, origin, rule, self.network_kind)[0])
+        told = following(self._xp, origin, rule, self.network_kind)
+        return told[0].item() if isinstance(told, np.ndarray) else told[0]
 
     def _key(self) -> tuple[object, ...]:
         rule: object = self.timestep_rule
@@ -265,6 +293,8 @@ class Schedule:
         if len(self) == 0:
             return f"<Schedule {kind}: no points>"
         count = "1 point" if len(self) == 1 else f"{len(self)} points"
+        if not has_values(self.log_alpha_bar.high):
+            return f"<Schedule {kind}: {count}, traced>"
         log_snr = to_host(path.log_snr(self._xp, self.log_alpha_bar))
         after = "" if log_snr[0] == np.inf else f" after log SNR {log_snr[0]:.3f}"
         first, last = self.timesteps[0], self.timesteps[-1]
@@ -297,11 +327,15 @@ class Schedule:
 
     @property
     def timesteps(self) -> np.ndarray:
-        """The timestep of each point: a read-only NumPy array, (N,)."""
-        timesteps = timesteps_at(
+        """The timestep of each point: a read-only NumPy array, (N,).
+
+        Where timesteps follow from noise levels that are traced, they are a traced array.
+        """
+        timesteps: np.ndarray = timesteps_at(
             self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
         )
-        timesteps.flags.writeable = False
+        if isinstance(timesteps, np.ndarray):
+            timesteps.flags.writeable = False
         return timesteps
 
     @property
@@ -334,7 +368,10 @@ class Schedule:
         """
         if len(self) == 0:
             raise ValueError("an empty schedule has no noisiest point, and so no prior")
-        return 1.0 if self.kind == "vp" else float(to_host(self.sigma)[-1])
+        if self.kind == "vp":
+            return 1.0
+        std: float = seen(self.sigma)[-1]
+        return float(std) if has_values(std) else std
 
     def to_betas(self) -> Array:
         """Return β_k = 1 - ᾱ_k / ᾱ_{k-1}, with ᾱ_{-1} that of the origin: (N,).

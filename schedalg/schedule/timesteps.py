@@ -30,7 +30,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, to_host
+from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, seen, to_host
 from schedalg.checks import described, host_numbers
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
@@ -115,8 +115,8 @@ def timesteps_key(timesteps: np.ndarray) -> bytes:
 
 def timesteps_at(
     xp: Namespace, log_alpha_bar: DoubleDouble, timestep_rule: TimestepRule, network_kind: Kind
-) -> np.ndarray:
-    """Return the timestep of every point (the levels without their origin)."""
+) -> Any:
+    """Return the timestep of every point (the levels without their origin), as `following` does."""
     if isinstance(timestep_rule, np.ndarray):
         return timestep_rule
     return following(xp, path.inner(log_alpha_bar), timestep_rule, network_kind)
@@ -127,16 +127,16 @@ def following(
     log_alpha_bar: DoubleDouble,
     rule: str | TimestepFunction,
     network_kind: Kind,
-) -> np.ndarray:
-    """Return the timesteps that follow from levels."""
+) -> Any:
+    """Return the timesteps that follow from levels: traced ones, if these have no values."""
     if not isinstance(rule, str):
         alpha, sigma = path.alpha_sigma(xp, log_alpha_bar, network_kind)
         return called(rule, to_host(alpha), to_host(sigma))
     function, factor = named(rule)
     if function == "log_sigma":
-        return to_host(path.log_snr(xp, log_alpha_bar)) * (-factor / 2)
+        return seen(path.log_snr(xp, log_alpha_bar)) * (-factor / 2)
     _, sigma = path.alpha_sigma(xp, log_alpha_bar, "ve" if function == "sigma" else "flow")
-    return to_host(sigma) if factor == 1 else to_host(sigma) * factor
+    return seen(sigma) if factor == 1 else seen(sigma) * factor
 
 
 def called(function: TimestepFunction, alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import namespace, to_host
+from schedalg.arrays import Namespace, has_values, holds, namespace, to_host
 from schedalg.checks import positive_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
@@ -59,17 +59,7 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
     xp = namespace(schedule.log_alpha_bar.high, other.log_alpha_bar.high)
     if len(other) == 0:
         return schedule
-    end = double_double.take(schedule.log_alpha_bar, slice(-1, None))
-    start = double_double.take(other.log_alpha_bar, slice(0, 1))
-    ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
-    moved = _unmoved
-    if starts_at != ends_at:
-        # A path cut in two and changed on both sides may end and start at two roundings of one
-        # level.
-        if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
-            _require_joinable(schedule, starts_at, ends_at)
-        base = double_double.add(xp, end, DoubleDouble(-start.high, -start.low))
-        moved = partial(double_double.add, xp, base)
+    moved = _joint(xp, schedule, other)
     rule: TimestepRule = other.timestep_rule
     between: curve.Curve | None = None
     mine = schedule.timestep_rule if len(schedule) else rule
@@ -86,6 +76,30 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         timestep_rule=rule,
         curve=between,
     )
+
+
+def _joint(xp: Namespace, schedule: "Schedule", other: "Schedule") -> curve.Change:
+    """Return what moves the levels of the second schedule to where the first ends.
+
+    Raises:
+        ValueError: The second starts neither clean nor there; if traced, that is not checked.
+    """
+    end = double_double.take(schedule.log_alpha_bar, slice(-1, None))
+    start = double_double.take(other.log_alpha_bar, slice(0, 1))
+    if has_values(end.high) and has_values(start.high):
+        ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
+        if starts_at == ends_at:
+            return _unmoved
+        # A path cut in two and changed on both sides may end and start at two roundings of one
+        # level.
+        if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
+            _require_joinable(schedule, starts_at, ends_at)
+    elif not other.starts_clean or (len(schedule) == 0 and schedule.starts_clean):
+        return _unmoved
+    else:
+        _require_joinable(schedule, 0.0, np.nan)
+    base = double_double.add(xp, end, DoubleDouble(-start.high, -start.low))
+    return partial(double_double.add, xp, base)
 
 
 def _unmoved(log_alpha_bar: DoubleDouble) -> DoubleDouble:
@@ -205,7 +219,7 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
         raise ValueError(
             f"rescale_zero_terminal_snr needs at least 2 points, and there are {len(schedule)}"
         )
-    if float(to_host(schedule.log_alpha_bar.high)[-1]) == -np.inf:
+    if holds(schedule.log_alpha_bar.high == -np.inf, unseen=False)[-1]:
         return schedule
     return curve.moved(curve.between_ends(schedule), _ending_in_noise)
 
@@ -257,11 +271,11 @@ def as_ve(schedule: "Schedule") -> "Schedule":
         >>> bool((s.as_ve().sigma == s.to_sigmas()).all())
         True
     """
-    sigmas = to_host(
-        path.noise_to_signal(namespace(schedule.log_alpha_bar.high), schedule.log_alpha_bar)
-    )
-    if not np.isfinite(sigmas).all():
-        k = int(np.argmax(~np.isfinite(sigmas))) - 1
+    xp = namespace(schedule.log_alpha_bar.high)
+    sigmas = path.noise_to_signal(xp, schedule.log_alpha_bar)
+    finite = holds(xp.isfinite(sigmas))
+    if not finite.all():
+        k = int(np.argmin(finite)) - 1
         where = f"point {k} (timestep {schedule.timesteps[k]})" if k >= 0 else "the origin"
         raise ValueError(
             f"as_ve needs a finite sigma everywhere, and {where} has no signal left in float64: "

@@ -1,0 +1,124 @@
+"""What differs between JAX and the array API standard: tracers, and keys that make noise."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+from jax.errors import TracerArrayConversionError
+from jax.lax import stop_gradient
+
+from schedalg.libraries import Library
+from schedalg_jax.philox import keys_of_seeds
+
+
+class JaxLibrary(Library):
+    """Arrays of JAX, traced or not."""
+
+    moves_arrays = True
+
+    def recognizes(self, value: object) -> bool:
+        """Whether the value is an array of JAX, traced or not."""
+        return isinstance(value, Array)
+
+    def namespace(self, x: Array) -> Any:
+        """Return jax.numpy, which follows the standard."""
+        return jnp
+
+    def to_host(self, x: Array) -> np.ndarray:
+        """Return the values of x, without its gradient, as a NumPy array.
+
+        Raises:
+            TypeError: x is traced, and has no values.
+        """
+        if not isinstance(x, Tracer):
+            return np.asarray(x)  # which `stop_gradient` would trace, under jax.jit
+        try:
+            return np.asarray(stop_gradient(x))
+        except TracerArrayConversionError as error:
+            raise TypeError(
+                "this needs to see numbers that JAX traces (under jax.jit or jax.vmap) and that "
+                "have no values yet: do it outside of the traced function"
+            ) from error
+
+    def requires_gradient(self, x: Array) -> bool:
+        """Whether x is traced."""
+        return isinstance(x, Tracer)
+
+    def has_values(self, x: Array) -> bool:
+        """Whether x has values: it is not traced, or by nothing but `jax.grad` and its like."""
+        if not isinstance(x, Tracer):
+            return True
+        try:
+            np.asarray(stop_gradient(x))
+        except TracerArrayConversionError:
+            return False
+        return True
+
+    def constant(self, values: np.ndarray, like: Array) -> Array:
+        """Return numbers of the host in the dtype and on the device of an array, not traced."""
+        with jax.ensure_compile_time_eval():
+            return jnp.asarray(values, dtype=like.dtype, device=self.device(like))
+
+    def can_be_read(self, x: Array) -> bool:
+        """Return False: it may be traced, or on another device."""
+        return False
+
+    def traced_keys(self, seeds: Any, x: Array) -> Array | None:
+        """Return the keys of traced seeds, one for all samples or one each: see `keys_of_seeds`.
+
+        Raises:
+            ValueError: There is not one for each sample.
+        """
+        if not self.recognizes(seeds) or self.has_values(seeds):
+            return None
+        if not jnp.issubdtype(seeds.dtype, jnp.integer) or seeds.ndim > 1:
+            return None
+        if seeds.ndim == 1 and seeds.shape[0] != x.shape[0]:
+            raise ValueError(f"noise holds {seeds.shape[0]} seeds for {x.shape[0]} samples of x")
+        return keys_of_seeds(seeds, x.shape[0])
+
+    def drawing(self, source: Any, x: Array) -> "KeyNoise | None":
+        """Return a function that draws from a key: a typed one, or the words of an old one.
+
+        Raises:
+            ValueError: There is more than one key.
+        """
+        if not self.recognizes(source):
+            return None
+        typed = jnp.issubdtype(source.dtype, jax.dtypes.prng_key)
+        config: Any = jax.config  # whose settings mypy does not know
+        words = 4 if "rbg" in config.jax_default_prng_impl else 2
+        old = source.dtype == jnp.uint32 and source.ndim > 0 and source.shape[-1] == words
+        number = source.ndim if typed else source.ndim - 1
+        if number > 0 and (typed or old):
+            kind = "keys" if typed else f"keys of {words} words each"
+            raise ValueError(
+                f"noise holds JAX {kind}, in an array of shape {source.shape}: give one key, or "
+                "integers as seeds, one for each sample"
+            )
+        return KeyNoise(source) if typed or old else None
+
+
+class KeyNoise:
+    """Draws from a key of JAX, which is split for every draw.
+
+    Args:
+        key: The key, typed or old.
+    """
+
+    def __init__(self, key: Array) -> None:
+        self.key = key
+
+    def __call__(self, x: Array) -> Array:
+        """Return a new standard normal draw like x."""
+        self.key, noise = drawn(self.key, x)
+        return noise
+
+
+def drawn(key: Array, x: Array) -> tuple[Array, Array]:
+    """Return the key of the next draw, and a standard normal draw like x."""
+    key, subkey = jax.random.split(key)
+    return key, jax.random.normal(subkey, x.shape, x.dtype)
