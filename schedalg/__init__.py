@@ -15,6 +15,7 @@ from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.sampling import run, sample, sample_steps
+from schedalg.running.state import Run, begin, resume
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -70,6 +71,7 @@ __all__ = [
     "Point",
     "RePaint",
     "Restart",
+    "Run",
     "RungeKutta",
     "SASolver",
     "Sampler",
@@ -81,10 +83,12 @@ __all__ = [
     "TimestepRemap",
     "UniPC",
     "backends",
+    "begin",
     "classifier_guidance",
     "convert",
     "edm",
     "inpaint",
+    "resume",
     "run",
     "sample",
     "sample_steps",

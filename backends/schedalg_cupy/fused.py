@@ -28,6 +28,7 @@ class Fused:
         self.kernels = kernels
         self.keyed = keys is not None
         self.scaled = rows.scaled
+        self.shape = x.shape
         self.own: list[Array] = []
         self.inputs: list[Array] = []
         self.next_input: tuple[int, Array] | None = None
@@ -63,6 +64,19 @@ class Fused:
         with self.kernels.on_device(x):
             return self._after(k, x, output, x0, variance, noise)
 
+    def memory(self, k: int) -> Array:
+        """Return a copy of what row k remembered."""
+        return self._memories()[k % self.rows.depth].copy()
+
+    def restore(self, k: int, memories: Sequence[Array]) -> None:
+        """Go on at row k, after rows that remembered these."""
+        for place, memory in enumerate(memories, start=k - len(memories)):
+            self._memories()[place % self.rows.depth] = memory
+
+    def _memories(self) -> Array:
+        """Return the memories by their place, as a view."""
+        return self.ring.reshape(self.rows.depth, *self.shape)
+
     def _after(
         self,
         k: int,
@@ -78,7 +92,9 @@ class Fused:
         apart = read if self.scaled else [x, *read]
         after = self._apart_from(apart, x, self.own if self.reuse else None)
         scaled = self.scaled and k + 1 < len(self.rows.rows)
-        model_input = self._apart_from(read, x, self.inputs) if scaled else after
+        model_input = (
+            self._apart_from(read, x, self.inputs if self.reuse else None) if scaled else after
+        )
         if x.size:
             batch = x.shape[0]
             count = x.size // batch

@@ -1,6 +1,7 @@
 """What all ways of running rows on tensors share: free memory, the next input, and gradients."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,24 @@ class TorchUpdate(ABC):
             d = output if x0 is None else x0
             if not requires_gradient(x, output, x0, variance, noise) and self.takes(d, noise):
                 return self.take(k, x, d, output, variance, noise)
-            recent = [self.ring[j % len(self.ring)] for j in range(k - self.rows.depth, k)]
-            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
+            functional = Functional(self.rows, self.keys)
+            first = max(k - self.rows.depth, 0)
+            functional.restore(k, [self.memory(j) for j in range(first, k)])
+            self.functional = functional
         after: Tensor = self.functional(k, x, output, x0, variance, noise)
         return after
+
+    def memory(self, k: int) -> Tensor:
+        """Return a copy of what row k remembered."""
+        if self.functional is not None:
+            kept: Tensor = self.functional.memory(k)
+            return kept
+        return self.layout.shaped(self.ring[k % self.depth].clone())
+
+    def restore(self, k: int, memories: Sequence[Tensor]) -> None:
+        """Go on at row k, after rows that remembered these."""
+        for place, memory in enumerate(memories, start=k - len(memories)):
+            self.ring[place % self.depth].copy_(self.layout.flat(memory))
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
         """Whether rows of such tensors can be run here."""
@@ -121,7 +136,7 @@ class WritesInput(TorchUpdate):
 
     def input_buffer(self, k: int) -> Buffer | None:
         """Return where row k writes the next input; None if that is x itself."""
-        if self.model_input is not None and not self.model_input.intact():
+        if self.model_input is not None and not (self.buffers.reuse and self.model_input.intact()):
             self.model_input = self.buffers.new()
         self.written = k + 1
         return self.model_input

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from schedalg.arrays import Array, namespace
-from schedalg.checks import check_sample, in_unit, positive_number, real_number
+from schedalg.checks import check_like, check_sample, in_unit, positive_number, real_number
 
 #: (low, high), or a function from an x0 prediction to a new one of the same shape and dtype.
 Clip: TypeAlias = tuple[float, float] | Callable[[Array], Array]
@@ -93,3 +93,15 @@ def bounding(clip: Any) -> Callable[[Array], Array] | None:
     if not low < high:
         raise ValueError(f"clip must be (low, high) with low < high, got {clip!r}")
     return Clamp(low, high)
+
+
+def bounded(clip: Callable[[Array], Array], x0: Array) -> Array:
+    """Return the x0 prediction within the bounds of a function.
+
+    Raises:
+        TypeError: The function does not return an array of x0's library.
+        ValueError: What it returns differs from x0 in shape, dtype or device.
+    """
+    result = clip(x0)
+    check_like("x0 returned by clip", result, x0)
+    return result

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
-from schedalg.checks import check_callable, check_like, described, is_like
-from schedalg.network.bounds import Clip, bounding
-from schedalg.network.model import Model, split
+from schedalg.checks import check_callable, check_like, described
+from schedalg.network.bounds import Clip, bounded, bounding
+from schedalg.network.model import Model, check_input_shape, read_output
 from schedalg.network.reading import default_prediction, raise_undetermined, reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -131,19 +131,10 @@ class Denoiser(AnyDenoiser):
         """
         shape = x.shape
         output = self.model(x, timesteps, **self.model_kwargs)
-        if x.shape != shape:
-            raise ValueError(
-                f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
-                "must not change its input"
-            )
+        check_input_shape(x, shape)
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
-        if is_like(output, x):
-            return output, None
-        prediction, variance = split(output, x)
-        where = "" if timestep is None else f" at timestep {timestep}"
-        check_like(f"model output{where}", prediction, x)
-        return prediction, variance
+        return read_output(output, x, timestep)
 
     def bounded(self, x0: Array) -> Array:
         """Return the x0 prediction within the bounds of `clip`.
@@ -152,11 +143,7 @@ class Denoiser(AnyDenoiser):
             TypeError: The function given as `clip` does not return an array of x0's library.
             ValueError: What it returns differs from x0 in shape, dtype or device.
         """
-        if self.clip is None:
-            return x0
-        result = self.clip(x0)
-        check_like("x0 returned by clip", result, x0)
-        return result
+        return x0 if self.clip is None else bounded(self.clip, x0)
 
     def _reading(self, t: Point) -> tuple[Any, Any, Any]:
         """Return c_in, c_x and c_out at a point.

@@ -48,6 +48,14 @@ class Update(Protocol):
         """
         ...
 
+    def memory(self, k: int, /) -> Array:
+        """Return a copy, like x, of what row k remembered, one of the last `depth` rows."""
+        ...
+
+    def restore(self, k: int, memories: Sequence[Array], /) -> None:
+        """Go on at row k, where the rows just before it remembered these, the oldest first."""
+        ...
+
 
 class Backend(Protocol):
     """Runs plans on the arrays of one library: three operations, and two questions.

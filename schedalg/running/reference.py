@@ -52,15 +52,12 @@ class Functional:
     Args:
         rows: The rows to run.
         keys: The keys of noise that is made here, or None.
-        memories: Those of the rows before, the newest last, if it takes over in the middle.
     """
 
-    def __init__(
-        self, rows: Rows, keys: np.ndarray | None, memories: Iterable[Array | None] = ()
-    ) -> None:
+    def __init__(self, rows: Rows, keys: np.ndarray | None) -> None:
         self.rows = rows
         self.keys = keys
-        self.memories = list(memories)
+        self.memories: dict[int, Array] = {}
 
     def input(self, k: int, x: Array) -> Array:
         """Return the network's input in row k."""
@@ -83,18 +80,24 @@ class Functional:
             d = weighted(zip(row.read, (x, output), strict=True), rounded=False)
             d = namespace(x).clip(d, *clip)
         terms = [(row.x, x), (row.d, d), (row.raw, output)]
-        terms += [(weight, self.memories[-back]) for weight, back in row.memories]
+        terms += [(weight, self.memories[k - back]) for weight, back in row.memories]
         if given(row.noise):
             if self.keys is not None:
                 noise = keyed_normal(x, self.keys, self.rows.words[k], rounded=False)
             terms.append((deviation(row, variance), noise))
         after = weighted(terms)
-        if self.rows.depth:
-            memory = None
-            if row.memory is not None:
-                memory = weighted(zip(row.memory, (x, d, output), strict=True))
-            self.memories = [*self.memories, memory][-self.rows.depth :]
+        self.memories.pop(k - self.rows.depth, None)
+        if row.memory is not None:
+            self.memories[k] = weighted(zip(row.memory, (x, d, output), strict=True))
         return after
+
+    def memory(self, k: int) -> Array:
+        """Return what row k remembered."""
+        return self.memories[k]
+
+    def restore(self, k: int, memories: Sequence[Array]) -> None:
+        """Go on at row k, after rows that remembered these."""
+        self.memories = dict(enumerate(memories, start=k - len(memories)))
 
 
 class InPlace:
@@ -111,6 +114,7 @@ class InPlace:
         self.rows = rows
         self.keys = keys
         self.reuse = reuse
+        self.shape = x.shape
         self.wide = np.promote_types(x.dtype, np.float32)
         self.ring = [np.empty(x.size, x.dtype) for _ in range(rows.depth)]
         self.own: list[np.ndarray] = []
@@ -163,6 +167,15 @@ class InPlace:
             if slot is not None and row.memory is not None:
                 self._combine(slot[part], zip(row.memory, now, strict=True))
         return after
+
+    def memory(self, k: int) -> np.ndarray:
+        """Return a copy of what row k remembered."""
+        return self.ring[k % self.rows.depth].reshape(self.shape).copy()
+
+    def restore(self, k: int, memories: Sequence[np.ndarray]) -> None:
+        """Go on at row k, after rows that remembered these."""
+        for place, memory in enumerate(memories, start=k - len(memories)):
+            self.ring[place % self.rows.depth][:] = memory.reshape(-1)
 
     def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
         """Return an array to write to, which neither x nor the others lie in."""

@@ -135,9 +135,9 @@ class Table:
         if noise is not None and row.log_variance is not None and variance is None:
             raise ValueError("a learned variance needs an output with twice the channels of x")
         update = Functional(rows, None)
-        update.memories = list(state.memory)
+        update.memories = dict(state.memory)
         after = update(k, x, output, x0, variance, noise)
-        return after, State(self, k + 1, tuple(update.memories))
+        return after, State(self, k + 1, tuple(update.memories.items()))
 
     def _plain_step(
         self, state: State, x: Array, output: Array, draw: Callable[[Array], Array]
