@@ -1,6 +1,7 @@
 """What is asked of an array library."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -72,7 +73,12 @@ def is_real_floating(array: Array) -> bool:
     xp = namespace(array)
     if xp is np:
         return bool(array.dtype.kind == "f")
-    return bool(xp.isdtype(array.dtype, "real floating"))
+    return _is_real(xp, array.dtype)
+
+
+@cache
+def _is_real(xp: Namespace, dtype: Any) -> bool:
+    return bool(xp.isdtype(dtype, "real floating"))
 
 
 def to_host(array: Array) -> np.ndarray:

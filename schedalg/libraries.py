@@ -62,6 +62,13 @@ class Library:
         """Whether the memory of x is as large as its shape needs."""
         return True
 
+    def is_like(self, result: Any, x: Any) -> bool:
+        """Whether a result surely has the type, shape, dtype and device of x, and its elements."""
+        if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
+            return False
+        device = getattr(x, "device", None)  # tracers have none
+        return getattr(result, "device", None) == device and self.holds_elements(result)
+
     def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
         """Return a function of x that draws noise like it, if the source is a generator of this.
 

@@ -40,6 +40,17 @@ class TorchLibrary(Library):
         """Whether x is on the CPU."""
         return x.device.type == "cpu"
 
+    def is_like(self, result: Any, x: Tensor) -> bool:
+        """Whether a result is a tensor like x, and its storage holds its elements."""
+        if (
+            type(result) is not type(x)
+            or result.shape != x.shape
+            or result.dtype is not x.dtype
+            or result.device != x.device
+        ):
+            return False
+        return self.holds_elements(result)
+
     def holds_elements(self, x: Tensor) -> bool:
         """Whether x's storage is as large as its shape needs.
 
@@ -52,6 +63,8 @@ class TorchLibrary(Library):
             stored = x.untyped_storage().nbytes()
         except NotImplementedError:  # of what only wraps a tensor, as torch.func does
             return True
+        if x.is_contiguous() and not x.storage_offset():
+            return stored >= x.nbytes
         before = x.storage_offset() * x.itemsize
         if x.is_contiguous():
             return stored >= before + x.nbytes or x.numel() == 0

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,15 @@ class TorchUpdate(ABC):
         self.depth = depth
         self.layout = Layout.of(x)
         self.buffers = Buffers(self.layout, x, reuse=reuse)
-        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            self.ring = torch.empty(depth, x.numel(), dtype=x.dtype, device=x.device)
+        size = x.numel()
+        self.ring = self.allocated(depth, size, x) if depth else self.buffers.like.view(0, 0)
         self.functional: Functional | None = None
+
+    @staticmethod
+    def allocated(count: int, size: int, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return memory for some samples, by default in x's dtype; good outside inference mode."""
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+            return x.new_empty((count, size), dtype=dtype)
 
     def input(self, k: int, x: Tensor) -> Tensor:
         """Return the network's input in row k."""
@@ -131,12 +138,13 @@ class WritesInput(TorchUpdate):
         if self.model_input is None:
             return x
         if self.written != k:
-            torch.mul(x, self.rows.rows[k].c_in, out=self.model_input.tensor)
+            torch.mul(self.buffers.of(x).flat, self.rows.rows[k].c_in, out=self.model_input.flat)
         return self.model_input.tensor
 
     def input_buffer(self, k: int) -> Buffer | None:
         """Return where row k writes the next input; None if that is x itself."""
-        if self.model_input is not None and not (self.buffers.reuse and self.model_input.intact()):
+        model_input = self.model_input
+        if model_input is not None and not (self.buffers.reuse and model_input.is_intact()):
             self.model_input = self.buffers.new()
         self.written = k + 1
         return self.model_input

@@ -89,6 +89,7 @@ class Plan:
     c: Array
     log_variance: Array | None = None
     start: tuple[Any, Any] = (1.0, 0.0)
+    _identity: tuple[object, ...] | None = field(init=False, default=None)
     _hash: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -227,6 +228,9 @@ class Plan:
     from_dict = classmethod(text.from_dict)
 
     def _key(self) -> tuple[object, ...]:
+        """Return what the plan is equal by; made once, where the columns are read-only."""
+        if self._identity is not None:
+            return self._identity
         columns = []
         for name in FLOATS:
             column = getattr(self, name)
@@ -235,7 +239,10 @@ class Plan:
                 column = (host.shape, host.tobytes())
             columns.append(column)
         numbers = (self.timesteps.dtype.str, self.timesteps.tobytes(), self.step.tobytes())
-        return self.schedule, numbers, host_start(self.start), *columns
+        key = self.schedule, numbers, host_start(self.start), *columns
+        if isinstance(self.a, np.ndarray):
+            object.__setattr__(self, "_identity", key)
+        return key
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):

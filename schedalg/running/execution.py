@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, to_host, widened
+from schedalg.arrays import Array, to_host
 from schedalg.network.bounds import Clamp
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
@@ -55,7 +55,7 @@ def prepared(
                 "from a function does not tell: give the network, or a Denoiser of it"
             )
         meaning, bound = PARAMETERIZATIONS["x0"], None
-        rows = rows_of(plan, widened(x[:0, ...]), meaning, "given")
+        rows = rows_of(plan, x, meaning, "given")
         call = _derived(plan, denoise, x)
     source = source_for(plan, rows, x, noise)
     return Run(plan, meaning, bound, rows, backend, x, source, reuse=reuse), call
@@ -74,10 +74,11 @@ def steps(run: Run, call: Call) -> Iterator[Run]:
 def _network(plan: Plan, denoise: Denoiser) -> Call:
     """Return what calls a network."""
     numbers, output_of = plan.timesteps.tolist(), denoise.output
+    bounded = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
 
     def call(run: Run) -> None:
         output, variance = output_of(run.input, run.timesteps, numbers[run.row])
-        run.take(output, run.bounded(output), variance)
+        run.take(output, run.bounded(output) if bounded else None, variance)
 
     return call
 

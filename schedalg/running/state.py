@@ -1,7 +1,7 @@
 """`Run`: a plan on its way, which whoever calls the network holds in hand."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -133,7 +133,8 @@ class Run:
             ValueError: The run is at its end.
         """
         if self._input is None:
-            self._require_row()
+            if self.row == self._end:
+                self._raise_ended()
             self._input = self._update.input(self.row, self.x)
         return self._input
 
@@ -144,7 +145,8 @@ class Run:
         Raises:
             ValueError: The run is at its end.
         """
-        self._require_row()
+        if self.row == self._end:
+            self._raise_ended()
         return self._timesteps[self.row]
 
     @property
@@ -154,7 +156,8 @@ class Run:
         Raises:
             ValueError: The run is at its end.
         """
-        self._require_row()
+        if self.row == self._end:
+            self._raise_ended()
         plan, k = self.plan, self.row
         like = widened(self.x[:0, ...])
         alpha, sigma = (multiplier(column[(k, ...)], like) for column in (plan.alpha, plan.sigma))
@@ -186,7 +189,8 @@ class Run:
             ValueError: The run is at its end; the output has a wrong shape, dtype or device; or the
                 plan takes a learned variance, and there is none.
         """
-        self._require_row()
+        if self.row == self._end:
+            self._raise_ended()
         k, x = self.row, self.x
         if self._input is not None:
             check_input_shape(self._input, self._shape)
@@ -283,11 +287,8 @@ class Run:
         clip = self.rows.clip
         return x0 if clip is None else namespace(x0).clip(x0, *clip)
 
-    def _require_row(self) -> None:
-        if self.row == self._end:
-            raise ValueError(
-                f"the run is at its end: all {self._end} rows are done, and x is there"
-            )
+    def _raise_ended(self) -> NoReturn:
+        raise ValueError(f"the run is at its end: all {self._end} rows are done, and x is there")
 
 
 def begin(
@@ -423,10 +424,9 @@ def rows_for(
     A network's own output enters the update with one coefficient. What was bounded or changed on
     the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
     """
-    like = widened(x[:0, ...])
     if bound is None or type(bound) is Clamp:
-        return rows_of(plan, like, meaning, bound), None
-    return rows_of(plan, like, meaning, "given"), bound
+        return rows_of(plan, x, meaning, bound), None
+    return rows_of(plan, x, meaning, "given"), bound
 
 
 def source_for(plan: Plan, rows: Rows, x: Array, noise: NoiseSource) -> Source:
@@ -450,8 +450,11 @@ def raise_without_variance(x: Array) -> None:
 
 def started(plan: Plan, rows: Rows, x: Array, source: Source, backend: Backend) -> Array:
     """Return x as the first row takes it."""
+    scale, noise = plan.start
+    if isinstance(scale, float) and isinstance(noise, float) and (scale, noise) == (1.0, 0.0):
+        return x
     like = widened(x[:0, ...])
-    scale, noise = (multiplier(value, like) for value in plan.start)
+    scale, noise = multiplier(scale, like), multiplier(noise, like)
     if given(noise):
         if isinstance(source, np.ndarray):
             z = backend.normal(x, source, (*rows.start, philox.STEP))
@@ -459,4 +462,4 @@ def started(plan: Plan, rows: Rows, x: Array, source: Source, backend: Backend) 
             assert source is not None
             z = source(x)
         return weighted([(scale, x), (noise, z)])
-    return x if isinstance(scale, float) and scale == 1 else weighted([(scale, x)])
+    return weighted([(scale, x)])

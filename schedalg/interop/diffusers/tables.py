@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, to_host, weighted, widened
+from schedalg.arrays import Array, namespace, to_host, weighted
 from schedalg.checks import check_like
 from schedalg.network.bounds import Clamp
 from schedalg.network.denoiser import Denoiser
@@ -126,7 +126,7 @@ class Table:
             return self._plain_step(state, x, output, draw)
         clip = self.denoise.clip
         bounded: Bounded = clip if isinstance(clip, Clamp | None) else "given"
-        rows = rows_of(self.plan, widened(x[:0, ...]), self.denoise.parameterization, bounded)
+        rows = rows_of(self.plan, x, self.denoise.parameterization, bounded)
         x0 = None
         if bounded == "given":
             x0 = self.denoise.bounded(weighted([(self.c_x[k], x), (self.c_out[k], output)]))
