@@ -1,7 +1,6 @@
 """What all ways of running rows on tensors share: free memory, the next input, and gradients."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 from contextlib import nullcontext
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from schedalg.running.per_sample import EveryRow
 from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
 from schedalg_torch.layout import Layout
@@ -29,7 +29,7 @@ def requires_gradient(*tensors: Tensor | None) -> bool:
     return False
 
 
-class TorchUpdate(ABC):
+class TorchUpdate(EveryRow):
     """Takes tensors through rows in memory of its own, until a gradient is to be followed.
 
     From that row on, the rest is run by `Functional`, with the memories so far.
@@ -45,8 +45,7 @@ class TorchUpdate(ABC):
     def __init__(
         self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, depth: int
     ) -> None:
-        self.rows = rows
-        self.keys = keys
+        super().__init__(rows, keys)
         self.depth = depth
         self.layout = Layout.of(x)
         self.buffers = Buffers(self.layout, x, reuse=reuse)
@@ -60,16 +59,16 @@ class TorchUpdate(ABC):
         with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
             return x.new_empty((count, size), dtype=dtype)
 
-    def input(self, k: int, x: Tensor) -> Tensor:
+    def input_of(self, k: int, x: Tensor) -> Tensor:
         """Return the network's input in row k."""
         if not self.rows.scaled:
             return x
         if self.functional is not None or requires_gradient(x):
-            scaled: Tensor = Functional(self.rows, None).input(k, x)
+            scaled: Tensor = Functional(self.rows, None).input_of(k, x)
             return scaled
         return self.scaled(k, x)
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: Tensor,
@@ -85,22 +84,21 @@ class TorchUpdate(ABC):
                 return self.take(k, x, d, output, variance, noise)
             functional = Functional(self.rows, self.keys)
             first = max(k - self.rows.depth, 0)
-            functional.restore(k, [self.memory(j) for j in range(first, k)])
+            functional.restore(k, [self.memory_of(j) for j in range(first, k)])
             self.functional = functional
-        after: Tensor = self.functional(k, x, output, x0, variance, noise)
+        after: Tensor = self.functional.after(k, x, output, x0, variance, noise)
         return after
 
-    def memory(self, k: int) -> Tensor:
+    def memory_of(self, k: int) -> Tensor:
         """Return a copy of what row k remembered."""
         if self.functional is not None:
-            kept: Tensor = self.functional.memory(k)
+            kept: Tensor = self.functional.memory_of(k)
             return kept
         return self.layout.shaped(self.ring[k % self.depth].clone())
 
-    def restore(self, k: int, memories: Sequence[Tensor]) -> None:
-        """Go on at row k, after rows that remembered these."""
-        for place, memory in enumerate(memories, start=k - len(memories)):
-            self.ring[place % self.depth].copy_(self.layout.flat(memory))
+    def remember(self, k: int, memory: Tensor) -> None:
+        """Keep the values of a tensor as what row k remembered."""
+        self.ring[k % self.depth].copy_(self.layout.flat(memory))
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
         """Whether rows of such tensors can be run here."""

@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 class Update(Protocol):
-    """Takes x through the rows of one run, in their order. It owns what it writes to."""
+    """Takes x through the rows of one run, in their order. It owns what it writes to.
 
-    def input(self, k: int, x: Array, /) -> Array:
+    All samples are at one row, an int; or each is at a row of its own, and k is an int64 array of
+    NumPy, (B,). Then the rows of every sample follow one another: after row k[i], sample i goes
+    on to k[i] + 1, stays, or begins again at 0. A run takes ints or arrays, not both.
+    `schedalg.running.per_sample.PerSample` does it by plain operations.
+    """
+
+    def input(self, k: "int | np.ndarray", x: Array, /) -> Array:
         """Return the network's input in row k: c_in x."""
         ...
 
     def __call__(
         self,
-        k: int,
+        k: "int | np.ndarray",
         x: Array,
         output: Array,
         x0: Array | None,
@@ -38,7 +44,7 @@ class Update(Protocol):
         """Return x after row k.
 
         Args:
-            k: The row.
+            k: The row, or the row of each sample.
             x: x before it: what was given to begin with, or what this returned last.
             output: The network's output, like x. It may share memory with x or with the input.
             x0: The bounded x0 prediction, like x, where it was bounded outside of the rows; else
@@ -48,11 +54,11 @@ class Update(Protocol):
         """
         ...
 
-    def memory(self, k: int, /) -> Array:
+    def memory(self, k: "int | np.ndarray", /) -> Array:
         """Return a copy, like x, of what row k remembered, one of the last `depth` rows."""
         ...
 
-    def restore(self, k: int, memories: Sequence[Array], /) -> None:
+    def restore(self, k: "int | np.ndarray", memories: Sequence[Array], /) -> None:
         """Go on at row k, where the rows just before it remembered these, the oldest first."""
         ...
 

@@ -104,14 +104,14 @@ class StepNoise:
 
 
 def keyed_normal(
-    x: Array, keys: np.ndarray, words: Sequence[int], *, rounded: bool = True
+    x: Array, keys: np.ndarray, words: Sequence[int] | np.ndarray, *, rounded: bool = True
 ) -> Array:
     """Return the noise of a draw, like x, made by NumPy.
 
     Args:
         x: (B, ...), an array of any library.
         keys: (B, 2), uint64.
-        words: Level, visit and domain of the draw; see `philox`.
+        words: Level, visit and domain of the draw, or of that of each sample, (B, 3); see `philox`.
         rounded: Whether that for half precision is in it, and not in float32.
     """
     shape = tuple(x.shape)
@@ -120,20 +120,32 @@ def keyed_normal(
     count = int(np.prod(shape[1:]))
     # Half precision by way of single, in every library.
     single = is_half(x) or str(x.dtype).endswith("float32")
-    draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
-    together = max(1, _TOGETHER // max(count, 1))
-    for first in range(0, shape[0], together):
-        samples = slice(first, first + together)
-        for start in range(0, count, _TOGETHER):
-            size = min(_TOGETHER, count - start)
-            part = philox.normal(keys[samples], words, size, start=start, single=single)
-            draw[samples, start : start + size] = part
+    if isinstance(words, np.ndarray):
+        draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
+        for each in np.unique(words, axis=0):
+            mine = (words == each).all(axis=1)
+            draw[mine] = _drawn(keys[mine], each.tolist(), count, single)
+    else:
+        draw = _drawn(keys, words, count, single)
     draw = draw.reshape(shape)
     xp = namespace(x)
     dtype = xp.float32 if is_half(x) and not rounded else x.dtype
     if isinstance(x, np.ndarray):
         return draw.astype(dtype, copy=False)
     return xp.asarray(draw, dtype=dtype, device=device(x))
+
+
+def _drawn(keys: np.ndarray, words: Sequence[int], count: int, single: bool) -> np.ndarray:
+    """Return `count` elements of a draw for each key, made in parts that fit the cache."""
+    draw = np.empty((len(keys), count), dtype=np.float32 if single else np.float64)
+    together = max(1, _TOGETHER // max(count, 1))
+    for first in range(0, len(keys), together):
+        samples = slice(first, first + together)
+        for start in range(0, count, _TOGETHER):
+            size = min(_TOGETHER, count - start)
+            part = philox.normal(keys[samples], words, size, start=start, single=single)
+            draw[samples, start : start + size] = part
+    return draw
 
 
 def _is_one_integer(source: Any) -> bool:

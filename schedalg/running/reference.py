@@ -7,6 +7,7 @@ import numpy as np
 
 from schedalg.arrays import Array, device, given, namespace, weighted, widened
 from schedalg.running.noise import keyed_normal
+from schedalg.running.per_sample import EveryRow
 from schedalg.running.rows import Row, Rows
 from schedalg.schedule.timesteps import timestep_dtype
 
@@ -46,7 +47,7 @@ class ReferenceBackend:
         return Functional(rows, keys)
 
 
-class Functional:
+class Functional(EveryRow):
     """Updates x by operations that return new arrays, for gradients and tracers to follow.
 
     Args:
@@ -55,16 +56,15 @@ class Functional:
     """
 
     def __init__(self, rows: Rows, keys: np.ndarray | None) -> None:
-        self.rows = rows
-        self.keys = keys
+        super().__init__(rows, keys)
         self.memories: dict[int, Array] = {}
 
-    def input(self, k: int, x: Array) -> Array:
+    def input_of(self, k: int, x: Array) -> Array:
         """Return the network's input in row k."""
         c_in = self.rows.rows[k].c_in
         return x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: Array,
@@ -91,16 +91,16 @@ class Functional:
             self.memories[k] = weighted(zip(row.memory, (x, d, output), strict=True))
         return after
 
-    def memory(self, k: int) -> Array:
+    def memory_of(self, k: int) -> Array:
         """Return what row k remembered."""
         return self.memories[k]
 
-    def restore(self, k: int, memories: Sequence[Array]) -> None:
-        """Go on at row k, after rows that remembered these."""
-        self.memories = dict(enumerate(memories, start=k - len(memories)))
+    def remember(self, k: int, memory: Array) -> None:
+        """Keep an array as what row k remembered."""
+        self.memories[k] = memory
 
 
-class InPlace:
+class InPlace(EveryRow):
     """Updates NumPy arrays in two buffers that it owns, a block at a time.
 
     Args:
@@ -111,8 +111,7 @@ class InPlace:
     """
 
     def __init__(self, rows: Rows, x: np.ndarray, keys: np.ndarray | None, *, reuse: bool) -> None:
-        self.rows = rows
-        self.keys = keys
+        super().__init__(rows, keys)
         self.reuse = reuse
         self.shape = x.shape
         self.wide = np.promote_types(x.dtype, np.float32)
@@ -121,7 +120,7 @@ class InPlace:
         block = min(BLOCK, x.size)
         self.sum, self.product, self.x0 = (np.empty(block, self.wide) for _ in range(3))
 
-    def input(self, k: int, x: np.ndarray) -> np.ndarray:
+    def input_of(self, k: int, x: np.ndarray) -> np.ndarray:
         """Return the network's input in row k."""
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
@@ -130,7 +129,7 @@ class InPlace:
         np.multiply(x, c_in, out=scaled, dtype=self.wide, casting="same_kind")
         return scaled
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: np.ndarray,
@@ -168,14 +167,13 @@ class InPlace:
                 self._combine(slot[part], zip(row.memory, now, strict=True))
         return after
 
-    def memory(self, k: int) -> np.ndarray:
+    def memory_of(self, k: int) -> np.ndarray:
         """Return a copy of what row k remembered."""
         return self.ring[k % self.rows.depth].reshape(self.shape).copy()
 
-    def restore(self, k: int, memories: Sequence[np.ndarray]) -> None:
-        """Go on at row k, after rows that remembered these."""
-        for place, memory in enumerate(memories, start=k - len(memories)):
-            self.ring[place % self.rows.depth][:] = memory.reshape(-1)
+    def remember(self, k: int, memory: np.ndarray) -> None:
+        """Keep the values of an array as what row k remembered."""
+        self.ring[k % self.rows.depth][:] = memory.reshape(-1)
 
     def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
         """Return an array to write to, which neither x nor the others lie in."""
