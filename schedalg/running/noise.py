@@ -54,20 +54,41 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     draw = known(x).drawing(source, x)
     if draw is not None:
         return draw
-    if isinstance(source, int | np.integer) or _is_one_integer(source):
-        first = _seed("noise", source)
-        return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
     if isinstance(source, np.random.Generator):
         return _numpy_normal(source)
+    keys = _keys_of("noise", source, x.shape[0])
+    if keys is None:
+        raise TypeError(
+            "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, "
+            f"or a function of x; got {described(source)}"
+        )
+    return keys
+
+
+def keys_for(name: str, seeds: object, batch: int) -> np.ndarray:
+    """Return a key for each sample, (B, 2), uint64, from a seed or one for each.
+
+    Raises:
+        TypeError: The argument holds no seeds.
+        ValueError: A seed is out of range, or there is not one a sample.
+    """
+    keys = None if isinstance(seeds, bool | np.bool_) else _keys_of(name, seeds, batch)
+    if keys is None:
+        raise TypeError(f"{name} must be a seed, or a list of seeds; got {described(seeds)}")
+    return keys
+
+
+def _keys_of(name: str, source: Any, batch: int) -> np.ndarray | None:
+    """Return the keys of seeds; None if the source is something else."""
+    if isinstance(source, int | np.integer) or _is_one_integer(source):
+        first = _seed(name, source)
+        return _keys([(first + (i << 64)) % 2**128 for i in range(batch)])
     seeds = _listed(source)
-    if seeds is not None:
-        if len(seeds) != x.shape[0]:
-            raise ValueError(f"noise holds {len(seeds)} seeds for {x.shape[0]} samples of x")
-        return _keys([_seed(f"noise[{i}]", seed) for i, seed in enumerate(seeds)])
-    raise TypeError(
-        "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, or a "
-        f"function of x; got {described(source)}"
-    )
+    if seeds is None:
+        return None
+    if len(seeds) != batch:
+        raise ValueError(f"{name} holds {len(seeds)} seeds for {batch} samples of x")
+    return _keys([_seed(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
 
 
 class StepNoise:
