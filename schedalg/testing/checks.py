@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.network.denoiser import Denoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.parameterization import Parameterization, Prediction, convert
 from schedalg.plan.plan import Plan
 from schedalg.running.sampling import sample, sample_steps
@@ -84,7 +84,7 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
         >>> check_recovery(LMS(), Schedule.cosine(20))
     """
     point, origin = 0.3, schedule.origin
-    known = Denoiser.from_function(lambda x, t: point + 0 * x, schedule)
+    known = _point(point, sampler, schedule)
     x = np.random.default_rng(0).standard_normal((2, 3)) * schedule.prior_std
     if origin.sigma > 0:
         x = np.full((2, 3), point * schedule[-1].alpha)
@@ -92,6 +92,31 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
     np.testing.assert_allclose(
         result, origin.alpha * point, rtol=rtol, err_msg=f"x0 on {schedule!r}"
     )
+
+
+def _point(point: float, sampler: AnySampler | Plan, schedule: Schedule) -> AnyDenoiser:
+    """Return the optimal network for data that are a single point, as a denoiser.
+
+    A sampler that calls a network of flow matching at clean data needs its slope there, which is
+    that of the path before: (x - alpha x0) / sigma - x0 does not change on the way to one point.
+    """
+    plan = sampler if isinstance(sampler, Plan) else None
+    if plan is None and hasattr(sampler, "plan"):
+        plan = sampler.plan(schedule)
+    if plan is None or (to_host(plan.sigma) > 0).all():
+        return Denoiser.from_function(lambda x, t: point + 0 * x, schedule)
+    total = plan.alpha + plan.sigma
+    places = iter(zip(plan.alpha / total, plan.sigma / total, strict=True))
+    slope: Any = None
+
+    def velocity(x: Array, timesteps: Array) -> Array:
+        nonlocal slope
+        alpha, sigma = next(places)
+        if sigma > 0:
+            slope = (x - alpha * point) / sigma - point
+        return slope
+
+    return Denoiser(velocity, schedule, "flow")
 
 
 def check_variance(

@@ -48,6 +48,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "order text": (lambda: IPNDM(order="4"), TypeError, ["order", "'4'"]),
     "2S of order 3": (lambda: DPMSolverPP(order=3, singlestep=True), ValueError, ["order=3", "2S"]),
     "2S with noise": (lambda: DPMSolverPP(singlestep=True, eta=1.0), ValueError, ["eta=1.0", "2S"]),
+    "clean stages": (
+        lambda: Heun(clean_stages="no"),
+        TypeError,
+        ["clean_stages", "'no'"],
+    ),
     "corrector order": (
         lambda: SASolver(corrector_order=5),
         ValueError,

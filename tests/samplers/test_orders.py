@@ -1,5 +1,6 @@
 """The declared order of a sampler is the measured one."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from schedalg import (
     Heun,
     Midpoint,
     Plan,
+    RungeKutta,
     Schedule,
     Steps,
     sample,
 )
 from schedalg.testing import Mixture, check_order, measured_order
-from tests.registry.samplers import SAMPLERS, Entry
+from tests.registry.samplers import KUTTA, RK4, SAMPLERS, Entry
 
 NOISE_FREE = pytest.mark.parametrize(
     "entry", [pytest.param(e, id=name) for name, e in SAMPLERS.items() if e.order is not None]
@@ -56,7 +58,10 @@ def test_the_order_holds_for_two_peaks(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
-@pytest.mark.parametrize(("sampler", "order"), [(Euler(), 1), (Heun(), 2), (LMS(order=2), 2)])
+@pytest.mark.parametrize(
+    ("sampler", "order"),
+    [(Euler(), 1), (Heun(), 2), (LMS(order=2), 2), (RungeKutta(KUTTA), 3), (RungeKutta(RK4), 4)],
+)
 def test_flow_matching_from_pure_noise_to_clean_data(
     sampler: Any, order: int, shift: float
 ) -> None:
@@ -64,12 +69,55 @@ def test_flow_matching_from_pure_noise_to_clean_data(
     data = Mixture([0.7], [0.4])
     x = np.array([[-1.3, 0.2, 0.9, 2.0]])
     errors = []
-    for steps in (400, 800, 1600):
+    counts = np.array([400, 800, 1600]) // (4 if order == 4 else 1)
+    for steps in counts.tolist():
         schedule = Schedule.flow(steps, shift=shift)
         result = sample(data.denoiser(schedule), schedule, sampler, x)
         errors.append(np.abs(result - (0.7 + 0.4 * x)).max())
-    measured = -np.polyfit(np.log([400, 800, 1600]), np.log(errors), 1)[0]
+    measured = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert measured == pytest.approx(order, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "error"),
+    [(Midpoint(), 6.93e-5), (Heun(), 1.202e-3), (RungeKutta(RK4), 5.16e-6)],
+)
+def test_the_step_to_clean_data_has_all_stages_on_a_flow(sampler: Any, error: float) -> None:
+    """On 28 steps with a shift of 3, where an Euler step at the end has an error of 0.023."""
+    data, x = Mixture([0.7], [0.5]), np.linspace(-2, 2, 9)[None, :]
+    schedule = Schedule.flow(28, shift=3.0)
+    for one, expected in ((sampler, error), (replace(sampler, clean_stages=False), 0.023)):
+        result = sample(data.denoiser(schedule), schedule, one, x)
+        assert np.abs(result - (0.7 + 0.5 * x)).max() == pytest.approx(expected, rel=0.05)
+    plan = sampler.plan(schedule)
+    assert len(plan) == 28 * len(sampler.tableau.b)
+    assert plan.timesteps[-1] == (plan.sigma[-1] if 1 in sampler.tableau.c else plan.timesteps[-1])
+
+
+def test_clean_data_are_told_by_the_rule_of_the_timesteps() -> None:
+    """Where the timesteps are a list, that of clean data is not known, and the step is Euler's."""
+    log_snr = Schedule.flow(3).to_log_snr()
+
+    def last(timesteps: Any, sampler: Any = Heun()) -> tuple[int, float]:  # noqa: B008
+        schedule = Schedule.from_log_snr(log_snr, kind="flow", timesteps=timesteps)
+        plan = sampler.plan(schedule)
+        return len(plan), float(plan.timesteps[-1])
+
+    assert last("flow_time") == last("1000 flow_time") == (6, 0.0)
+    assert last(lambda alpha, sigma: 7 * sigma + alpha) == (6, 1.0)
+    assert last("flow_time", Heun(eta=0.5)) == last("flow_time", Heun(s_churn=1.0)) == (6, 0.0)
+    assert last([100, 500, 1000]) == (5, 100.0)
+    assert last(lambda alpha, sigma: np.log(sigma))[0] == 5
+    assert len(Heun().plan(Schedule.linear(3).as_flow())) == 5
+
+
+def test_no_slope_at_clean_data_follows_from_x0() -> None:
+    schedule, x = Schedule.flow(3), np.ones((1, 2))
+    for how in ({"prediction": "x0"}, {"clip": (-1, 1)}):
+        with pytest.raises(ValueError, match=r"timestep 0.0.*Heun\(clean_stages=False\)"):
+            sample(lambda x, t: x, schedule, Heun(), x, **how)
+        sample(lambda x, t: x, schedule, Heun(clean_stages=False), x, **how)
+        sample(lambda x, t: x, schedule, Midpoint(), x, **how)
 
 
 def test_3m_with_half_the_second_difference_is_of_order_2() -> None:
