@@ -83,7 +83,7 @@ class IPNDM:
     DDIM step if tau is infinite there.
 
     Args:
-        order: How many slopes a step uses, 1 to 4. None: 4, or the number of steps if that is less.
+        order: How many slopes a step uses, 1 to 4. None: 3, or the number of steps if that is less.
 
     Raises:
         TypeError: `order` is not an integer.
@@ -92,7 +92,7 @@ class IPNDM:
     Example:
         >>> from schedalg import IPNDM, LMS, Schedule
         >>> s = Schedule.flow(8)
-        >>> bool(abs(IPNDM().plan(s).b - LMS().plan(s).b).max() < 1e-15)
+        >>> bool(abs(IPNDM(4).plan(s).b - LMS(4).plan(s).b).max() < 1e-15)
         True
 
     Source: Zhang and Chen, arXiv 2204.13902, section 3.3 (iPNDM).
@@ -109,7 +109,7 @@ class IPNDM:
         Raises:
             ValueError: The schedule has fewer steps than the given order.
         """
-        order = chosen_order(schedule, self.order, 4, self)
+        order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)
         path = straight(schedule, steps)
         used = orders(path.finite, order)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schedalg.checks import flag
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import noise_form, noise_moments
@@ -26,9 +27,11 @@ class DEIS:
     Args:
         order: How many predictions a step uses, 1 (DDIM) to 4. None: 3, or the number of steps if
             that is less.
+        lower_order_final: Whether the order falls to 1 again towards the last step, which is more
+            stable if that is long, and does not arrive at clean data.
 
     Raises:
-        TypeError: `order` is not an integer.
+        TypeError: `order` is not an integer, or `lower_order_final` is not True or False.
         ValueError: `order` is not between 1 and 4.
 
     Example:
@@ -42,9 +45,12 @@ class DEIS:
     """
 
     order: int | None = None
+    lower_order_final: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", optional_order(self.order, 4))
+        lower_order_final = flag("lower_order_final", self.lower_order_final)
+        object.__setattr__(self, "lower_order_final", lower_order_final)
 
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.
@@ -55,5 +61,6 @@ class DEIS:
         order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)
         moments = noise_moments(steps, order)
-        w = weights(steps, steps.finite_h, orders(steps.finite, order), moments)
+        used = orders(steps.finite, order, lower_order_final=self.lower_order_final)
+        w = weights(steps, steps.finite_h, used, moments)
         return noise_form(schedule, steps, w)

@@ -14,7 +14,6 @@ from schedalg import (
     Euler,
     Heun,
     Midpoint,
-    Plan,
     RungeKutta,
     Schedule,
     Steps,
@@ -120,24 +119,24 @@ def test_no_slope_at_clean_data_follows_from_x0() -> None:
         sample(lambda x, t: x, schedule, Midpoint(), x, **how)
 
 
-def test_3m_with_half_the_second_difference_is_of_order_2() -> None:
-    """That is the authors' code; with the whole second difference, the method is of order 3."""
-
-    class Half:
-        def plan(self, schedule: Schedule) -> Plan:
-            third = DPMSolverPP(order=3).plan(schedule)
+def test_3m_gives_the_square_half_of_its_weight() -> None:
+    """As the authors' code does, and so is of order 2; with the whole weight it is of order 3."""
+    for schedule in (Schedule.karras(9)[1:], Schedule.linear(1000).subsample(steps=9)):
+        for eta in (0.0, 1.0):
+            exact = DPMSolverPP(order=3, eta=eta, exact=True).plan(schedule)
             steps = Steps.of(schedule)
             h = np.where(steps.finite, steps.h, 1.0)
-            # x0[now, before, before that], and its half weight: h² times the integral of u²/2.
+            # The second difference of x0[now, before, before that], of u² / h².
             h1, h2 = np.append(1.0, h[:-1]), np.append([1.0, 1.0], h[:-2])
             difference = np.stack([1 / h1, -1 / h1 - 1 / h2, 1 / h2], axis=1) / (h1 + h2)[:, None]
-            integral = h**2 - 2 * h + 2 * steps.rise
-            half = third.b - steps.alpha_s[:, None] * (integral / 2)[:, None] * difference
-            half[:2], half[~steps.finite] = third.b[:2], third.b[~steps.finite]
-            return Plan.of(schedule, a=third.a, b=half)
-
-    assert measured_order(Half()) == pytest.approx(2, abs=0.1)
-    assert measured_order(DPMSolverPP(order=3)) == pytest.approx(3, abs=0.1)
+            q = 1 + eta
+            of_u = h - (1 - np.exp(-q * h)) / q  # the integrals of q e^(-q(h - u)) u, and u²
+            of_square = h**2 - 2 * of_u / q
+            half = exact.b - steps.alpha_s[:, None] * (of_square / 2)[:, None] * difference
+            half[:2], half[~steps.finite] = exact.b[:2], exact.b[~steps.finite]
+            plan = DPMSolverPP(order=3, eta=eta).plan(schedule)
+            np.testing.assert_allclose(plan.b, half, rtol=1e-11, atol=1e-12)
+            np.testing.assert_array_equal(plan.a, exact.a)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
