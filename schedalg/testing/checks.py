@@ -24,6 +24,40 @@ PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
 FAST = Schedule.linear(1000).subsample(steps=12)
 
 
+class _AtEnds:
+    """A sampler with `init` and `step`, whose errors in the steps at both ends are explained."""
+
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
+        self.init = sampler.init
+
+    def step(self, x: Array, t: Point, s: Point, denoise: Any, noise: Any, state: Any) -> Any:
+        try:
+            return self.sampler.step(x, t, s, denoise, noise, state)
+        except (ArithmeticError, ValueError, RuntimeWarning) as error:
+            if to_host(t.alpha) == 0:
+                case = (
+                    "that leaves pure noise, where t.alpha is 0 (zero SNR): have a step of DDIM "
+                    "there, s.alpha * x0 + s.sigma / t.sigma * (x - t.alpha * x0)"
+                )
+            elif to_host(s.sigma) == 0:
+                case = "that arrives at clean data, where s.sigma is 0: return x0 there"
+            else:
+                raise
+            raise AssertionError(
+                f"{type(error).__name__} ({error}) in the step from timestep {t.timestep} {case}"
+            ) from error
+
+
+def _sample(
+    model: Any, schedule: Schedule, sampler: AnySampler | Plan, x: Array, **options: Any
+) -> Array:
+    """Return `sample(...)`, where errors in a sampler's own steps at both ends are explained."""
+    if not isinstance(sampler, Plan) and not hasattr(sampler, "plan"):
+        sampler = _AtEnds(sampler)
+    return sample(model, schedule, sampler, x, **options)
+
+
 def check_sampler(
     sampler: AnySampler, *, order: int | None = None, distilled: bool = False
 ) -> None:
@@ -88,7 +122,7 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
     x = np.random.default_rng(0).standard_normal((2, 3)) * schedule.prior_std
     if origin.sigma > 0:
         x = np.full((2, 3), point * schedule[-1].alpha)
-    result = sample(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
+    result = _sample(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
     np.testing.assert_allclose(
         result, origin.alpha * point, rtol=rtol, err_msg=f"x0 on {schedule!r}"
     )
@@ -190,14 +224,14 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
         return 0.5 * x - 0.1 * x**3 / (1 + x**2)
 
     before = np.array(to_host(x))
-    expected = sample(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
+    expected = _sample(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
     for prediction in ("epsilon", "x0", "v"):
-        result = sample(network, FAST, sampler, x, noise=5, prediction=prediction)
+        result = _sample(network, FAST, sampler, x, noise=5, prediction=prediction)
         assert namespace(result) is namespace(x), f"{type(result)} from {type(x)}"
         for part in ("dtype", "shape"):
             got, given = getattr(result, part), getattr(x, part)
             assert got == given, f"{part} {got} from {given}, for a prediction of {prediction}"
-    result = to_host(sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
+    result = to_host(_sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
     rtol = 1e-11 if "64" in str(x.dtype) else tolerance
     np.testing.assert_array_equal(to_host(x), before, err_msg="the sampler wrote to x")
     np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
@@ -226,13 +260,13 @@ def check_respacing(sampler: AnySampler) -> None:
 
     x = np.random.default_rng(1).standard_normal((2, 3))
     passed.append([])
-    images = [sample(network, short, sampler, x, noise=7)]
+    images = [_sample(network, short, sampler, x, noise=7)]
     if set(passed[0]) <= set(selected):
         fresh = Schedule.from_alphas_cumprod(numbers[selected], timesteps=selected)
     else:
         fresh = Schedule.from_alphas_cumprod(numbers)[selected]
     passed.append([])
-    images.append(sample(network, fresh, sampler, x, noise=7))
+    images.append(_sample(network, fresh, sampler, x, noise=7))
     np.testing.assert_allclose(images[1], images[0], rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(passed[1], passed[0], rtol=1e-9, err_msg="timesteps passed")
     visited: list[Point] = []
@@ -241,7 +275,7 @@ def check_respacing(sampler: AnySampler) -> None:
         visited.append(t)
         return 0.3 * x
 
-    sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
+    _sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
     for t in visited:
         assert t.timestep is not None
         assert selected[0] <= t.timestep <= selected[-1], f"timestep {t.timestep} of {selected}"
@@ -271,7 +305,7 @@ def check_scales(sampler: AnySampler) -> None:
         images = []
         for other in (schedule.as_vp(), schedule.as_ve(), schedule.as_flow()):
             scaled = x * (other.sigma[-1] / schedule.sigma[-1])
-            images.append(sample(network, other, sampler, scaled, prediction="v", noise=3))
+            images.append(_sample(network, other, sampler, scaled, prediction="v", noise=3))
         for image in images[1:]:
             np.testing.assert_allclose(image, images[0], rtol=1e-8, atol=1e-8, err_msg=repr(base))
 
@@ -324,7 +358,7 @@ def check_table(sampler: TableSampler, schedule: Schedule) -> None:
     for prediction in ("epsilon", "x0", "v") if signal else ("x0", "v"):
         images = [
             # Divided by 99, since at sigma = 80 a steeper network would amplify rounding errors.
-            sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
+            _sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
             for one in (sampler, protocol)
         ]
         np.testing.assert_allclose(
