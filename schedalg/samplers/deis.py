@@ -9,6 +9,7 @@ from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import noise_form, noise_moments
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
+from schedalg.samplers.start import Form, with_full_start
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -29,9 +30,10 @@ class DEIS:
             that is less.
         lower_order_final: Whether the order falls to 1 again towards the last step, which is more
             stable if that is long, and does not arrive at clean data.
+        full_start: Whether the start has the order of the method too; as in `LMS`.
 
     Raises:
-        TypeError: `order` is not an integer, or `lower_order_final` is not True or False.
+        TypeError: `order` is not an integer, or another argument is not True or False.
         ValueError: `order` is not between 1 and 4.
 
     Example:
@@ -46,14 +48,15 @@ class DEIS:
 
     order: int | None = None
     lower_order_final: bool = False
+    full_start: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", optional_order(self.order, 4))
-        lower_order_final = flag("lower_order_final", self.lower_order_final)
-        object.__setattr__(self, "lower_order_final", lower_order_final)
+        for name in ("lower_order_final", "full_start"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
 
     def plan(self, schedule: "Schedule") -> Plan:
-        """Return the table for a schedule; one call a step.
+        """Return the table for a schedule; one call a step, one more in a full start of order 4.
 
         Raises:
             ValueError: The schedule has fewer steps than the given order.
@@ -63,4 +66,8 @@ class DEIS:
         moments = noise_moments(steps, order)
         used = orders(steps.finite, order, lower_order_final=self.lower_order_final)
         w = weights(steps, steps.finite_h, used, moments)
-        return noise_form(schedule, steps, w)
+        plan = noise_form(schedule, steps, w)
+        if not self.full_start:
+            return plan
+        form = Form(steps.finite, steps.finite_h, moments, -steps.sigma_s)
+        return with_full_start(plan, steps, form, order)

@@ -11,6 +11,7 @@ from schedalg.plan.steps import Steps
 from schedalg.samplers import multistep, singlestep
 from schedalg.samplers.exponential import data_moments, new_noise, newest_alone, x_coefficient
 from schedalg.samplers.options import checked_eta, checked_order, long_enough
+from schedalg.samplers.start import Form, with_full_start
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -41,11 +42,14 @@ class DPMSolverPP:
         lower_order_final: Whether the order of a multistep method falls to 1 again towards the last
             step, which is more stable if that is long, and does not arrive at clean data.
         exact: Whether 3M has the exact integral of the parabola.
+        full_start: Whether the first step of 3M is corrected, so that the start has order 3 too; as
+            in `LMS`.
 
     Raises:
         TypeError: An argument is not a number, or not True or False.
-        ValueError: An argument is out of range, `exact` is given with an order other than 3, or
-            `singlestep` is combined with an order other than 2, noise, or `lower_order_final`.
+        ValueError: An argument is out of range, `exact` or `full_start` is given with an order
+            other than 3, or `singlestep` is combined with an order other than 2, noise, or
+            `lower_order_final`.
 
     Example:
         >>> import numpy as np
@@ -65,14 +69,16 @@ class DPMSolverPP:
     eta: float = 0.0
     lower_order_final: bool = False
     exact: bool = False
+    full_start: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_order(self.order, 3))
         object.__setattr__(self, "eta", checked_eta(self.eta))
-        for name in ("singlestep", "lower_order_final", "exact"):
+        for name in ("singlestep", "lower_order_final", "exact", "full_start"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
-        if self.exact and self.order != 3:
-            raise ValueError(f"exact=True is a variant of order=3; got order={self.order}")
+        for name in ("exact", "full_start"):
+            if getattr(self, name) and self.order != 3:
+                raise ValueError(f"{name}=True is for order=3; got order={self.order}")
         if self.singlestep and (self.order, self.eta, self.lower_order_final) != (2, 0.0, False):
             raise ValueError(
                 "singlestep=True is 2S, with order=2, eta=0 and no lower_order_final; got "
@@ -93,7 +99,12 @@ class DPMSolverPP:
         else:
             b = steps.alpha_s[:, None] * self._multistep(steps)
         a, c = x_coefficient(steps, self.eta), new_noise(steps, self.eta)
-        return Plan.of(schedule, a=a, b=b, c=c)
+        plan = Plan.of(schedule, a=a, b=b, c=c)
+        if not self.full_start:
+            return plan
+        moments = data_moments(steps, 2, self.eta)
+        form = Form(steps.finite, steps.finite_h, moments, steps.alpha_s)
+        return with_full_start(plan, steps, form, 3)
 
     def _multistep(self, steps: Steps) -> Array:
         orders = multistep.orders(

@@ -17,6 +17,7 @@ from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import data_moments, new_noise, x_coefficient
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import checked_order, long_enough
+from schedalg.samplers.start import Form, start_order, with_full_start
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -44,6 +45,8 @@ class UniPC:
         correct_from_noise: Whether UniC also corrects a step that leaves pure noise, by half of the
             difference of the predictions at its ends. The table is then the limit of those of steps
             that leave less and less signal. It has no effect in "bh1", whose B(h) has no limit.
+        full_start: Whether the start has the order of the method too, where that is above that of
+            the first correction: 4 for UniPC-3, with one more call, and 3 for UniP-3; as in `LMS`.
 
     Raises:
         TypeError: `order` is not an integer, or another argument is not True or False.
@@ -64,10 +67,11 @@ class UniPC:
     corrector: bool = True
     lower_order_final: bool = False
     correct_from_noise: bool = True
+    full_start: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_order(self.order, 3))
-        for name in ("corrector", "lower_order_final", "correct_from_noise"):
+        for name in ("corrector", "lower_order_final", "correct_from_noise", "full_start"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         if not isinstance(self.variant, str) or self.variant not in get_args(Variant):
             raise ValueError(f"variant must be 'bh1' or 'bh2'; got {self.variant!r}")
@@ -96,15 +100,23 @@ class UniPC:
             weights(steps, h, used.clip(max=2), simple[: min(2, self.order)]),
             weights(steps, h, used, moments[: self.order]),
         )
+        form = Form(steps.finite, h, moments, steps.alpha_s)
         if not self.corrector:
-            return _plan(schedule, steps, predictor)
+            plan = _plan(schedule, steps, predictor)
+            return with_full_start(plan, steps, form, self.order) if self.full_start else plan
         corrector = _either(
             steps,
             counted == 1,
             weights(steps, h, np.full_like(used, 2), simple, ahead=True),
             weights(steps, h, used + 1, moments, ahead=True),
         )
-        return _plan(schedule, steps, predictor, corrector, corrected=corrected)
+        if not self.full_start or start_order(form, self.order + 1) < 4:
+            return _plan(schedule, steps, predictor, corrector, corrected=corrected)
+        # The start corrects its two steps itself.
+        finite = np.flatnonzero(steps.finite)[:2]
+        later = corrected & ~np.isin(np.arange(len(h)), finite)
+        plan = _plan(schedule, steps, predictor, corrector, corrected=later)
+        return with_full_start(plan, steps, form, 4)
 
 
 @dataclass(frozen=True)

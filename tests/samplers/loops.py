@@ -248,6 +248,51 @@ def unipc(variant: str, order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
     return run
 
 
+def started(order: int, corrector: bool = False) -> Callable[[Loop, np.ndarray], np.ndarray]:
+    """Adams-Bashforth in x0 after a start that is corrected; with `corrector`, UniPC-3."""
+
+    def moved(s: Loop, x: np.ndarray, i: int, j: int, known: dict[int, np.ndarray]) -> np.ndarray:
+        """Return x at point j from x at point i, by the polynomial through known predictions."""
+        nodes = [s.lam[k] for k in known]
+        after = s.sigma[j] / s.sigma[i] * x
+        for n, value in enumerate(known.values()):
+            weight = integrate(
+                lagrange(nodes, n), s.lam[i], s.lam[j], lambda at: np.exp(at - s.lam[j])
+            )
+            after = after + s.alpha[j] * weight * value
+        return after
+
+    def line(s: Loop, x: np.ndarray, i: int, known: dict[int, np.ndarray]) -> np.ndarray:
+        """Return x after a step of 2M."""
+        h, before = s.lam[i + 1] - s.lam[i], s.lam[i] - s.lam[i - 1]
+        mixed = known[i] + h / (2 * before) * (known[i] - known[i - 1])
+        return s.sigma[i + 1] / s.sigma[i] * x - s.alpha[i + 1] * math.expm1(-h) * mixed
+
+    def run(s: Loop, x: np.ndarray) -> np.ndarray:
+        start, d = x, {0: s.x0(x, 0)}
+        x = moved(s, x, 0, 1, d)
+        d[1] = s.x0(x, 1)
+        x = moved(s, start, 0, 1, d)
+        if order == 4:
+            d[1] = s.x0(x, 1)
+        x = line(s, x, 1, d)
+        d[2] = s.x0(x, 2)
+        if order == 4:
+            x = moved(s, start, 0, 2, d)
+        for i in range(2, s.steps):
+            before = x
+            if s.sigma[i + 1] == 0:
+                return s.alpha[-1] * d[i]
+            x = moved(s, x, i, i + 1, {k: d[k] for k in (i, i - 1, i - 2)})
+            if i + 1 < s.steps:
+                d[i + 1] = s.x0(x, i + 1)
+                if corrector:
+                    x = moved(s, before, i, i + 1, {k: d[k] for k in (i + 1, i, i - 1, i - 2)})
+        return x
+
+    return run
+
+
 def lms(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
     """k-diffusion's linear multistep, with its integrals by quadrature."""
 
@@ -418,6 +463,12 @@ LOOPS: dict[str, tuple[Any, Callable[[Loop, np.ndarray], np.ndarray]]] = {
     "UniPC-2": (UniPC(order=2), unipc("bh2", 2)),
     "UniPC-2 bh1": (UniPC(order=2, variant="bh1"), unipc("bh1", 2)),
     "UniPC-3": (UniPC(order=3), unipc("bh2", 3)),
+    "UniPC-3 full start": (UniPC(order=3, full_start=True), started(4, corrector=True)),
+    "UniP-3 full start": (UniPC(order=3, corrector=False, full_start=True), started(3)),
+    "DPM-Solver++ 3M exact full start": (
+        DPMSolverPP(order=3, exact=True, full_start=True),
+        started(3),
+    ),
     "LMS 2": (LMS(order=2), lms(2)),
     "LMS 4": (LMS(), lms(4)),
     "DEIS 2": (DEIS(order=2), deis(2)),

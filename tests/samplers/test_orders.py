@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from schedalg import (
+    DEIS,
     IPNDM,
     LMS,
     PNDM,
@@ -17,6 +18,7 @@ from schedalg import (
     RungeKutta,
     Schedule,
     Steps,
+    UniPC,
     sample,
 )
 from schedalg.testing import Mixture, check_order, measured_order
@@ -137,6 +139,56 @@ def test_3m_gives_the_square_half_of_its_weight() -> None:
             plan = DPMSolverPP(order=3, eta=eta).plan(schedule)
             np.testing.assert_allclose(plan.b, half, rtol=1e-11, atol=1e-12)
             np.testing.assert_array_equal(plan.a, exact.a)
+
+
+def order_from(schedules: list[Schedule], sampler: Any, data: Mixture) -> float:
+    """Return the order over schedules of growing length, at their ends."""
+    errors = []
+    for schedule in schedules:
+        x = data.marginal_std(schedule[-1]) * np.array([[-1.3, 0.2, 0.9, 2.0]])
+        exact = data.flow(x, schedule[-1], schedule.origin)
+        result = sample(data.denoiser(schedule), schedule, sampler, x)
+        errors.append(np.abs(result - exact).max())
+    return float(-np.polyfit(np.log([len(s) for s in schedules]), np.log(errors), 1)[0])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "order", "plain"),
+    [
+        (LMS(order=3, full_start=True), 3, 2.5),
+        (LMS(order=4, full_start=True), 4, 2.4),
+        (DEIS(order=3, full_start=True), 3, 2.1),
+        (DEIS(order=4, full_start=True), 4, 2.1),
+        (DPMSolverPP(order=3, exact=True, full_start=True), 3, 2.1),
+        (UniPC(order=3, corrector=False, full_start=True), 3, 2.1),
+        (UniPC(order=3, full_start=True), 4, 3.6),
+    ],
+)
+def test_a_full_start_keeps_the_order_where_the_path_starts_with_little_noise(
+    sampler: Any, order: int, plain: float
+) -> None:
+    """There the errors of the first steps show: without it, the order is about 2."""
+    counts = (40, 80, 160)
+    schedules = [Schedule.from_log_snr(np.linspace(6, -2, n + 1))[1:] for n in counts]
+    assert order_from(schedules, sampler, PEAKS) > order - 0.3
+    assert order_from(schedules, replace(sampler, full_start=False), PEAKS) < plain
+
+
+def test_lms_with_a_full_start_is_of_order_4_on_a_flow_from_pure_noise() -> None:
+    """Its slopes are smooth in t. Polynomials in log-SNR are of order 2 there, whatever the start.
+
+    The first step is infinite in log-SNR, and the next are h = log 2, log 3/2, ..., however many
+    there are; their errors are O(1/N²) (1/2^(k-1) + 1/3^(k-1) + ...) in a method of order k.
+    """
+    schedules = [Schedule.flow(n) for n in (100, 200, 400)]
+    for data in (Mixture([0.7], [0.4]), PEAKS):
+        assert order_from(schedules, LMS(full_start=True), data) > 3.9
+        assert order_from(schedules, LMS(), data) < 2.1
+        for sampler in (
+            DEIS(order=4, full_start=True),
+            DPMSolverPP(3, exact=True, full_start=True),
+        ):
+            assert order_from(schedules, sampler, data) < 2.2
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
