@@ -121,7 +121,8 @@ class RungeKutta:
         s_noise: Standard deviation of the noise of churn, at least 0.
         clean_stages: Whether the step to clean data has all stages, where the network is one of
             flow matching. False: it is DDIM's, as in diffusers. Use False where x0 is predicted or
-            bounded: that does not determine the slope at clean data.
+            bounded, or comes from a denoiser made from a function: x0 does not determine the slope
+            at clean data.
 
     Raises:
         TypeError: `tableau` is not a `Tableau`, `clean_stages` is not True or False, or another
