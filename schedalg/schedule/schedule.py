@@ -364,7 +364,7 @@ class Schedule:
             array([5.e-01, 2.e-20])
         """
         self._require_vp("to_alphas")
-        return self._xp.exp(path.log_alphas(self._xp, self.log_alpha_bar))
+        return path.alphas(self._xp, self.log_alpha_bar)
 
     def to_alphas_cumprod(self) -> Array:
         """Return ᾱ_k = alpha_k²: (N,).

@@ -341,7 +341,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "mixed with bools": (lambda: LINEAR[[True, 2]], TypeError, ["index", "not both"]),
     "large index": (lambda: LINEAR[[2**63]], ValueError, ["index[0]", "9223372036854775808"]),
     "no room between points": (
-        lambda: Schedule.from_betas([0.9] * 10 + [1e-12] * 10)[10:].subsample(
+        lambda: Schedule.from_betas([0.9] * 10 + [1e-28] * 10)[10:].subsample(
             steps=5000, spacing="karras"
         ),
         ValueError,
