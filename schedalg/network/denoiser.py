@@ -10,7 +10,7 @@ import numpy as np
 from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
 from schedalg.checks import check_callable, check_like, described, is_like
 from schedalg.network.bounds import Clip, bounding
-from schedalg.network.model import Model, split
+from schedalg.network.model import Model, called, check_keywords, split
 from schedalg.network.reading import default_prediction, raise_undetermined, reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -98,6 +98,7 @@ class Denoiser(AnyDenoiser):
         self.parameterization = parameterization(self.prediction)
         self.clip = bounding(clip)
         self.model_kwargs = _keywords(model_kwargs)
+        check_keywords(model, self.model_kwargs)
         self._check: OutputCheck | None = None
 
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
@@ -130,7 +131,7 @@ class Denoiser(AnyDenoiser):
                 dtype or device; or the network changed the shape of its input.
         """
         shape = x.shape
-        output = self.model(x, timesteps, **self.model_kwargs)
+        output = called(self.model, x, timesteps, self.model_kwargs)
         if x.shape != shape:
             raise ValueError(
                 f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
@@ -285,4 +286,5 @@ def check_denoiser(name: str, denoiser: object) -> None:
         TypeError: `denoiser` is not a denoiser.
     """
     if not isinstance(denoiser, AnyDenoiser):
-        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")
+        hint = ": make one of it, Denoiser(model, schedule)" if callable(denoiser) else ""
+        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}{hint}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, namespace, requires_gradient, to_host
-from schedalg.checks import in_unit, positive_integer, require, table
+from schedalg.checks import check_order, in_unit, positive_integer, require, table
 from schedalg.schedule import path
 from schedalg.schedule.double_double import (
     DoubleDouble,
@@ -105,6 +105,7 @@ def from_alphas_cumprod(
     """
     xp, values = table("alphas_cumprod", alphas_cumprod)
     name = "alphas_cumprod"
+    check_order(name, values, falls=True)
     require(name, values, (values >= 0) & (values < 1), f"{name} must be in [0, 1)")
     before = xp.concat([xp.ones_like(values[:1]), values[:-1]])
     require(name, values, values < before, f"{name} must fall strictly, from least to most noisy")
@@ -192,6 +193,7 @@ def from_sigmas(
     Source: Karras et al., arXiv 2206.00364.
     """
     xp, sigma = table("sigmas", sigmas)
+    check_order("sigmas", sigma, leave_out_0=True)
     before = xp.concat([xp.zeros_like(sigma[:1]), sigma[:-1]])
     rule = "sigmas must rise strictly, from least to most noisy, without a final 0"
     require("sigmas", sigma, sigma > before, rule)
@@ -231,6 +233,7 @@ def from_flow_times(
     Source: Lipman et al., arXiv 2210.02747.
     """
     xp, noise = table("times", times)
+    check_order("times", noise, leave_out_0=True)
     before = xp.concat([xp.zeros_like(noise[:1]), noise[:-1]])
     rule = "times must rise strictly, from least to most noisy, without a final 0"
     require("times", noise, noise > before, rule)
@@ -277,6 +280,7 @@ def from_log_snr(
     Source: Kingma et al., arXiv 2107.00630.
     """
     xp, values = table("log_snr", log_snr)
+    check_order("log_snr", values, falls=True)
     limit = 700.0 if values.dtype == xp.float64 else 80.0
     kind = path.checked_kind("kind", kind)
     require("log_snr", values, values <= limit, f"log_snr must be at most {limit:g}")

@@ -134,17 +134,17 @@ def _exact_product(a: Array, b: Array) -> tuple[Array, Array]:
 def _halves(a: Array) -> tuple[Array, Array]:
     """Return a as the sum of two numbers of half as many digits."""
     dtype: Any = getattr(a, "dtype", None)
-    large = _splitting(type(dtype), dtype) * a
+    large = _splitting(type(dtype).__module__, dtype) * a
     high = large - (large - a)
     return high, a - high
 
 
 @cache
-def _splitting(kind: Any, dtype: Any) -> float:
+def _splitting(library: str, dtype: Any) -> float:
     """Return 1 and a power of two, by which half the digits are cut off.
 
     Args:
-        kind: The dtype's type: those of two libraries are not to be compared.
+        library: Whose dtype it is: those of two are not to be compared.
         dtype: None for a float of Python's.
     """
     return 4097.0 if str(dtype).endswith("float32") else 134217729.0

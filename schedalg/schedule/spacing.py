@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, is_array, is_real_floating, namespace, to_host
-from schedalg.checks import as_array, host_numbers, integer, positive_integer
+from schedalg.checks import as_array, check_order, host_numbers, integer, positive_integer
 from schedalg.schedule import curve, double_double, elementary, interpolation, path
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -61,7 +61,8 @@ def subsample(
             near clean data). By noise, between points where need be: "log_snr" (uniform in
             log-SNR; "exponential" is the same grid), "karras" (sigma^(1/7) uniform), "beta"
             (quantiles of Beta(.6, .6); needs SciPy). Points by noise have fractional timesteps, on
-            the line between their neighbours'.
+            the line between their neighbours'; a network that looks timesteps up in a table needs
+            `round_timesteps` after it.
         offset: With "leading" only: added to every index.
         rounded: With a spacing by noise only: tell the network the nearer of the two neighbouring
             timesteps. They may repeat.
@@ -139,6 +140,7 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         allowed = f"allowed are 0 to {n - 1}" if n else "the schedule has no points"
         raise ValueError(f"{name}[{k}] is {array[k]}: {allowed}")
     array = array.astype(np.int64)
+    check_order(name, array)
     falls = np.diff(array) <= 0
     if falls.any():
         k = int(np.argmax(falls)) + 1
@@ -177,6 +179,8 @@ def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> n
             fault = "not a timestep of" if len(found) == 0 else "the timestep of several points of"
             raise ValueError(f"timesteps[{k}] is {t!r}, {fault} {schedule!r}")
         positions.append(int(found[0]))
+    if (np.diff(positions) < 0).all():
+        check_order("timesteps", wanted)
     for k, (before, after) in enumerate(pairwise(positions), 1):
         if after <= before:
             what = "repeated" if after == before else "out of order"

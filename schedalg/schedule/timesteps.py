@@ -110,6 +110,11 @@ def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:
     return timestep_rule + 0.0  # -0.0 is the same timestep as 0.0
 
 
+def rounded_timesteps(timesteps: np.ndarray) -> np.ndarray:
+    """Return the nearest whole numbers, half to even."""
+    return canonical_timesteps(np.rint(timesteps))
+
+
 def timesteps_key(timesteps: np.ndarray) -> bytes:
     """Return what is the same for equal timesteps, be they held as integers or as floats."""
     key = timesteps.astype(np.float64)

@@ -15,7 +15,7 @@ from schedalg.checks import positive_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.scalars import arrays_of, scalar
-from schedalg.schedule.timesteps import TimestepRule
+from schedalg.schedule.timesteps import TimestepRule, rounded_timesteps
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -247,6 +247,34 @@ def _ending_in_noise(log_alpha_bar: DoubleDouble) -> DoubleDouble:
 
 def _halved(value: DoubleDouble) -> DoubleDouble:
     return DoubleDouble(value.high / 2, value.low / 2)
+
+
+def round_timesteps(schedule: "Schedule") -> "Schedule":
+    """Return the schedule with every timestep rounded to the nearest whole number, half to even.
+
+    For networks that look timesteps up in a table. The noise levels stay, and so does what lies
+    between them. Timesteps may repeat. Samplers that call the network between the points (see
+    `Midpoint`) tell it fractions there still: call `round_timesteps` on their plan.
+
+    Raises:
+        ValueError: The timesteps are the noise levels themselves, of which none is a whole number.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000).subsample(steps=4, spacing="karras")
+        >>> s.timesteps.round(2)
+        array([  0.  , 300.98, 775.13, 999.  ])
+        >>> s.round_timesteps().timesteps
+        array([  0, 301, 775, 999])
+    """
+    rule = schedule.timestep_rule
+    if isinstance(rule, str) and rule in ("sigma", "log_sigma/4", "flow_time"):
+        raise ValueError(
+            f"round_timesteps: the timesteps of this schedule are its noise levels ({rule!r}), "
+            "which whole numbers do not tell apart: make it with timesteps='1000 flow_time', or "
+            "with a list of numbers"
+        )
+    return replace(schedule, timestep_rule=rounded_timesteps(schedule.timesteps))
 
 
 def as_vp(schedule: "Schedule") -> "Schedule":

@@ -15,7 +15,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["k[1]", "10", "0 to 9"],
     ),
-    "k negative": (lambda: LINEAR.add_noise(X, X, -1), ValueError, ["k is -1", "0 to 9"]),
+    "k negative": (lambda: LINEAR.add_noise(X, X, -11), ValueError, ["k is -11", "0 to 9"]),
     "k float": (lambda: LINEAR.add_noise(X, X, 1.0), TypeError, ["k", "integers"]),
     "k too many": (lambda: LINEAR.add_noise(X, X, np.arange(3)), ValueError, ["k", "2", "(3,)"]),
     "noise shape": (
