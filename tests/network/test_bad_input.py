@@ -66,10 +66,10 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["scale", "nan"],
     ),
-    "class labels of one sample": (
-        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:1]}, {"y": X[:1]})),
+    "class labels of no sample": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:0]}, {"y": X[:0]})),
         ValueError,
-        ["y", "2 entries", "(1, 3)"],
+        ["y", "2 entries", "(0, 3)"],
     ),
     "gradient": (lambda: classifier_guidance(DENOISER, 1.0), TypeError, ["gradient", "float"]),
     "gradient's shape": (
