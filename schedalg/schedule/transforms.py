@@ -252,8 +252,8 @@ def _halved(value: DoubleDouble) -> DoubleDouble:
 def round_timesteps(schedule: "Schedule") -> "Schedule":
     """Return the schedule with every timestep rounded to the nearest whole number, half to even.
 
-    For networks that look timesteps up in a table. The noise levels stay, and so does what lies
-    between them. Timesteps may repeat. Samplers that call the network between the points (see
+    For networks that look timesteps up in a table. The noise levels stay, and so does the curve of
+    a respaced schedule. Timesteps may repeat. Samplers that call the network between the points (see
     `Midpoint`) tell it fractions there still: call `round_timesteps` on their plan.
 
     Raises:

@@ -279,6 +279,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["indices[2]", "4", "repeats"],
     ),
+    "timesteps noisiest first": (
+        lambda: LINEAR.subsample(timesteps=[9, 5, 0]),
+        ValueError,
+        ["timesteps[1] is 5 after 9", "timesteps[::-1]"],
+    ),
     "index unsorted": (
         lambda: LINEAR.subsample(indices=[4, 1]),
         ValueError,
