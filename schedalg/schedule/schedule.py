@@ -53,6 +53,10 @@ class Schedule:
     those of a library that cannot make them so are not to be written to. (The class itself, called
     with the attributes below, is for the library's own operations, and checks nothing.)
 
+    Where a number, such as `sigma_max` or the factor of `shift`, is a tensor that requires a
+    gradient, the schedule is on arrays of its library, and the gradient follows them. Timesteps are
+    on the host, and carry none.
+
     Attributes:
         log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one
             column that everything else is computed from (see `schedalg.schedule.path`).

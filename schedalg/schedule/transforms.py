@@ -253,8 +253,8 @@ def round_timesteps(schedule: "Schedule") -> "Schedule":
     """Return the schedule with every timestep rounded to the nearest whole number, half to even.
 
     For networks that look timesteps up in a table. The noise levels stay, and so does the curve of
-    a respaced schedule. Timesteps may repeat. Samplers that call the network between the points (see
-    `Midpoint`) tell it fractions there still: call `round_timesteps` on their plan.
+    a respaced schedule. Timesteps may repeat. Samplers that call the network between the points,
+    such as `Midpoint`, still tell it fractions there: call `round_timesteps` on their plan.
 
     Raises:
         ValueError: The timesteps are the noise levels themselves, of which none is a whole number.
