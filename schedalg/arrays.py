@@ -84,6 +84,17 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array) if library is None else library.to_host(array)
 
 
+def handed_out(array: np.ndarray) -> np.ndarray:
+    """Return a read-only copy of a value's own array.
+
+    Read-only, so that an attempt to change the value is an error. A copy, since torch takes the
+    address alone (`torch.from_dlpack`, `torch.as_tensor`) and writes to read-only memory too.
+    """
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
 def requires_gradient(array: object) -> bool:
     """Whether the value is an array that a gradient or a tracer follows."""
     library = library_of(array)

@@ -46,8 +46,9 @@ class Plan:
 
     A plan is made by a sampler's `plan(schedule)`, or by `Plan.of` in a sampler of your own. It is
     run by `run(plan, model, x)`, which also takes what the network predicts. Columns are read-only
-    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. Two
-    plans are equal if their schedules and all columns are.
+    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. (Copy
+    one before giving it to `torch.from_dlpack` or `torch.as_tensor`: these do not heed that it is
+    read-only.) Two plans are equal if their schedules and all columns are.
 
     Attributes:
         schedule: The schedule that the plan was compiled for.
