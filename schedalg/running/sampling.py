@@ -8,6 +8,7 @@ import numpy as np
 
 from schedalg.arrays import Array, is_array, known, namespace, to_host
 from schedalg.checks import check_like, check_memory, check_sample, described, flag
+from schedalg.libraries import imported
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
@@ -318,9 +319,6 @@ def _check_steps(sampler: object) -> None:
 
 
 def _with_progress_bar(walk: Iterator[Array], steps: int) -> Iterator[Array]:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install 'schedalg[progress]'") from None
+    tqdm = imported("tqdm.auto", "progress=True", "progress").tqdm
     bar: Iterable[Array] = tqdm(walk, total=steps, unit="step")
     return iter(bar)

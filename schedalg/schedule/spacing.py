@@ -13,6 +13,7 @@ import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, is_array, is_real_floating, namespace, to_host
 from schedalg.checks import as_array, host_numbers, integer, positive_integer
+from schedalg.libraries import imported
 from schedalg.schedule import interpolation, path
 
 if TYPE_CHECKING:
@@ -346,10 +347,7 @@ def _karras_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
 
 
 def _beta_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
-    try:
-        from scipy.stats import beta
-    except ImportError:
-        raise ImportError("spacing='beta' needs SciPy: pip install 'schedalg[scipy]'") from None
+    beta = imported("scipy.stats", "spacing='beta'", "scipy").beta
     quantile = xp.asarray(beta.ppf(to_host(u), 0.6, 0.6), dtype=u.dtype, device=device(u))
     low, high = xp.exp(-first / 2), xp.exp(-last / 2)
     return -2 * xp.log(low + quantile * (high - low))
