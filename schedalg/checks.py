@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -199,7 +200,8 @@ def _check_complete(name: str, array: Array) -> None:
 
 
 def _check_unmasked(name: str, values: object) -> None:
-    if isinstance(values, np.ma.MaskedArray):
+    # There is no masked array before numpy.ma is loaded, which NumPy does when it is first named.
+    if isinstance(values, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise TypeError(f"{name} must not be a masked array: the values under the mask are unknown")
 
 

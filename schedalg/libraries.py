@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import array_api_compat
 import numpy as np
 
+from schedalg.forks import WORK
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -273,7 +275,8 @@ def load(name: str) -> Any:
     Raises:
         Exception: Whatever importing it raises.
     """
-    return entries()[name].load()
+    with WORK:
+        return entries()[name].load()
 
 
 def imported(module: str, user: str, extra: str) -> Any:
@@ -292,7 +295,8 @@ def imported(module: str, user: str, extra: str) -> Any:
 
     name = module.partition(".")[0]
     try:
-        return import_module(module)
+        with WORK:
+            return import_module(module)
     except Exception as error:
         hint = f"pip install 'schedalg[{extra}]'"
         if find_spec(name) is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from schedalg.forks import WORK
+
 Part = TypeVar("Part")
 
 #: What is installed and cannot be used, by package, and why.
@@ -18,7 +20,8 @@ def made(package: str, make: Callable[[], Part]) -> Part | None:
             the package is not installed.
     """
     try:
-        return make()
+        with WORK:
+            return make()
     except (Exception, SystemExit) as error:
         if not isinstance(error, ModuleNotFoundError) or error.name != package:
             faults[package] = f"{package} cannot be used: {type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
 """Where the random numbers of a sample come from."""
 
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -57,7 +58,7 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     if isinstance(source, int | np.integer) or _is_one_integer(source):
         first = _seed("noise", source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
-    if isinstance(source, np.random.Generator):
+    if isinstance(source, getattr(sys.modules.get("numpy.random"), "Generator", ())):
         return _numpy_normal(source)
     seeds = _listed(source)
     if seeds is not None:
