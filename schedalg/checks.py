@@ -20,6 +20,7 @@ from schedalg.arrays import (
     known,
     namespace,
     real_dtype,
+    requires_gradient,
     to_host,
     type_name,
 )
@@ -35,14 +36,16 @@ def as_array(name: str, values: object) -> Array:
     """
     _check_unmasked(name, values)
     if is_array(values):
-        return values
+        return to_host(values) if isinstance(values, np.ndarray | np.generic) else values
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
+        if not all(issubclass(kind, numbers.Number) for kind in set(map(type, values))):
+            if any(map(requires_gradient, values)):
+                raise TypeError(f"{name} must hold plain numbers, not tensors with gradients")
+            values = [to_host(value) if is_array(value) else value for value in values]
         try:
-            return np.asarray(values)
+            return to_host(np.asarray(values))
         except ValueError:
             raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
-        except RuntimeError:
-            raise TypeError(f"{name} must hold plain numbers, not tensors with gradients") from None
     raise TypeError(f"{name} must be an array or a sequence of numbers, got {type_name(values)}")
 
 
@@ -338,7 +341,7 @@ def real_number(name: str, value: object) -> float:
     number: Any = value
     if type(value) is float and math.isfinite(value):
         return value
-    if not isinstance(value, numbers.Real | np.generic) and is_array(value):
+    if not isinstance(value, numbers.Real) and is_array(value):
         number = to_host(number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):

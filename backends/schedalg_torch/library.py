@@ -10,6 +10,9 @@ from torch import Tensor
 
 from schedalg.libraries import Library
 
+#: The floating-point types that NumPy has too.
+_NUMPYS = (torch.float16, torch.float32, torch.float64)
+
 
 class TorchLibrary(Library):
     """Tensors of torch."""
@@ -30,7 +33,10 @@ class TorchLibrary(Library):
 
     def to_host(self, x: Tensor) -> np.ndarray:
         """Return the values of x, without its gradient, as a NumPy array."""
-        return np.asarray(x.detach().cpu())
+        x = x.detach().cpu().resolve_conj().resolve_neg()
+        if x.is_floating_point() and x.dtype not in _NUMPYS:
+            x = x.float()
+        return np.asarray(x)
 
     def requires_gradient(self, x: Tensor) -> bool:
         """Whether autograd follows x."""

@@ -58,7 +58,9 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     if isinstance(source, int | np.integer) or _is_one_integer(source):
         first = _seed("noise", source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
-    if isinstance(source, getattr(sys.modules.get("numpy.random"), "Generator", ())):
+    # There is no generator before numpy.random is loaded, which takes a while.
+    generators: Any = getattr(sys.modules.get("numpy.random"), "Generator", ())
+    if isinstance(source, generators):
         return _numpy_normal(source)
     seeds = _listed(source)
     if seeds is not None:
