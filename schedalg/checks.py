@@ -5,7 +5,7 @@ import numbers
 import operator
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from schedalg.arrays import (
     type_name,
 )
 from schedalg.libraries import missing
+
+#: The most points, steps or repetitions: a schedule of so many takes about a gigabyte to make.
+MOST = 10_000_000
 
 
 def as_array(name: str, values: object) -> Array:
@@ -285,20 +288,31 @@ def flag(name: str, value: object) -> bool:
     """
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise TypeError(f"{name} must be True or False, got {value!r}")
+    raise TypeError(f"{name} must be True or False, got {shortened(value)}")
 
 
 def positive_integer(name: str, value: object) -> int:
-    """Return an integer of at least 1 as an int.
+    """Return a count of points, steps or repetitions as an int: from 1 to `MOST`.
 
     Raises:
         TypeError: `value` is not an integer, or is a bool.
-        ValueError: `value` is less than 1.
+        ValueError: `value` is less than 1 or more than `MOST`.
     """
     number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
+    if number > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {shortened(number)}")
     return number
+
+
+def shortened(value: object) -> str:
+    """Return what a message shows of a value: its repr, or the start of a long one."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python prints
+        return f"an int of {value.bit_length()} bits"  # type: ignore[attr-defined]
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def integer(name: str, value: object) -> int:
@@ -315,7 +329,7 @@ def integer(name: str, value: object) -> int:
             return operator.index(number)
         except TypeError:
             pass
-    raise TypeError(f"{name} must be an integer, got {value!r}")
+    raise TypeError(f"{name} must be an integer, got {shortened(value)}")
 
 
 def positive_number(name: str, value: object) -> float:
@@ -345,7 +359,7 @@ def real_number(name: str, value: object) -> float:
         number = to_host(number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {shortened(value)}")
     try:
         result = float(number)
     except OverflowError:
@@ -376,3 +390,16 @@ def check_callable(name: str, function: object) -> None:
     """
     if not callable(function):
         raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+
+
+def raise_stopped(error: StopIteration) -> NoReturn:
+    """Raise what a StopIteration of a user's function is reported as.
+
+    A loop that yields cannot pass it on: Python takes it for its own end.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        "model, sampler, clip or noise raised StopIteration: an iterator in it has come to its end"
+    ) from error

@@ -180,6 +180,8 @@ def floats(name: str, data: Mapping[str, Any]) -> np.ndarray:
 
     def read(value: Any, place: str) -> Any:
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            if place.count("[") > 1:
+                raise ValueError(f"{place} must be a number, got {type(value).__name__}")
             return [read(entry, f"{place}[{i}]") for i, entry in enumerate(value)]
         if isinstance(value, str) and value in ("inf", "-inf", "nan"):
             return float(value)

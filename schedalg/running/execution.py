@@ -15,7 +15,7 @@ from schedalg.arrays import (
     weighted,
     widened,
 )
-from schedalg.checks import check_memory, check_sample
+from schedalg.checks import check_memory, check_sample, raise_stopped
 from schedalg.network.bounds import Clamp, Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
@@ -231,12 +231,13 @@ def _run(
     learned = plan.log_variance is not None
     step = [*plan.step.tolist(), None]
     for k, is_noisy in enumerate(rows.noisy):
-        output, x0, variance = predict(k, x)
-        noise = None
-        if is_noisy:
-            noise = None if draw is None else draw(x)
-            if learned and variance is None:
-                _raise_without_variance(x)
+        try:
+            output, x0, variance = predict(k, x)
+            noise = draw(x) if is_noisy and draw is not None else None
+        except StopIteration as error:
+            raise_stopped(error)
+        if is_noisy and learned and variance is None:
+            _raise_without_variance(x)
         x = update(k, x, output, x0, variance, noise)
         del output, x0, variance, noise  # before the network makes the next
         if step[k + 1] != step[k]:

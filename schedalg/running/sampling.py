@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, is_array, known, namespace, to_host
-from schedalg.checks import check_like, check_memory, check_sample, described, flag
+from schedalg.checks import (
+    check_like,
+    check_memory,
+    check_sample,
+    described,
+    flag,
+    raise_stopped,
+)
 from schedalg.libraries import imported
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
@@ -88,7 +95,7 @@ def sample(
     """
     check_sample("x", x)
     plan = _plan(schedule, sampler)
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     if plan is not None:
         return _run(plan, model, x, options, noise, progress=progress, capture=capture)
     if flag("capture", capture):
@@ -146,7 +153,7 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     return _run(plan, model, x, options, noise, progress=progress, capture=capture)
 
 
@@ -160,6 +167,7 @@ def _run(
     progress: bool,
     capture: bool,
 ) -> Array:
+    progress = flag("progress", progress)
     if flag("capture", capture):
         if progress:
             raise ValueError(
@@ -202,7 +210,7 @@ def sample_steps(
         [[0.]]
     """
     check_sample("x", x)
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     return _steps(model, schedule, sampler, x, options, noise, progress, reuse=False)
 
 
@@ -218,6 +226,7 @@ def _steps(
     reuse: bool,
 ) -> Iterator[Array]:
     """Return an iterator over x after every step; see `execution.walk` for `reuse`."""
+    progress = flag("progress", progress)
     plan = _plan(schedule, sampler)
     if plan is not None:
         walk = execution.walk(plan, model, x, options, noise, reuse=reuse)
@@ -245,7 +254,10 @@ def _walk(
     def steps(x: Array, state: Any) -> Iterator[Array]:
         for k in range(len(schedule), 0, -1):
             noise.arrive(arrivals[k - 1])
-            result = sampler.step(x, points[k], points[k - 1], denoise, noise, state)
+            try:
+                result = sampler.step(x, points[k], points[k - 1], denoise, noise, state)
+            except StopIteration as error:
+                raise_stopped(error)
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(f"sampler.step must return (x, state), got {described(result)}")
             check_like("x returned by sampler.step", result[0], x)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import real_number
+from schedalg.checks import flag, real_number
 from schedalg.schedule import curve as curves
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
@@ -107,17 +107,21 @@ def _read(
 ) -> "Schedule":
     """Return a schedule without its curve, or the base of one."""
     log_alpha_bar = _log_alpha_bar(data["log_alphas_cumprod"])
-    rule = data["timesteps"]
+    rule, whole = data["timesteps"], data.get("whole_timesteps")
+    if whole is not None:
+        flag("whole_timesteps", whole)
     if not isinstance(rule, str):
+        if not isinstance(rule, Sequence | np.ndarray):
+            raise TypeError(f"timesteps must be a list of numbers or a name, got {rule!r}")
         n = len(log_alpha_bar.high) - 1
         rule = checked_timesteps(rule, n) if n or len(rule) else np.arange(0)
-        if data.get("whole_timesteps", True) is False:
+        if whole is False:
             rule = rule.astype(np.float64)
     else:
         named(rule)
     origin = data["origin_timestep"]
-    if origin is not None:
-        real_number("origin_timestep", origin)
+    if origin is not None and type(origin) is not int:
+        origin = real_number("origin_timestep", origin)
     return cls(
         log_alpha_bar=log_alpha_bar,
         timestep_rule=rule,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, is_array, is_real_floating, namespace, to_host
-from schedalg.checks import as_array, host_numbers, integer, positive_integer
+from schedalg.checks import as_array, flag, host_numbers, integer, positive_integer
 from schedalg.libraries import imported
 from schedalg.schedule import interpolation, path
 
@@ -95,6 +95,7 @@ def subsample(
         raise ValueError(
             f"choose points in one way, of {', '.join(_WAYS)}; got {', '.join(given) or 'none'}"
         )
+    rounded = flag("rounded", rounded)
     if steps is None and (spacing is not None or offset is not None or rounded):
         raise ValueError(f"spacing, offset and rounded go with steps=, not with {given[0]}=")
     n = len(schedule)
@@ -236,10 +237,9 @@ def _count(text: str, sections: str) -> int:
 
 def _ddim_stride(n: int, sections: str) -> list[int]:
     count = _count(sections.removeprefix("ddim"), sections)
-    if count >= 1:
-        for stride in range(1, max(n, 2)):
-            if len(range(0, n, stride)) == count:
-                return list(range(0, n, stride))
+    stride = -(-n // count) if count >= 1 else n
+    if stride < max(n, 2) and len(range(0, n, stride)) == count:
+        return list(range(0, n, stride))
     raise ValueError(f"sections is {sections!r}: no whole stride takes {count} of {n} points")
 
 
