@@ -69,6 +69,10 @@ class Library:
         """Whether the memory of x is as large as its shape needs."""
         return True
 
+    def unreadable(self, x: Any) -> str | None:
+        """Return why the values of x cannot be read, as "is on ..."; None if they can."""
+        return None
+
     def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
         """Return a function of x that draws noise like it, if the source is a generator of this.
 

@@ -33,6 +33,8 @@ class TorchLibrary(Library):
 
     def to_host(self, x: Tensor) -> np.ndarray:
         """Return the values of x, without its gradient, as a NumPy array."""
+        if (reason := self.unreadable(x)) is not None:
+            raise ValueError(f"a tensor of shape {tuple(x.shape)} {reason}")
         x = x.detach().cpu().resolve_conj().resolve_neg()
         if x.is_floating_point() and x.dtype not in _NUMPYS:
             x = x.float()
@@ -66,6 +68,16 @@ class TorchLibrary(Library):
         places = zip(x.shape, x.stride(), strict=True)
         last = 1 + sum((size - 1) * stride for size, stride in places)
         return stored >= before + last * x.itemsize
+
+    def unreadable(self, x: Tensor) -> str | None:
+        """Return why the values of x cannot be read; None if they can."""
+        if x.device.type == "meta":
+            return "is on the device meta, which holds no data"
+        if x.layout is not torch.strided:
+            return f"must be strided, got layout {x.layout}"
+        if not self.holds_elements(x):
+            return "has a storage that was resized, and nothing can be read"
+        return None
 
     def drawing(self, source: Any, x: Tensor) -> Callable[[Any], Any] | None:
         """Return a function that draws from a `torch.Generator`."""

@@ -101,7 +101,9 @@ def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
     final_zero = flag("final_zero", final_zero)
     sigmas = schedule.to_sigmas()
     xp = namespace(sigmas)
-    require("sigmas", sigmas, xp.isfinite(sigmas), "a point without signal has no sigma")
+    require(
+        "sigmas", sigmas, xp.isfinite(sigmas), "a point of schedule without signal has no sigma"
+    )
     falling = xp.flip(sigmas)
     if not final_zero:
         return falling

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.checks import described, host_numbers
+from schedalg.checks import described, host_numbers, shown
 from schedalg.plan import inversion, text
 from schedalg.plan.columns import (
     FLOATS,
@@ -183,7 +183,7 @@ class Plan:
         else:
             raise ValueError(
                 "memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got "
-                f"{described(memory)} {memory!r}"
+                f"{described(memory)} {shown(memory)}"
             )
         weights = checked_column("b", b, high)
         if weights.ndim == 1:

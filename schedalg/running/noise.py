@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, device, is_array, is_half, known, namespace, to_host
-from schedalg.checks import check_like, described, integer, is_like
+from schedalg.checks import check_like, described, integer, is_like, shown
 from schedalg.running import philox
 from schedalg.running.arrivals import level_word
 
@@ -47,7 +47,7 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
             function returns something unlike x.
     """
     if isinstance(source, bool | np.bool_):
-        raise TypeError(f"noise must be a seed, a generator or a function, got {source!r}")
+        raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
     if callable(source):
         return _checked(source)
     if source is None:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, namespace
-from schedalg.checks import in_unit, positive_integer, real_number, require, table
+from schedalg.checks import (
+    check_callable,
+    in_unit,
+    positive_integer,
+    raise_stopped,
+    real_number,
+    require,
+    table,
+)
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
@@ -144,9 +152,11 @@ def from_alpha_bar(
     Source: OpenAI's `betas_for_alpha_bar`; Nichol and Dhariwal, arXiv 2102.09672.
     """
     n = positive_integer("n", n)
-    if not callable(alpha_bar):
-        raise TypeError(f"alpha_bar must be a function of t, got {type(alpha_bar).__name__}")
-    values = [real_number(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    check_callable("alpha_bar", alpha_bar)
+    try:
+        values = [real_number(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    except StopIteration as error:
+        raise_stopped(error, "alpha_bar")
     for i, (before, after) in enumerate(pairwise(values)):
         if not 0 <= after < before:
             raise ValueError(
@@ -307,6 +317,8 @@ def make(
     if timesteps is None:
         rule = np.arange(n) if default is None else default
     elif isinstance(timesteps, str) or callable(timesteps):
+        if not isinstance(timesteps, str):
+            check_callable("timesteps", timesteps)
         rule = timesteps
         xp = namespace(log_alpha_bar.high)
         checked_timesteps(timesteps_at(xp, log_alpha_bar, rule, kind), n)

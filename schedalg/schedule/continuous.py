@@ -11,6 +11,7 @@ import numpy as np
 from schedalg.checks import positive_integer, positive_number, real_number
 from schedalg.schedule import path
 from schedalg.schedule.constructors import LARGEST_SIGMA, from_sigmas, make
+from schedalg.schedule.transforms import checked_factor
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -146,7 +147,7 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
 
     Raises:
         TypeError: `n` is no integer, or `shift` no number.
-        ValueError: `n` < 1, or `shift` <= 0.
+        ValueError: `n` < 1, or `shift` is not between 1e-60 and 1e60.
 
     Example:
         >>> from schedalg import Schedule
@@ -157,7 +158,7 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
 
     Source: Lipman et al., arXiv 2210.02747; shift: Esser et al., arXiv 2403.03206, equation 23.
     """
-    n, shift = positive_integer("n", n), positive_number("shift", shift)
+    n, shift = positive_integer("n", n), checked_factor("shift", shift)
     i = np.arange(n, dtype=np.float64)
     signal, noise = (n - 1 - i) / n, (i + 1) / n
     fall = n / ((n - i) * (i + 1))

@@ -15,7 +15,7 @@ from schedalg.arrays import (
     requires_gradient,
     to_host,
 )
-from schedalg.checks import described, integer
+from schedalg.checks import described, integer, shown
 from schedalg.schedule import (
     constructors,
     continuous,
@@ -172,7 +172,7 @@ class Schedule:
             return self._select(spacing.checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:
-            raise IndexError(f"index {index} is out of range for a schedule of {n} points")
+            raise IndexError(f"index {shown(index)} is out of range for a schedule of {n} points")
         k = index % n
         return self._stretch(k, k + 1)._points()[1]
 

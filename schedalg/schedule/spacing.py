@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, is_array, is_real_floating, namespace, to_host
-from schedalg.checks import as_array, flag, host_numbers, integer, positive_integer
+from schedalg.checks import as_array, flag, host_numbers, integer, positive_integer, shown
 from schedalg.libraries import imported
 from schedalg.schedule import interpolation, path
 
@@ -231,7 +231,7 @@ def _count(text: str, sections: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(
-            f"sections must be counts such as '10,15,20', or 'ddimN'; got {sections!r}"
+            f"sections must be counts such as '10,15,20', or 'ddimN'; got {shown(sections)}"
         ) from None
 
 
@@ -240,20 +240,20 @@ def _ddim_stride(n: int, sections: str) -> list[int]:
     stride = -(-n // count) if count >= 1 else n
     if stride < max(n, 2) and len(range(0, n, stride)) == count:
         return list(range(0, n, stride))
-    raise ValueError(f"sections is {sections!r}: no whole stride takes {count} of {n} points")
+    raise ValueError(f"sections is {shown(sections)}: no whole stride takes {count} of {n} points")
 
 
 def _spaced(
     schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
 ) -> "Schedule":
-    name = "trailing" if spacing is None else str(spacing)
+    name = "trailing" if spacing is None else spacing
+    if not isinstance(name, str) or name not in (*_BY_INDEX, *_BY_NOISE):
+        allowed = ", ".join(map(repr, (*_BY_INDEX, *_BY_NOISE)))
+        raise ValueError(f"spacing must be one of {allowed}; got {shown(spacing)}")
     if name in _BY_NOISE:
         if offset is not None:
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
         return _by_noise(schedule, steps, _BY_NOISE[name], rounded)
-    if name not in _BY_INDEX:
-        allowed = ", ".join(map(repr, (*_BY_INDEX, *_BY_NOISE)))
-        raise ValueError(f"spacing must be one of {allowed}; got {spacing!r}")
     if rounded:
         raise ValueError(f"rounded goes with a spacing by noise level, not with {name!r}")
     n = len(schedule)

@@ -55,7 +55,9 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
     for name in ("kind", "network_kind"):
         mine, theirs = getattr(schedule, name), getattr(other, name)
         if mine != theirs:
-            raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
+            raise ValueError(
+                f"cannot compose schedules of {name} {mine!r} and {theirs!r}, that of other"
+            )
     xp = namespace(schedule.log_alpha_bar.high, other.log_alpha_bar.high)
     if len(other) == 0:
         return schedule
@@ -140,12 +142,23 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 
     Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
     """
-    factor = positive_number("factor", factor)
-    if not 1e-60 < factor < 1e60:
-        raise ValueError(f"factor must be between 1e-60 and 1e60, got {factor!r}")
+    factor = checked_factor("factor", factor)
     if factor == 1:
         return schedule
     return curve.moved(schedule, partial(_shifted, factor**2))
+
+
+def checked_factor(name: str, value: object) -> float:
+    """Return a factor of noise to signal as a float.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not between 1e-60 and 1e60.
+    """
+    factor = positive_number(name, value)
+    if not 1e-60 < factor < 1e60:
+        raise ValueError(f"{name} must be between 1e-60 and 1e60, got {factor!r}")
+    return factor
 
 
 def _shifted(square: float, log_alpha_bar: DoubleDouble) -> DoubleDouble:

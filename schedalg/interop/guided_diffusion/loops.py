@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import flag, raise_stopped
+from schedalg.checks import flag, raise_stopped, shown
 from schedalg.interop.guided_diffusion.checks import check_shape
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.network.model import Model
@@ -183,7 +183,7 @@ def _first_x(model: Any, shape: Sequence[int], noise: "Tensor | None", device: A
             parameters.
     """
     if not isinstance(shape, tuple | list):
-        raise TypeError(f"shape must be a tuple or a list of integers, got {shape!r}")
+        raise TypeError(f"shape must be a tuple or a list of integers, got {shown(shape)}")
     if noise is not None:
         check_shape("noise", noise, shape)
         return noise
