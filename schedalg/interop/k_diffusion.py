@@ -22,6 +22,7 @@ from schedalg.checks import (
     check_like,
     check_sample,
     described,
+    flag,
     positive_number,
     require,
 )
@@ -97,9 +98,12 @@ def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
         array([10.   ,  1.451,  0.1  ,  0.   ])
     """
     check_schedule(schedule)
+    final_zero = flag("final_zero", final_zero)
     sigmas = schedule.to_sigmas()
     xp = namespace(sigmas)
-    require("sigmas", sigmas, xp.isfinite(sigmas), "a point without signal has no sigma")
+    require(
+        "sigmas", sigmas, xp.isfinite(sigmas), "a point of schedule without signal has no sigma"
+    )
     falling = xp.flip(sigmas)
     if not final_zero:
         return falling

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from schedalg.arrays import Array, namespace
-from schedalg.checks import described
+from schedalg.checks import described, host_result
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
@@ -100,7 +100,7 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
     """Return what a function of a parameterization returned, one number or more, as a column."""
     if not isinstance(alpha, np.ndarray):
         return namespace(alpha).zeros_like(alpha) + values
-    values = np.asarray(values)
+    values = host_result(f"{name} of the parameterization", values)
     if values.dtype.kind not in "iuf" or values.shape not in ((), alpha.shape):
         raise TypeError(
             f"{name} of the parameterization must return one number, or {len(alpha)}, "

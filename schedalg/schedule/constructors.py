@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, namespace, requires_gradient, to_host
-from schedalg.checks import check_order, in_unit, positive_integer, require, table
+from schedalg.checks import (
+    check_callable,
+    check_order,
+    in_unit,
+    positive_integer,
+    raise_stopped,
+    require,
+    table,
+)
 from schedalg.schedule import path
 from schedalg.schedule.double_double import (
     DoubleDouble,
@@ -151,10 +159,12 @@ def from_alpha_bar(
     Source: OpenAI's `betas_for_alpha_bar`; Nichol and Dhariwal, arXiv 2102.09672.
     """
     n = positive_integer("n", n)
-    if not callable(alpha_bar):
-        raise TypeError(f"alpha_bar must be a function of t, got {type(alpha_bar).__name__}")
+    check_callable("alpha_bar", alpha_bar)
     largest = scalar("max_beta", max_beta, in_unit)
-    values = [scalar(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    try:
+        values = [scalar(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    except StopIteration as error:
+        raise_stopped(error, "alpha_bar")
     for i, (earlier, later) in enumerate(pairwise(number.value for number in values)):
         if not 0 <= later < earlier:
             raise ValueError(
@@ -362,6 +372,8 @@ def make(
     if timesteps is None:
         rule = np.arange(n) if default is None else default
     elif isinstance(timesteps, str) or callable(timesteps):
+        if not isinstance(timesteps, str):
+            check_callable("timesteps", timesteps)
         rule = timesteps
         xp = namespace(log_alpha_bar.high)
         checked_timesteps(timesteps_at(xp, log_alpha_bar, rule, kind), n)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, namespace, requires_gradient, to_host
-from schedalg.checks import positive_integer, real_number
+from schedalg.checks import MOST, positive_integer, real_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
@@ -161,6 +161,8 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     k = positive_integer("k", k)
     if k == 1 or len(schedule) < 2:
         return schedule
+    if (len(schedule) - 1) * k >= MOST:
+        raise ValueError(f"k is {k}: a schedule must have at most {MOST} points")
     position = np.arange((len(schedule) - 1) * k + 1)
     index, fraction = position // k, double_double.quotients(np, np.ones(1), position % k, k)
     rule = schedule.timestep_rule

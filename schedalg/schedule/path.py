@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, to_host
+from schedalg.checks import shown
 from schedalg.schedule import double_double, elementary
 from schedalg.schedule.double_double import (
     DoubleDouble,
@@ -42,7 +43,7 @@ def checked_kind(name: str, kind: object) -> Kind:
         ValueError: There is none.
     """
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, KINDS))}; got {shown(kind)}")
     return kind
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     Namespace,
+    handed_out,
     is_array,
     namespace,
     requires_gradient,
     to_host,
 )
-from schedalg.checks import described, integer
+from schedalg.checks import described, integer, shown
 from schedalg.schedule import (
     constructors,
     continuous,
@@ -49,9 +50,11 @@ class Schedule:
 
     Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
     never changed: every operation returns another schedule. Two schedules are equal when their
-    points are, and what lies between these, to float64. NumPy arrays of a schedule are read-only;
-    those of a library that cannot make them so are not to be written to. (The class itself, called
-    with the attributes below, is for the library's own operations, and checks nothing.)
+    points are, and what lies between these, to float64. What its properties and methods return is
+    the caller's, who changes nothing with it; the attributes below are the schedule's own arrays.
+    Those of NumPy are read-only, which NumPy lets their holder undo, and `torch.from_dlpack` and
+    `torch.as_tensor` do not heed: copy before giving them away. (The class itself, called with
+    these attributes, is for the library's own operations, and checks nothing.)
 
     Where a number, such as `sigma_max` or the factor of `shift`, is a tensor that requires a
     gradient, the schedule is on arrays of its library, and the gradient follows them. Timesteps are
@@ -178,7 +181,7 @@ class Schedule:
             return self._select(spacing.checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:
-            raise IndexError(f"index {index} is out of range for a schedule of {n} points")
+            raise IndexError(f"index {shown(index)} is out of range for a schedule of {n} points")
         k = index % n
         return self._stretch(k, k + 1)._points()[1]
 
@@ -199,26 +202,32 @@ class Schedule:
 
     def _stretch(self, start: int, stop: int) -> "Schedule":
         """Return points start to stop - 1 after the one before them, and no curve."""
-        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
         return replace(
             self,
             log_alpha_bar=double_double.take(self.log_alpha_bar, slice(start, stop + 1)),
             timestep_rule=take_timesteps(self.timestep_rule, slice(start, stop)),
-            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
+            origin_timestep=self._timestep_before(start),
             curve=None,
         )
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
         """Return the points at strictly increasing indices, after the point before `start`."""
         place = np.append(start, index + 1)
-        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
         return replace(
             self,
             log_alpha_bar=double_double.gather(self._xp, self.log_alpha_bar, place),
             timestep_rule=take_timesteps(self.timestep_rule, index),
-            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
+            origin_timestep=self._timestep_before(start),
             curve=curve.covering(curve.base_of(self), curve.places_of(self)[place]),
         )
+
+    def _timestep_before(self, start: int) -> int | float | None:
+        """Return the origin's timestep of a schedule that begins with point `start` of this one."""
+        rule = self.timestep_rule
+        if start == 0 or not isinstance(rule, np.ndarray):
+            return self.origin_timestep
+        before: int | float = rule[start - 1].item()
+        return before
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
@@ -307,11 +316,9 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """The timestep of each point: a read-only NumPy array, (N,)."""
-        timesteps = timesteps_at(
-            self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
+        return handed_out(
+            timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind)
         )
-        timesteps.flags.writeable = False
-        return timesteps
 
     @property
     def origin(self) -> Point:

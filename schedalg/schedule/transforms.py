@@ -56,7 +56,9 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
     for name in ("kind", "network_kind"):
         mine, theirs = getattr(schedule, name), getattr(other, name)
         if mine != theirs:
-            raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
+            raise ValueError(
+                f"cannot compose schedules of {name} {mine!r} and {theirs!r}, that of other"
+            )
     xp = namespace(schedule.log_alpha_bar.high, other.log_alpha_bar.high)
     if len(other) == 0:
         return schedule

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import flag, positive_integer, real_number
+from schedalg.checks import flag, positive_integer, real_number, shown
 from schedalg.interop.diffusers import flow
 from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.tables import State, Table
@@ -116,7 +116,7 @@ class DiffusersScheduler:
         if isinstance(sampler, type) or not any(
             callable(getattr(sampler, method, None)) for method in ("plan", "step")
         ):
-            raise TypeError(f"sampler must be a sampler, such as DDIM(); got {sampler!r}")
+            raise TypeError(f"sampler must be a sampler, such as DDIM(); got {shown(sampler)}")
         parameterization(prediction)
         bounding(clip)
         self.base = schedule

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from schedalg.checks import positive_integer
+from schedalg.checks import positive_integer, shown
 from schedalg.schedule import Schedule
 
 
@@ -33,10 +33,11 @@ def get_named_beta_schedule(schedule_name: str, num_diffusion_timesteps: int) ->
     17.
     """
     n = positive_integer("num_diffusion_timesteps", num_diffusion_timesteps)
-    if schedule_name == "cosine":
+    name = schedule_name if isinstance(schedule_name, str) else None
+    if name == "cosine":
         return np.asarray(Schedule.cosine(n).to_betas())
-    if schedule_name != "linear":
-        raise ValueError(f"schedule_name must be 'linear' or 'cosine'; got {schedule_name!r}")
+    if name != "linear":
+        raise ValueError(f"schedule_name must be 'linear' or 'cosine'; got {shown(schedule_name)}")
     if n < 20:
         raise ValueError(
             f"num_diffusion_timesteps is {n}: 'linear' needs at least 20 (its last beta is 20 / N)"

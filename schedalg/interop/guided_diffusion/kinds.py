@@ -3,6 +3,8 @@
 import enum
 from typing import TypeVar
 
+from schedalg.checks import shown
+
 
 class ModelMeanType(enum.Enum):
     """What a network predicts: x one step less noisy, clean data, or the noise."""
@@ -69,5 +71,5 @@ def checked_member(name: str, value: object, kind: type[Member]) -> Member:
     """
     if not isinstance(value, kind):
         allowed = ", ".join(str(member) for member in kind)
-        raise TypeError(f"{name} must be one of {allowed} (of this module); got {value!r}")
+        raise TypeError(f"{name} must be one of {allowed} (of this module); got {shown(value)}")
     return value

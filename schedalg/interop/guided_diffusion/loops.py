@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from schedalg.checks import flag, raise_stopped, shown
 from schedalg.interop.guided_diffusion.checks import check_shape
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.network.model import Model
@@ -160,12 +161,15 @@ def _results(
     """Yield the result of `step(x, t)` at every position, where x is the "sample" of the last."""
     x = _first_x(model, shape, noise, device)
     positions = iter(range(num_timesteps - 1, -1, -1))
-    if progress:
+    if flag("progress", progress):
         positions = _with_progress_bar(positions, num_timesteps)
     for k in positions:
         t = torch.full((x.shape[0],), k, device=x.device)
         with torch.no_grad():  # not around the yield, where the caller's own code runs
-            result = step(x, t)
+            try:
+                result = step(x, t)
+            except StopIteration as error:
+                raise_stopped(error)
         yield result
         x = result["sample"]
 
@@ -179,7 +183,7 @@ def _first_x(model: Any, shape: Sequence[int], noise: "Tensor | None", device: A
             parameters.
     """
     if not isinstance(shape, tuple | list):
-        raise TypeError(f"shape must be a tuple or a list of integers, got {shape!r}")
+        raise TypeError(f"shape must be a tuple or a list of integers, got {shown(shape)}")
     if noise is not None:
         check_shape("noise", noise, shape)
         return noise

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from schedalg.arrays import is_array, to_host
-from schedalg.checks import integer, positive_integer
+from schedalg.checks import as_array, integer, positive_integer, shown
 from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
 from schedalg.schedule.spacing import checked_indices, sections_of
@@ -40,7 +40,7 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
     try:
         return set(sections_of(n, section_counts))
     except (TypeError, ValueError) as error:
-        raise type(error)(f"section_counts is {section_counts!r}: {error}") from None
+        raise type(error)(f"section_counts is {shown(section_counts)}: {error}") from None
 
 
 class SpacedDiffusion(GaussianDiffusion):
@@ -115,10 +115,12 @@ class SpacedDiffusion(GaussianDiffusion):
 
 def _checked_timesteps(use_timesteps: Any, n: int) -> list[int]:
     """Return timesteps between 0 and n - 1 as a rising list."""
-    values = to_host(use_timesteps).ravel() if is_array(use_timesteps) else use_timesteps
+    values = use_timesteps
+    if is_array(values):
+        values = to_host(as_array("use_timesteps", values)).ravel()
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
-            f"use_timesteps must be a collection of integers, got {use_timesteps!r}; "
+            f"use_timesteps must be a collection of integers, got {shown(use_timesteps)}; "
             "space_timesteps makes one"
         )
     selected = sorted({integer("each of use_timesteps", value) for value in values})

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from schedalg.checks import flag
 from schedalg.interop.guided_diffusion.checks import check_image, check_shape
 from schedalg.interop.guided_diffusion.kinds import ModelMeanType
 from schedalg.interop.guided_diffusion.lazy import torch
@@ -59,7 +60,7 @@ def p_mean_variance(
     if denoised_fn is not None:
         x0 = denoised_fn(x0)
         check_shape("what denoised_fn returns", x0, x.shape)
-    if clip_denoised:
+    if flag("clip_denoised", clip_denoised):
         x0 = x0.clamp(-1, 1)
     if mean_type is ModelMeanType.PREVIOUS_X:
         mean = output

@@ -7,7 +7,7 @@ whether or not the step uses them, as in the original: a seed gives the same ima
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import real_number
+from schedalg.checks import real_number, shown
 from schedalg.interop.guided_diffusion.coefficients import CoefficientTable, ddim_coefficients
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.network.model import Model
@@ -152,7 +152,9 @@ def ddim_reverse_sample(
     Source: Song et al., arXiv 2010.02502, equation 14.
     """
     if real_number("eta", eta) != 0:
-        raise ValueError(f"eta must be 0: only the deterministic path is reversed; got {eta!r}")
+        raise ValueError(
+            f"eta must be 0: only the deterministic path is reversed; got {shown(eta)}"
+        )
     out = diffusion.p_mean_variance(
         model,
         x,
