@@ -56,6 +56,20 @@ def spaced(
     return timesteps
 
 
+def distilled(n: int, original: int, kept: int, steps: int) -> np.ndarray:
+    """Return timesteps spread evenly over those of a distillation, rising.
+
+    Args:
+        n: The number of trained steps.
+        original: The number of steps of the distillation.
+        kept: How many of these are used, from the least noisy.
+        steps: The number of timesteps, at most `kept`.
+    """
+    trained = np.arange(1, kept + 1) * (n // original) - 1
+    place = np.floor(np.linspace(0, kept, steps, endpoint=False)).astype(np.int64)
+    return trained[kept - 1 - place][::-1]
+
+
 def whole(timesteps: np.ndarray) -> np.ndarray:
     """Return timesteps rounded down to integers; one within 1e-6 of an integer becomes it."""
     nearest = np.rint(timesteps)
