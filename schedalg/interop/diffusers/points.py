@@ -26,13 +26,16 @@ class Asked(NamedTuple):
     strength: Any
 
 
-def selected(base: Schedule, spacing: Any, asked: Asked, *, dynamic_shift: bool) -> Schedule:
+def selected(
+    base: Schedule, spacing: Any, asked: Asked, *, shift: float, dynamic_shift: bool
+) -> Schedule:
     """Return the points that were asked for.
 
     Args:
         base: The schedule that they are chosen from.
-        spacing: How a number of points is chosen.
+        spacing: How a number of points is chosen; "all": the schedule's, in place of any others.
         asked: The points.
+        shift: The shift of `sigmas`.
         dynamic_shift: Whether `mu` shifts them.
 
     Raises:
@@ -40,23 +43,38 @@ def selected(base: Schedule, spacing: Any, asked: Asked, *, dynamic_shift: bool)
         ValueError: None or more than one of the three is given, or the points do not exist.
     """
     given = [name for name in ("timesteps", "sigmas") if getattr(asked, name) is not None]
-    if len(given) == 2 or (not given and asked.steps is None):
+    if not given and asked.steps is None:
         raise ValueError("give one of num_inference_steps, timesteps and sigmas")
-    if asked.timesteps is not None:
-        path = base.subsample(timesteps=falling("timesteps", asked.timesteps)[::-1].copy())
+    if spacing == "all":
+        path = _all(base, getattr(asked, given[0]) if given else None, asked.steps)
     elif asked.sigmas is not None:
-        path = at_sigmas(base, asked.sigmas)
+        path = at_sigmas(base, asked.sigmas, shift)
+        if asked.timesteps is not None:
+            path = _labelled(path, falling("timesteps", asked.timesteps)[::-1])
+    elif asked.timesteps is not None:
+        path = base.subsample(timesteps=falling("timesteps", asked.timesteps)[::-1].copy())
     else:
         path = _by_number(base, spacing, asked)
     if given and asked.steps is not None and asked.steps != len(path):
         raise ValueError(
-            f"num_inference_steps is {asked.steps}, but {given[0]} selects {len(path)} points"
+            f"num_inference_steps is {asked.steps}, but {' and '.join(given)} select {len(path)} "
+            "points"
         )
     if given or len(path) == len(base):
         path = _share(path, asked.strength)
     if asked.mu is not None and dynamic_shift:
         path = path.shift(math.exp(real_number("mu", asked.mu)))
     return path
+
+
+def _all(base: Schedule, listed: Any, steps: Any) -> Schedule:
+    asked = positive_integer("num_inference_steps", steps) if listed is None else len(listed)
+    if asked != len(base):
+        raise ValueError(
+            f"{asked} points are asked for, and with spacing='all' the schedule's {len(base)} are "
+            "visited"
+        )
+    return base
 
 
 def _by_number(base: Schedule, spacing: Any, asked: Asked) -> Schedule:
@@ -84,6 +102,20 @@ def _spread(base: Schedule, original: int, steps: int, strength: float) -> Sched
     return base[distilled(len(base), original, kept, steps)]
 
 
+def _labelled(path: Schedule, timesteps: np.ndarray) -> Schedule:
+    """Return the path whose networks are told other timesteps."""
+    if len(timesteps) != len(path):
+        raise ValueError(f"timesteps and sigmas differ in length: {len(timesteps)} and {len(path)}")
+    log_snr = np.append(float(path.origin.log_snr), to_host(path.to_log_snr()))
+    known = path.origin.sigma > 0
+    labelled = Schedule.from_log_snr(
+        log_snr if known else log_snr[1:],
+        kind=path.kind,
+        timesteps=np.append(timesteps[0], timesteps) if known else timesteps.copy(),
+    )
+    return replace(labelled[1:] if known else labelled, network_kind=path.network_kind)
+
+
 def _share(path: Schedule, strength: object) -> Schedule:
     """Return the least noisy share of a path.
 
@@ -100,35 +132,40 @@ def _share(path: Schedule, strength: object) -> Schedule:
     return path[:kept]
 
 
-def sigmas_of(schedule: Schedule) -> list[float]:
-    """Return the noise level of each point and where the last step arrives, falling."""
+def noise_levels(schedule: Schedule, alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return the noise levels of some alpha and sigma, and then that of the schedule's origin.
+
+    They are sigma/alpha, or sigma of a flow; float64.
+    """
     origin = schedule.origin
-    if schedule.network_kind == "flow":
-        levels = to_host(schedule.as_flow().sigma)
-        return [*levels[::-1].tolist(), origin.sigma / (origin.alpha + origin.sigma)]
-    return [*to_host(schedule.to_sigmas())[::-1].tolist(), origin.sigma / origin.alpha]
+    alpha, sigma = np.append(alpha, origin.alpha), np.append(sigma, origin.sigma)
+    with np.errstate(divide="ignore"):  # pure noise
+        return sigma / (alpha + sigma if schedule.network_kind == "flow" else alpha)
 
 
-def at_sigmas(base: Schedule, sigmas: object) -> Schedule:
+def at_sigmas(base: Schedule, sigmas: object, shift: float = 1.0) -> Schedule:
     """Return the schedule through noise levels, with timesteps between those of the base.
 
     Args:
         base: The schedule; the last step arrives where it arrives there.
         sigmas: sigma/alpha, or sigma of a flow, falling. They may end with where the last step
             arrives.
+        shift: By how much they are shifted, as those of a flow.
 
     Raises:
         TypeError: `sigmas` holds no numbers.
         ValueError: `sigmas` does not fall, or lies outside the base.
     """
-    end = sigmas_of(base)[-1]
+    end = float(noise_levels(base, np.zeros(0), np.zeros(0))[-1])
     levels = host_numbers("sigmas", sigmas).astype(np.float64)
     if len(levels) > 1 and abs(levels[-1] - end) <= 1e-6 * end:
         levels = levels[:-1]
     levels = falling("sigmas", levels)
+    if shift != 1:
+        levels = shift * levels / (1 + (shift - 1) * levels)
     straight = base.network_kind == "flow"
     known = to_host(base.as_flow().sigma if straight else base.to_sigmas())
-    rounding = 1e-6 * known[-1] if np.isfinite(known[-1]) else 0.0
+    rounding = 2e-6 * known[-1] if np.isfinite(known[-1]) else 0.0
     if abs(levels[-1] - known[0]) <= 1e-6 * known[0]:  # it may have been rounded to float32
         levels[-1] = known[0]
     if len(levels) == 0 or levels[-1] <= end or levels[0] > known[-1] + rounding:
@@ -137,8 +174,8 @@ def at_sigmas(base: Schedule, sigmas: object) -> Schedule:
             f"{known[-1]:.6g}; got {levels.tolist()}"
         )
     levels = levels[::-1]
+    levels = np.minimum(levels, known[-1])
     if straight:
-        levels = np.minimum(levels, 1.0)
         timesteps = np.interp(levels, known, base.timesteps)
         log_snr = flow.log_snr(levels)
     else:

@@ -3,12 +3,12 @@
 import math
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from schedalg.arrays import to_host, weighted
-from schedalg.checks import flag, integer
+from schedalg.checks import flag, integer, positive_number
 from schedalg.interop.diffusers import points
 from schedalg.interop.diffusers.tables import State, Table
 from schedalg.network.bounds import Clip, bounding
@@ -59,7 +59,8 @@ def to_diffusers(
     *,
     prediction: Prediction | Parameterization = "epsilon",
     clip: Clip | None = None,
-    spacing: IndexSpacing | NoiseSpacing = "leading",
+    spacing: IndexSpacing | NoiseSpacing | Literal["all"] = "leading",
+    shift: float = 1.0,
     dynamic_shift: bool = False,
     config: Mapping[str, Any] | None = None,
 ) -> "DiffusersScheduler":
@@ -72,7 +73,10 @@ def to_diffusers(
             step, where the step starts.
         prediction: What the network predicts.
         clip: (low, high) for the x0 prediction, or a function of it.
-        spacing: How points are selected, as in `Schedule.subsample`.
+        spacing: How points are selected, as in `Schedule.subsample`; or "all": all of them are
+            visited, even if the pipeline lists others. There must be as many as it asks for.
+        shift: By how much the `sigmas` that a pipeline lists are shifted. Many pipelines of flows
+            list even ones, for their scheduler to shift.
         dynamic_shift: Whether the `mu` of a pipeline shifts the selected points, by
             `shift(exp(mu))`. Otherwise `mu` is ignored.
         config: What pipelines read from `scheduler.config` beside the prediction and the length of
@@ -93,7 +97,9 @@ def to_diffusers(
         >>> scheduler.order, len(scheduler)
         (1, 1000)
     """
-    return DiffusersScheduler(schedule, sampler, prediction, clip, spacing, dynamic_shift, config)
+    return DiffusersScheduler(
+        schedule, sampler, prediction, clip, spacing, shift, dynamic_shift, config
+    )
 
 
 class DiffusersScheduler:
@@ -121,8 +127,9 @@ class DiffusersScheduler:
         prediction: Any,
         clip: Any,
         spacing: Any,
+        shift: float,
         dynamic_shift: bool,
-        config: Any = None,
+        config: Any,
     ) -> None:
         check_schedule(schedule)
         if isinstance(sampler, type) or not any(
@@ -136,6 +143,9 @@ class DiffusersScheduler:
         self.prediction = prediction
         self.clip = clip
         self.spacing = spacing
+        self.shift = positive_number("shift", shift)
+        if self.shift != 1 and schedule.network_kind != "flow":
+            raise ValueError(f"shift={shift!r} is for schedules of flow networks, not {schedule!r}")
         self.dynamic_shift = flag("dynamic_shift", dynamic_shift)
         if not isinstance(config, Mapping | None):
             raise TypeError(f"config must be the config of a scheduler, a mapping; got {config!r}")
@@ -180,11 +190,13 @@ class DiffusersScheduler:
 
     @property
     def sigmas(self) -> "Tensor":
-        """The noise level of each point and where the last step arrives, falling; float32.
+        """The noise level at each of the `timesteps`, and where the last step arrives; float32.
 
         sigma/alpha, and sigma of a flow, as `set_timesteps` takes them.
         """
-        tensor: Tensor = _torch().tensor(points.sigmas_of(self.schedule), device=self._device)
+        plan = self.table.plan
+        values = points.noise_levels(self.schedule, to_host(plan.alpha), to_host(plan.sigma))
+        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
         return tensor
 
     @property
@@ -259,7 +271,8 @@ class DiffusersScheduler:
         Args:
             num_inference_steps: The number of points, with the `spacing` of `to_diffusers`.
             device: The device of the property `timesteps`.
-            timesteps: Timesteps of the schedule, falling.
+            timesteps: Timesteps of the schedule, falling; with `sigmas`, what the network is told
+                there.
             sigmas: Noise levels, falling: sigma/alpha, or sigma of a flow. They may end with where
                 the schedule ends, such as 0. Their timesteps are interpolated between those of the
                 schedule.
@@ -272,12 +285,18 @@ class DiffusersScheduler:
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: None or more than one of the three is given, or the points do not exist.
+            ValueError: None of the three is given, or the points do not exist.
         """
         asked = points.Asked(
             num_inference_steps, timesteps, sigmas, mu, original_inference_steps, strength
         )
-        path = points.selected(self.base, self.spacing, asked, dynamic_shift=self.dynamic_shift)
+        path = points.selected(
+            self.base,
+            self.spacing,
+            asked,
+            shift=self.shift,
+            dynamic_shift=self.dynamic_shift,
+        )
         self._table = Table(path, self.sampler, self.prediction, self.clip)
         self.num_inference_steps = len(path)
         self._device, self._timesteps = device, None
@@ -325,6 +344,10 @@ class DiffusersScheduler:
             state = self._found(timestep)
         scaled: Tensor = state.table.input(state.row, sample)
         return scaled
+
+    def _get_conditioning_c_in(self, sigma: Any) -> Any:
+        """Return the factor of the model input for x0 + sigma eps; Cosmos' pipelines take it."""
+        return parameterization(self.prediction).c_in(1.0, sigma)
 
     def step(
         self,

@@ -44,7 +44,7 @@ def noise() -> Any:
 
 
 def image_to_image(scheduler: Any, kept: int, *, begins: bool) -> tuple[Any, Any]:
-    """The loop of an image-to-image pipeline over the last `kept` of N steps: x before and after."""
+    """Image to image over the last `kept` of N steps: x before and after."""
     scheduler.set_timesteps(N)
     skipped = (N - kept) * scheduler.order
     timesteps = scheduler.timesteps[skipped:]

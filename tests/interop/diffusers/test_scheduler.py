@@ -117,7 +117,8 @@ def test_attributes_of_a_scheduler() -> None:
     scheduler.set_timesteps(5)
     assert scheduler.order == 2
     assert scheduler.timesteps.tolist() == [800, 600, 600, 400, 400, 200, 200, 0, 0]
-    assert len(scheduler.sigmas) == 6
+    levels = Schedule.linear(1000).to_sigmas()[scheduler.timesteps]
+    np.testing.assert_allclose(scheduler.sigmas, [*levels, 0], rtol=1e-6)
     assert "Heun" in repr(scheduler)
 
 

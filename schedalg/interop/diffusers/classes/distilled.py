@@ -39,12 +39,15 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 def _spacing(options: Options, base: Schedule, steps: int) -> np.ndarray:
     """Return timesteps spread evenly over those of the distillation."""
-    n, original = len(base), options.count("original_inference_steps")
+    n, original = options.count("num_train_timesteps"), options.count("original_inference_steps")
     if original > n:
         options.refuse("original_inference_steps", f"there are {n} training steps")
     if steps > original:
         raise ValueError(f"steps must be at most original_inference_steps={original}, got {steps}")
-    return distilled(n, original, original, steps)
+    timesteps = distilled(n, original, original, steps)
+    if timesteps[-1] > len(base) - 1:
+        options.refuse("num_train_timesteps", f"trained_betas holds {len(base)} values")
+    return timesteps
 
 
 def _lcm_path(options: Options, request: Request) -> Schedule:
