@@ -140,7 +140,8 @@ def noise_levels(schedule: Schedule, alpha: np.ndarray, sigma: np.ndarray) -> np
     origin = schedule.origin
     alpha, sigma = np.append(alpha, origin.alpha), np.append(sigma, origin.sigma)
     with np.errstate(divide="ignore"):  # pure noise
-        return sigma / (alpha + sigma if schedule.network_kind == "flow" else alpha)
+        unit = alpha + sigma if schedule.network_kind == "flow" else alpha
+        return np.asarray(sigma / unit, dtype=np.float64)
 
 
 def at_sigmas(base: Schedule, sigmas: object, shift: float = 1.0) -> Schedule:
