@@ -81,7 +81,7 @@ def to_diffusers(
             `shift(exp(mu))`. Otherwise `mu` is ignored.
         config: What pipelines read from `scheduler.config` beside the prediction and the length of
             training, such as `max_shift` or `sigma_data`: the `config` of the scheduler that is
-            replaced. Nothing else depends on it.
+            replaced. Of the scheduler itself only `original_inference_steps` depends on it.
 
     Returns:
         The scheduler.
@@ -278,7 +278,8 @@ class DiffusersScheduler:
                 schedule.
             mu: See `dynamic_shift`.
             original_inference_steps: The steps of LCM's distillation, from which the points are
-                chosen in place of `spacing`; without effect if all points are visited.
+                chosen in place of `spacing`; without effect if all points are visited. None: those
+                of the `config` of `to_diffusers`, if it has them.
             strength: The share of the schedule, from its least noisy point, that they are chosen
                 from, for image to image with LCM. Of points that are listed, or are as many as the
                 schedule's, this share is visited.
@@ -287,6 +288,8 @@ class DiffusersScheduler:
             TypeError: An argument is of the wrong type.
             ValueError: None of the three is given, or the points do not exist.
         """
+        if original_inference_steps is None:
+            original_inference_steps = self._config.get("original_inference_steps")
         asked = points.Asked(
             num_inference_steps, timesteps, sigmas, mu, original_inference_steps, strength
         )

@@ -241,12 +241,16 @@ def test_latent_consistency(distilled: Any, image: Any, strength: float | None) 
 
     def made() -> np.ndarray:
         # From the schedule of training, of which LCM keeps original_inference_steps.
-        asked = {"num_inference_steps": 4, "original_inference_steps": 50}
-        images = quiet(pipe)("a", generator=seeded(), output_type="np", **asked, **given).images
+        asked = {"num_inference_steps": 4, "output_type": "np"}
+        images = quiet(pipe)("a", generator=seeded(), **asked, **given, **original).images
         return np.asarray(images)
 
+    original: dict[str, int] = {}
     wanted = made()
     read = from_diffusers(theirs)
+    pipe.scheduler = to_diffusers(read.schedule, read.sampler, config=theirs.config)
+    np.testing.assert_allclose(made(), wanted, atol=1e-3)
+    original["original_inference_steps"] = 50
     pipe.scheduler = to_diffusers(read.schedule, read.sampler)
     np.testing.assert_allclose(made(), wanted, atol=1e-3)
 
