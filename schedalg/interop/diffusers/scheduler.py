@@ -206,17 +206,31 @@ class DiffusersScheduler:
         Raises:
             AttributeError: The schedule is a flow, or does not know every timestep of training.
         """
-        known = base_of(self.base)
-        if known.network_kind == "flow" or not np.array_equal(
-            known.timesteps, np.arange(len(known))
-        ):
-            raise AttributeError(
-                "alphas_cumprod: the schedule must be chosen from the one of training, with "
-                f"timesteps 0, 1, 2, ...; got {self.base!r}"
-            )
-        values = to_host(known.as_vp().to_alphas_cumprod()).tolist()
-        tensor: Tensor = _torch().tensor(values, device=self._device)
+        values = to_host(self._trained("alphas_cumprod").to_alphas_cumprod())
+        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
         return tensor
+
+    @property
+    def betas(self) -> "Tensor":
+        """β at each timestep of training, as `alphas_cumprod`.
+
+        Raises:
+            AttributeError: As in `alphas_cumprod`.
+        """
+        values = to_host(self._trained("betas").to_betas())
+        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
+        return tensor
+
+    def _trained(self, name: str) -> Schedule:
+        """Return the schedule of training, variance preserving, as far as it is known."""
+        known = base_of(self.base)
+        rising = np.array_equal(known.timesteps, np.arange(len(known)))
+        if known.network_kind == "flow" or not rising or known.origin.sigma > 0:
+            raise AttributeError(
+                f"{name}: the schedule must be chosen from the one of training, with timesteps "
+                f"0, 1, 2, ...; got {self.base!r}"
+            )
+        return known.as_vp()
 
     @property
     def init_noise_sigma(self) -> "Tensor":
