@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, to_host, weighted, widened
+from schedalg.arrays import Array, device, namespace, to_host, weighted, widened
 from schedalg.checks import check_like
 from schedalg.interop.diffusers.methods import LatePNDM
 from schedalg.network.bounds import Clamp
@@ -18,7 +18,7 @@ from schedalg.network.denoiser import Denoiser
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.running.reference import Functional
-from schedalg.running.rows import Bounded, rows_of
+from schedalg.running.rows import Bounded, Rows, rows_of
 from schedalg.samplers import LCM, PNDM, TCD
 from schedalg.samplers.protocols import StepSampler
 from schedalg.schedule import Point, Schedule
@@ -75,6 +75,7 @@ class Table:
         self.timesteps = plan.timesteps
         reading = reading_of(self.denoise.parameterization, schedule, plan.alpha, plan.sigma)
         self.c_in, self.c_x, self.c_out = (to_host(column).tolist() for column in reading[:3])
+        self._rows: dict[tuple[Any, ...], Rows] = {}
         self.row_timesteps: list[int | float] = self.timesteps.tolist()
 
     def __len__(self) -> int:
@@ -168,7 +169,7 @@ class Table:
         clip = self.denoise.clip
         ready = output is x0 or not isinstance(clip, Clamp | None)
         bounded: Bounded = clip if isinstance(clip, Clamp | None) and not ready else "given"
-        rows = rows_of(self.plan, widened(x[:0, ...]), self.denoise.parameterization, bounded)
+        rows = self._rows_for(x, bounded)
         row = rows.rows[k]
         noise = draw(x) if row.noise != 0 else None
         if noise is not None and row.log_variance is not None and variance is None:
@@ -177,6 +178,16 @@ class Table:
         update.memories = list(state.memory)
         after = update(k, x, output, x0 if ready else None, variance, noise)
         return after, x0, State(self, k + 1, tuple(update.memories))
+
+    def _rows_for(self, x: Array, bounded: Bounded) -> Rows:
+        """Return the rows for arrays like x, which are the same in every step."""
+        key = type(x), x.dtype, str(device(x)), bounded == "given"
+        found = self._rows.get(key)
+        if found is None:
+            found = rows_of(self.plan, widened(x[:0, ...]), self.denoise.parameterization, bounded)
+            if isinstance(self.plan.a, np.ndarray):  # else a gradient flows through them, once
+                self._rows[key] = found
+        return found
 
     def _predicted(self, k: int, x: Array, output: Array) -> tuple[Array, Array | None, Array]:
         """Return the output of row k, the learned variance or None, and the x0 prediction."""

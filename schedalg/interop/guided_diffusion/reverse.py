@@ -52,10 +52,16 @@ def p_mean_variance(
     variance, log_variance = step_variance(at, values, x, diffusion.model_var_type)
     mean_type = diffusion.model_mean_type
     if mean_type is ModelMeanType.PREVIOUS_X:
-        x0 = diffusion._predict_xstart_from_xprev(x_t=x, t=t, xprev=output)
+        if overridden(diffusion, predict_xstart_from_xprev):
+            x0 = diffusion._predict_xstart_from_xprev(x_t=x, t=t, xprev=output)
+        else:
+            x0 = at.xstart_from_xprev(x, output)
     elif mean_type is ModelMeanType.EPSILON:
         _require_signal(diffusion)
-        x0 = diffusion._predict_xstart_from_eps(x_t=x, t=t, eps=output)
+        if overridden(diffusion, predict_xstart_from_eps):
+            x0 = diffusion._predict_xstart_from_eps(x_t=x, t=t, eps=output)
+        else:
+            x0 = at.xstart_from_eps(x, output)
     elif mean_type is ModelMeanType.VELOCITY:
         x0 = at.xstart_from_velocity(x, output)
     else:
@@ -71,6 +77,14 @@ def p_mean_variance(
         mean = diffusion.q_posterior_mean_variance(x_start=x0, x_t=x, t=t)[0]
     result = {"mean": mean, "variance": variance, "log_variance": log_variance, "pred_xstart": x0}
     return result if extra is None else {**result, "extra": extra}
+
+
+def overridden(diffusion: "GaussianDiffusion", helper: Callable[..., Any]) -> bool:
+    """Return whether a subclass has its own `_predict_...` method in place of this function.
+
+    Where it has none, the coefficients of a step need not be looked up a second time.
+    """
+    return getattr(type(diffusion), f"_{helper.__name__}") is not helper
 
 
 def predict_xstart_from_eps(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from schedalg.checks import real_number
 from schedalg.interop.guided_diffusion.coefficients import CoefficientTable, ddim_coefficients
 from schedalg.interop.guided_diffusion.lazy import torch
-from schedalg.interop.guided_diffusion.reverse import predict_eps_from_xstart
+from schedalg.interop.guided_diffusion.reverse import overridden, predict_eps_from_xstart
 from schedalg.network.model import Model
 from schedalg.samplers.options import checked_eta
 
@@ -123,19 +123,13 @@ def ddim_sample(
         out = diffusion.condition_score(cond_fn, out, x, t, model_kwargs=model_kwargs)
     noise = torch.randn_like(x)
     at, x0 = diffusion._ddim_tables[share].at(t, x), out["pred_xstart"]
-    if _has_own_eps(diffusion):
+    if overridden(diffusion, predict_eps_from_xstart):
         level, eps = diffusion._table.at(t, x), diffusion._predict_eps_from_xstart(x, t, x0)
         x_now = level.sqrt_alphas_cumprod * x0 + level.sqrt_one_minus_alphas_cumprod * eps
     else:
         x_now = x  # the same, but for rounding
     sample = at.a * x_now + at.b * x0 + at.c * noise
     return {"sample": sample.to(x.dtype), "pred_xstart": x0}
-
-
-def _has_own_eps(diffusion: "GaussianDiffusion") -> bool:
-    """Return whether a subclass computes the noise in x by a method of its own."""
-    own = type(diffusion)._predict_eps_from_xstart
-    return own is not predict_eps_from_xstart
 
 
 def ddim_reverse_sample(
