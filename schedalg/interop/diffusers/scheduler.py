@@ -455,6 +455,14 @@ class DiffusersScheduler:
             raise ValueError(f"timesteps holds {t!r}, which is not in {self.schedule!r}")
         return row
 
+    def _place(self, timestep: Any) -> int | None:
+        """Return the index in `timesteps` of one of its own elements, or None; reads no values."""
+        own = self._timesteps
+        if own is None or not isinstance(timestep, type(own)) or timestep.ndim > 0:
+            return None
+        here, there = own.untyped_storage(), timestep.untyped_storage()
+        return int(timestep.storage_offset()) if here.data_ptr() == there.data_ptr() else None
+
     def _first(self, t: float) -> int | None:
         """Return the first row from `begin_index` on with a timestep, one that starts a step."""
         table = self.table
@@ -494,7 +502,7 @@ class DiffusersScheduler:
         if not new and latest is not None:
             _check_next(latest, t)
             return latest
-        begin = self._begin
+        begin = self._place(timestep) if self._begin is None else self._begin
         row = begin if begin is not None and _begins(table, begin, t) else self._first(t)
         if row is None:
             raise ValueError(f"timestep is {t:g}, which is not one of {table.timesteps.tolist()}")
