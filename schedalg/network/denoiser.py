@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, multiplier, to_host, type_name, weighted, widened
+from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
 from schedalg.checks import check_callable, check_like, described, is_like
 from schedalg.network.bounds import Clip, bounding
-from schedalg.network.model import Model, split
+from schedalg.network.model import Model, check_bare, split
 from schedalg.network.reading import default_prediction, raise_undetermined, reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -142,7 +142,7 @@ class Denoiser(AnyDenoiser):
             return output, None
         prediction, variance = split(output, x)
         where = "" if timestep is None else f" at timestep {timestep}"
-        _check_bare(f"model output{where}", output)
+        check_bare(f"model output{where}", output)
         check_like(f"model output{where}", prediction, x)
         return prediction, variance
 
@@ -265,22 +265,6 @@ class DerivedDenoiser(AnyDenoiser):
         checked = DerivedDenoiser(self.function, self.schedule, inner)
         checked._check = check
         return checked
-
-
-def _check_bare(what: str, output: object) -> None:
-    """Raise if a network returned its output inside of something else.
-
-    Raises:
-        TypeError: It did.
-    """
-    if is_array(output):
-        return
-    if isinstance(output, tuple | list | Mapping) or hasattr(output, "sample"):
-        raise TypeError(
-            f"{what} is a {type_name(output)}, not an array: pass a function that returns the "
-            "array in it, such as `lambda x, t: model(x, t)[0]`; for models of diffusers, "
-            "`schedalg.interop.diffusers.network(model)`"
-        )
 
 
 #: Takes a network's output and its timestep, and raises if the output is wrong.

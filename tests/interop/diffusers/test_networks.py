@@ -8,6 +8,7 @@ import pytest
 
 from schedalg import DDIM, DDPM, Heun, Schedule, sample
 from schedalg.interop.diffusers import Network, network
+from schedalg.interop.k_diffusion import Denoised
 
 SCHEDULE = Schedule.linear(1000).subsample(steps=4, spacing="trailing")
 X = np.random.default_rng(0).standard_normal((2, 3, 4, 4))
@@ -63,6 +64,9 @@ def test_an_output_inside_of_something_is_an_error_that_says_how(
         sample(lambda x, t: wrapped(plain(x, t)), SCHEDULE, sampler, X)
     with pytest.raises(TypeError, match=r"schedalg\.interop\.diffusers\.network\(model\)"):
         sample(lambda x, t: wrapped(plain(x, t)), SCHEDULE, sampler, X)
+    denoised = Denoised(lambda x, t: wrapped(plain(x, t)), SCHEDULE)
+    with pytest.raises(TypeError, match=rf"model output is a \S*{name}, not an array"):
+        denoised(X, 1.0)
     with pytest.raises(TypeError, match="model must be callable"):
         network(wrapped(3))
 
