@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.interop.guided_diffusion.checks import check_image, check_shape
+from schedalg.interop.guided_diffusion.checks import check_image, check_shape, keywords
 from schedalg.interop.guided_diffusion.kinds import ModelMeanType
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.interop.guided_diffusion.outputs import parts_of, split_output, step_variance
@@ -47,7 +47,7 @@ def p_mean_variance(
     check_image("x", x)
     at = diffusion._table.at(t, x)
     timesteps = diffusion._scale_timesteps(t)
-    output, extra = parts_of(diffusion._wrap_model(model)(x, timesteps, **(model_kwargs or {})))
+    output, extra = parts_of(diffusion._wrap_model(model)(x, timesteps, **keywords(model_kwargs)))
     output, values = split_output(output, x, diffusion.model_var_type)
     variance, log_variance = step_variance(at, values, x, diffusion.model_var_type)
     mean_type = diffusion.model_mean_type
@@ -174,7 +174,7 @@ def _gradient(
     model_kwargs: Mapping[str, Any] | None,
 ) -> "Tensor":
     timesteps = diffusion._scale_timesteps(t)
-    gradient: Tensor = diffusion._wrap_model(cond_fn)(x, timesteps, **(model_kwargs or {}))
+    gradient: Tensor = diffusion._wrap_model(cond_fn)(x, timesteps, **keywords(model_kwargs))
     check_shape("what cond_fn returns", gradient, x.shape)
     return gradient
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.interop.guided_diffusion.checks import check_image
+from schedalg.interop.guided_diffusion.checks import check_image, keywords
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.interop.guided_diffusion.losses import (
@@ -65,7 +65,7 @@ def training_losses(
         )["output"]
         scale = diffusion.num_timesteps if diffusion.loss_type is LossType.RESCALED_KL else 1
         return {"loss": bound * scale}
-    output = parts_of(model(x_t, diffusion._scale_timesteps(t), **(model_kwargs or {})))[0]
+    output = parts_of(model(x_t, diffusion._scale_timesteps(t), **keywords(model_kwargs)))[0]
     predicted, values = split_output(output, x_t, diffusion.model_var_type)
     at = diffusion._table.at(t, x_t)
     if diffusion.model_mean_type is ModelMeanType.EPSILON:

@@ -108,6 +108,11 @@ def test_wrong_inputs() -> None:
     refuses(ValueError, r"x must have shape \(B, C, ...\), got \(2,\)", lambda: step(model, y, t))
     refuses(ValueError, r"noise must have shape \(2, 3, 8, 8\)", lambda: q(x, t, x[:1]))
     refuses(TypeError, "noise must be a torch tensor", lambda: q(x, t, x.numpy()))
+    refuses(
+        TypeError,
+        "model_kwargs must be a mapping, got function",
+        lambda: diffusion.ddim_reverse_sample(model, x, t, True, None, lambda x, t: x),
+    )
     train = diffusion.training_losses
     refuses(ValueError, "noise must have shape", lambda: train(model, x, t, noise=x[:1]))
     refuses(ValueError, r"x_start must have shape \(B, C, ...\)", lambda: train(model, y, t))
