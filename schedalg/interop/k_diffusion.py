@@ -27,7 +27,7 @@ from schedalg.checks import (
     require,
 )
 from schedalg.network.bounds import Clip, bounding
-from schedalg.network.model import Model, split
+from schedalg.network.model import Model, check_bare, split
 from schedalg.network.reading import reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -202,6 +202,7 @@ class Denoised:
         c_in, c_x, c_out, *_ = reading_at(self.parameterization, self.schedule, 1.0, column)
         model_input = xp.astype(c_in * wide, x.dtype)
         output = self.model(model_input, self.timesteps(sigma), **kwargs)
+        check_bare("model output", output)
         prediction, _ = split(output, x)
         check_like("model output", prediction, x)
         x0 = xp.astype(c_x * wide + c_out * widened(prediction), x.dtype)

@@ -1,11 +1,11 @@
-"""How a network is called, and how its output is checked and split."""
+"""How a network is called, and how what it returns is checked and read."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from typing import Any, TypeAlias
 
-from schedalg.arrays import Array, is_array, is_real_floating
+from schedalg.arrays import Array, is_array, is_real_floating, type_name
 from schedalg.checks import check_like, is_like
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
@@ -119,6 +119,7 @@ def read_output(
         return output, None
     prediction, variance = split(output, x)
     where = "" if timestep is None else f" at timestep {timestep}"
+    check_bare(f"model output{where}", output)
     check_like(f"model output{where}", prediction, x)
     return prediction, variance
 
@@ -149,3 +150,19 @@ def split(output: Any, x: Array) -> tuple[Any, Array | None]:
     if tuple(output.shape) != doubled or channels == 0:
         return output, None
     return output[:, :channels, ...], output[:, channels:, ...]
+
+
+def check_bare(what: str, output: object) -> None:
+    """Raise if a network returned its output inside of something else.
+
+    Raises:
+        TypeError: It did.
+    """
+    if is_array(output):
+        return
+    if isinstance(output, tuple | list | Mapping) or hasattr(output, "sample"):
+        raise TypeError(
+            f"{what} is a {type_name(output)}, not an array: pass a function that returns the "
+            "array in it, such as `lambda x, t: model(x, t)[0]`; for models of diffusers, "
+            "`schedalg.interop.diffusers.network(model)`"
+        )

@@ -28,6 +28,7 @@ def p_sample_loop(
     model_kwargs: Mapping[str, Any] | None = None,
     device: Any = None,
     progress: bool = False,
+    temperature: float = 1.0,
 ) -> "Tensor":
     """Return samples, by `p_sample` from the last position to 0.
 
@@ -42,6 +43,7 @@ def p_sample_loop(
         model_kwargs: Passed to the model, and to `cond_fn`.
         device: Where to draw; if not given, the device of the model's parameters.
         progress: Whether to show a progress bar, which needs tqdm.
+        temperature: A factor of the noise of each step, at least 0.
 
     Returns:
         Samples of that shape, without a gradient.
@@ -62,6 +64,7 @@ def p_sample_loop(
         model_kwargs=model_kwargs,
         device=device,
         progress=progress,
+        **_unless_one(temperature),
     )
     return _last_sample(results)
 
@@ -77,6 +80,7 @@ def p_sample_loop_progressive(
     model_kwargs: Mapping[str, Any] | None = None,
     device: Any = None,
     progress: bool = False,
+    temperature: float = 1.0,
 ) -> Iterator[dict[str, "Tensor"]]:
     """Return an iterator over the results of `p_sample`; arguments as in `p_sample_loop`."""
     step = partial(
@@ -86,6 +90,7 @@ def p_sample_loop_progressive(
         denoised_fn=denoised_fn,
         cond_fn=cond_fn,
         model_kwargs=model_kwargs,
+        **_unless_one(temperature),
     )
     return _results(step, diffusion.num_timesteps, model, shape, noise, device, progress)
 
@@ -143,6 +148,12 @@ def ddim_sample_loop_progressive(
         eta=eta,
     )
     return _results(step, diffusion.num_timesteps, model, shape, noise, device, progress)
+
+
+def _unless_one(temperature: float) -> dict[str, Any]:
+    """Return the argument where it has an effect: subclasses' own methods may not have it."""
+    plain = isinstance(temperature, float) and temperature == 1
+    return {} if plain else {"temperature": temperature}
 
 
 def _last_sample(results: Iterator[dict[str, "Tensor"]]) -> "Tensor":
