@@ -143,7 +143,8 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
     if _surely_positions(k, n, x):
         return k
     xp = namespace(x)
-    position = as_array(name, k) if is_array(k) or isinstance(k, Sequence) else np.asarray(k)
+    check_memory(name, k)
+    position = k if is_array(k) else as_array(name, k if isinstance(k, Sequence) else np.asarray(k))
     if not isinstance(position, np.ndarray):
         try:
             namespace(x, position)
@@ -312,6 +313,7 @@ def check_readable(name: str, value: object) -> None:
     Raises:
         ValueError: It is on torch's device meta, sparse, or its memory was freed.
     """
+    check_memory(name, value)
     library = library_of(value)
     reason = None if library is None else library.unreadable(value)
     if reason is not None:

@@ -302,14 +302,13 @@ def imported(module: str, user: str, extra: str) -> Any:
         ImportError: It is not installed, or cannot be imported.
     """
     from importlib import import_module
-    from importlib.util import find_spec
 
     name = module.partition(".")[0]
     try:
         with WORK:
             return import_module(module)
     except Exception as error:
-        hint = f"pip install 'schedalg[{extra}]'"
-        if find_spec(name) is not None:
-            hint = f"it cannot be imported: {type(error).__name__}: {error}"
+        hint = f"it cannot be imported: {type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == name:
+            hint = f"pip install 'schedalg[{extra}]'"
         raise ImportError(f"{user} needs {name}: {hint}") from error

@@ -102,7 +102,10 @@ def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
     sigmas = schedule.to_sigmas()
     xp = namespace(sigmas)
     require(
-        "sigmas", sigmas, xp.isfinite(sigmas), "a point of schedule without signal has no sigma"
+        "sigmas",
+        sigmas,
+        xp.isfinite(sigmas),
+        "a point without signal has no sigma: leave it out of schedule",
     )
     falling = xp.flip(sigmas)
     if not final_zero:
