@@ -21,6 +21,7 @@ for package, paths in {
         "backends/schedalg_torch",
         "docs/backends.md",
         "docs/from-guided-diffusion.md",
+        "docs/runs.md",
         "schedalg/interop/guided_diffusion",
         "tests/interop/guided_diffusion",
         "tests/interpreted.py",

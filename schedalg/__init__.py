@@ -14,7 +14,9 @@ from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
+from schedalg.running.initial_noise import check_initial_noise, initial_noise
 from schedalg.running.sampling import run, sample, sample_steps
+from schedalg.running.state import Run, begin, resume
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -70,6 +72,7 @@ __all__ = [
     "Point",
     "RePaint",
     "Restart",
+    "Run",
     "RungeKutta",
     "SASolver",
     "Sampler",
@@ -81,10 +84,14 @@ __all__ = [
     "TimestepRemap",
     "UniPC",
     "backends",
+    "begin",
+    "check_initial_noise",
     "classifier_guidance",
     "convert",
     "edm",
+    "initial_noise",
     "inpaint",
+    "resume",
     "run",
     "sample",
     "sample_steps",

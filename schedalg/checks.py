@@ -3,8 +3,9 @@
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -20,10 +21,14 @@ from schedalg.arrays import (
     known,
     namespace,
     real_dtype,
+    requires_gradient,
     to_host,
     type_name,
 )
-from schedalg.libraries import missing
+from schedalg.libraries import library_of, missing
+
+#: The most points, steps or repetitions: a schedule of so many takes about a gigabyte to make.
+MOST = 10_000_000
 
 
 def as_array(name: str, values: object) -> Array:
@@ -35,15 +40,34 @@ def as_array(name: str, values: object) -> Array:
     """
     _check_unmasked(name, values)
     if is_array(values):
-        return values
+        check_readable(name, values)
+        return to_host(values) if isinstance(values, np.ndarray | np.generic) else values
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
+        if not all(issubclass(kind, numbers.Number) for kind in set(map(type, values))):
+            if any(map(requires_gradient, values)):
+                raise TypeError(f"{name} must hold plain numbers, not tensors with gradients")
+            for k, value in enumerate(values):
+                check_readable(f"{name}[{k}]", value)
+            values = [to_host(value) if is_array(value) else value for value in values]
         try:
-            return np.asarray(values)
+            return to_host(np.asarray(values))
         except ValueError:
             raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
-        except RuntimeError:
-            raise TypeError(f"{name} must hold plain numbers, not tensors with gradients") from None
     raise TypeError(f"{name} must be an array or a sequence of numbers, got {type_name(values)}")
+
+
+def host_result(what: str, values: object) -> np.ndarray:
+    """Return what a user's function returned, a number or several, as a NumPy array.
+
+    Raises:
+        TypeError: It carries a gradient, which would be lost.
+        ValueError: It holds sequences of different lengths, or cannot be read.
+    """
+    if requires_gradient(values):
+        raise TypeError(f"{what} carries a gradient, and its input does not")
+    if is_array(values) or isinstance(values, Sequence):
+        values = to_host(as_array(what, values))
+    return np.asarray(values)
 
 
 def table(name: str, values: object) -> tuple[Namespace, Array]:
@@ -74,9 +98,10 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     """Return the values as a 1-D NumPy array of int64, or of float64.
 
     Raises:
-        TypeError: `values` does not hold real numbers.
+        TypeError: `values` does not hold real numbers, or requires a gradient.
         ValueError: `values` is not 1-D, or an integer does not fit int64.
     """
+    _check_constant(name, values)
     array = to_host(as_array(name, values))
     if array.dtype.kind not in "iuf" and array.size:
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -119,9 +144,13 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
     if _surely_positions(k, n, x):
         return k
     xp = namespace(x)
-    position = k if is_array(k) else np.asarray(k)
+    check_memory(name, k)
+    position = k if is_array(k) else as_array(name, k if isinstance(k, Sequence) else np.asarray(k))
     if not isinstance(position, np.ndarray):
-        namespace(x, position)
+        try:
+            namespace(x, position)
+        except TypeError as error:
+            raise TypeError(f"{name} must be of x's library or of NumPy: {error}") from None
         integral = xp.isdtype(position.dtype, "integral")
     else:
         integral = position.dtype.kind in "iu" or position.size == 0
@@ -174,6 +203,34 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
     raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")
 
 
+def check_order(
+    name: str, values: Array, *, falls: bool = False, leave_out_0: bool = False
+) -> None:
+    """Raise if values run the other way from first to last: noisiest first, as elsewhere.
+
+    Args:
+        name: What they are called.
+        values: Numbers, one a point.
+        falls: Whether they fall from least to most noisy, as ᾱ does; else they rise.
+        leave_out_0: Whether a final 0 is not one of the points.
+
+    Raises:
+        ValueError: There are two or more, and all run the other way.
+    """
+    if not has_values(values):
+        return
+    host = to_host(values)
+    change = np.diff(host)
+    if len(change) and ((change > 0) if falls else (change < 0)).all():
+        way = "fall" if falls else "rise"
+        reverse = f"{name}[{'-2' if leave_out_0 and host[-1] == 0 else ''}::-1]"
+        raise ValueError(
+            f"{name}[1] is {host[1].item()!r} after {host[0].item()!r}: all {name} run from most "
+            f"to least noisy, as other libraries list them. Here they must {way} strictly, in the "
+            f"order from least to most noisy: reverse them, as in {reverse}"
+        )
+
+
 def check_sample(name: str, x: object) -> None:
     """Raise unless x is a batch of real floating-point numbers.
 
@@ -188,11 +245,13 @@ def check_sample(name: str, x: object) -> None:
     _check_unmasked(name, x)
     if not is_real_floating(array):
         raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
+    if getattr(array.dtype, "itemsize", 2) < 2:
+        raise TypeError(f"{name} must be of a dtype of 16 bits or more, got {described(array)}")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
         raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
-    check_memory(name, array)
+    check_readable(name, array)
 
 
 def _check_complete(name: str, array: Array) -> None:
@@ -204,7 +263,8 @@ def _check_complete(name: str, array: Array) -> None:
 
 
 def _check_unmasked(name: str, values: object) -> None:
-    if isinstance(values, np.ma.MaskedArray):
+    # There is no masked array before numpy.ma is loaded, which NumPy does when it is first named.
+    if isinstance(values, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise TypeError(f"{name} must not be a masked array: the values under the mask are unknown")
 
 
@@ -237,12 +297,8 @@ def check_like(what: str, result: object, x: Array) -> None:
 
 def is_like(result: Any, x: Array) -> bool:
     """Return whether the result has the type, shape, dtype and device of x; a quick test."""
-    if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
-        return False
-    device: Any = getattr(x, "device", None)  # tracers have none
-    if getattr(result, "device", None) != device:
-        return False
-    return isinstance(result, np.ndarray) or holds_elements(result)
+    library = library_of(x)
+    return library is not None and library.is_like(result, x)
 
 
 def check_memory(what: str, array: Array) -> None:
@@ -256,6 +312,19 @@ def check_memory(what: str, array: Array) -> None:
             f"{what} has shape {tuple(array.shape)}, and its storage holds only "
             f"{array.untyped_storage().nbytes()} bytes: it was resized, and nothing can be read"
         )
+
+
+def check_readable(name: str, value: object) -> None:
+    """Raise if the value is an array whose elements cannot be read.
+
+    Raises:
+        ValueError: It is on torch's device meta, sparse, or its memory was freed.
+    """
+    check_memory(name, value)
+    library = library_of(value)
+    reason = None if library is None else library.unreadable(value)
+    if reason is not None:
+        raise ValueError(f"{name} {reason}")
 
 
 def described(value: Any) -> str:
@@ -285,20 +354,41 @@ def flag(name: str, value: object) -> bool:
     """
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise TypeError(f"{name} must be True or False, got {value!r}")
+    raise TypeError(f"{name} must be True or False, got {shown(value)}")
 
 
 def positive_integer(name: str, value: object) -> int:
-    """Return an integer of at least 1 as an int.
+    """Return a count of points, steps or repetitions as an int: from 1 to `MOST`.
 
     Raises:
         TypeError: `value` is not an integer, or is a bool.
-        ValueError: `value` is less than 1.
+        ValueError: `value` is less than 1 or more than `MOST`.
     """
     number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
+    if number > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {shown(number)}")
     return number
+
+
+def shown(value: Any, depth: int = 2) -> str:
+    """Return what a message shows of any value: its repr, or the start of a long one.
+
+    Of an array the shape and dtype, since its elements may be many, or in memory that was freed.
+    """
+    if is_array(value) and not isinstance(value, np.generic):
+        return described(value)
+    if isinstance(value, list | tuple) and depth:
+        parts = [shown(each, depth - 1) for each in value[:5]] + ["..."] * (len(value) > 5)
+        text = ", ".join(parts)
+        return f"[{text}]" if isinstance(value, list) else f"({text}{',' * (len(value) == 1)})"
+    if not isinstance(value, str | bytes | numbers.Number | np.generic | type | None):
+        return type_name(value)
+    if isinstance(value, int) and abs(value) >= 10**100:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def integer(name: str, value: object) -> int:
@@ -315,7 +405,7 @@ def integer(name: str, value: object) -> int:
             return operator.index(number)
         except TypeError:
             pass
-    raise TypeError(f"{name} must be an integer, got {value!r}")
+    raise TypeError(f"{name} must be an integer, got {shown(value)}")
 
 
 def positive_number(name: str, value: object) -> float:
@@ -335,17 +425,19 @@ def real_number(name: str, value: object) -> float:
     """Return a finite real number, or a 0-d array that holds one, as a float.
 
     Raises:
-        TypeError: `value` is not a real number.
+        TypeError: `value` is not a real number, or requires a gradient.
         ValueError: `value` is infinite or NaN.
     """
     number: Any = value
     if type(value) is float and math.isfinite(value):
         return value
-    if not isinstance(value, numbers.Real | np.generic) and is_array(value):
+    if not isinstance(value, numbers.Real) and is_array(value):
+        check_readable(name, value)
+        _check_constant(name, value)
         number = to_host(number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {shown(value)}")
     try:
         result = float(number)
     except OverflowError:
@@ -353,6 +445,14 @@ def real_number(name: str, value: object) -> float:
     if not math.isfinite(result):
         raise ValueError(f"{name} must be finite, got {result!r}")
     return result
+
+
+def _check_constant(name: str, value: object) -> None:
+    if requires_gradient(value):
+        raise TypeError(
+            f"{name} requires a gradient, which would be lost here: pass a number, or a tensor "
+            "detached from its gradient"
+        )
 
 
 def in_unit(name: str, value: object) -> float:
@@ -369,10 +469,25 @@ def in_unit(name: str, value: object) -> float:
 
 
 def check_callable(name: str, function: object) -> None:
-    """Raise unless the value can be called.
+    """Raise unless the value can be called, and is no class: what was meant is an object of it.
 
     Raises:
         TypeError: `function` is not callable.
     """
+    if isinstance(function, type):
+        raise TypeError(f"{name} must be an object, not the class {function.__name__}")
     if not callable(function):
         raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+
+
+def raise_stopped(error: StopIteration, what: str = "model, sampler, clip or noise") -> NoReturn:
+    """Raise what a StopIteration of a user's function is reported as.
+
+    A loop that yields cannot pass it on: Python takes it for its own end.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f"{what} raised StopIteration: an iterator in it has come to its end"
+    ) from error

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, weighted
+from schedalg.running.per_sample import EveryRow
 from schedalg.running.rows import Rows
 from schedalg_cupy.kernels import Kernels
 
 
-class Fused:
+class Fused(EveryRow):
     """Updates arrays of one device by one launch a row, with no synchronization.
 
     Args:
@@ -23,11 +24,11 @@ class Fused:
     def __init__(
         self, rows: Rows, x: Array, keys: np.ndarray | None, *, reuse: bool, kernels: Kernels
     ) -> None:
-        self.rows = rows
+        super().__init__(rows, keys)
         self.reuse = reuse
         self.kernels = kernels
-        self.keyed = keys is not None
         self.scaled = rows.scaled
+        self.shape = x.shape
         self.own: list[Array] = []
         self.inputs: list[Array] = []
         self.next_input: tuple[int, Array] | None = None
@@ -38,9 +39,11 @@ class Fused:
                 rows.table(rows.depth).astype(np.promote_types(x.dtype, np.float32))
             )
             self.draws = xp.asarray(rows.draws.view(np.uint64).reshape(-1))
-            self.keys = xp.asarray(np.zeros(2, np.uint64) if keys is None else keys.reshape(-1))
+            self.key_words = xp.asarray(
+                np.zeros(2, np.uint64) if keys is None else keys.reshape(-1)
+            )
 
-    def input(self, k: int, x: Array) -> Array:
+    def input_of(self, k: int, x: Array) -> Array:
         """Return the network's input in row k: written by the row before it, but for the first."""
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
@@ -50,7 +53,7 @@ class Fused:
         with self.kernels.on_device(x):
             return weighted([(c_in, x)])
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: Array,
@@ -62,6 +65,18 @@ class Fused:
         """Return x after row k."""
         with self.kernels.on_device(x):
             return self._after(k, x, output, x0, variance, noise)
+
+    def memory_of(self, k: int) -> Array:
+        """Return a copy of what row k remembered."""
+        return self._memories()[k % self.rows.depth].copy()
+
+    def remember(self, k: int, memory: Array) -> None:
+        """Keep the values of an array as what row k remembered."""
+        self._memories()[k % self.rows.depth] = memory
+
+    def _memories(self) -> Array:
+        """Return the memories by their place, as a view."""
+        return self.ring.reshape(self.rows.depth, *self.shape)
 
     def _after(
         self,
@@ -78,7 +93,9 @@ class Fused:
         apart = read if self.scaled else [x, *read]
         after = self._apart_from(apart, x, self.own if self.reuse else None)
         scaled = self.scaled and k + 1 < len(self.rows.rows)
-        model_input = self._apart_from(read, x, self.inputs) if scaled else after
+        model_input = (
+            self._apart_from(read, x, self.inputs if self.reuse else None) if scaled else after
+        )
         if x.size:
             batch = x.shape[0]
             count = x.size // batch
@@ -92,7 +109,7 @@ class Fused:
                 raw,
                 v,
                 now if noise is None else flat(noise, xp),
-                self.keys,
+                self.key_words,
                 self.draws,
                 self.table,
                 k,
@@ -104,7 +121,7 @@ class Fused:
                 self.rows.depth,
                 self.rows.clip is not None,
                 self.rows.raw,
-                self.keyed,
+                self.keys is not None,
                 variance is not None and self.rows.rows[k].log_variance is not None,
                 scaled,
                 after.reshape(-1),

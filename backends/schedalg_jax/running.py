@@ -60,16 +60,19 @@ class OneByOne(Functional):
 
     def __call__(
         self,
-        k: int,
+        k: int | np.ndarray,
         x: Array,
         output: Array,
         x0: Array | None,
         variance: Array | None,
         noise: Array | None,
     ) -> Array:
-        """Return x after row k."""
-        if self.rows.noisy[k]:
-            noise = draw(x, self.traced, halves_of(self.rows.words[k]))
+        """Return x after row k, or after the row of each sample."""
+        for row in np.unique(k).tolist():
+            if self.rows.noisy[row]:
+                fresh = draw(x, self.traced, halves_of(self.rows.words[row]))
+                here = jnp.reshape(k == row, (-1,) + (1,) * (x.ndim - 1))
+                noise = fresh if noise is None else jnp.where(here, fresh, noise)
         after: Array = super().__call__(k, x, output, x0, variance, noise)
         return after
 

@@ -64,7 +64,7 @@ class Step:
         torch.index_select(self.table, 0, self.position, out=self.timesteps)
         output, variance = self.network(model_input, self.timesteps[0])
         for mine in (self.after, self.fused.model_input):
-            if mine is not None and not mine.intact():
+            if mine is not None and not mine.is_intact():
                 raise ValueError(
                     "the network changed the memory of its input, which a captured step uses again"
                 )

@@ -7,6 +7,7 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from schedalg.running.rows import Rows
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, RUN, SCRATCH
 from schedalg_torch.eager import drawn_for
 from schedalg_torch.memory import written
+from schedalg_torch.optional import made
 from schedalg_torch.update import WritesInput
 
 #: What is compiled for.
@@ -24,22 +26,37 @@ _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "b
 
 
 def step_for(x: Tensor) -> Callable[..., None] | None:
-    """Return the loop for x's dtype; None where there is none, or numba is not installed."""
+    """Return the loop for x's dtype; None where there is none, or no numba that works."""
     return _compiled(_NAMES[x.dtype]) if x.dtype in _NAMES else None
 
 
 @cache
 def _compiled(name: str) -> Callable[..., None] | None:
-    try:
-        from schedalg_torch.loop import compiled
-    except ImportError:
-        return None
+    return made("numba", lambda: _loop(name))
+
+
+def _loop(name: str) -> Callable[..., None] | None:
+    from schedalg_torch.loop import compiled
+
     loop = compiled(name)
     if loop is None:
         return None
     step: Any = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(loop.address)
     step.keeps = loop  # the code lives as long as this does
     return step  # type: ignore[no-any-return]
+
+
+#: The tables of rows that were run before and where they lie, for as long as the rows live.
+_TABLES: WeakKeyDictionary[Rows, dict[int, tuple[np.ndarray, int]]] = WeakKeyDictionary()
+
+
+def _table(rows: Rows, depth: int) -> tuple[np.ndarray, int]:
+    """Return the table of rows, and the address of its memory."""
+    known = _TABLES.setdefault(rows, {})
+    if depth not in known:
+        table = rows.table(depth)
+        known[depth] = table, table.ctypes.data
+    return known[depth]
 
 
 class Compiled(WritesInput):
@@ -68,14 +85,18 @@ class Compiled(WritesInput):
     ) -> None:
         # The newest memory is written before the oldest is read.
         super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth + 1 if rows.depth else 0)
-        self.scratch = torch.empty(SCRATCH * BLOCK if x.dtype == torch.bfloat16 else 0)
-        self.table = rows.table(self.depth)
+        self.table, table_at = _table(rows, self.depth)
         self.step = step
-        self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
-        places = self.table.ctypes.data, self.ring.data_ptr(), self.scratch.data_ptr()
         self.size = x.numel()
+        ring_at = scratch_at = 0
+        if self.depth:
+            ring_at = self.ring.data_ptr()
+        if x.dtype is torch.bfloat16:
+            self.scratch = torch.empty(SCRATCH * BLOCK)
+            scratch_at = self.scratch.data_ptr()
+        self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
-        RUN.pack_into(self.arguments, CALL.size, *settings, *places)
+        RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at)
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
         """Whether the tensors are plain ones."""
@@ -91,14 +112,14 @@ class Compiled(WritesInput):
         noise: Any,
     ) -> Tensor:
         """Return x after row k."""
-        buffers, ahead = self.buffers, self.input_buffer(k)
-        now = self._stored("x", x) if buffers.holding(x) is None else x
+        buffers, ahead = self.buffers, None if self.model_input is None else self.input_buffer(k)
+        now = buffers.of(x)
         raw = self._stored("output", output)
         d = raw if d is output else self._stored("x0", d)
         if ahead is not None:  # where the next input is about to be written
-            raw = raw.clone() if ahead.start <= raw.data_ptr() < ahead.end else raw
-            d = d.clone() if ahead.start <= d.data_ptr() < ahead.end else d
-        target = buffers.apart_from(x, raw, d)
+            raw = raw.clone() if ahead.holds(raw.data_ptr()) else raw
+            d = d.clone() if ahead.holds(d.data_ptr()) else d
+        target = buffers.next(now, raw, d)
         z, scale = d, 0.0
         row = self.rows.rows[k]
         if row.noise:
@@ -106,19 +127,24 @@ class Compiled(WritesInput):
             if self.keys is not None or row.log_variance is not None:
                 drawn, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
             z = self._stored("noise", drawn)
-        places = (
-            now.data_ptr(),
-            d.data_ptr(),
-            raw.data_ptr(),
-            z.data_ptr(),
-            target.start,
-            target.start if ahead is None else ahead.start,
+        to, at = target.flat.data_ptr(), d.data_ptr()
+        CALL.pack_into(
+            self.arguments,
+            0,
+            k,
+            now.flat.data_ptr(),
+            at,
+            at if raw is d else raw.data_ptr(),
+            at if z is d else z.data_ptr(),
+            to,
+            to if ahead is None else ahead.flat.data_ptr(),
+            scale,
+            z.dtype is not x.dtype,
         )
-        CALL.pack_into(self.arguments, 0, k, *places, scale, z.dtype != x.dtype)
         self.step(self.arguments, self.arguments)
-        written(target.tensor)
+        written(target.flat)
         if ahead is not None:
-            written(ahead.tensor)
+            written(ahead.flat)
         return target.tensor
 
     def _stored(self, name: str, x: Any) -> Tensor:
@@ -130,13 +156,11 @@ class Compiled(WritesInput):
         if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
             check_memory(name, x)
             x = self.layout.ordered(x)
-        missing = x.storage_offset() * x.itemsize + x.nbytes > x.untyped_storage().nbytes()
-        if missing or x.numel() != self.size:
+        needed = self.size * x.itemsize + x.storage_offset() * x.itemsize
+        if x.numel() != self.size or x.untyped_storage().nbytes() < needed:
             raise ValueError(
                 f"the memory of {name} was changed: {tuple(x.shape)} and "
                 f"{x.untyped_storage().nbytes()} bytes are left of it"
             )
-        if x.data_ptr() == 0:  # zeros may be no more than a promise
-            x = x.clone()
-        stored: Tensor = x
+        stored: Tensor = x if x.data_ptr() else x.clone()  # zeros may be no more than a promise
         return stored

@@ -1,6 +1,8 @@
 """The update as a few operations of torch, into buffers that a run owns."""
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -9,7 +11,6 @@ from torch import Tensor
 from schedalg.running.noise import keyed_normal
 from schedalg.running.reference import deviation
 from schedalg.running.rows import Row, Rows
-from schedalg_torch.layout import Layout
 from schedalg_torch.memory import Buffer
 from schedalg_torch.update import TorchUpdate
 
@@ -18,6 +19,13 @@ from schedalg_torch.update import TorchUpdate
 SMALL = 2**16
 #: Elements of half precision that are taken to float32 and back at a time.
 _BLOCK = 2**18
+
+
+class Vector(NamedTuple):
+    """A 1-D tensor, and the same as one column."""
+
+    flat: Tensor
+    column: Tensor
 
 
 class Eager(TorchUpdate):
@@ -37,26 +45,26 @@ class Eager(TorchUpdate):
         depth = rows.depth + (rows.clip is not None) if rows.depth else 0
         super().__init__(rows, x, keys, reuse=reuse, depth=depth)
         self.half = x.dtype in (torch.float16, torch.bfloat16)
-        size = self.layout.shape.numel()
-        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            real = torch.float32 if self.half else x.dtype
-            self.one = torch.ones(1, dtype=real, device=x.device)
+        self.one = _one(torch.float32 if self.half else x.dtype, x.device)
+        self.slots: list[Vector] = []
+        self.joint: dict[int, Tensor] = {}
+        if depth:
             self.ring_t = self.ring.T
-            in_order = Layout(self.ring.shape[1:], False)
-            self.slots = [Buffer(slot, in_order) for slot in self.ring.unbind()]
-            joint = size <= SMALL and not self.half and _products_are_exact()
-            self.joint = self._joint_weights() if joint else {}
-            if self.half:
-                block = min(size, _BLOCK)
-                self.wide = torch.empty(4, block, dtype=torch.float32, device=x.device)
+            self.slots = [Vector(slot, slot.unsqueeze(1)) for slot in self.ring.unbind()]
+            small = depth > 1 and x.numel() <= SMALL and not self.half
+            if small and _products_are_exact():
+                self.joint = _joint_weights(rows, depth, x.dtype, x.device)
+        if self.half:
+            self.wide = self.allocated(4, min(x.numel(), _BLOCK), x, torch.float32)
 
     def scaled(self, k: int, x: Tensor) -> Tensor:
-        """Return the network's input in row k, in the buffer that x does not lie in."""
+        """Return the network's input in row k, in a buffer that x does not lie in."""
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
             return x
-        spare = self.buffers.apart_from(x, x)
-        torch.mul(self.buffers.of(x).flat, c_in, out=spare.flat)
+        now = self.buffers.of(x)
+        spare = self.buffers.spare(now)
+        torch.mul(now.flat, c_in, out=spare.flat)
         return spare.tensor
 
     def take(
@@ -72,7 +80,7 @@ class Eager(TorchUpdate):
         row, now = self.rows.rows[k], self.buffers.of(x)
         raw = self.layout.flat(output)
         d = raw if d is output else self.layout.flat(d)
-        target = self.buffers.apart_from(x, raw, d)
+        target = self.buffers.next(now, raw, d)
         drawn = None
         if row.noise:
             z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
@@ -85,7 +93,7 @@ class Eager(TorchUpdate):
         self,
         k: int,
         row: Row,
-        x: Buffer,
+        x: Buffer | Vector,
         d: Tensor,
         raw: Tensor,
         drawn: tuple[Tensor, float] | None,
@@ -95,7 +103,7 @@ class Eager(TorchUpdate):
         clip, memory, slots, depth = self.rows.clip, row.memory, self.slots, self.depth
         if row.read is not None and clip is not None:
             aside = memory == (0.0, 1.0, 0.0)  # what is remembered is the prediction itself
-            x0 = slots[k % depth] if aside else target
+            x0: Buffer | Vector = slots[k % depth] if aside else target
             _pair(x0, x, row.read[0], d, row.read[1], self.one)
             d = x0.flat.clamp_(*clip)
             if memory is not None and not aside:
@@ -115,7 +123,12 @@ class Eager(TorchUpdate):
             self._remember(slots[k % depth], memory, x, d, raw)
 
     def _remember(
-        self, slot: Buffer, memory: tuple[float, float, float], x: Buffer, d: Tensor, raw: Tensor
+        self,
+        slot: Vector,
+        memory: tuple[float, float, float],
+        x: Buffer | Vector,
+        d: Tensor,
+        raw: Tensor,
     ) -> None:
         """Write what a row remembers."""
         _pair(slot, x, memory[0], d, memory[1], self.one)
@@ -126,7 +139,7 @@ class Eager(TorchUpdate):
         self,
         k: int,
         row: Row,
-        x: Buffer,
+        x: Buffer | Vector,
         d: Tensor,
         raw: Tensor,
         drawn: tuple[Tensor, float] | None,
@@ -138,8 +151,8 @@ class Eager(TorchUpdate):
         for start in range(0, len(d), _BLOCK):
             part = slice(start, start + _BLOCK)
             count = min(len(d) - start, _BLOCK)
-            in_order = Layout(torch.Size([count]), False)
-            now, read, said, new = (Buffer(w, in_order) for w in self.wide[:, :count].unbind())
+            wide = self.wide[:, :count].unbind()
+            now, read, said, new = (Vector(part, part.unsqueeze(1)) for part in wide)
             now.flat.copy_(x.flat[part])
             read.flat.copy_(d[part])
             said.flat.copy_(raw[part])
@@ -159,17 +172,33 @@ class Eager(TorchUpdate):
             if row.memory is not None:
                 self.slots[k % self.depth].flat[part].copy_(new.flat)
 
-    def _joint_weights(self) -> dict[int, Tensor]:
-        """Return the weights of the ring's places, for rows that read every one, two or more."""
-        joint = [k for k, row in enumerate(self.rows.rows) if len(row.memories) == self.depth > 1]
-        if not joint:
-            return {}
-        table = np.zeros((len(joint), self.depth))
+
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a vector of one 1."""
+    with torch.inference_mode(False):
+        return torch.ones(1, dtype=dtype, device=device)
+
+
+#: The weights of rows that were run before, for as long as the rows live.
+_WEIGHTS: WeakKeyDictionary[Rows, dict[Any, dict[int, Tensor]]] = WeakKeyDictionary()
+
+
+def _joint_weights(
+    rows: Rows, depth: int, dtype: torch.dtype, device: torch.device
+) -> dict[int, Tensor]:
+    """Return the weights of the ring's places, for rows that read every one."""
+    known = _WEIGHTS.setdefault(rows, {})
+    if (dtype, device) not in known:
+        joint = [k for k, row in enumerate(rows.rows) if len(row.memories) == depth]
+        table = np.zeros((len(joint), depth))
         for weights, k in zip(table, joint, strict=True):
-            for weight, back in self.rows.rows[k].memories:
-                weights[(k - back) % self.depth] = weight
-        on_device = torch.tensor(table, dtype=self.ring.dtype, device="cpu").to(self.ring.device)
-        return dict(zip(joint, on_device.unbind(), strict=True))
+            for weight, back in rows.rows[k].memories:
+                weights[(k - back) % depth] = weight
+        with torch.inference_mode(False):
+            on_device = torch.tensor(table, dtype=dtype, device="cpu").to(device)
+        known[dtype, device] = dict(zip(joint, on_device.unbind(), strict=True))
+    return known[dtype, device]
 
 
 def drawn_for(
@@ -197,7 +226,9 @@ def _products_are_exact() -> bool:
         return False
 
 
-def _pair(to: Buffer, x: Buffer, a: float, d: Tensor, b: float, one: Tensor) -> None:
+def _pair(
+    to: Buffer | Vector, x: Buffer | Vector, a: float, d: Tensor, b: float, one: Tensor
+) -> None:
     """Write a x + b d, without what is multiplied by 0."""
     if a == 0 and b == 0:
         to.flat.zero_()

@@ -13,6 +13,7 @@ from torch import Tensor
 from schedalg.running.rows import Rows
 from schedalg_torch.layout import Layout
 from schedalg_torch.memory import shares_memory, written
+from schedalg_torch.optional import made
 from schedalg_torch.update import WritesInput
 
 #: Elements that a program of the kernel takes.
@@ -23,11 +24,13 @@ _OPTIONS = {"enable_fp_fusion": True}
 
 @cache
 def kernels() -> ModuleType | None:
-    """Return the kernels, or None where Triton is not installed."""
-    try:
-        from schedalg_torch import kernel
-    except ImportError:
-        return None
+    """Return the kernels, or None where there is no Triton that works."""
+    return made("triton", _kernels)
+
+
+def _kernels() -> ModuleType:
+    from schedalg_torch import kernel
+
     return kernel
 
 
@@ -70,14 +73,14 @@ class Fused(WritesInput):
             d = d.clone() if shares_memory(d, ahead.tensor) else d
         # Where its input is another tensor, the network has not seen x, and x is updated in place;
         # unless a denoiser that scales for itself has.
-        in_place = ahead is not None and any(now is mine for mine in self.buffers.own)
+        in_place = ahead is not None and now is self.buffers.latest and self.buffers.reuse
         in_place = in_place and not shares_memory(output, x) and not shares_memory(d, x)
-        target = now if in_place else self.buffers.apart_from(x, output, d)
+        target = now if in_place else self.buffers.next(now, output, d)
         with current_device(x):
             self.launch(self.positions[k], now.flat, target.flat, d, output, variance, noise)
-        written(target.tensor)
+        written(target.flat)
         if ahead is not None:
-            written(ahead.tensor)
+            written(ahead.flat)
         return target.tensor
 
     def launch(
@@ -144,7 +147,7 @@ def current_device(x: Tensor) -> AbstractContextManager[Any]:
 def normal(x: Tensor, keys: np.ndarray, words: Sequence[int], kernel: Any) -> Tensor:
     """Return the noise of a draw, like x, made on its device."""
     layout = Layout.of(x)
-    after = layout.empty(x.dtype, x.device)
+    after = layout.empty(x)
     flat = layout.flat(after)
     batch = x.shape[0]
     count = flat.numel() // max(batch, 1)
@@ -181,5 +184,7 @@ def timestep_table(values: np.ndarray, x: Tensor) -> Tensor:
         values.dtype.kind == "f"
     ):  # x's own, but at least float32: see `schedule.timesteps.timestep_dtype`
         dtype = torch.promote_types(x.dtype, torch.float32)
-    table = torch.from_numpy(np.repeat(values[:, None], x.shape[0], axis=1))
+    table = torch.from_numpy(values.repeat(x.shape[0])).view(len(values), x.shape[0])
+    if x.device.type == "cpu" and table.dtype is dtype:
+        return table
     return table.to(x.device, dtype, non_blocking=True)

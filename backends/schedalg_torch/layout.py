@@ -1,5 +1,6 @@
 """How a sample lies in memory: everything is done on flat views, whatever the order of the axes."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +33,10 @@ class Layout:
 
     def flat(self, x: Tensor) -> Tensor:
         """Return a 1-D view in the order of memory; of a copy, if x does not lie so."""
+        if x.is_neg():
+            x = x.resolve_neg()
         if self.channels_last:
-            return x.movedim(1, -1).reshape(-1)
+            x = x.movedim(1, -1)
         return x.view(-1) if x.is_contiguous() else x.reshape(-1)
 
     def ordered(self, x: Tensor) -> Tensor:
@@ -63,13 +66,17 @@ class Layout:
         batch, channels, *places = self.shape
         return flat.view(batch, *places, channels).movedim(-1, 1)
 
-    def empty(self, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return new memory for x, in its shape: no view, and good outside inference mode too."""
-        with torch.inference_mode(False):
+    def empty(self, like: Tensor) -> Tensor:
+        """Return new memory for x, in its shape: no view, and good outside inference mode too.
+
+        Args:
+            like: Any tensor of its dtype and device.
+        """
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
             if not self.channels_last:
-                return torch.empty(self.shape, dtype=dtype, device=device)
+                return like.new_empty(self.shape)
             strides, apart = [0] * len(self.shape), 1
             for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
                 strides[axis] = apart
                 apart *= max(self.shape[axis], 1)
-            return torch.empty_strided(self.shape, strides, dtype=dtype, device=device)
+            return like.new_empty_strided(self.shape, strides)

@@ -1,12 +1,14 @@
 """What all ways of running rows on tensors share: free memory, the next input, and gradients."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from schedalg.running.per_sample import EveryRow
 from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
 from schedalg_torch.layout import Layout
@@ -27,7 +29,7 @@ def requires_gradient(*tensors: Tensor | None) -> bool:
     return False
 
 
-class TorchUpdate(ABC):
+class TorchUpdate(EveryRow):
     """Takes tensors through rows in memory of its own, until a gradient is to be followed.
 
     From that row on, the rest is run by `Functional`, with the memories so far.
@@ -43,25 +45,30 @@ class TorchUpdate(ABC):
     def __init__(
         self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, depth: int
     ) -> None:
-        self.rows = rows
-        self.keys = keys
+        super().__init__(rows, keys)
         self.depth = depth
         self.layout = Layout.of(x)
         self.buffers = Buffers(self.layout, x, reuse=reuse)
-        with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            self.ring = torch.empty(depth, x.numel(), dtype=x.dtype, device=x.device)
+        size = x.numel()
+        self.ring = self.allocated(depth, size, x) if depth else self.buffers.like.view(0, 0)
         self.functional: Functional | None = None
 
-    def input(self, k: int, x: Tensor) -> Tensor:
+    @staticmethod
+    def allocated(count: int, size: int, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return memory for some samples, by default in x's dtype; good outside inference mode."""
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+            return x.new_empty((count, size), dtype=dtype)
+
+    def input_of(self, k: int, x: Tensor) -> Tensor:
         """Return the network's input in row k."""
         if not self.rows.scaled:
             return x
         if self.functional is not None or requires_gradient(x):
-            scaled: Tensor = Functional(self.rows, None).input(k, x)
+            scaled: Tensor = Functional(self.rows, None).input_of(k, x)
             return scaled
         return self.scaled(k, x)
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: Tensor,
@@ -75,10 +82,23 @@ class TorchUpdate(ABC):
             d = output if x0 is None else x0
             if not requires_gradient(x, output, x0, variance, noise) and self.takes(d, noise):
                 return self.take(k, x, d, output, variance, noise)
-            recent = [self.ring[j % len(self.ring)] for j in range(k - self.rows.depth, k)]
-            self.functional = Functional(self.rows, self.keys, map(self.layout.shaped, recent))
-        after: Tensor = self.functional(k, x, output, x0, variance, noise)
+            functional = Functional(self.rows, self.keys)
+            first = max(k - self.rows.depth, 0)
+            functional.restore(k, [self.memory_of(j) for j in range(first, k)])
+            self.functional = functional
+        after: Tensor = self.functional.after(k, x, output, x0, variance, noise)
         return after
+
+    def memory_of(self, k: int) -> Tensor:
+        """Return a copy of what row k remembered."""
+        if self.functional is not None:
+            kept: Tensor = self.functional.memory_of(k)
+            return kept
+        return self.layout.shaped(self.ring[k % self.depth].clone())
+
+    def remember(self, k: int, memory: Tensor) -> None:
+        """Keep the values of a tensor as what row k remembered."""
+        self.ring[k % self.depth].copy_(self.layout.flat(memory))
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
         """Whether rows of such tensors can be run here."""
@@ -116,12 +136,13 @@ class WritesInput(TorchUpdate):
         if self.model_input is None:
             return x
         if self.written != k:
-            torch.mul(x, self.rows.rows[k].c_in, out=self.model_input.tensor)
+            torch.mul(self.buffers.of(x).flat, self.rows.rows[k].c_in, out=self.model_input.flat)
         return self.model_input.tensor
 
     def input_buffer(self, k: int) -> Buffer | None:
         """Return where row k writes the next input; None if that is x itself."""
-        if self.model_input is not None and not self.model_input.intact():
+        model_input = self.model_input
+        if model_input is not None and not (self.buffers.reuse and model_input.is_intact()):
             self.model_input = self.buffers.new()
         self.written = k + 1
         return self.model_input

@@ -7,18 +7,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
-    has_values,
-    is_array,
-    multiplier,
-    to_host,
-    weighted,
-    widened,
+from schedalg.arrays import Array, has_values, is_array, multiplier, to_host, weighted, widened
+from schedalg.checks import check_callable, check_like, check_sample, described, shown
+from schedalg.network.bounds import Clip, bounded, bounding
+from schedalg.network.model import (
+    Model,
+    called,
+    check_input_shape,
+    check_keywords,
+    read_output,
 )
-from schedalg.checks import check_callable, check_like, described, is_like
-from schedalg.network.bounds import Clip, bounding
-from schedalg.network.model import Model, split
 from schedalg.network.reading import default_prediction, raise_undetermined, reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -106,12 +104,14 @@ class Denoiser(AnyDenoiser):
         self.parameterization = parameterization(self.prediction)
         self.clip = bounding(clip)
         self.model_kwargs = _keywords(model_kwargs)
+        check_keywords(model, self.model_kwargs)
         self._check: OutputCheck | None = None
 
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
         """Return the x0 prediction, and the learned variance or None; see `__call__`."""
         if not isinstance(t, Point):
             raise TypeError(f"t must be a Point, got {described(t)}")
+        check_sample("x", x)
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to pass to the network")
         reading = self._reading(t)
@@ -138,20 +138,11 @@ class Denoiser(AnyDenoiser):
                 dtype or device; or the network changed the shape of its input.
         """
         shape = x.shape
-        output = self.model(x, timesteps, **self.model_kwargs)
-        if x.shape != shape:
-            raise ValueError(
-                f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
-                "must not change its input"
-            )
+        output = called(self.model, x, timesteps, self.model_kwargs)
+        check_input_shape(x, shape)
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
-        if is_like(output, x):
-            return output, None
-        prediction, variance = split(output, x)
-        where = "" if timestep is None else f" at timestep {timestep}"
-        check_like(f"model output{where}", prediction, x)
-        return prediction, variance
+        return read_output(output, x, timestep)
 
     def bounded(self, x0: Array) -> Array:
         """Return the x0 prediction within the bounds of `clip`.
@@ -160,11 +151,7 @@ class Denoiser(AnyDenoiser):
             TypeError: The function given as `clip` does not return an array of x0's library.
             ValueError: What it returns differs from x0 in shape, dtype or device.
         """
-        if self.clip is None:
-            return x0
-        result = self.clip(x0)
-        check_like("x0 returned by clip", result, x0)
-        return result
+        return x0 if self.clip is None else bounded(self.clip, x0)
 
     def _reading(self, t: Point) -> tuple[Any, Any, Any]:
         """Return c_in, c_x and c_out at a point.
@@ -284,7 +271,7 @@ def _keywords(values: object) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
-        raise TypeError(f"model_kwargs must be a mapping from names to values, got {values!r}")
+        raise TypeError(f"model_kwargs must be a mapping from names to values, got {shown(values)}")
     return dict(values)
 
 
@@ -295,4 +282,5 @@ def check_denoiser(name: str, denoiser: object) -> None:
         TypeError: `denoiser` is not a denoiser.
     """
     if not isinstance(denoiser, AnyDenoiser):
-        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")
+        hint = ": make one of it, Denoiser(model, schedule)" if callable(denoiser) else ""
+        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}{hint}")

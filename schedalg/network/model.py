@@ -1,13 +1,140 @@
-"""How a network is called, and how an output with a learned variance is split."""
+"""How a network is called, and how what it returns is checked and read."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from typing import Any, TypeAlias
 
-from schedalg.arrays import Array, is_array
+from schedalg.arrays import Array, is_array, is_real_floating, type_name
+from schedalg.checks import check_like, is_like
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
 #: array like x, and must not write to x.
 Model: TypeAlias = Callable[..., Array]
+
+
+def called(model: Model, x: Array, timesteps: Array, keywords: Mapping[str, Any]) -> Any:
+    """Return `model(x, timesteps, **keywords)`, with a hint in the errors that mistakes end in.
+
+    Raises:
+        ValueError: The output is of the dtype of a keyword, and x is not.
+        Exception: What the network raises, with a note where the call may be the cause.
+    """
+    try:
+        output = model(x, timesteps, **keywords)
+    except Exception as error:
+        for hint in _hints(str(error), x, timesteps, keywords):
+            error.add_note(hint)
+        raise
+    if keywords and is_array(output) and output.dtype != x.dtype:
+        others = _of_another_dtype(x, keywords)
+        if named := [name for name, dtype in others.items() if dtype == output.dtype]:
+            raise ValueError(
+                f"model output has dtype {output.dtype}, and x has {x.dtype}. The keyword "
+                f"{named[0]!r} is {output.dtype} too: convert it to x's dtype"
+            )
+    return output
+
+
+def _hints(message: str, x: Array, timesteps: Array, keywords: Mapping[str, Any]) -> Iterator[str]:
+    if is_real_floating(timesteps) and re.search(r"ind(ic|ex)|integer", message):
+        yield (
+            "The network was given fractional timesteps. If it looks them up in a table, use "
+            "schedule.round_timesteps(), or for samplers that call it between the points "
+            "plan.round_timesteps()"
+        )
+    if "dtype" in message or "type" in message:
+        for name, dtype in _of_another_dtype(x, keywords).items():
+            yield f"The keyword {name!r} is {dtype}, and x is {x.dtype}"
+    for name, value in keywords.items():
+        if f"'{name}'" in message and (hint := KEYWORDS.get(name)):
+            yield f"Keywords that sampling does not know go to the network: {hint}"
+        elif is_array(value) and value.ndim > 0 and value.shape[0] == 1 != x.shape[0]:
+            shape = tuple(value.shape)
+            yield f"The keyword {name!r} has batch 1, shape {shape}, and x has batch {x.shape[0]}"
+
+
+def _of_another_dtype(x: Array, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dtypes of real floating arrays that are not of x's, by keyword."""
+    arrays = {name: value for name, value in keywords.items() if is_array(value)}
+    return {
+        name: value.dtype
+        for name, value in arrays.items()
+        if value.dtype != x.dtype and is_real_floating(value)
+    }
+
+
+def check_keywords(model: Model, keywords: Mapping[str, Any]) -> None:
+    """Raise if a keyword for the network is one that other libraries' sampling functions take.
+
+    Raises:
+        TypeError: It is, and the network's signature does not name it.
+    """
+    for name in keywords:
+        if name in KEYWORDS and not _names(model, name):
+            raise TypeError(
+                f"sampling has no keyword {name!r}, and the network's signature does not name it: "
+                f"{KEYWORDS[name]}"
+            )
+
+
+def _names(model: Any, name: str) -> bool:
+    """Whether a network, or what it wraps, has a parameter of that name; True if unknown."""
+    try:
+        parameters = signature(getattr(model, "forward", model)).parameters
+    except (TypeError, ValueError):
+        return True
+    inner = getattr(model, "model", None)
+    known = any(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values())
+    return not known or name in parameters or (callable(inner) and _names(inner, name))
+
+
+#: What sampling functions of other libraries take, and what is given here.
+KEYWORDS = {
+    "seed": "randomness is given as noise=, a seed",
+    "generator": "randomness is given as noise=, a generator or a seed",
+    "steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
+    "num_inference_steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
+    "num_steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
+    "eta": "eta is the sampler's, as in DDIM(eta=1.0)",
+}
+
+
+def read_output(
+    output: Any, x: Array, timestep: int | float | None = None
+) -> tuple[Array, Array | None]:
+    """Return what a network predicts, and its learned variance or None.
+
+    Args:
+        output: What the network returned.
+        x: What the prediction must be like.
+        timestep: Where the network was called, for the message; None: it is left out.
+
+    Raises:
+        TypeError: The output is not an array of x's library.
+        ValueError: It has neither the shape of x nor twice its channels, or differs in dtype or
+            device.
+    """
+    if is_like(output, x):
+        return output, None
+    prediction, variance = split(output, x)
+    where = "" if timestep is None else f" at timestep {timestep}"
+    check_bare(f"model output{where}", output)
+    check_like(f"model output{where}", prediction, x)
+    return prediction, variance
+
+
+def check_input_shape(x: Array, shape: Any) -> None:
+    """Raise if the network changed the shape of its input.
+
+    Raises:
+        ValueError: It did.
+    """
+    if x.shape != shape:
+        raise ValueError(
+            f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
+            "must not change its input"
+        )
 
 
 def split(output: Any, x: Array) -> tuple[Any, Array | None]:
@@ -23,3 +150,19 @@ def split(output: Any, x: Array) -> tuple[Any, Array | None]:
     if tuple(output.shape) != doubled or channels == 0:
         return output, None
     return output[:, :channels, ...], output[:, channels:, ...]
+
+
+def check_bare(what: str, output: object) -> None:
+    """Raise if a network returned its output inside of something else.
+
+    Raises:
+        TypeError: It did.
+    """
+    if is_array(output):
+        return
+    if isinstance(output, tuple | list | Mapping) or hasattr(output, "sample"):
+        raise TypeError(
+            f"{what} is a {type_name(output)}, not an array: pass a function that returns the "
+            "array in it, such as `lambda x, t: model(x, t)[0]`; for models of diffusers, "
+            "`schedalg.interop.diffusers.network(model)`"
+        )

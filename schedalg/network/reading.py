@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from schedalg.arrays import Array, namespace
-from schedalg.checks import described
+from schedalg.checks import described, host_result
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
@@ -100,7 +100,7 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
     """Return what a function of a parameterization returned, one number or more, as a column."""
     if not isinstance(alpha, np.ndarray):
         return namespace(alpha).zeros_like(alpha) + values
-    values = np.asarray(values)
+    values = host_result(f"{name} of the parameterization", values)
     if values.dtype.kind not in "iuf" or values.shape not in ((), alpha.shape):
         raise TypeError(
             f"{name} of the parameterization must return one number, or {len(alpha)}, "
@@ -117,7 +117,13 @@ def raise_undetermined(meaning: Parameterization, timestep: int | float, alpha: 
     """
     names = (name for name, known in PARAMETERIZATIONS.items() if known is meaning)
     named = next(names, "custom")
-    hint = "" if alpha else " (zero SNR): use a network that predicts 'v' or 'x0'"
+    hint = " (zero SNR): use a network that predicts 'v' or 'x0'"
+    if alpha:
+        hint = (
+            ": if no noise is left there, a bounded or predicted x0 has no slope; use a network "
+            "that predicts 'flow', without clip, or a sampler that does not call it there, such as "
+            "Heun(clean_stages=False)"
+        )
     raise ValueError(
         f"prediction={named!r} does not determine x0 at timestep {timestep}, where alpha is "
         f"{alpha:.6g}{hint}"

@@ -1,13 +1,13 @@
 """`Plan`: a sampler compiled for one schedule, a table with a row for each call of the network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from schedalg.arrays import Array, has_values, holds, namespace, to_host
-from schedalg.checks import described, host_numbers
+from schedalg.checks import described, host_numbers, shown
 from schedalg.plan import inversion, text
 from schedalg.plan.columns import (
     FLOATS,
@@ -21,7 +21,7 @@ from schedalg.plan.columns import (
 )
 from schedalg.plan.steps import column_log_alpha_bar
 from schedalg.schedule import Schedule, check_schedule
-from schedalg.schedule.timesteps import canonical_timesteps
+from schedalg.schedule.timesteps import canonical_timesteps, rounded_timesteps
 
 #: What a row stores for later rows: the x0 prediction, the noise prediction, (p, q) for
 #: p x0 + q eps, or (p, q, u) for p x0 + q eps + u times the x0 prediction before it was bounded.
@@ -46,8 +46,9 @@ class Plan:
 
     A plan is made by a sampler's `plan(schedule)`, or by `Plan.of` in a sampler of your own. It is
     run by `run(plan, model, x)`, which also takes what the network predicts. Columns are read-only
-    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. Two
-    plans are equal if their schedules and all columns are.
+    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. (Copy
+    one before giving it to `torch.from_dlpack` or `torch.as_tensor`: these do not heed that it is
+    read-only.) Two plans are equal if their schedules and all columns are.
 
     Attributes:
         schedule: The schedule that the plan was compiled for.
@@ -89,6 +90,7 @@ class Plan:
     c: Array
     log_variance: Array | None = None
     start: tuple[Any, Any] = (1.0, 0.0)
+    _identity: tuple[object, ...] | None = field(init=False, default=None)
     _hash: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -186,7 +188,7 @@ class Plan:
         else:
             raise ValueError(
                 "memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got "
-                f"{described(memory)} {memory!r}"
+                f"{described(memory)} {shown(memory)}"
             )
         weights = checked_column("b", b, high)
         if weights.ndim == 1:
@@ -225,12 +227,30 @@ class Plan:
         """Number of calls of the network, which is the number of rows."""
         return len(self)
 
+    def round_timesteps(self) -> "Plan":
+        """Return the plan with every timestep rounded to the nearest whole number, half to even.
+
+        For networks that look timesteps up in a table: methods with stages, such as `Midpoint`,
+        call the network between the points of a schedule, where timesteps are fractions. alpha and
+        sigma stay.
+
+        Example:
+            >>> from schedalg import Midpoint, Schedule
+            >>> plan = Midpoint().plan(Schedule.linear(1000).subsample(steps=2))
+            >>> plan.timesteps.round(2), plan.round_timesteps().timesteps
+            (array([999.  , 930.17, 499.  ]), array([999, 930, 499]))
+        """
+        return replace(self, timesteps=rounded_timesteps(self.timesteps))
+
     reversed = inversion.reversed_plan
     table = text.table
     to_dict = text.to_dict
     from_dict = classmethod(text.from_dict)
 
     def _key(self) -> tuple[object, ...]:
+        """Return what the plan is equal by; made once, where the columns are read-only."""
+        if self._identity is not None:
+            return self._identity
         columns = []
         for name in FLOATS:
             column = getattr(self, name)
@@ -239,7 +259,10 @@ class Plan:
                 column = (host.shape, host.tobytes())
             columns.append(column)
         numbers = (self.timesteps.dtype.str, self.timesteps.tobytes(), self.step.tobytes())
-        return self.schedule, numbers, host_start(self.start), *columns
+        key = self.schedule, numbers, host_start(self.start), *columns
+        if isinstance(self.a, np.ndarray):
+            object.__setattr__(self, "_identity", key)
+        return key
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):

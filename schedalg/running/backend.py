@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 import numpy as np
 
 from schedalg.arrays import Array
-from schedalg.libraries import entries, load, serving_names
+from schedalg.libraries import entries, load, offers, package, serving_names
 from schedalg.running.reference import ReferenceBackend
 
 if TYPE_CHECKING:
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 class Update(Protocol):
-    """Takes x through the rows of one run, in their order. It owns what it writes to."""
+    """Takes x through the rows of one run, in their order. It owns what it writes to.
 
-    def input(self, k: int, x: Array, /) -> Array:
+    All samples are at one row, an int; or each is at a row of its own, and k is an int64 array of
+    NumPy, (B,). Then the rows of every sample follow one another: after row k[i], sample i goes
+    on to k[i] + 1, stays, or begins again at 0. A run takes ints or arrays, not both.
+    `schedalg.running.per_sample.PerSample` does it by plain operations.
+    """
+
+    def input(self, k: "int | np.ndarray", x: Array, /) -> Array:
         """Return the network's input in row k: c_in x."""
         ...
 
     def __call__(
         self,
-        k: int,
+        k: "int | np.ndarray",
         x: Array,
         output: Array,
         x0: Array | None,
@@ -38,7 +44,7 @@ class Update(Protocol):
         """Return x after row k.
 
         Args:
-            k: The row.
+            k: The row, or the row of each sample.
             x: x before it: what was given to begin with, or what this returned last.
             output: The network's output, like x. It may share memory with x or with the input.
             x0: The bounded x0 prediction, like x, where it was bounded outside of the rows; else
@@ -46,6 +52,14 @@ class Update(Protocol):
             variance: Where the row has `log_variance`: what is between its bounds, like x.
             noise: Where the row has noise, and the run no keys: standard normal, like x.
         """
+        ...
+
+    def memory(self, k: "int | np.ndarray", /) -> Array:
+        """Return a copy, like x, of what row k remembered, one of the last `depth` rows."""
+        ...
+
+    def restore(self, k: "int | np.ndarray", memories: Sequence[Array], /) -> None:
+        """Go on at row k, where the rows just before it remembered these, the oldest first."""
         ...
 
 
@@ -133,6 +147,7 @@ class Replaying(Protocol):
         ...
 
 
+@runtime_checkable
 class Whole(Protocol):
     """A backend that can take x through all rows of a plan at once."""
 
@@ -159,6 +174,15 @@ class Whole(Protocol):
         ...
 
 
+@runtime_checkable
+class Reporting(Protocol):
+    """A backend that uses optional packages where it can, and runs without them."""
+
+    def faults(self) -> str:
+        """Return which of them are installed and cannot be used, and why; empty if none."""
+        ...
+
+
 class BackendStatus(NamedTuple):
     """A backend that is installed.
 
@@ -166,7 +190,8 @@ class BackendStatus(NamedTuple):
         name: The library that it serves; "array-api" for the one that serves all others.
         version: Of the package that brings it.
         available: Whether it can run on this machine.
-        reason: Why not; empty if it can.
+        reason: Why not; or, if it can, what it runs without because that is broken. Empty if all
+            is well.
 
     Example:
         >>> from schedalg import BackendStatus
@@ -184,7 +209,8 @@ def backends() -> tuple[BackendStatus, ...]:
     """Return all backends that are installed, the core's own first.
 
     Those of other libraries are imported to see whether they can run. One that cannot is reported
-    with the reason, and does not keep the others from running.
+    with the reason, and does not keep the others from running; so is one that is not used, because
+    another one has its name, or no array library has.
 
     Example:
         >>> from schedalg import backends
@@ -197,11 +223,15 @@ def backends() -> tuple[BackendStatus, ...]:
     found = [BackendStatus("array-api", version("schedalg"), True, "")]
     for name, entry in sorted(entries().items()):
         try:
-            reason = load(name).unavailable()
+            backend = load(name)
+            reason = backend.unavailable()
+            faults = backend.faults() if isinstance(backend, Reporting) else ""
         except (Exception, SystemExit) as error:
             reason = f"it could not be loaded: {type(error).__name__}: {error}"
-        brought = entry.dist.version if entry.dist is not None else "unknown"
-        found.append(BackendStatus(name, brought, reason is None, reason or ""))
+        available = reason is None
+        said = faults if available else reason
+        found.append(BackendStatus(name, package(entry)[1], available, said))
+    found += [BackendStatus(name, brought, False, reason) for name, brought, reason in offers()[1]]
     return tuple(found)
 
 

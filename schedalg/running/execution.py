@@ -1,59 +1,37 @@
-"""Running a plan: what is left to do when its rows are made."""
+"""Running a plan: a network, called row after row."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
-    given,
-    has_values,
-    holds,
-    is_array,
-    list_of,
-    multiplier,
-    namespace,
-    to_host,
-    weighted,
-    widened,
-)
-from schedalg.checks import check_memory, check_sample
-from schedalg.network.bounds import Clamp, Clip
+from schedalg.arrays import Array, holds, list_of
+from schedalg.checks import raise_stopped
+from schedalg.network.bounds import Clamp, bounded
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
-from schedalg.parameterization import (
-    PARAMETERIZATIONS,
-    Parameterization,
-    Prediction,
-    parameterization,
-)
+from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
 from schedalg.plan.plan import Plan
-from schedalg.running import philox
-from schedalg.running.backend import Backend, Network, Replaying, Update, backend_for
-from schedalg.running.noise import Keys, NoiseSource, noise_for
-from schedalg.running.rows import Bounded, Rows, numbers_of, rows_of
-from schedalg.samplers.protocols import Noise
-from schedalg.schedule import Point, Schedule
+from schedalg.running.backend import Backend, Network, Replaying, Whole
+from schedalg.running.calling import NetworkOptions, denoiser_for
+from schedalg.running.noise import NoiseSource, noise_for
+from schedalg.running.rows import Rows, numbers_of, rows_of
+from schedalg.running.state import (
+    Run,
+    Source,
+    checked_backend,
+    raise_without_variance,
+    rows_for,
+    source_for,
+    started,
+)
+from schedalg.schedule import Point
+
+#: Calls the network for the next row of a run, and takes the run through it.
+Call: TypeAlias = Callable[[Run], None]
 
 
-class NetworkOptions(NamedTuple):
-    """How the network is called and its output is read; see `sample`.
-
-    Attributes:
-        prediction: What the output means; None: what the schedule's networks predict.
-        clip: Bounds of the x0 prediction, or a function of it.
-        check_finite: Whether to look for NaN and infinity.
-        model_kwargs: Passed to the network in every call.
-    """
-
-    prediction: Prediction | Parameterization | None
-    clip: Clip | None
-    check_finite: bool
-    model_kwargs: Mapping[str, Any]
-
-
-def walk(
+def prepared(
     plan: Plan,
     model: Model | AnyDenoiser,
     x: Array,
@@ -61,29 +39,108 @@ def walk(
     noise: NoiseSource,
     *,
     reuse: bool,
-) -> Iterator[Array]:
-    """Return an iterator over x after every step of a plan; arguments are checked at once.
+) -> tuple[Run, Call]:
+    """Return a run at the first row, and what takes it through one; arguments are checked at once.
 
-    With `reuse`, what it yields is overwritten in later steps: for those who want the last x only.
+    With `reuse`, the run's x is overwritten in later rows: for those who want the last x only.
     """
-    return _walked(_begun(plan, model, x, options, noise), x, reuse)
+    return _run(_ready(plan, model, x, options, noise), x, reuse)
 
 
 def finished(
     plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions, noise: NoiseSource
 ) -> Array:
     """Return x after the last row: taken there at once, where the backend can, or row by row."""
-    begun = _begun(plan, model, x, options, noise)
-    denoise, backend = begun.denoise, begun.backend
-    whole = getattr(backend, "whole", None)
-    if whole is None or options.check_finite or not isinstance(denoise, Denoiser) or not len(plan):
-        return last(_walked(begun, x, reuse=True), x)
-    rows, source = begun.rows, begun.source
-    bounded = denoise.bounded if denoise.clip is not None and rows.clip is None else None
-    take = whole(rows, plan.timesteps, source, _with_variance(denoise, rows), bounded)
-    if take is None:
-        return last(_walked(begun, x, reuse=True), x)
-    return take(_started(begun, x))
+    ready = _ready(plan, model, x, options, noise)
+    denoise, backend, rows, source = ready.denoise, ready.backend, ready.rows, ready.source
+    unwatched = len(plan) > 0 and not options.check_finite
+    if unwatched and isinstance(denoise, Denoiser) and isinstance(backend, Whole):
+        network = _with_variance(denoise, rows)
+        take = backend.whole(rows, plan.timesteps, source, network, _within(ready.bound))
+        if take is not None:
+            return take(started(plan, rows, x, source, backend))
+    run, call = _run(ready, x, reuse=True)
+    while not run.done:
+        call(run)
+    return run.x
+
+
+class _Ready(NamedTuple):
+    """What a run is of, all checked."""
+
+    plan: Plan
+    denoise: AnyDenoiser
+    meaning: Parameterization
+    bound: Callable[[Array], Array] | None
+    rows: Rows
+    backend: Backend
+    source: Source
+
+
+def _ready(
+    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions, noise: NoiseSource
+) -> _Ready:
+    backend = checked_backend(plan, x)
+    denoise = denoiser_for(model, plan.schedule, options)
+    if isinstance(denoise, Denoiser):
+        meaning = denoise.parameterization
+        rows, bound = rows_for(plan, meaning, denoise.clip, x)
+    else:
+        if holds(plan.u != 0).any():
+            raise ValueError(
+                "the plan takes the x0 prediction from before it is bounded, which a denoiser made "
+                "from a function does not tell: give the network, or a Denoiser of it"
+            )
+        meaning, bound = PARAMETERIZATIONS["x0"], None
+        rows = rows_of(plan, x, meaning, "given")
+    source = source_for(plan, rows, x, noise)
+    return _Ready(plan, denoise, meaning, bound, rows, backend, source)
+
+
+def _run(ready: _Ready, x: Array, reuse: bool) -> tuple[Run, Call]:
+    plan, denoise, meaning, bound, rows, backend, source = ready
+    call = _network(plan, denoise) if isinstance(denoise, Denoiser) else _derived(plan, denoise, x)
+    return Run(plan, meaning, bound, rows, backend, x, source, reuse=reuse), call
+
+
+def steps(run: Run, call: Call) -> Iterator[Run]:
+    """Yield the run after the last row of every step."""
+    step = [*run.plan.step.tolist(), None]
+    while not run.done:
+        k = run.row
+        call(run)
+        if step[k + 1] != step[k]:
+            yield run
+
+
+def _network(plan: Plan, denoise: Denoiser) -> Call:
+    """Return what calls a network."""
+    numbers, output_of = list_of(plan.timesteps), denoise.output
+    bounds = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
+
+    def call(run: Run) -> None:
+        try:
+            output, variance = output_of(run.input, run.timesteps, numbers[run.row])
+            run.take(output, run.bounded(output) if bounds else None, variance)
+        except StopIteration as error:
+            raise_stopped(error)
+
+    return call
+
+
+def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> Call:
+    """Return what asks a denoiser that was made from others."""
+    columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
+    points = [Point(*scales) for scales in zip(*columns, list_of(plan.timesteps), strict=True)]
+
+    def call(run: Run) -> None:
+        try:
+            x0, variance = denoise.predict(run.x, points[run.row])
+            run.take(x0, x0, variance)
+        except StopIteration as error:
+            raise_stopped(error)
+
+    return call
 
 
 def captured(
@@ -97,13 +154,13 @@ def captured(
     """
     if options.check_finite:
         raise ValueError("capture=True and check_finite=True: nothing is looked at between steps")
-    denoise = prepared(plan, model, x, options)
+    backend = checked_backend(plan, x)
+    denoise = denoiser_for(model, plan.schedule, options)
     if not isinstance(denoise, Denoiser) or not isinstance(denoise.clip, Clamp | None):
         raise ValueError(
             "capture=True takes a network, with clip=None or (low, high): what else is done to x0 "
             "may differ from step to step"
         )
-    backend = backend_for(x)
     keys = noise_for(x, noise)
     if not isinstance(keys, np.ndarray):
         raise ValueError("capture=True takes noise from a seed, or a list of seeds")
@@ -111,10 +168,10 @@ def captured(
         raise ValueError(
             f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
         )
-    rows = _rows(plan, denoise, widened(x[:0, ...]))
+    rows, _ = rows_for(plan, denoise.parameterization, denoise.clip, x)
     if not len(plan):
         return x
-    x = _started(_Begun(plan, denoise, keys, backend, rows), x)
+    x = started(plan, rows, x, keys, backend)
     network = _with_variance(denoise, rows)
     return backend.replay(rows, plan.timesteps, x, keys if any(rows.noisy) else None, network)
 
@@ -124,212 +181,26 @@ def _with_variance(denoise: Denoiser, rows: Rows) -> Network:
     output_of = denoise.output
 
     def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
-        output, variance = output_of(x, timesteps)
+        try:
+            output, variance = output_of(x, timesteps)
+        except StopIteration as error:
+            raise_stopped(error)
         if variance is None and rows.rows[0].log_variance is not None:
-            _raise_without_variance(x)
+            raise_without_variance(x)
         return output, variance
 
     return network
 
 
-def prepared(
-    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions
-) -> AnyDenoiser:
-    """Return the network as a denoiser for a plan, with x checked."""
-    check_sample("x", x)
-    if not isinstance(plan.schedule.log_alpha_bar.high, np.ndarray):
-        namespace(x, plan.schedule.log_alpha_bar.high)  # raises if they are of two libraries
-    return denoiser_for(model, plan.schedule, options)
+def _within(bound: Callable[[Array], Array] | None) -> Callable[[Array], Array] | None:
+    """Return the function that bounds x0 as backends call it: what it returns is checked."""
+    if bound is None:
+        return None
 
+    def within(x0: Array) -> Array:
+        try:
+            return bounded(bound, x0)
+        except StopIteration as error:
+            raise_stopped(error)
 
-def denoiser_for(
-    model: Model | AnyDenoiser, schedule: Schedule, options: NetworkOptions
-) -> AnyDenoiser:
-    """Return the network as a denoiser, or the denoiser that was given in its place.
-
-    Raises:
-        TypeError: The network cannot be called.
-        ValueError: A denoiser is for another schedule, or comes with what only a network takes.
-    """
-    prediction, clip, check_finite, model_kwargs = options
-    if not isinstance(model, AnyDenoiser):
-        denoise = Denoiser(model, schedule, prediction, clip=clip, model_kwargs=model_kwargs)
-        return denoise.checked_by(FiniteOutput()) if check_finite else denoise
-    own = model.prediction if isinstance(model, Denoiser) else "x0"
-    if prediction is not None and parameterization(prediction) != parameterization(own):
-        raise ValueError(
-            f"prediction is {prediction!r}, and the Denoiser that is given in place of a network "
-            f"predicts {own!r}: leave prediction out"
-        )
-    if clip is not None or model_kwargs:
-        raise ValueError("clip and keywords of the network belong to the Denoiser that is given")
-    if not _is_stretch(schedule, model.schedule):
-        raise ValueError(
-            f"the denoiser is for another schedule: {model.schedule!r}, not {schedule!r}"
-        )
-    return model.checked_by(FiniteOutput()) if check_finite else model
-
-
-def _is_stretch(part: Schedule, whole: Schedule) -> bool:
-    """Whether one schedule is the other, or a slice `s[a:b]` of it."""
-    if part is whole or part == whole:
-        return True
-    if (part.kind, part.network_kind) != (whole.kind, whole.network_kind):
-        return False
-    if len(part) == 0:
-        return True
-    of_part, of_whole = to_host(part.log_alpha_bar.high), to_host(whole.log_alpha_bar.high)
-    start = int(np.searchsorted(-of_whole, -of_part[0]))
-    return np.array_equal(of_part, of_whole[start : start + len(of_part)]) and np.array_equal(
-        part.timesteps, whole.timesteps[start : start + len(part)]
-    )
-
-
-def last(walk: Iterator[Array], x: Array) -> Array:
-    """Return x after the last step; x itself if there is none."""
-    for after in walk:
-        x = after
-    return x
-
-
-class FiniteOutput:
-    """Looks for NaN and infinity in every output of a network, and counts the calls of it."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, output: Any, timestep: int | float) -> None:
-        """Raise if the output holds NaN or infinity. What is no array is named by the caller.
-
-        Raises:
-            ValueError: It does, or it is traced and cannot be looked at.
-        """
-        if is_array(output) and not has_values(output):
-            raise ValueError(
-                "check_finite=True cannot look at an output that is traced and has no values: look "
-                "for NaN and infinity in what the traced function returns"
-            )
-        if is_array(output) and not bool(namespace(output).all(namespace(output).isfinite(output))):
-            raise ValueError(
-                f"model returned NaN or infinity in call {self.calls} (the first is 0), at "
-                f"timestep {timestep}"
-            )
-        self.calls += 1
-
-
-def _rows(plan: Plan, denoise: AnyDenoiser, like: Array) -> Rows:
-    """Return the rows for a denoiser.
-
-    A network's own output enters the update with one coefficient. What was bounded or changed on
-    the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
-    """
-    if not isinstance(denoise, Denoiser):
-        if holds(plan.u != 0).any():
-            raise ValueError(
-                "the plan takes the x0 prediction from before it is bounded, which a denoiser made "
-                "from a function does not tell: give the network, or a Denoiser of it"
-            )
-        return rows_of(plan, like, PARAMETERIZATIONS["x0"], "given")
-    clip = denoise.clip
-    bounded: Bounded = clip if clip is None or type(clip) is Clamp else "given"
-    return rows_of(plan, like, denoise.parameterization, bounded)
-
-
-class _Begun(NamedTuple):
-    """What a run is of, all checked."""
-
-    plan: Plan
-    denoise: AnyDenoiser
-    source: Keys | Noise
-    backend: Backend
-    rows: Rows
-
-
-def _begun(
-    plan: Plan, model: Model | AnyDenoiser, x: Array, options: NetworkOptions, noise: NoiseSource
-) -> _Begun:
-    denoise = prepared(plan, model, x, options)
-    source, backend = noise_for(x, noise), backend_for(x)
-    return _Begun(plan, denoise, source, backend, _rows(plan, denoise, widened(x[:0, ...])))
-
-
-def _walked(begun: _Begun, x: Array, reuse: bool) -> Iterator[Array]:
-    """Yield x after the last row of every step."""
-    plan, denoise, source, backend, rows = begun
-    keys, draw = (None, source) if callable(source) else (source, None)
-    x = _started(begun, x)
-    update = backend.update(rows, x, keys if any(rows.noisy) else None, reuse=reuse)
-    if isinstance(denoise, Denoiser):
-        predict = _network(plan, denoise, rows, update, backend.timesteps(plan.timesteps, x))
-    else:
-        predict = _derived(plan, denoise, x)
-    learned = plan.log_variance is not None
-    step = [*plan.step.tolist(), None]
-    for k, is_noisy in enumerate(rows.noisy):
-        output, x0, variance = predict(k, x)
-        noise = None
-        if is_noisy:
-            noise = None if draw is None else draw(x)
-            if learned and variance is None:
-                _raise_without_variance(x)
-        x = update(k, x, output, x0, variance, noise)
-        del output, x0, variance, noise  # before the network makes the next
-        if step[k + 1] != step[k]:
-            yield x
-            if not reuse:
-                check_memory("x", x)  # which was in the user's hands
-
-
-#: Calls the network of a row: returns its output, x0 if it is bounded here, and the variance.
-_Predict: TypeAlias = Callable[[int, Array], tuple[Array, Array | None, Array | None]]
-
-
-def _network(
-    plan: Plan, denoise: Denoiser, rows: Rows, update: Update, timesteps: Sequence[Array]
-) -> _Predict:
-    """Return a function that calls the network, and bounds x0 where that takes a function."""
-    numbers = list_of(plan.timesteps)
-    input_of, output_of = update.input, denoise.output
-    outside = denoise.clip is not None and rows.clip is None
-
-    def predict(k: int, x: Array) -> tuple[Array, Array | None, Array | None]:
-        output, variance = output_of(input_of(k, x), timesteps[k], numbers[k])
-        x0 = None
-        if outside:
-            read = rows.rows[k].read or (0.0, 1.0)
-            x0 = denoise.bounded(weighted(zip(read, (x, output), strict=True)))
-        return output, x0, variance
-
-    return predict
-
-
-def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> _Predict:
-    """Return a function that asks a denoiser that was made from others."""
-    columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
-    points = [Point(*scales) for scales in zip(*columns, list_of(plan.timesteps), strict=True)]
-
-    def predict(k: int, x: Array) -> tuple[Array, Array | None, Array | None]:
-        x0, variance = denoise.predict(x, points[k])
-        return x0, x0, variance
-
-    return predict
-
-
-def _raise_without_variance(x: Array) -> None:
-    raise ValueError(
-        "a learned variance needs a network whose output has twice the channels of x on axis 1, "
-        f"and this one's has the shape of x, {tuple(x.shape)}"
-    )
-
-
-def _started(begun: _Begun, x: Array) -> Array:
-    """Return x as the first row takes it."""
-    source, rows, like = begun.source, begun.rows, widened(x[:0, ...])
-    scale, noise = (multiplier(value, like) for value in begun.plan.start)
-    if given(noise):
-        if callable(source):
-            z = source(x)
-        else:
-            z = begun.backend.normal(x, source, (*rows.start, philox.STEP))
-        return weighted([(scale, x), (noise, z)])
-    return x if isinstance(scale, float) and scale == 1 else weighted([(scale, x)])
+    return within

@@ -1,6 +1,7 @@
 """Where the random numbers of a sample come from."""
 
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, device, is_array, is_half, known, namespace, to_host
-from schedalg.checks import check_like, described, integer, is_like
+from schedalg.checks import check_like, described, integer, is_like, shown
 from schedalg.running import philox
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
@@ -48,7 +49,7 @@ def noise_for(x: Array, source: NoiseSource) -> "Keys | Noise":
             function returns something unlike x.
     """
     if isinstance(source, bool | np.bool_):
-        raise TypeError(f"noise must be a seed, a generator or a function, got {source!r}")
+        raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
     if callable(source):
         return _checked(source)
     if source is None:
@@ -59,20 +60,43 @@ def noise_for(x: Array, source: NoiseSource) -> "Keys | Noise":
     traced = known(x).traced_keys(source, x)
     if traced is not None:
         return traced
-    if isinstance(source, int | np.integer) or _is_one_integer(source):
-        first = _seed("noise", source)
-        return _keys([(first + (i << 64)) % 2**128 for i in range(x.shape[0])])
-    if isinstance(source, np.random.Generator):
+    # There is no generator before numpy.random is loaded, which takes a while.
+    generators: Any = getattr(sys.modules.get("numpy.random"), "Generator", ())
+    if isinstance(source, generators):
         return _numpy_normal(source)
+    keys = _keys_of("noise", source, x.shape[0])
+    if keys is None:
+        raise TypeError(
+            "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, "
+            f"or a function of x; got {described(source)}"
+        )
+    return keys
+
+
+def keys_for(name: str, seeds: object, batch: int) -> np.ndarray:
+    """Return a key for each sample, (B, 2), uint64, from a seed or one for each.
+
+    Raises:
+        TypeError: The argument holds no seeds.
+        ValueError: A seed is out of range, or there is not one a sample.
+    """
+    keys = None if isinstance(seeds, bool | np.bool_) else _keys_of(name, seeds, batch)
+    if keys is None:
+        raise TypeError(f"{name} must be a seed, or a list of seeds; got {described(seeds)}")
+    return keys
+
+
+def _keys_of(name: str, source: Any, batch: int) -> np.ndarray | None:
+    """Return the keys of seeds; None if the source is something else."""
+    if isinstance(source, int | np.integer) or _is_one_integer(source):
+        first = _seed(name, source)
+        return _keys([(first + (i << 64)) % 2**128 for i in range(batch)])
     seeds = _listed(source)
-    if seeds is not None:
-        if len(seeds) != x.shape[0]:
-            raise ValueError(f"noise holds {len(seeds)} seeds for {x.shape[0]} samples of x")
-        return _keys([_seed(f"noise[{i}]", seed) for i, seed in enumerate(seeds)])
-    raise TypeError(
-        "noise must be None, a seed, a list of seeds, a generator of NumPy or of x's library, or a "
-        f"function of x; got {described(source)}"
-    )
+    if seeds is None:
+        return None
+    if len(seeds) != batch:
+        raise ValueError(f"{name} holds {len(seeds)} seeds for {batch} samples of x")
+    return _keys([_seed(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
 
 
 class StepNoise:
@@ -113,14 +137,14 @@ class StepNoise:
 
 
 def keyed_normal(
-    x: Array, keys: np.ndarray, words: Sequence[int], *, rounded: bool = True
+    x: Array, keys: np.ndarray, words: Sequence[int] | np.ndarray, *, rounded: bool = True
 ) -> Array:
     """Return the noise of a draw, like x, made by NumPy.
 
     Args:
         x: (B, ...), an array of any library.
         keys: (B, 2), uint64.
-        words: Level, visit and domain of the draw; see `philox`.
+        words: Level, visit and domain of the draw, or of that of each sample, (B, 3); see `philox`.
         rounded: Whether that for half precision is in it, and not in float32.
     """
     shape = tuple(x.shape)
@@ -129,20 +153,32 @@ def keyed_normal(
     count = int(np.prod(shape[1:]))
     # Half precision by way of single, in every library.
     single = is_half(x) or str(x.dtype).endswith("float32")
-    draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
-    together = max(1, _TOGETHER // max(count, 1))
-    for first in range(0, shape[0], together):
-        samples = slice(first, first + together)
-        for start in range(0, count, _TOGETHER):
-            size = min(_TOGETHER, count - start)
-            part = philox.normal(keys[samples], words, size, start=start, single=single)
-            draw[samples, start : start + size] = part
+    if isinstance(words, np.ndarray):
+        draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
+        for each in np.unique(words, axis=0):
+            mine = (words == each).all(axis=1)
+            draw[mine] = _drawn(keys[mine], each.tolist(), count, single)
+    else:
+        draw = _drawn(keys, words, count, single)
     draw = draw.reshape(shape)
     xp = namespace(x)
     dtype = xp.float32 if is_half(x) and not rounded else x.dtype
     if isinstance(x, np.ndarray):
         return draw.astype(dtype, copy=False)
     return xp.asarray(draw, dtype=dtype, device=device(x))
+
+
+def _drawn(keys: np.ndarray, words: Sequence[int], count: int, single: bool) -> np.ndarray:
+    """Return `count` elements of a draw for each key, made in parts that fit the cache."""
+    draw = np.empty((len(keys), count), dtype=np.float32 if single else np.float64)
+    together = max(1, _TOGETHER // max(count, 1))
+    for first in range(0, len(keys), together):
+        samples = slice(first, first + together)
+        for start in range(0, count, _TOGETHER):
+            size = min(_TOGETHER, count - start)
+            part = philox.normal(keys[samples], words, size, start=start, single=single)
+            draw[samples, start : start + size] = part
+    return draw
 
 
 def _is_one_integer(source: Any) -> bool:

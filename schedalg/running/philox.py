@@ -19,6 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from schedalg.forks import WORK
+
 #: So many samples or more, with up to so many blocks, are made together: there, making a generator
 #: for each takes longer than its words.
 _MANY, _FEW = 32, 32
@@ -26,9 +28,9 @@ _MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _WEYL = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], dtype=np.uint64)
 _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
 
-#: The domains of draws: noise that a row of a plan adds, and what a sampler without a plan draws
-#: within its steps. (1 is for the noise that sampling starts from.)
-STEP, WITHIN = 0, 2
+#: The domains of draws: noise that a row of a plan adds, the noise that sampling starts from, and
+#: what a sampler without a plan draws within its steps.
+STEP, START, WITHIN = 0, 1, 2
 
 
 def normal(
@@ -73,8 +75,10 @@ def _of_each(keys: np.ndarray, words: list[int], first: int, blocks: int) -> np.
     """Return the words of blocks of every sample, (B, blocks, 4), by NumPy's generator."""
     counter = np.array([first, *words], dtype=np.uint64)
     raw = np.empty((len(keys), blocks, 4), dtype=np.uint64)
+    with WORK:  # NumPy loads its random numbers when they are first named
+        make = np.random.Philox
     for key, result in zip(keys, raw, strict=True):
-        philox = np.random.Philox(key=key, counter=counter)
+        philox = make(key=key, counter=counter)
         result.reshape(-1)[:] = philox.random_raw(4 * blocks)
     return raw
 

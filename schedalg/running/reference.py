@@ -7,6 +7,7 @@ import numpy as np
 
 from schedalg.arrays import Array, device, given, namespace, weighted, widened
 from schedalg.running.noise import keyed_normal
+from schedalg.running.per_sample import EveryRow
 from schedalg.running.rows import Row, Rows
 from schedalg.schedule.timesteps import timestep_dtype
 
@@ -46,28 +47,24 @@ class ReferenceBackend:
         return Functional(rows, keys)
 
 
-class Functional:
+class Functional(EveryRow):
     """Updates x by operations that return new arrays, for gradients and tracers to follow.
 
     Args:
         rows: The rows to run.
         keys: The keys of noise that is made here, or None.
-        memories: Those of the rows before, the newest last, if it takes over in the middle.
     """
 
-    def __init__(
-        self, rows: Rows, keys: np.ndarray | None, memories: Iterable[Array | None] = ()
-    ) -> None:
-        self.rows = rows
-        self.keys = keys
-        self.memories = list(memories)
+    def __init__(self, rows: Rows, keys: np.ndarray | None) -> None:
+        super().__init__(rows, keys)
+        self.memories: dict[int, Array] = {}
 
-    def input(self, k: int, x: Array) -> Array:
+    def input_of(self, k: int, x: Array) -> Array:
         """Return the network's input in row k."""
         c_in = self.rows.rows[k].c_in
         return x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: Array,
@@ -83,21 +80,27 @@ class Functional:
             d = weighted(zip(row.read, (x, output), strict=True), rounded=False)
             d = namespace(x).clip(d, *clip)
         terms = [(row.x, x), (row.d, d), (row.raw, output)]
-        terms += [(weight, self.memories[-back]) for weight, back in row.memories]
+        terms += [(weight, self.memories[k - back]) for weight, back in row.memories]
         if given(row.noise):
             if self.keys is not None:
                 noise = keyed_normal(x, self.keys, self.rows.words[k], rounded=False)
             terms.append((deviation(row, variance), noise))
         after = weighted(terms)
-        if self.rows.depth:
-            memory = None
-            if row.memory is not None:
-                memory = weighted(zip(row.memory, (x, d, output), strict=True))
-            self.memories = [*self.memories, memory][-self.rows.depth :]
+        self.memories.pop(k - self.rows.depth, None)
+        if row.memory is not None:
+            self.memories[k] = weighted(zip(row.memory, (x, d, output), strict=True))
         return after
 
+    def memory_of(self, k: int) -> Array:
+        """Return what row k remembered."""
+        return self.memories[k]
 
-class InPlace:
+    def remember(self, k: int, memory: Array) -> None:
+        """Keep an array as what row k remembered."""
+        self.memories[k] = memory
+
+
+class InPlace(EveryRow):
     """Updates NumPy arrays in two buffers that it owns, a block at a time.
 
     Args:
@@ -108,16 +111,16 @@ class InPlace:
     """
 
     def __init__(self, rows: Rows, x: np.ndarray, keys: np.ndarray | None, *, reuse: bool) -> None:
-        self.rows = rows
-        self.keys = keys
+        super().__init__(rows, keys)
         self.reuse = reuse
+        self.shape = x.shape
         self.wide = np.promote_types(x.dtype, np.float32)
         self.ring = [np.empty(x.size, x.dtype) for _ in range(rows.depth)]
         self.own: list[np.ndarray] = []
         block = min(BLOCK, x.size)
         self.sum, self.product, self.x0 = (np.empty(block, self.wide) for _ in range(3))
 
-    def input(self, k: int, x: np.ndarray) -> np.ndarray:
+    def input_of(self, k: int, x: np.ndarray) -> np.ndarray:
         """Return the network's input in row k."""
         c_in = self.rows.rows[k].c_in
         if c_in == 1:
@@ -126,7 +129,7 @@ class InPlace:
         np.multiply(x, c_in, out=scaled, dtype=self.wide, casting="same_kind")
         return scaled
 
-    def __call__(
+    def after(
         self,
         k: int,
         x: np.ndarray,
@@ -163,6 +166,14 @@ class InPlace:
             if slot is not None and row.memory is not None:
                 self._combine(slot[part], zip(row.memory, now, strict=True))
         return after
+
+    def memory_of(self, k: int) -> np.ndarray:
+        """Return a copy of what row k remembered."""
+        return self.ring[k % self.rows.depth].reshape(self.shape).copy()
+
+    def remember(self, k: int, memory: np.ndarray) -> None:
+        """Keep the values of an array as what row k remembered."""
+        self.ring[k % self.rows.depth][:] = memory.reshape(-1)
 
     def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
         """Return an array to write to, which neither x nor the others lie in."""

@@ -17,6 +17,7 @@ from schedalg.arrays import (
     namespace,
     requires_gradient,
     to_host,
+    widened,
 )
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
@@ -229,7 +230,7 @@ def rows_of(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded = 
 
     Args:
         plan: The table.
-        x: What the numbers will multiply, or any array of its library and dtype.
+        x: What the numbers will multiply.
         meaning: What the network's output means.
         bounded: How the x0 prediction is bounded.
 
@@ -242,7 +243,7 @@ def rows_of(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded = 
     if isinstance(plan.a, np.ndarray):
         key = key_of((meaning, bounded))
     rows = _ROWS.get(None if key is None else (plan, key), lambda: _made(plan, x, meaning, bounded))
-    if rows.largest > _LARGEST and "float32" in str(x.dtype):
+    if rows.largest > _LARGEST and "float64" not in str(x.dtype):
         _raise_out_of_range(rows, plan)
     return rows
 
@@ -269,6 +270,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         of_x = _sum((plan.q, inverse), (plan.u, reading.c_x))
         of_d = plan.p - _sum((plan.q, ratio))
         of_raw = _sum((plan.u, reading.c_out))
+    x = widened(x[:0, ...])
     columns = {"c_in": reading.c_in, "of_x": of_x, "of_d": of_d, "of_raw": of_raw}
     if bounded is not None:
         columns |= {"c_x": reading.c_x, "c_out": reading.c_out}

@@ -2,14 +2,22 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from schedalg.arrays import Array, has_values, holds, is_array, known, namespace, to_host
-from schedalg.checks import check_like, check_memory, check_sample, described, flag
+from schedalg.checks import (
+    check_like,
+    check_memory,
+    check_sample,
+    described,
+    flag,
+    raise_stopped,
+)
+from schedalg.libraries import imported
 from schedalg.network.bounds import Clip
-from schedalg.network.denoiser import AnyDenoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan, check_plan
@@ -18,10 +26,13 @@ from schedalg.running import execution
 from schedalg.running.arrivals import level_word
 from schedalg.running.backend import backend_for
 from schedalg.running.cache import Cache, key_of
-from schedalg.running.execution import NetworkOptions, denoiser_for
+from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.running.noise import NoiseSource, StepNoise
+from schedalg.running.state import Run
 from schedalg.samplers.protocols import Sampler, StepSampler
 from schedalg.schedule import Point, Schedule, check_schedule
+
+Walked = TypeVar("Walked")
 
 
 def sample(
@@ -89,13 +100,14 @@ def sample(
     """
     check_sample("x", x)
     plan = _plan(schedule, sampler)
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     if plan is not None:
         return _run(plan, model, x, options, noise, progress=progress, capture=capture)
     if flag("capture", capture):
         raise ValueError("capture=True takes a sampler that has a plan, a method plan")
-    walk = _steps(model, schedule, sampler, x, options, noise, progress, reuse=True)
-    return execution.last(walk, x)
+    for pair in _walked(model, schedule, sampler, x, options, noise, progress):
+        x = pair[0]
+    return x
 
 
 def run(
@@ -147,7 +159,7 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     return _run(plan, model, x, options, noise, progress=progress, capture=capture)
 
 
@@ -161,6 +173,7 @@ def _run(
     progress: bool,
     capture: bool,
 ) -> Array:
+    progress = flag("progress", progress)
     if flag("capture", capture):
         if progress:
             raise ValueError(
@@ -169,8 +182,10 @@ def _run(
         return execution.captured(plan, model, x, options, noise)
     if not progress:
         return execution.finished(plan, model, x, options, noise)
-    walk = execution.walk(plan, model, x, options, noise, reuse=True)
-    return execution.last(_with_progress_bar(walk, _steps_of(plan)), x)
+    run, call = execution.prepared(plan, model, x, options, noise, reuse=True)
+    for _ in _with_progress_bar(execution.steps(run, call), _steps_of(plan)):
+        pass
+    return run.x
 
 
 def sample_steps(
@@ -184,15 +199,18 @@ def sample_steps(
     noise: NoiseSource = None,
     progress: bool = False,
     check_finite: bool = False,
+    previews: bool = False,
     **model_kwargs: Any,
-) -> Iterator[Array]:
+) -> Iterator[Any]:
     """Return an iterator over x after every step, N of them; the last is what `sample` returns.
 
     After step i (from 0), x is at `schedule[N - 2 - i]`, and at `schedule.origin` after the last.
     (A sampler that goes back up the path, such as `Restart`, has more steps, and noise that a table
     adds before a step, such as `Euler`'s churn, is in the x before it.)
-    The arguments are those of `sample`, and are checked at once, before the first step. What is
-    yielded is what the next step starts from: not to be written to.
+    With `previews`, it is an iterator over pairs: x, and the x0 prediction of the step's last call
+    of the network, within its bounds, which shows where the sample is heading.
+    The other arguments are those of `sample`, and are checked at once, before the first step. What
+    is yielded is what the next step starts from: not to be written to.
 
     Example:
         >>> import numpy as np
@@ -205,32 +223,24 @@ def sample_steps(
         [[0.]]
     """
     check_sample("x", x)
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
-    return _steps(model, schedule, sampler, x, options, noise, progress, reuse=False)
-
-
-def _steps(
-    model: Model | AnyDenoiser,
-    schedule: Schedule,
-    sampler: Any,
-    x: Array,
-    options: NetworkOptions,
-    noise: NoiseSource,
-    progress: bool,
-    *,
-    reuse: bool,
-) -> Iterator[Array]:
-    """Return an iterator over x after every step; see `execution.walk` for `reuse`."""
+    previews, progress = flag("previews", previews), flag("progress", progress)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     plan = _plan(schedule, sampler)
-    if plan is not None:
-        walk = execution.walk(plan, model, x, options, noise, reuse=reuse)
-        total = _steps_of(plan)
-    else:
-        denoise = denoiser_for(model, schedule, options)
-        source = StepNoise(x, noise, backend_for(x).normal)
-        walk = _walk(schedule, sampler, denoise, x, source)
-        total = len(schedule)
-    return _with_progress_bar(walk, total) if progress else walk
+    if plan is None:
+        walk = _walked(model, schedule, sampler, x, options, noise, progress)
+        return walk if previews else (x for x, _ in walk)
+    run, call = execution.prepared(plan, model, x, options, noise, reuse=False)
+    runs = execution.steps(run, call)
+    if progress:
+        runs = _with_progress_bar(runs, _steps_of(plan))
+    return _shown(runs, previews)
+
+
+def _shown(runs: Iterator[Run], previews: bool) -> Iterator[Any]:
+    """Yield x after every step, and x0 beside it with `previews`."""
+    for run in runs:
+        yield (run.x, run.x0) if previews else run.x
+        check_memory("x", run.x)  # which was in the user's hands
 
 
 def _steps_of(plan: Plan) -> int:
@@ -238,26 +248,58 @@ def _steps_of(plan: Plan) -> int:
     return len(np.unique(plan.step))
 
 
+def _walked(
+    model: Model | AnyDenoiser,
+    schedule: Schedule,
+    sampler: Any,
+    x: Array,
+    options: NetworkOptions,
+    noise: NoiseSource,
+    progress: bool,
+) -> Iterator[tuple[Array, Array | None]]:
+    """Return an iterator over x and x0 after every step of a sampler that has no plan."""
+    progress = flag("progress", progress)
+    denoise = denoiser_for(model, schedule, options)
+    source = StepNoise(x, noise, backend_for(x).normal)
+    walk = _walk(schedule, sampler, denoise, x, source)
+    return _with_progress_bar(walk, len(schedule)) if progress else walk
+
+
 def _walk(
     schedule: Schedule, sampler: StepSampler[Any], denoise: AnyDenoiser, x: Array, noise: StepNoise
-) -> Iterator[Array]:
-    """Return an iterator over x after every step of a sampler that has no plan."""
+) -> Iterator[tuple[Array, Array | None]]:
+    """Return an iterator over x after every step, and the last x0 prediction in it or None."""
     points = _points(schedule, x)
     arrivals = [_level(k, point.log_snr) for k, point in enumerate(points)]
     state = sampler.init(x, schedule)
 
-    def steps(x: Array, state: Any) -> Iterator[Array]:
+    def steps(x: Array, state: Any) -> Iterator[tuple[Array, Array | None]]:
         for k in range(len(schedule), 0, -1):
             noise.arrive(arrivals[k - 1])
-            result = sampler.step(x, points[k], points[k - 1], denoise, noise, state)
+            predictions: list[Array] = []
+            recorded = _recording(denoise, predictions)
+            try:
+                result = sampler.step(x, points[k], points[k - 1], recorded, noise, state)
+            except StopIteration as error:
+                raise_stopped(error)
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(f"sampler.step must return (x, state), got {described(result)}")
             check_like("x returned by sampler.step", result[0], x)
             x, state = result
-            yield x
+            yield x, predictions[-1] if predictions else None
             check_memory("x", x)  # which was in the user's hands
 
     return steps(x, state)
+
+
+def _recording(denoise: AnyDenoiser, predictions: list[Array]) -> AnyDenoiser:
+    """Return a denoiser that keeps its last x0 prediction in a list."""
+
+    def recorded(x: Array, t: Point, inner: Any) -> Array:
+        predictions[:] = [inner(x, t)]
+        return predictions[0]
+
+    return Denoiser.from_function(recorded, denoise.schedule, denoise)
 
 
 def _level(k: int, log_snr: Any) -> int:
@@ -329,10 +371,7 @@ def _check_steps(sampler: object) -> None:
             )
 
 
-def _with_progress_bar(walk: Iterator[Array], steps: int) -> Iterator[Array]:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install 'schedalg[progress]'") from None
-    bar: Iterable[Array] = tqdm(walk, total=steps, unit="step")
+def _with_progress_bar(walk: Iterator[Walked], steps: int) -> Iterator[Walked]:
+    tqdm = imported("tqdm.auto", "progress=True", "progress").tqdm
+    bar: Iterable[Walked] = tqdm(walk, total=steps, unit="step")
     return iter(bar)

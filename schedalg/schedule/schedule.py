@@ -9,6 +9,7 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     Namespace,
+    handed_out,
     has_values,
     holds,
     is_array,
@@ -18,7 +19,7 @@ from schedalg.arrays import (
     seen,
     to_host,
 )
-from schedalg.checks import described, integer
+from schedalg.checks import described, integer, shown
 from schedalg.schedule import (
     constructors,
     continuous,
@@ -35,6 +36,7 @@ from schedalg.schedule import (
 )
 from schedalg.schedule.curve import Curve
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.hints import unknown_attribute
 from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
 from schedalg.schedule.timesteps import (
@@ -52,15 +54,21 @@ class Schedule:
 
     Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
     never changed: every operation returns another schedule. Two schedules are equal when their
-    points are, and what lies between these, to float64. NumPy arrays of a schedule are read-only;
-    those of a library that cannot make them so are not to be written to. (The class itself, called
-    with the attributes below, is for the library's own operations, and checks nothing.)
+    points are, and what lies between these, to float64. What its properties and methods return is
+    the caller's, who changes nothing with it; the attributes below are the schedule's own arrays.
+    Those of NumPy are read-only, which NumPy lets their holder undo, and `torch.from_dlpack` and
+    `torch.as_tensor` do not heed: copy before giving them away. (The class itself, called with
+    these attributes, is for the library's own operations, and checks nothing.)
 
     Made of numbers that JAX traces, under `jax.jit` or `jax.vmap`, a schedule is what it is
     elsewhere, but nothing can be looked at: that the numbers are in order and in range is not
     checked, and the last point is taken to have signal left. Timesteps that follow from the noise
     are then traced too. What has to see numbers raises a TypeError: comparing and printing points,
     spacings by noise level, `at` and `refine`.
+
+    Where a number, such as `sigma_max` or the factor of `shift`, is a tensor that requires a
+    gradient, the schedule is on arrays of its library, and the gradient follows them. Timesteps are
+    on the host, and carry none.
 
     Attributes:
         log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one
@@ -141,6 +149,7 @@ class Schedule:
     as_vp = transforms.as_vp
     as_ve = transforms.as_ve
     as_flow = transforms.as_flow
+    round_timesteps = transforms.round_timesteps
     at = interpolation.at
     refine = interpolation.refine
     add_noise = training.add_noise
@@ -150,6 +159,9 @@ class Schedule:
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)
     posterior_mean_coef1 = property(posterior.mean_coef1)
     posterior_mean_coef2 = property(posterior.mean_coef2)
+
+    def __getattr__(self, name: str) -> Any:
+        raise unknown_attribute(self, name)
 
     def __len__(self) -> int:
         return int(self.log_alpha_bar.high.shape[0]) - 1
@@ -180,7 +192,7 @@ class Schedule:
             return self._select(spacing.checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:
-            raise IndexError(f"index {index} is out of range for a schedule of {n} points")
+            raise IndexError(f"index {shown(index)} is out of range for a schedule of {n} points")
         k = index % n
         return self._stretch(k, k + 1)._points()[1]
 
@@ -221,16 +233,14 @@ class Schedule:
         )
 
     def _timestep_before(self, start: int) -> Any:
-        """Return the `origin_timestep` of a stretch that begins with a point."""
+        """Return the origin's timestep of a schedule that begins with point `start` of this one."""
+        rule = self.timestep_rule
         if start == 0:
             return self.origin_timestep
-        if isinstance(self.timestep_rule, np.ndarray):
-            return self.timesteps[start - 1].item()
-        return (
-            self.origin_timestep
-            if has_values(self.log_alpha_bar.high)
-            else self.timesteps[start - 1]
-        )
+        if isinstance(rule, np.ndarray):
+            return rule[start - 1].item()
+        seen = has_values(self.log_alpha_bar.high)
+        return self.origin_timestep if seen else self.timesteps[start - 1]
 
     @property
     def starts_clean(self) -> bool:
@@ -331,12 +341,10 @@ class Schedule:
 
         Where timesteps follow from noise levels that are traced, they are a traced array.
         """
-        timesteps: np.ndarray = timesteps_at(
+        values: np.ndarray = timesteps_at(
             self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
         )
-        if isinstance(timesteps, np.ndarray):
-            timesteps.flags.writeable = False
-        return timesteps
+        return handed_out(values) if isinstance(values, np.ndarray) else values
 
     @property
     def origin(self) -> Point:
@@ -350,7 +358,7 @@ class Schedule:
 
     @property
     def sigma(self) -> Array:
-        """Noise scale at each point, (N,)."""
+        """Noise scale at each point, (N,); on a flow that is t. See also `to_sigmas`."""
         return self._scales()[1]
 
     def _scales(self) -> tuple[Array, Array]:
@@ -401,7 +409,7 @@ class Schedule:
             array([5.e-01, 2.e-20])
         """
         self._require_vp("to_alphas")
-        return self._xp.exp(path.log_alphas(self._xp, self.log_alpha_bar))
+        return path.alphas(self._xp, self.log_alpha_bar)
 
     def to_alphas_cumprod(self) -> Array:
         """Return ᾱ_k = alpha_k²: (N,).
@@ -419,6 +427,9 @@ class Schedule:
 
     def to_sigmas(self) -> Array:
         """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR.
+
+        The attribute `sigma` is the noise scale of the path itself, which is the same where alpha
+        is 1. On a flow it is t, which other libraries call sigma too.
 
         Example:
             >>> from schedalg import Schedule

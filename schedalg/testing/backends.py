@@ -85,6 +85,7 @@ def check_backend(make: Make, dtypes: Sequence[str] = ("float64", "float32")) ->
         for case in CASES:
             for shape in ((3, 2, 5, 7), (2, 5), (4,)):
                 check_rows(make, dtype, case, shape)
+            check_rows_of_samples(make, dtype, case)
         check_zeros(make, dtype)
         check_unread(make, dtype)
         check_normal(make, dtype)
@@ -141,6 +142,46 @@ def check_rows(make: Make, dtype: str, case: Case, shape: tuple[int, ...]) -> No
         memory = row.memory or (0.0, 0.0, 0.0)
         memories.append(memory[0] * before + memory[1] * d + memory[2] * raw)
         x = after
+
+
+def check_rows_of_samples(make: Make, dtype: str, case: Case) -> None:
+    """Check that samples at rows of their own are what each is alone."""
+    rng = np.random.default_rng(3)
+    rows, shape = _random_rows(rng, case), (3, 2, 5)
+    first = np.array([2, 0, 5])  # samples begin in the middle, go on to the end, and begin again
+    keys = rng.integers(0, 2**64, (3, 2), dtype=np.uint64) if case.noise == "keys" else None
+    x = make(rng.standard_normal(shape), dtype)
+    together = backend_for(x).update(rows, x, keys, reuse=True)
+    alone: list[Any] = [None] * 3
+    eps = EPS[dtype]
+    for step in range(2 * len(rows.rows)):
+        k = (first + step) % len(rows.rows)
+        before, model_input = _host(x), _host(together.input(k, x))
+        output, variance = _output(make, rng, shape, dtype, case.learned)
+        noise = make(rng.standard_normal(shape), dtype) if case.noise == "given" else None
+        x0 = make(rng.standard_normal(shape), dtype) if case.outside else None
+        arrays = [output, x0, variance, noise]
+        after = together(k, x, *arrays)
+        assert is_like(after, x), f"rows {k} return {after.dtype} for {x.dtype}"
+        for i, row in enumerate(k.tolist()):
+            own = [None if array is None else array[i : i + 1, ...] for array in arrays]
+            mine = make(before[i : i + 1], dtype)
+            if row == 0:
+                mine_keys = None if keys is None else keys[i : i + 1]
+                alone[i] = backend_for(x).update(rows, mine, mine_keys, reuse=False)
+            if alone[i] is None:
+                continue
+            what = f"row {row} of a sample"
+            exact = rows.rows[row].c_in * before[i : i + 1]
+            allowed = (eps + 8 * min(eps, EPS["float32"])) * np.abs(exact)
+            allowed = np.maximum(allowed, 2.0**-24) if dtype == "float16" else allowed
+            _close(model_input[i : i + 1], exact, allowed, f"input of {what}", case, dtype)
+            expected = _host(alone[i](row, mine, *own))
+            # Each is rounded once to the dtype; inside, terms of at most 4 are added in float32.
+            allowed = 2 * eps * np.abs(expected) + 64 * min(eps, EPS["float32"])
+            allowed = allowed + (4 * eps if rows.depth else 0)  # memories are rounded as well
+            _close(_host(after)[i : i + 1], expected, allowed, what, case, dtype)
+        x = make(_host(after).clip(-4, 4), dtype)
 
 
 def check_zeros(make: Make, dtype: str) -> None:

@@ -46,11 +46,15 @@ class FaultyUpdate:
         if fault == "overwrites steps":
             right.reuse = True
 
-    def input(self, k: int, x: Any) -> Any:
+    def input(self, k: Any, x: Any) -> Any:
         seen = self.right.input(k, x)
+        if isinstance(k, np.ndarray):
+            return seen * 1.001 if self.fault == "inputs of samples" else seen
         return seen * 1.001 if self.fault == "input" and k == 1 else seen
 
-    def __call__(self, k: int, x: Any, output: Any, *arrays: Any) -> Any:
+    def __call__(self, k: Any, x: Any, output: Any, *arrays: Any) -> Any:
+        if isinstance(k, np.ndarray):
+            return self.right(k - (self.fault == "rows of samples") * (k == 2), x, output, *arrays)
         right, row = self.right, self.right.rows.rows[k]
         if self.fault == "memory" and k == 3 and right.ring:
             right.ring[0] = right.ring[0] * 1.01
@@ -75,6 +79,8 @@ class FaultyUpdate:
     ("fault", "message"),
     [
         ("input", "input of row 1"),
+        ("inputs of samples", r"input of row \d of a sample"),
+        ("rows of samples", "row 2 of a sample"),
         ("memory", "row 3 in float"),
         ("noise", "row [23] in float"),
         ("zeros", "0 times infinity"),

@@ -44,6 +44,17 @@ def test_tables_cannot_be_written_to(schedule: Schedule) -> None:
 
 
 @ALL
+def test_what_is_handed_out_is_not_the_schedule(schedule: Schedule) -> None:
+    """Torch writes to read-only memory whose address it gets; here NumPy does, given leave."""
+    value, numbers = hash(schedule), schedule.to_dict()
+    for array in (schedule.alpha, schedule.sigma, schedule.timesteps):
+        array.setflags(write=True)
+        array[:] = 7
+    assert schedule.to_dict() == numbers
+    assert value == hash(schedule) == hash(Schedule.from_dict(numbers))
+
+
+@ALL
 def test_copies_are_equal_and_as_immutable(schedule: Schedule) -> None:
     pickled = pickle.loads(pickle.dumps(schedule))
     for other in (copy.copy(schedule), copy.deepcopy(schedule), pickled):
@@ -112,3 +123,21 @@ def test_prior_std() -> None:
     assert Schedule.linear(10).prior_std == 1.0
     assert Schedule.karras(10, sigma_max=80.0).prior_std == pytest.approx(80.0, rel=1e-14)
     assert Schedule.flow(10).prior_std == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("betas", "'to_betas()'"),
+        ("alphas_cumprod", "'to_alphas_cumprod()'"),
+        ("sigmas", "on a flow, t"),
+        ("num_train_timesteps", "'len(schedule)'"),
+        ("set_timesteps", "subsample(steps=...)"),
+    ],
+)
+def test_attributes_of_other_libraries_are_named(name: str, word: str) -> None:
+    with pytest.raises(AttributeError, match="no attribute") as caught:
+        getattr(Schedule.flow(4), name)
+    assert word in str(caught.value)
+    assert caught.value.name == name
+    assert not hasattr(Schedule.flow(4), name)

@@ -64,8 +64,15 @@ def noise_levels(
         sigma = _shifted(np.arange(1, n + 1) / n if steps is None else spacing(n, steps), factor)
     if not ((sigma > 0) & (sigma <= 1)).all():
         raise ValueError(f"the noise levels of a flow must be in (0, 1], got {sigma.tolist()}")
+    if (np.diff(sigma) <= 0).any():
+        raise ValueError(
+            f"{shift}={factor:g} and num_train_timesteps={n} of {options.name}: "
+            f"{len(sigma)} noise levels are not apart from each other"
+        )
     if options.is_set("shift_terminal") and steps is not None:
-        terminal = options.number("shift_terminal")
+        terminal = options.within("shift_terminal", 0, 1)
+        if sigma[0] == 1:
+            options.refuse("shift_terminal", "the only noise level is pure noise")
         sigma = 1 - (1 - sigma) * ((1 - terminal) / (1 - sigma[0]))
     return sigma
 

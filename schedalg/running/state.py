@@ -1,0 +1,472 @@
+"""`Run`: a plan on its way, which whoever calls the network holds in hand."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+
+from schedalg.arrays import (
+    Array,
+    given,
+    is_array,
+    multiplier,
+    namespace,
+    requires_gradient,
+    weighted,
+    widened,
+)
+from schedalg.checks import check_sample, described
+from schedalg.network.bounds import Clamp, Clip, bounded, bounding
+from schedalg.network.model import check_input_shape, read_output
+from schedalg.network.reading import default_prediction, raise_undetermined, reading_of
+from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.plan.plan import Plan
+from schedalg.running import philox, snapshot
+from schedalg.running.backend import Backend, Update, backend_for
+from schedalg.running.noise import Keys, NoiseSource, noise_for
+from schedalg.running.rows import Rows, rows_of
+from schedalg.samplers.protocols import Noise
+from schedalg.schedule import Point
+
+#: Keys, one a sample, (B, 2); a function of x that draws noise like it; or None where no row has
+#: noise.
+Source: TypeAlias = "Keys | Noise | None"
+
+
+class Run:
+    """A plan on its way: x, the memories and the next row. `begin` and `resume` make one.
+
+    In each row, the network is given `run.input` and `run.timesteps`, and `run.advance` takes its
+    output:
+
+        while not run.done:
+            run.advance(model(run.input, run.timesteps))
+
+    Arrays that a run hands out are not written to later.
+
+    Attributes:
+        plan: The plan.
+        meaning: What the network's output means.
+        bound: The function that bounds x0, where the rows do not.
+        rows: The plan multiplied out with the two.
+        source: Where the noise comes from.
+        row: The next row, from 0; the number of rows when the run is at its end.
+        x: (B, ...), before that row.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, Schedule, begin
+        >>> run = begin(DDIM().plan(Schedule.linear(1000).subsample(steps=3)), np.ones((1, 2)))
+        >>> while not run.done:
+        ...     run.advance(np.tanh(run.input))
+        >>> run.row, run.x.round(3)
+        (3, array([[35.269, 35.269]]))
+    """
+
+    __slots__ = (
+        "_end",
+        "_input",
+        "_last",
+        "_learned",
+        "_noisy",
+        "_reuse",
+        "_shape",
+        "_timesteps",
+        "_update",
+        "_x0",
+        "bound",
+        "meaning",
+        "plan",
+        "row",
+        "rows",
+        "source",
+        "x",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        meaning: Parameterization,
+        bound: Callable[[Array], Array] | None,
+        rows: Rows,
+        backend: Backend,
+        x: Array,
+        source: Source,
+        *,
+        reuse: bool,
+        row: int | None = None,
+        memories: tuple[Array, ...] = (),
+    ) -> None:
+        keys = None if callable(source) else source
+        self.plan = plan
+        self.meaning = meaning
+        self.bound = bound
+        self.rows = rows
+        self.source = source
+        self.row = row or 0
+        self.x = x if row is not None else started(plan, rows, x, source, backend)
+        self._end = len(rows.rows)
+        self._noisy = rows.noisy
+        self._learned = plan.log_variance is not None
+        self._reuse = reuse
+        self._shape = x.shape
+        self._timesteps = backend.timesteps(plan.timesteps, x)
+        self._update: Update = backend.update(
+            rows, self.x, keys if any(rows.noisy) else None, reuse=reuse
+        )
+        if memories:
+            self._update.restore(self.row, memories)
+        self._input: Array | None = None
+        self._last: tuple[int, Array, Array] | None = None
+        self._x0: Array | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the last row is done, and x is where the plan leads."""
+        return self.row == self._end
+
+    @property
+    def input(self) -> Array:
+        """What the network is to be given next, (B, ...): x, in the scale it was trained in.
+
+        Raises:
+            ValueError: The run is at its end.
+        """
+        if self._input is None:
+            if self.row == self._end:
+                self._raise_ended()
+            self._input = self._update.input(self.row, self.x)
+        return self._input
+
+    @property
+    def timesteps(self) -> Array:
+        """The timestep that the network is to be given next, for each sample, (B,).
+
+        Raises:
+            ValueError: The run is at its end.
+        """
+        if self.row == self._end:
+            self._raise_ended()
+        return self._timesteps[self.row]
+
+    @property
+    def point(self) -> Point:
+        """The noise level at which the network is to be called next.
+
+        Raises:
+            ValueError: The run is at its end.
+        """
+        if self.row == self._end:
+            self._raise_ended()
+        plan, k = self.plan, self.row
+        like = widened(self.x[:0, ...])
+        alpha, sigma = (multiplier(column[(k, ...)], like) for column in (plan.alpha, plan.sigma))
+        return Point(alpha, sigma, _told(plan, k))
+
+    @property
+    def x0(self) -> Array | None:
+        """The x0 prediction of the last call, within its bounds, like x; None before the first.
+
+        It is computed when it is asked for, from the network's output, which must not have been
+        written to since.
+
+        Raises:
+            ValueError: The output does not determine x0, such as a noise prediction at zero SNR.
+        """
+        if self._x0 is None and self._last is not None:
+            self._x0 = self._predicted(*self._last)
+        return self._x0
+
+    def advance(self, output: Array) -> None:
+        """Take x through the next row.
+
+        Args:
+            output: What the network returned for `input` and `timesteps`: like x, or with twice its
+                channels (axis 1), of which the second half is the learned variance.
+
+        Raises:
+            TypeError: The output is not an array of x's library.
+            ValueError: The run is at its end; the output has a wrong shape, dtype or device; or the
+                plan takes a learned variance, and there is none.
+        """
+        if self.row == self._end:
+            self._raise_ended()
+        k, x = self.row, self.x
+        if self._input is not None:
+            check_input_shape(self._input, self._shape)
+        output, variance = read_output(output, x, _told(self.plan, k))
+        self.take(output, self.bounded(output), variance)
+
+    def bounded(self, output: Array) -> Array | None:
+        """Return the x0 prediction of the next row where a function bounds it, else None."""
+        if self.bound is None:
+            return None
+        read = self.rows.rows[self.row].read or (0.0, 1.0)
+        return bounded(self.bound, weighted(zip(read, (self.x, output), strict=True)))
+
+    def take(self, output: Array, x0: Array | None, variance: Array | None) -> None:
+        """Take x through the next row, with arrays that are known to be like x.
+
+        Args:
+            output: The network's output.
+            x0: The bounded x0 prediction, if something outside of the rows bounds it.
+            variance: The learned variance, if the network has one.
+        """
+        k, x, noise = self.row, self.x, None
+        if self._noisy[k]:
+            if callable(self.source):
+                noise = self.source(x)
+            if self._learned and variance is None:
+                raise_without_variance(x)
+        self._input = None
+        if not self._reuse:
+            self._last, self._x0 = (k, x, output), x0
+        self.x = self._update(k, x, output, x0, variance, noise)
+        self.row = k + 1
+
+    def state(self) -> dict[str, Any]:
+        """Return a snapshot of the run: arrays like x, NumPy arrays and integers; see `resume`.
+
+        Returns:
+            "x"; "memories", (m, B, ...), those of the last rows that later ones may read, the
+            oldest first; "row"; "keys", the keys of the noise, (B, 2), uint64, if the plan has any;
+            and "settings", uint8, a JSON text of what a run must agree in to go on: the plan, the
+            prediction, the bounds, and the library and dtype of x.
+
+        Raises:
+            ValueError: The noise comes from a generator or a function, whose state is not known, or
+                from traced seeds; or a gradient flows, which a snapshot cannot hold.
+
+        Example:
+            >>> import numpy as np
+            >>> from schedalg import DDIM, Schedule, begin
+            >>> run = begin(DDIM().plan(Schedule.linear(1000).subsample(steps=3)), np.ones((1, 2)))
+            >>> sorted(run.state())
+            ['memories', 'row', 'settings', 'x']
+        """
+        if requires_gradient(self.x) or not self.rows.numbers:
+            raise ValueError(
+                "a gradient flows through the run, and a snapshot cannot hold it: detach x and "
+                "make the schedule from plain numbers"
+            )
+        known = self.source is None or isinstance(self.source, np.ndarray)
+        if not known and any(self.rows.noisy[self.row :]):
+            raise ValueError(
+                "the noise comes from a generator, a function or seeds that are traced, and what "
+                "it will draw next is not known: give a seed, or a list of seeds"
+            )
+        xp, memories = namespace(self.x), self.memories()
+        bounds = self.bound or self.rows.clip
+        state: dict[str, Any] = {
+            "x": xp.asarray(self.x, copy=True),
+            "memories": xp.stack(memories)
+            if memories
+            else xp.zeros_like(self.x[None, ...][:0, ...]),
+            "row": self.row,
+            "settings": snapshot.settings_of(self.plan, self.x, self.meaning, bounds),
+        }
+        if isinstance(self.source, np.ndarray):
+            state["keys"] = self.source.copy()
+        return state
+
+    def memories(self) -> list[Array]:
+        """Return what the rows before remembered and later rows may read, the oldest first."""
+        rows, end = self.rows, self.row
+        return [
+            self.x * 0 if rows.rows[k].memory is None else self._update.memory(k)
+            for k in range(max(end - rows.depth, 0), end)
+        ]
+
+    def _predicted(self, k: int, x: Array, output: Array) -> Array:
+        plan = self.plan
+        reading = reading_of(self.meaning, plan.schedule, plan.alpha, plan.sigma)
+        like = widened(x[:0, ...])
+        read = [multiplier(column[(k, ...)], like) for column in (reading.c_x, reading.c_out)]
+        if not all(is_array(weight) or np.isfinite(weight) for weight in read):
+            raise_undetermined(self.meaning, plan.timesteps[k].item(), float(plan.alpha[k]))
+        x0 = weighted(zip(read, (x, output), strict=True))
+        clip = self.rows.clip
+        return x0 if clip is None else namespace(x0).clip(x0, *clip)
+
+    def _raise_ended(self) -> NoReturn:
+        raise ValueError(f"the run is at its end: all {self._end} rows are done, and x is there")
+
+
+def begin(
+    plan: Plan,
+    x: Array,
+    *,
+    prediction: Prediction | Parameterization | None = None,
+    clip: Clip | None = None,
+    noise: NoiseSource = None,
+) -> Run:
+    """Return a run at the first row of a plan, for a loop of one's own.
+
+    With `while not r.done: r.advance(model(r.input, r.timesteps))`, `r.x` is what
+    `run(plan, model, x, ...)` returns.
+
+    Args:
+        plan: The plan.
+        x: (B, ...), at the noise level of the first row. It is not written to.
+        prediction: What the network's output means, as in `sample`.
+        clip: The bounds of the x0 prediction, as in `sample`.
+        noise: Where a stochastic sampler's noise comes from, as in `sample`.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a wrong value, or the output does not determine what a row
+            needs.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDPM, Schedule, begin, run
+        >>> plan, x = DDPM().plan(Schedule.linear(1000).subsample(steps=5)), np.ones((1, 2))
+        >>> r = begin(plan, x, noise=7)
+        >>> while not r.done:
+        ...     r.advance(np.tanh(r.input))
+        >>> bool((r.x == run(plan, lambda x, timesteps: np.tanh(x), x, noise=7)).all())
+        True
+    """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    backend = checked_backend(plan, x)
+    meaning = meaning_of(plan, prediction)
+    bound = bounding(clip)
+    rows, outside = rows_for(plan, meaning, bound, x)
+    source = source_for(plan, rows, x, noise)
+    return Run(plan, meaning, outside, rows, backend, x, source, reuse=False)
+
+
+def resume(
+    plan: Plan,
+    state: Mapping[str, Any],
+    *,
+    prediction: Prediction | Parameterization | None = None,
+    clip: Clip | None = None,
+) -> Run:
+    """Return the run that `Run.state` was taken of, ready to go on to the same bits.
+
+    The state may have been saved and loaded: by `numpy.savez`, or as tensors by safetensors. Its
+    "x" and "memories" must be of the library and dtype that they were of; the rest may be arrays of
+    any library.
+
+    Args:
+        plan: The plan of the run, or one equal to it.
+        state: What `Run.state` returned.
+        prediction: None, or the one that the run began with. A `Parameterization` of one's own is
+            not in the state, and must be given again.
+        clip: None, or the one that the run began with. A function is not in the state, and must be
+            given again.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: The state is of another plan, prediction, bounds, library or dtype, or is not a
+            whole state.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDPM, Schedule, begin, resume
+        >>> plan = DDPM().plan(Schedule.linear(1000).subsample(steps=5))
+        >>> run = begin(plan, np.ones((1, 2)), noise=7)
+        >>> run.advance(np.tanh(run.input))
+        >>> later = resume(plan, run.state())
+        >>> for each in (run, later):
+        ...     while not each.done:
+        ...         each.advance(np.tanh(each.input))
+        >>> bool((run.x == later.x).all())
+        True
+    """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be what Run.state() returned, got {described(state)}")
+    if lacking := [name for name in snapshot.NEEDED if name not in state]:
+        raise ValueError(f"state lacks {lacking}")
+    x = state["x"]
+    backend = checked_backend(plan, x)
+    settings = snapshot.read_settings(state["settings"], plan, x)
+    meaning = snapshot.read_meaning(settings["prediction"], prediction)
+    bound = snapshot.read_bound(settings["clip"], clip)
+    rows, outside = rows_for(plan, meaning, bound, x)
+    row = snapshot.read_row(state["row"], len(plan))
+    memories = snapshot.read_memories(state["memories"], min(rows.depth, row), x)
+    source = snapshot.read_keys(state["keys"], x) if "keys" in state else None
+    if source is None and any(rows.noisy[row:]):
+        raise ValueError("state lacks ['keys'], and the plan has noise in the rows to come")
+    return Run(
+        plan, meaning, outside, rows, backend, x, source, reuse=False, row=row, memories=memories
+    )
+
+
+def checked_backend(plan: Plan, x: Array) -> Backend:
+    """Return the backend that takes x through a plan.
+
+    Raises:
+        TypeError: x is no array, or its dtype cannot be run; or it is of another library than a
+            schedule that a gradient flows through.
+        ValueError: x has no batch dimension, or cannot be run on its device.
+    """
+    check_sample("x", x)
+    if not isinstance(plan.schedule.log_alpha_bar.high, np.ndarray):
+        namespace(x, plan.schedule.log_alpha_bar.high)  # raises if they are of two libraries
+    return backend_for(x)
+
+
+def _told(plan: Plan, k: int) -> Any:
+    """Return the timestep of a row: a number, or what is traced."""
+    timesteps = plan.timesteps
+    return timesteps[k].item() if isinstance(timesteps, np.ndarray) else timesteps[k]
+
+
+def meaning_of(plan: Plan, prediction: Prediction | Parameterization | None) -> Parameterization:
+    """Return what a network's output means, by name, value or the schedule's default."""
+    return parameterization(default_prediction(plan.schedule) if prediction is None else prediction)
+
+
+def rows_for(
+    plan: Plan, meaning: Parameterization, bound: Callable[[Array], Array] | None, x: Array
+) -> tuple[Rows, Callable[[Array], Array] | None]:
+    """Return the rows, and the function that bounds x0 outside of them: None if they clamp it.
+
+    A network's own output enters the update with one coefficient. What was bounded or changed on
+    the way is an x0 prediction, and enters with that of x0; backends clamp it themselves.
+    """
+    if bound is None or type(bound) is Clamp:
+        return rows_of(plan, x, meaning, bound), None
+    return rows_of(plan, x, meaning, "given"), bound
+
+
+def source_for(plan: Plan, rows: Rows, x: Array, noise: NoiseSource) -> Source:
+    """Return where the noise comes from; None if the plan needs none, and none was given."""
+    if noise is None and not any(rows.noisy) and not given(plan.start[1]):
+        return None
+    return noise_for(x, noise)
+
+
+def raise_without_variance(x: Array) -> None:
+    """Say that a plan takes a learned variance, which the network does not have.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        "a learned variance needs a network whose output has twice the channels of x on axis 1, "
+        f"and this one's has the shape of x, {tuple(x.shape)}"
+    )
+
+
+def started(plan: Plan, rows: Rows, x: Array, source: Source, backend: Backend) -> Array:
+    """Return x as the first row takes it."""
+    scale, noise = plan.start
+    if isinstance(scale, float) and isinstance(noise, float) and (scale, noise) == (1.0, 0.0):
+        return x
+    like = widened(x[:0, ...])
+    scale, noise = multiplier(scale, like), multiplier(noise, like)
+    if given(noise):
+        if callable(source):
+            z = source(x)
+        else:
+            assert source is not None
+            z = backend.normal(x, source, (*rows.start, philox.STEP))
+        return weighted([(scale, x), (noise, z)])
+    return weighted([(scale, x)])
