@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from schedalg.checks import described
+from schedalg.checks import check_readable, described
 from schedalg.interop.guided_diffusion.lazy import torch
 
 if TYPE_CHECKING:
@@ -51,4 +51,5 @@ def check_shape(name: str, value: object, shape: Sequence[int]) -> None:
 def _checked_tensor(name: str, value: object) -> "Tensor":
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {described(value)}")
+    check_readable(name, value)
     return value
