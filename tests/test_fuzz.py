@@ -291,6 +291,8 @@ def arguments(name: str, call: Callable[..., Any]) -> tuple[list[str], dict[str,
 
 def fault(error: BaseException, names: list[str]) -> str | None:
     """Return what is wrong with an error; None if it is one of the library's own that names."""
+    if isinstance(error, OSError) and "scheduler" in names:
+        return None  # of the file that it is read from
     if not isinstance(error, NAMED):
         return "an error of this type"
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -98,7 +98,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "two quantities": (
         lambda: switch(DENOISER, DENOISER, sigma_min=1.0, timestep_max=5),
         ValueError,
-        ["one quantity", "sigma and timestep"],
+        ["one quantity", "sigma_min, timestep_max"],
     ),
     "sigma of a flow": (
         lambda: switch(*[Denoiser(network, Schedule.flow(4))] * 2, sigma_min=0.875),
