@@ -191,12 +191,12 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
     n, factor = positive_integer("n", n), scalar("shift", shift, positive_number)
     if not 1e-60 < factor.value < 1e60:
         raise ValueError(f"shift must be between 1e-60 and 1e60, got {factor.value!r}")
-    xp, (by,) = arrays_of(factor)
-    i = np.arange(n)
-    signal, noise = (quotients(xp, by.high, part, n) for part in (n - 1 - i, i + 1))
-    rise = quotients(xp, by.high, n, (n - i) * (i + 1))
-    log_alpha_bar = path.from_ratios(xp, product(by, noise), signal, rise)
-    return make(cls, log_alpha_bar, "flow", None, default="flow_time")
+    i, like = np.arange(n), np.ones(1)
+    signal, noise = (quotients(np, like, part, n) for part in (n - 1 - i, i + 1))
+    rise = quotients(np, like, n, (n - i) * (i + 1))
+    log_alpha_bar = path.from_ratios(np, noise, signal, rise)
+    schedule = make(cls, log_alpha_bar, "flow", None, default="flow_time")
+    return schedule.shift(factor.source)
 
 
 def _sigma_range(sigma_min: float, sigma_max: float) -> tuple[Scalar, Scalar]:

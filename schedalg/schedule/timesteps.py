@@ -30,7 +30,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, to_host
+from schedalg.arrays import (
+    Array,
+    Namespace,
+    device,
+    integer_dtype,
+    namespace,
+    requires_gradient,
+    to_host,
+)
 from schedalg.checks import described, host_numbers
 from schedalg.schedule import elementary, path
 from schedalg.schedule.double_double import DoubleDouble, minus, single
@@ -158,6 +166,8 @@ def called(function: TimestepFunction, alpha: np.ndarray, sigma: np.ndarray) -> 
     """
     with np.errstate(all="ignore"):
         timestep_values: Any = function(alpha.astype(np.float64), sigma.astype(np.float64))
+    if requires_gradient(timestep_values):
+        raise TypeError("what timesteps returns requires a gradient, which would be lost here")
     values = np.asarray(timestep_values)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"timesteps must return real numbers, got {described(timestep_values)}")

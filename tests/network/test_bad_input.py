@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["one quantity", "sigma and timestep"],
     ),
     "sigma of a flow": (
-        lambda: switch(*[Denoiser(network, Schedule.flow(4))] * 2, sigma_min=0.875),
+        lambda: switch(FLOW, FLOW, sigma_min=0.875),
         ValueError,
         ["sigma/alpha", "t_min=0.875"],
     ),

@@ -175,6 +175,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         TypeError,
         ["timesteps requires a gradient"],
     ),
+    "what timesteps returns": (
+        lambda: Schedule.from_betas([0.1], timesteps=lambda alpha, sigma: _tensor() * 1),
+        TypeError,
+        ["timesteps", "gradient"],
+    ),
     "one of a list": (lambda: Schedule.from_betas([_tensor(), 0.2]), TypeError, ["gradients"]),
     "two numbers": (
         lambda: Schedule.flow(4, shift=_tensor()[None]),
