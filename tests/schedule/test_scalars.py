@@ -72,12 +72,13 @@ def test_torch_follows_a_number(name: str) -> None:
     assert isinstance(make(number).alpha, np.ndarray)
 
 
-@pytest.mark.parametrize("name", ["shift", "flow", "sigma_max"])
+@pytest.mark.parametrize("name", ["shift", "sigma_max"])
 def test_jax_follows_a_number(name: str) -> None:
     jax = pytest.importorskip("jax")
     make, at = NUMBERS[name]
     with jax.enable_x64():
-        slope = jax.jacobian(lambda v: log_snr(make(v)))(jax.numpy.asarray(at))
+        number, one = jax.numpy.asarray(at), jax.numpy.asarray(1.0)
+        _, slope = jax.jvp(lambda v: log_snr(make(v)), (number,), (one,))
         np.testing.assert_allclose(slope, differences(make, at), rtol=1e-8, atol=1e-9)
 
 
