@@ -312,13 +312,14 @@ def _insert_in(
     xp = namespace(points.high)
     falls = path.snr_falls(xp, points)
     one = double_double.single(xp.ones_like(falls.kept.high))
-    none = double_double.single(xp.zeros_like(falls.kept.high))
-    dark = falls.kept.high == 0  # a step from pure noise, which a flow has no trouble with
+    least = xp.full_like(falls.kept.high, path.smallest(xp, falls.kept.high))
+    kept = falls.share(xp)
+    dark = kept.high == 0  # a step from pure noise, or all but that
     if kind == "ve":
         _check_reach(falls, index[fraction.high > 0], to_host(path.noise_to_signal(xp, points)))
     # sigma/alpha of s as a share of that of t, and sigma of s in the scale.
-    ratio = double_double.root(xp, double_double.where(xp, dark, one, falls.kept))
-    ratio = double_double.where(xp, dark, none, ratio)
+    ratio = double_double.root(xp, double_double.where(xp, dark, one, kept))
+    ratio = double_double.where(xp, dark, double_double.single(least), ratio)
     lost = double_double.divided(falls.lost, double_double.plus(one, ratio))
     level = ratio
     if kind == "flow":
@@ -330,9 +331,10 @@ def _insert_in(
     rest = double_double.minus(double_double.single(1.0), share)
     before = double_double.product(rest, level)
     total = double_double.plus(before, share)
-    kept = double_double.plus(before, double_double.product(share, ratio))
     fall = path.Fall(
-        double_double.divided(kept, total),
+        double_double.divided(
+            double_double.plus(before, double_double.product(share, ratio)), total
+        ),
         double_double.divided(double_double.product(share, lost), total),
     )
     return _moved(points, index, fall.squared())
@@ -340,11 +342,12 @@ def _insert_in(
 
 def _flow_times(xp: Namespace, points: DoubleDouble) -> DoubleDouble:
     """Return sigma / (alpha + sigma) in double-double."""
-    signal, variance = path.shares(xp, points)
+    signal, variance, _ = path.shares(xp, points)
     dark = signal.high == 0
     one = double_double.single(xp.ones_like(signal.high))
-    share = double_double.divided(double_double.where(xp, dark, one, signal), variance)
-    time = double_double.divided(one, double_double.plus(one, double_double.root(xp, share)))
+    alpha = double_double.root(xp, double_double.where(xp, dark, one, signal))
+    sigma = double_double.root(xp, variance)
+    time = double_double.divided(sigma, double_double.plus(alpha, sigma))
     return double_double.where(xp, dark, one, time)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from tests.bad_input import LINEAR, X, check_named
 
-
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "k out of range": (
