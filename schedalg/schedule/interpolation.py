@@ -332,9 +332,9 @@ def _insert_in(
         noise = _flow_times(xp, points)
         level = double_double.divided(path.before(noise), path.inner(noise))
     share = _beside(points, fraction)
-    some, one = share.high > 0, double_double.single(xp.ones_like(share.high))
-    before = double_double.product(double_double.minus(one, share), at_index(level, 1.0))
-    total = double_double.where(xp, some, double_double.plus(before, share), one)
+    some, whole = share.high > 0, double_double.single(xp.ones_like(share.high))
+    before = double_double.product(double_double.minus(whole, share), at_index(level, 1.0))
+    total = double_double.where(xp, some, double_double.plus(before, share), whole)
     far = None
     if kind == "flow":
         way = double_double.product(share, at_index(ratio, 1.0))
@@ -345,7 +345,7 @@ def _insert_in(
             half = DoubleDouble(falls.far.high / 2, falls.far.low / 2)
             stay = double_double.single(xp.zeros_like(share.high))
             far = double_double.where(xp, some, at_index(half, 0.0), stay)
-    kept = double_double.where(xp, some, double_double.divided(kept, total), one)
+    kept = double_double.where(xp, some, double_double.divided(kept, total), whole)
     lost = double_double.divided(double_double.product(share, lost), total)
     return _moved(points, index, path.Fall(kept, lost, far).squared())
 
