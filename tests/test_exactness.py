@@ -253,10 +253,9 @@ def digits() -> Iterator[None]:
 
 def line_of(schedule: Schedule) -> oracle.Line:
     """Return the quantity that runs on a straight line between the points."""
-    rule = schedule.timestep_rule
-    return {"sigma": "sigma", "flow_time": "t"}.get(
-        rule if isinstance(rule, str) else "", "log_snr"
-    )
+    if isinstance(schedule.timestep_rule, np.ndarray):
+        return "log_snr"
+    return "sigma" if schedule.timestep_rule == "sigma" else "t"
 
 
 @EVERY_CONDITION

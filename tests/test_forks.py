@@ -42,7 +42,7 @@ def forked(imports: str, work: str, before: str = "at_work.set()") -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,  # a child that hangs ends the test, and not the suite
+        timeout=150,  # a child that hangs ends the test, and not the suite
     )
     assert result.stderr == ""
     return result.stdout.strip()
@@ -60,7 +60,6 @@ def test_of_a_thread_that_compiles() -> None:
     pytest.importorskip("torch")
     work = "sample(lambda x, t: x, schedule, DDIM(), x)"
     assert forked(SAMPLED, work) == "7"
-    assert forked(SAMPLED + "import schedalg_torch.loop", work) == "7"
 
 
 def test_of_a_thread_whose_own_code_numba_compiles() -> None:

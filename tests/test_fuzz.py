@@ -33,6 +33,7 @@ from schedalg import (
     Steps,
     Tableau,
     TimestepRemap,
+    begin,
     edm,
 )
 from schedalg.checks import shown
@@ -131,6 +132,11 @@ GOOD: dict[str, Any] = {
     "section_counts": "5",
     "schedule_name": "linear",
     "use_timesteps": {0, 1},
+    "shape": (2, 3),
+    "seeds": 3,
+    "beta_schedule": "linear",
+    "beta_end": 0.02,
+    "state": begin(DDIM().plan(LINEAR), X).state(),
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -153,8 +159,15 @@ if importlib.util.find_spec("torch"):
     GOOD["model_var_type"] = guided_diffusion.ModelVarType.FIXED_SMALL
     GOOD["loss_type"] = guided_diffusion.LossType.MSE
 #: Classes that are for what made them alone and check nothing, and what loops call in every step.
-UNCHECKED = {"Schedule", "Plan", "Point", "Imported", "DiffusersScheduler"}
-UNCHECKED |= {"check_schedule", "Denoiser.output", "Denoiser.bounded", "Denoiser.checked_by"}
+UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Imported", "DiffusersScheduler"}
+UNCHECKED |= {
+    "mean_flat",
+    "_extract_into_tensor",
+    "check_schedule",
+    "Denoiser.output",
+    "Denoiser.bounded",
+    "Denoiser.checked_by",
+}
 #: What errors call arguments by other names.
 KNOWN_AS = {
     "model": ("denoiser", "denoisers"),

@@ -329,9 +329,15 @@ def switch(
         "timestep": (timestep_min, timestep_max),
         "log_snr": (log_snr_min, log_snr_max),
     }
-    given = [name for name, pair in bounds.items() if pair != (None, None)]
+    given = [name for name, (low, high) in bounds.items() if low is not None or high is not None]
     if len(given) > 1:
-        raise ValueError(f"switch takes bounds of one quantity; got those of {' and '.join(given)}")
+        named = [
+            f"{name}_{end}"
+            for name in given
+            for end, bound in zip(("min", "max"), bounds[name], strict=True)
+            if bound is not None
+        ]
+        raise ValueError(f"switch takes bounds of one quantity; got {', '.join(named)}")
     quantity = given[0] if given else "t"
     low, high = _interval(quantity, *bounds[quantity])
     if quantity == "sigma" and inside.schedule.kind == "flow":

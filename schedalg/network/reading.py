@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, namespace, requires_gradient
 from schedalg.checks import described, host_result
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
 from schedalg.schedule import Schedule
@@ -100,6 +100,11 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
     """Return what a function of a parameterization returned, one number or more, as a column."""
     if not isinstance(alpha, np.ndarray):
         return namespace(alpha).zeros_like(alpha) + values
+    if requires_gradient(values):
+        raise TypeError(
+            f"{name} of the parameterization requires a gradient, and the schedule does not: it "
+            "would be lost"
+        )
     values = host_result(f"{name} of the parameterization", values)
     if values.dtype.kind not in "iuf" or values.shape not in ((), alpha.shape):
         raise TypeError(

@@ -30,9 +30,10 @@ from schedalg.checks import (
     require,
     table,
 )
-from schedalg.schedule import path
+from schedalg.schedule import elementary, path
 from schedalg.schedule.double_double import (
     DoubleDouble,
+    add,
     concat,
     differences,
     divided,
@@ -312,14 +313,19 @@ def from_log_snr(
     # e^-|v|; not by |v|, which has no derivative at 0.
     below = exact < 0
     decay = xp.where(below, exact, -exact)
-    small = path.fall_by(xp, DoubleDouble(decay, xp.zeros_like(decay))).kept
-    total = plus(single(xp.ones_like(small.high)), small)
-    less, more = divided(small, total), divided(single(1.0), total)
-    variance, alpha_bar = where(xp, below, more, less), where(xp, below, less, more)
-    change = differences(xp, DoubleDouble(exact, xp.zeros_like(exact)))
-    drop = concat(xp, single(xp.ones_like(exact[:1])), path.fall_by(xp, change).lost)
-    fall = path.Fall(path.ratios(xp, alpha_bar), product(variance, drop))
-    log_alpha_bar = path.from_falls(xp, fall)
+    small = path.shares(xp, DoubleDouble(decay, xp.zeros_like(decay))).kept
+    one = single(xp.ones_like(small.high))
+    total = plus(one, small)
+    less, more = divided(small, total), divided(one, total)
+    value = DoubleDouble(exact, xp.zeros_like(exact))
+    # log ᾱ = -log(1 + e^-v), whose exponential need not be in float64's range.
+    lowest = where(xp, below, value, single(xp.zeros_like(small.high)))
+    log_alpha_bar = add(xp, elementary.log(xp, more, less), lowest)
+    start = single(xp.zeros_like(exact[:1]))
+    fall = path.fall_by(xp, differences(xp, concat(xp, start, log_alpha_bar)))
+    drop = concat(xp, single(xp.ones_like(exact[:1])), path.shares(xp, differences(xp, value)).lost)
+    lost = product(where(xp, below, more, less), drop)
+    log_alpha_bar = path.from_falls(xp, path.Fall(fall.kept, lost, fall.far))
     default = "flow_time" if kind == "flow" else None
     return make(cls, log_alpha_bar, kind, timesteps, default=default, like=values)
 

@@ -373,7 +373,9 @@ def _beta_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
 def _by_power(xp: Namespace, whole: DoubleDouble, u: DoubleDouble, rho: float) -> DoubleDouble:
     """Return where sigma^(1/rho) is a share u of the way from first to last."""
     scale = double_double.single(2 * rho)
-    start, gap = path.fall_by(xp, double_double.divided(whole, scale))
+    start, gap, _ = path.shares(xp, double_double.divided(whole, scale))
+    least = double_double.constant(xp, start.high, path.smallest(xp, start.high), 0.0)
+    start = double_double.where(xp, start.high > least.high, start, least)
     rest = double_double.minus(double_double.single(1.0), u)
     x = double_double.plus(u, double_double.product(rest, start))
     logarithm = elementary.log(xp, x, double_double.product(rest, gap))

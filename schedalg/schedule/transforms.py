@@ -174,7 +174,7 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 def _shifted(factor: DoubleDouble, log_alpha_bar: DoubleDouble) -> DoubleDouble:
     """Return log ᾱ of the points whose SNR is lower by a factor squared."""
     xp, by = namespace(log_alpha_bar.high), double_double.square(factor)
-    signal, variance = path.shares(xp, log_alpha_bar)
+    signal, variance, _ = path.shares(xp, log_alpha_bar)
     noise = double_double.product(by, variance)
     # ᾱ' = ᾱ / (ᾱ + factor² (1 - ᾱ)), whose denominator is a sum without cancellation.
     total = double_double.plus(signal, noise)
@@ -182,15 +182,14 @@ def _shifted(factor: DoubleDouble, log_alpha_bar: DoubleDouble) -> DoubleDouble:
     before, after = path.before(total), path.inner(total)
     kept = double_double.divided(double_double.product(step.kept, before), after)
     lost = double_double.divided(double_double.product(step.lost, by), after)
-    first = path.Fall(*(double_double.take(part, slice(1)) for part in (signal, noise)))
+    origin = path.fall_by(xp, double_double.take(log_alpha_bar, slice(1)))
     start = double_double.take(total, slice(1))
-    return path.from_origin(
-        xp,
-        path.Fall(
-            double_double.concat(xp, double_double.divided(first.kept, start), kept),
-            double_double.concat(xp, double_double.divided(first.lost, start), lost),
-        ),
+    first = path.Fall(
+        double_double.divided(origin.kept, start),
+        double_double.divided(double_double.product(origin.lost, by), start),
+        origin.far,
     )
+    return path.from_origin(xp, path.joined(xp, first, path.Fall(kept, lost, step.far)))
 
 
 @curve.computed_on_host
@@ -249,16 +248,12 @@ def _ending_in_noise(log_alpha_bar: DoubleDouble) -> DoubleDouble:
     changed = path.Fall(
         double_double.divided(double_double.product(alpha.kept, after), before),
         double_double.divided(alpha.lost, before),
+        alpha.far,
     ).squared()
     start = double_double.take(log_alpha_bar, slice(2))
+    origin = path.fall_by(xp, double_double.take(start, slice(1)))
     first = path.fall_by(xp, double_double.differences(xp, start))
-    origin = path.shares(xp, double_double.take(log_alpha_bar, slice(1)))
-    parts = zip(origin, first, changed, strict=True)
-    joined = (
-        double_double.concat(xp, double_double.concat(xp, one, two), three)
-        for one, two, three in parts
-    )
-    return path.from_origin(xp, path.Fall(*joined))
+    return path.from_origin(xp, path.joined(xp, path.joined(xp, origin, first), changed))
 
 
 def _halved(value: DoubleDouble) -> DoubleDouble:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from schedalg.checks import described
+from schedalg.checks import described, shown
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
 
@@ -119,11 +119,12 @@ def complete(name: object, given: Mapping[str, Any]) -> Options:
             continue
         if not any(key in other.defaults for other in CLASSES.values()):
             raise ValueError(
-                f"{key}={value!r} is not an option of {name}, nor of any supported class"
+                f"{key}={shown(value)} is not an option of {name}, nor of any supported class"
             )
         if key in _IDLE and not any(_same(value, idle) for idle in _IDLE[key]):
             raise ValueError(
-                f"{key}={value!r} is not an option of {name}, which would ignore it: leave it out"
+                f"{key}={shown(value)} is not an option of {name}, which would ignore it: leave it "
+                "out"
             )
     return record.options(given)
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from schedalg.checks import shown
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.request import Request
 from schedalg.schedule import Schedule
@@ -101,5 +102,5 @@ def _factor(options: Options, request: Request, shift: str) -> float:
 
 def _shifted(sigma: np.ndarray, shift: float) -> np.ndarray:
     if not shift > 0:
-        raise ValueError(f"the shift of a flow must be above 0, got {shift!r}")
+        raise ValueError(f"the shift of a flow must be above 0, got {shown(shift)}")
     return shift * sigma / (1 + (shift - 1) * sigma)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from schedalg.arrays import is_array
-from schedalg.checks import described, flag, integer, positive_integer, real_number
+from schedalg.checks import described, flag, integer, positive_integer, real_number, shown
 
 #: The largest value of an option that is an integer.
 LARGEST: Final = 10**6
@@ -60,7 +60,7 @@ def _object(name: str, value: object) -> object:
 def _one_of(*allowed: str) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
         if _text(name, value) not in allowed:
-            raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}")
+            raise ValueError(f"{name}={shown(value)}: allowed are {', '.join(map(repr, allowed))}")
         return value
 
     return check

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import host_numbers, positive_integer, real_number
+from schedalg.checks import host_numbers, positive_integer, real_number, shown
 from schedalg.interop.diffusers import flow
 from schedalg.interop.diffusers.request import falling
 from schedalg.interop.diffusers.spacing import distilled
@@ -97,7 +97,7 @@ def _spread(base: Schedule, original: int, steps: int, strength: float) -> Sched
     if steps > kept:
         raise ValueError(
             f"num_inference_steps is {steps}, and original_inference_steps={original} leaves "
-            f"{kept} at strength={strength!r}"
+            f"{kept} at strength={shown(strength)}"
         )
     return base[distilled(len(base), original, kept, steps)]
 

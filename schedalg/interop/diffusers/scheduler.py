@@ -145,10 +145,14 @@ class DiffusersScheduler:
         self.spacing = spacing
         self.shift = positive_number("shift", shift)
         if self.shift != 1 and schedule.network_kind != "flow":
-            raise ValueError(f"shift={shift!r} is for schedules of flow networks, not {schedule!r}")
+            raise ValueError(
+                f"shift={shown(shift)} is for schedules of flow networks, not {schedule!r}"
+            )
         self.dynamic_shift = flag("dynamic_shift", dynamic_shift)
         if not isinstance(config, Mapping | None):
-            raise TypeError(f"config must be the config of a scheduler, a mapping; got {config!r}")
+            raise TypeError(
+                f"config must be the config of a scheduler, a mapping; got {shown(config)}"
+            )
         self._config = dict(config or {})
         self.num_inference_steps: int | None = None
         self._table: Table | None = None
@@ -345,7 +349,7 @@ class DiffusersScheduler:
         if self.step_index is None or self._before is None or index != self.step_index - 1:
             raise ValueError(
                 f"_step_index can be set to the call that was made last, before {self.step_index}; "
-                f"got {index!r}"
+                f"got {shown(index)}"
             )
         self._latest, self._before = self._before, None
 
@@ -401,7 +405,7 @@ class DiffusersScheduler:
                 raise TypeError(f"step has no option {name!r}")
             if not any(value is idle or value == idle for idle in _STEP_OPTIONS[name]):
                 raise ValueError(
-                    f"{name}={value!r} must be an argument of the sampler, {self.sampler!r}"
+                    f"{name}={shown(value)} must be an argument of the sampler, {self.sampler!r}"
                 )
         state = self._run_of(sample)
         if state is None:

@@ -41,7 +41,9 @@ def get_named_beta_schedule(
     name = schedule_name if isinstance(schedule_name, str) else None
     if name in ("cosine", "squaredcos_cap_v2"):
         if factor != 1:
-            raise ValueError(f"scale_betas={scale_betas!r} is for 'linear', not {schedule_name!r}")
+            raise ValueError(
+                f"scale_betas={shown(scale_betas)} is for 'linear', not {shown(schedule_name)}"
+            )
         return np.asarray(Schedule.cosine(n).to_betas())
     if name != "linear":
         raise ValueError(
@@ -87,18 +89,19 @@ def get_beta_schedule(
     """
     n = positive_integer("num_diffusion_timesteps", num_diffusion_timesteps)
     start, end = in_unit("beta_start", beta_start), in_unit("beta_end", beta_end)
-    if beta_schedule == "linear":
+    name = beta_schedule if isinstance(beta_schedule, str) else None
+    if name == "linear":
         return np.linspace(start, end, n)
-    if beta_schedule == "quad":
+    if name == "quad":
         return np.asarray(np.linspace(math.sqrt(start), math.sqrt(end), n) ** 2)
-    if beta_schedule == "jsd":
+    if name == "jsd":
         return 1 / np.arange(n, 0, -1)
     rising = {"const": 0.0, "warmup10": 0.1, "warmup50": 0.5}
-    if beta_schedule not in rising:
+    if name not in rising:
         names = ", ".join(map(repr, ("linear", "quad", *rising, "jsd")))
-        raise ValueError(f"beta_schedule must be one of {names}; got {beta_schedule!r}")
+        raise ValueError(f"beta_schedule must be one of {names}; got {shown(beta_schedule)}")
     betas = np.full(n, end)
-    first = int(n * rising[beta_schedule])
+    first = int(n * rising[name])
     betas[:first] = np.linspace(start, end, first)
     return betas
 

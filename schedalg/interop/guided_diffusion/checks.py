@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import described
+from schedalg.checks import check_readable, described
 from schedalg.interop.guided_diffusion.lazy import torch
 
 if TYPE_CHECKING:
@@ -64,4 +64,5 @@ def keywords(model_kwargs: object) -> Mapping[str, Any]:
 def _checked_tensor(name: str, value: object) -> "Tensor":
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {described(value)}")
+    check_readable(name, value)
     return value

@@ -43,7 +43,7 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
     Source: Nichol and Dhariwal, arXiv 2102.09672, section 4.
     """
     n = positive_integer("num_timesteps", num_timesteps)
-    fast = section_counts == "fast27"
+    fast = isinstance(section_counts, str) and section_counts == "fast27"
     try:
         timesteps = set(sections_of(n, "10,10,3,2,2" if fast else section_counts))
     except (TypeError, ValueError) as error:

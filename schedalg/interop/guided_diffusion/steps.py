@@ -54,7 +54,7 @@ def p_sample(
     Source: Ho et al., arXiv 2006.11239, algorithm 2.
     """
     if (factor := real_number("temperature", temperature)) < 0:
-        raise ValueError(f"temperature must be at least 0, got {temperature!r}")
+        raise ValueError(f"temperature must be at least 0, got {shown(temperature)}")
     out = diffusion.p_mean_variance(
         model,
         x,

@@ -155,3 +155,21 @@ def test_wrong_loops() -> None:
     ddim, reverse = diffusion.ddim_sample, diffusion.ddim_reverse_sample
     refuses(ValueError, r"eta must be in \[0, 1\], got 1.5", lambda: ddim(model, x, t, eta=1.5))
     refuses(ValueError, "eta must be 0: only the", lambda: reverse(model, x, t, eta=0.5))
+
+
+def test_freed_memory_is_not_read() -> None:
+    diffusion, model, x = process("8"), network(), start()
+    t, freed = torch.tensor([1, 2]), torch.ones_like(x)
+    freed.untyped_storage().resize_(0)
+    message = "its storage holds only 0 bytes: it was resized"
+    refuses(ValueError, message, lambda: diffusion.q_sample(freed, t))
+    refuses(ValueError, message, lambda: diffusion.q_sample(x, t, noise=freed))
+    refuses(ValueError, message, lambda: diffusion.p_sample(model, freed, t))
+    refuses(ValueError, message, lambda: diffusion.p_sample_loop(model, SHAPE, noise=freed))
+
+
+def test_flags_are_true_or_false() -> None:
+    diffusion, model, x = process("8"), network(), start()
+    message = "clip_denoised must be True or False, got 'no'"
+    step: Any = diffusion.p_mean_variance
+    refuses(TypeError, message, lambda: step(model, x, torch.tensor([1, 2]), clip_denoised="no"))
