@@ -19,6 +19,7 @@ from schedalg.arrays import (
     known,
     namespace,
     real_dtype,
+    requires_gradient,
     to_host,
     type_name,
 )
@@ -73,9 +74,10 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     """Return the values as a 1-D NumPy array of int64, or of float64.
 
     Raises:
-        TypeError: `values` does not hold real numbers.
+        TypeError: `values` does not hold real numbers, or requires a gradient.
         ValueError: `values` is not 1-D, or an integer does not fit int64.
     """
+    _check_constant(name, values)
     array = to_host(as_array(name, values))
     if array.dtype.kind not in "iuf" and array.size:
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -167,6 +169,32 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
         return
     index = int(np.argmin(to_host(allowed)))
     raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")
+
+
+def check_order(
+    name: str, values: Array, *, falls: bool = False, leave_out_0: bool = False
+) -> None:
+    """Raise if values run the other way from first to last: noisiest first, as elsewhere.
+
+    Args:
+        name: What they are called.
+        values: Numbers, one a point.
+        falls: Whether they fall from least to most noisy, as ᾱ does; else they rise.
+        leave_out_0: Whether a final 0 is not one of the points.
+
+    Raises:
+        ValueError: There are two or more, and all run the other way.
+    """
+    host = to_host(values)
+    change = np.diff(host)
+    if len(change) and ((change > 0) if falls else (change < 0)).all():
+        way = "fall" if falls else "rise"
+        reverse = f"{name}[{'-2' if leave_out_0 and host[-1] == 0 else ''}::-1]"
+        raise ValueError(
+            f"{name}[1] is {host[1].item()!r} after {host[0].item()!r}: all {name} run from most "
+            f"to least noisy, as other libraries list them. Here they must {way} strictly, in the "
+            f"order from least to most noisy: reverse them, as in {reverse}"
+        )
 
 
 def check_sample(name: str, x: object) -> None:
@@ -326,13 +354,14 @@ def real_number(name: str, value: object) -> float:
     """Return a finite real number, or a 0-d array that holds one, as a float.
 
     Raises:
-        TypeError: `value` is not a real number.
+        TypeError: `value` is not a real number, or requires a gradient.
         ValueError: `value` is infinite or NaN.
     """
     number: Any = value
     if type(value) is float and math.isfinite(value):
         return value
     if not isinstance(value, numbers.Real | np.generic) and is_array(value):
+        _check_constant(name, value)
         number = to_host(number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
@@ -344,6 +373,14 @@ def real_number(name: str, value: object) -> float:
     if not math.isfinite(result):
         raise ValueError(f"{name} must be finite, got {result!r}")
     return result
+
+
+def _check_constant(name: str, value: object) -> None:
+    if requires_gradient(value):
+        raise TypeError(
+            f"{name} requires a gradient, which would be lost here: pass a number, or a tensor "
+            "detached from its gradient"
+        )
 
 
 def in_unit(name: str, value: object) -> float:

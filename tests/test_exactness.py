@@ -1,5 +1,7 @@
 """Every number of a schedule against 60-digit arithmetic."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,8 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from schedalg import DDIM, DDPM, Schedule
+from schedalg.schedule import elementary
+from schedalg.schedule.double_double import DoubleDouble
 from schedalg.testing.strategies import subsets
 from tests.registry import oracle
 from tests.registry.references import StepDDIM, StepDDPM
@@ -15,6 +19,8 @@ from tests.registry.schedules import FAMILIES, Family, has_signal
 EVERY_FAMILY = pytest.mark.parametrize(
     "family", [pytest.param(family, id=name) for name, family in FAMILIES.items()]
 )
+#: One unit in the last place of a number just above 1.
+ULP = 2.0**-52
 SIZES = pytest.mark.parametrize("n", [1, 2, 7, 100, 1000])
 
 
@@ -27,6 +33,52 @@ def relative_error(values: np.ndarray, exact: list[mpf]) -> float:
     return float(worst)
 
 
+def assert_exact(
+    schedule: Schedule, exact: list[mpf], *, origin: mpf | int = 1, more: int = 0
+) -> None:
+    """Check β and 1 - ᾱ to 4 ulp, and what follows from them to 8, and to `more` ulp more."""
+    vp, before = schedule.as_vp(), [origin, *exact[:-1]]
+    steps = list(zip(exact, before, strict=True))
+    betas = [1 - t / s for t, s in steps]
+    tight, wide = (4 + more) * ULP, (8 + more) * ULP
+    assert relative_error(vp.to_betas(), betas) <= tight
+    assert relative_error(vp.sigma**2, [1 - a for a in exact]) <= tight
+    within = [k for k, a in enumerate(exact) if a == 0 or a > mpf("1e-290")]
+    bright = [k for k in within if exact[k] != 0]
+    following = {
+        "alphas_cumprod": (vp.to_alphas_cumprod(), exact, within),
+        "alpha": (vp.alpha, [mp.sqrt(a) for a in exact], within),
+        "sigmas": (vp.to_sigmas(), [mp.sqrt((1 - a) / a) if a else mp.inf for a in exact], bright),
+        "posterior_variance": (
+            vp.posterior_variance,
+            [b * (1 - s) / (1 - t) for b, (t, s) in zip(betas, steps, strict=True)],
+            within,
+        ),
+        "posterior_mean_coef1": (
+            vp.posterior_mean_coef1,
+            [mp.sqrt(s) * b / (1 - t) for b, (t, s) in zip(betas, steps, strict=True)],
+            within,
+        ),
+        "posterior_mean_coef2": (
+            vp.posterior_mean_coef2,
+            [mp.sqrt(t / s) * (1 - s) / (1 - t) for t, s in steps],
+            within,
+        ),
+        "t": (
+            vp.as_flow().sigma,
+            [mp.sqrt(1 - a) / (mp.sqrt(a) + mp.sqrt(1 - a)) for a in exact],
+            within,
+        ),
+    }
+    for name, (values, truth, where) in following.items():
+        error = relative_error(values[where], [truth[k] for k in where])
+        assert error <= wide, f"{name}: {error / ULP:.1f} ulp"
+    log_snr = vp.to_log_snr()
+    for k in bright:
+        true = mp.log(exact[k] / (1 - exact[k]))
+        assert abs(mpf(log_snr[k].item()) - true) <= wide * max(1, abs(true))
+
+
 @EVERY_FAMILY
 @SIZES
 def test_betas_of_random_subsets(family: Family, n: int) -> None:
@@ -36,16 +88,16 @@ def test_betas_of_random_subsets(family: Family, n: int) -> None:
     for size in subset_sizes:
         kept = np.sort(rng.choice(n, size, replace=False))
         error = relative_error(schedule[kept].to_betas(), oracle.betas(exact, kept.tolist()))
-        assert error <= 4e-15
+        assert error <= 4 * ULP
 
 
 @EVERY_FAMILY
 @SIZES
 def test_signal_and_noise(family: Family, n: int) -> None:
     schedule, exact = family.make(n).as_vp(), family.exact(n)
-    assert relative_error(schedule.sigma**2, [1 - a for a in exact]) <= 1e-15
-    assert relative_error(schedule.alpha, [mp.sqrt(a) for a in exact]) <= 2e-14
-    assert relative_error(schedule.to_alphas_cumprod(), exact) <= 4e-14
+    assert relative_error(schedule.sigma**2, [1 - a for a in exact]) <= 4 * ULP
+    assert relative_error(schedule.alpha, [mp.sqrt(a) for a in exact]) <= 8 * ULP
+    assert relative_error(schedule.to_alphas_cumprod(), exact) <= 8 * ULP
     assert relative_error(np.cumprod(schedule.to_alphas()), exact) <= 1e-13
 
 
@@ -60,9 +112,9 @@ def test_sigmas_and_log_snr(family: Family, n: int) -> None:
     finite = len(exact) if has_signal(schedule) else len(exact) - 1
     ours = schedule.to_log_snr()[:finite]
     for value, truth in zip(ours.tolist(), log_snr[:finite], strict=True):
-        assert abs(mpf(value) - truth) <= 1e-15 * max(1, abs(truth)) + 2e-15
+        assert abs(mpf(value) - truth) <= 8 * ULP * max(1, abs(truth))
     sigmas = [mp.sqrt((1 - a) / a) for a in exact[:finite]]
-    assert relative_error(schedule.to_sigmas()[:finite], sigmas) <= 2e-14
+    assert relative_error(schedule.to_sigmas()[:finite], sigmas) <= 8 * ULP
 
 
 @EVERY_FAMILY
@@ -71,16 +123,12 @@ def test_sigmas_and_log_snr(family: Family, n: int) -> None:
 def test_shift(family: Family, n: int, factor: float) -> None:
     exact = oracle.shift(family.exact(n), factor)
     shifted = family.make(n).shift(factor).as_vp()
-    assert relative_error(shifted.to_betas(), oracle.betas(exact, range(n))) <= 1e-14
-    assert relative_error(shifted.sigma**2, [1 - a for a in exact]) <= 5e-15
+    assert_exact(shifted, exact)
     # A shifted stretch is a stretch of the shifted path.
     k = n // 2
     tail = family.make(n)[k:].shift(factor).as_vp()
-    before = [exact[k - 1], *exact[k:-1]]
-    betas = [1 - t / s for t, s in zip(exact[k:], before, strict=True)]
-    assert relative_error(tail.to_betas(), betas) <= 1e-14
-    assert relative_error(tail.sigma**2, [1 - a for a in exact[k:]]) <= 5e-15
-    assert float(tail.origin.sigma) ** 2 == pytest.approx(float(1 - exact[k - 1]), rel=5e-15)
+    assert_exact(tail, exact[k:], origin=exact[k - 1])
+    assert relative_error(np.array([tail.origin.sigma]) ** 2, [1 - exact[k - 1]]) <= 4 * ULP
 
 
 VP_FAMILIES = [
@@ -95,7 +143,7 @@ VP_FAMILIES = [
 def test_zero_terminal_snr(family: Family, n: int) -> None:
     exact = oracle.rescale_zero_terminal_snr(family.exact(n))
     rescaled = family.make(n).as_vp().rescale_zero_terminal_snr()
-    assert relative_error(rescaled.to_betas(), oracle.betas(exact, range(n))) <= 1e-14
+    assert_exact(rescaled, exact)
     assert rescaled.alpha[-1] == 0.0
     assert rescaled.sigma[-1] == 1.0
 
@@ -106,7 +154,7 @@ def test_posterior(family: Family) -> None:
     before = [mpf(1), *exact[:-1]]
     beta = oracle.betas(exact, range(50))
     variance = [b * (1 - s) / (1 - t) for b, s, t in zip(beta, before, exact, strict=True)]
-    assert relative_error(schedule.posterior_variance, variance) <= 1e-14
+    assert relative_error(schedule.posterior_variance, variance) <= 8 * ULP
     coef1 = [mp.sqrt(s) * b / (1 - t) for b, s, t in zip(beta, before, exact, strict=True)]
     assert relative_error(schedule.posterior_mean_coef1, coef1) <= 1e-13
     coef2 = [
@@ -151,22 +199,138 @@ def test_betas_of_any_subset_of_the_smallest_betas(data: st.DataObject) -> None:
     assert error <= 4 * 2.0**-52
 
 
-@pytest.mark.parametrize("make", [Schedule.linear, Schedule.cosine, Schedule.karras])
-def test_interpolated_points_lie_on_the_line_in_log_snr(make: object) -> None:
-    base = make(40).as_vp()
-    schedule = Schedule.from_log_snr(base.to_log_snr())  # timesteps 0, 1, …
-    log_snr = [mpf(v) for v in schedule.to_log_snr().tolist()]
-    fine = schedule.refine(4)
-    lines = [
-        log_snr[i] + (log_snr[i + 1] - log_snr[i]) * j / 4 for i in range(39) for j in range(4)
-    ] + log_snr[-1:]
-    exact = oracle.betas([1 / (1 + mp.exp(-v)) for v in lines], range(len(lines)))
-    assert relative_error(fine.to_betas(), exact) <= 1e-14
-    np.testing.assert_allclose(fine.timesteps, np.arange(0, 39.1, 0.25), rtol=1e-15)
-    point = schedule.at(7.3)
-    line = log_snr[7] + (log_snr[8] - log_snr[7]) * (mpf(7.3) - 7)
-    assert abs(point.log_snr - float(line)) < 1e-13
-    assert point.timestep == 7.3
+#: Families on which an operation has a condition that others do not.
+EXTREMES: dict[str, Family] = {
+    "flow 1e6": Family(lambda n: Schedule.flow(n, 1e6), lambda n: oracle.flow(n, 1e6)),
+    "flow 1e8": Family(lambda n: Schedule.flow(n, 1e8), lambda n: oracle.flow(n, 1e8)),
+    "flow 1e-8": Family(lambda n: Schedule.flow(n, 1e-8), lambda n: oracle.flow(n, 1e-8)),
+    "karras of neighbours": Family(
+        lambda n: Schedule.karras(n, 1e-3, 1e-3 * (1 + 1e-9)),
+        lambda n: oracle.karras(n, 1e-3, 1e-3 * (1 + 1e-9)),
+    ),
+    "karras far": Family(
+        lambda n: Schedule.karras(n, 1e-15, 1e15, 0.1), lambda n: oracle.karras(n, 1e-15, 1e15, 0.1)
+    ),
+    "karras of rho 100": Family(
+        lambda n: Schedule.karras(n, 1e-6, 1e6, 100.0),
+        lambda n: oracle.karras(n, 1e-6, 1e6, 100.0),
+    ),
+    "polyexponential of rho 0.1": Family(
+        lambda n: Schedule.polyexponential(n, 1e-6, 1e6, rho=0.1),
+        lambda n: oracle.polyexponential(n, 1e-6, 1e6, rho=0.1),
+    ),
+    "scaled_linear to 1": Family(
+        lambda n: Schedule.scaled_linear(n, 1e-12, 0.999999),
+        lambda n: oracle.scaled_linear(n, 1e-12, 0.999999),
+    ),
+    "linear falling": Family(
+        lambda n: Schedule.linear(n, 0.9, 1e-9), lambda n: oracle.linear(n, 0.9, 1e-9)
+    ),
+    "sigmoid falling": Family(
+        lambda n: Schedule.sigmoid(n, 0.9, 1e-9), lambda n: oracle.sigmoid(n, 0.9, 1e-9)
+    ),
+    "cosine of offset 1": Family(
+        lambda n: Schedule.cosine(n, 1.0), lambda n: oracle.cosine(n, 1.0)
+    ),
+}
+EVERY_CONDITION = pytest.mark.parametrize(
+    "family",
+    [pytest.param(family, id=name) for name, family in {**FAMILIES, **EXTREMES}.items()],
+)
+
+
+@pytest.fixture
+def digits() -> Iterator[None]:
+    """Compute with more digits than 1e-60 or ᾱ near 1 takes away."""
+    with mp.workdps(160):
+        yield
+
+
+def line_of(schedule: Schedule) -> oracle.Line:
+    """Return the quantity that runs on a straight line between the points."""
+    rule = schedule.timestep_rule
+    return {"sigma": "sigma", "flow_time": "t"}.get(
+        rule if isinstance(rule, str) else "", "log_snr"
+    )
+
+
+@EVERY_CONDITION
+@pytest.mark.parametrize("n", [2, 7, 40])
+@pytest.mark.usefixtures("digits")
+def test_one_operation(family: Family, n: int) -> None:
+    schedule, exact = family.make(n), family.exact(n)
+    assert_exact(schedule, exact)
+    line, dark = line_of(schedule), exact[-1] == 0
+    for k in (2, 7):
+        base, levels = schedule, exact
+        if dark and line != "t":
+            base, levels = schedule[:-1], exact[:-1]
+        assert_exact(base.refine(k), oracle.refine(levels, k, line))
+    if dark:
+        return
+    for spacing, rho in (("log_snr", 0), ("karras", 7)):
+        spaced = schedule.subsample(steps=9, spacing=spacing)
+        assert_exact(spaced, oracle.spaced(exact, 9, rho))
+
+
+@EVERY_CONDITION
+@pytest.mark.parametrize("n", [7, 40])
+@pytest.mark.usefixtures("digits")
+def test_many_operations(family: Family, n: int) -> None:
+    schedule, exact = family.make(n), family.exact(n)
+    for factor in [3.0, 0.25, 1.7, 0.6] * 10:
+        schedule, exact = schedule.shift(factor), oracle.shift(exact, factor)
+    assert_exact(schedule, exact)
+
+
+@pytest.mark.parametrize(
+    "name", ["linear", "cosine", "laplace", "flow", "flow shift", "from_betas"]
+)
+@pytest.mark.usefixtures("digits")
+def test_operations_of_all_sorts(name: str) -> None:
+    family = FAMILIES[name]
+    schedule, exact = family.make(12), family.exact(12)
+    line = line_of(schedule)
+    if line == "t":
+        schedule, exact = schedule.refine(2), oracle.refine(exact, 2, line)
+    schedule, exact = schedule.shift(0.5), oracle.shift(exact, 0.5)
+    schedule, exact = schedule[::2], exact[::2]
+    schedule = schedule.as_vp().rescale_zero_terminal_snr()
+    exact = oracle.rescale_zero_terminal_snr(exact)
+    schedule, exact = schedule[:-1].shift(4.0), oracle.shift(exact[:-1], 4.0)
+    assert_exact(schedule, exact, more=4)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_without_long_doubles_too(monkeypatch: pytest.MonkeyPatch, wide: bool) -> None:
+    """Not every platform has them."""
+    monkeypatch.setattr(elementary, "WIDE", wide and elementary.WIDE)
+    for name, family in FAMILIES.items():
+        if name != "laplace capped":
+            assert_exact(family.make(30), family.exact(30))
+            assert_exact(family.make(30).shift(3.0), oracle.shift(family.exact(30), 3.0))
+
+
+def test_named_schedules_end_where_they_are_told_to() -> None:
+    assert Schedule.scaled_linear(3, 1e-12, 0.999999).to_betas()[[0, 2]].tolist() == [
+        1e-12,
+        0.999999,
+    ]
+    assert Schedule.linear(7, 0.3, 1.0).to_betas()[-1] == 1.0
+
+
+@pytest.mark.parametrize("t", [505.0 + 1e-9, 505.5, 505.9])
+@pytest.mark.usefixtures("digits")
+def test_a_point_next_to_another(t: float) -> None:
+    """How far it lies from both is exact."""
+    base, exact = Schedule.cosine(1000), FAMILIES["cosine"].exact(1000)
+    share = mpf(t) - 505
+    low, high = (mp.log(a / (1 - a)) for a in exact[505:507])
+    level = 1 / (1 + mp.exp(-(low + share * (high - low))))
+    points = [base[505].level, base.at(t).level, base[506].level]
+    columns = DoubleDouble(*(np.array([0.0, *part]) for part in zip(*points, strict=True)))
+    made = Schedule(log_alpha_bar=columns, timestep_rule=np.arange(3), kind="vp", network_kind="vp")
+    assert_exact(made, [exact[505], level, exact[506]])
 
 
 def test_refining_keeps_the_smallest_steps() -> None:

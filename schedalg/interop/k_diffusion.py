@@ -224,7 +224,7 @@ class Denoised:
             return named(rule).of(xp, sigma)
         if not isinstance(rule, np.ndarray):
             ratio = to_host(sigma).astype(np.float64)
-            values = called(rule, *scales_at(ratio / (1 + ratio), self.schedule.network_kind))
+            values = called(rule, *scales_at(ratio, self.schedule.network_kind))
             return xp.asarray(values, dtype=sigma.dtype, device=sigma.device)
         log_sigma = xp.log(sigma)
         above = xp.searchsorted(log_sigmas, log_sigma)

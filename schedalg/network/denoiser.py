@@ -10,7 +10,13 @@ import numpy as np
 from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
 from schedalg.checks import check_callable, check_like, described
 from schedalg.network.bounds import Clip, bounded, bounding
-from schedalg.network.model import Model, check_input_shape, read_output
+from schedalg.network.model import (
+    Model,
+    called,
+    check_input_shape,
+    check_keywords,
+    read_output,
+)
 from schedalg.network.reading import default_prediction, raise_undetermined, reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -98,6 +104,7 @@ class Denoiser(AnyDenoiser):
         self.parameterization = parameterization(self.prediction)
         self.clip = bounding(clip)
         self.model_kwargs = _keywords(model_kwargs)
+        check_keywords(model, self.model_kwargs)
         self._check: OutputCheck | None = None
 
     def predict(self, x: Array, t: Point) -> tuple[Array, Array | None]:
@@ -130,7 +137,7 @@ class Denoiser(AnyDenoiser):
                 dtype or device; or the network changed the shape of its input.
         """
         shape = x.shape
-        output = self.model(x, timesteps, **self.model_kwargs)
+        output = called(self.model, x, timesteps, self.model_kwargs)
         check_input_shape(x, shape)
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
@@ -272,4 +279,5 @@ def check_denoiser(name: str, denoiser: object) -> None:
         TypeError: `denoiser` is not a denoiser.
     """
     if not isinstance(denoiser, AnyDenoiser):
-        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}")
+        hint = ": make one of it, Denoiser(model, schedule)" if callable(denoiser) else ""
+        raise TypeError(f"{name} must be a Denoiser, got {described(denoiser)}{hint}")

@@ -11,13 +11,15 @@ from schedalg.arrays import (
     device,
     is_array,
     is_real_floating,
+    multiplier,
     namespace,
     real_dtype,
+    requires_gradient,
     to_host,
 )
 from schedalg.checks import check_callable, check_like, described, number_or_infinity, real_number
 from schedalg.network.denoiser import AnyDenoiser, Denoiser, DerivedDenoiser, check_denoiser
-from schedalg.network.model import Model
+from schedalg.network.model import Model, called
 from schedalg.network.reading import scale_to
 from schedalg.schedule import Point, Schedule, path
 from schedalg.schedule.timesteps import timestep_batch
@@ -39,9 +41,11 @@ class ClassifierFreeGuidance:
 
     Args:
         model: The network, called as `model(x, timesteps, **kwargs)`.
-        scale: 1 gives the conditional prediction, 0 the unconditional one; above 1 extrapolates.
+        scale: 1 gives the conditional prediction, 0 the unconditional one; above 1 extrapolates. A
+            tensor of one number is followed by its gradient.
         cond: Keyword arguments with the condition. Arrays (B, ...), also those in dictionaries and
-            lists, are joined with those of `uncond`. Anything else must be the same in both.
+            lists, are joined with those of `uncond`; one of a single entry, (1, ...), is for all
+            samples. Anything else must be the same in both.
         uncond: The same keywords without the condition, or with a negative one.
 
     Raises:
@@ -75,7 +79,7 @@ class ClassifierFreeGuidance:
                 f"{sorted(uncond)}"
             )
         self.model = model
-        self.scale = real_number("scale", scale)
+        self.scale = _factor("scale", scale)
         self.cond = dict(cond)
         self.uncond = dict(uncond)
 
@@ -101,7 +105,7 @@ class ClassifierFreeGuidance:
             name: _joined(name, self.cond[name], self.uncond[name], batch) for name in self.cond
         }
         both |= {name: _joined(name, value, value, batch) for name, value in kwargs.items()}
-        output = self.model(xp.concat([x, x]), xp.concat([timesteps, timesteps]), **both)
+        output = called(self.model, xp.concat([x, x]), xp.concat([timesteps, timesteps]), both)
         if not is_array(output) or output.ndim == 0 or output.shape[0] != 2 * batch:
             shape = tuple(output.shape) if is_array(output) else type(output).__name__
             raise ValueError(f"model must return {2 * batch} samples for {2 * batch}, got {shape}")
@@ -113,20 +117,32 @@ class ClassifierFreeGuidance:
         return self._guided(cond, uncond)
 
     def _guided(self, cond: Array, uncond: Array) -> Array:
-        return uncond + self.scale * (cond - uncond)
+        return uncond + multiplier(self.scale, cond) * (cond - uncond)
+
+
+def _factor(name: str, value: Any) -> Any:
+    """Return a number as a float; a tensor of one that requires a gradient as it is."""
+    if not requires_gradient(value):
+        return real_number(name, value)
+    if value.ndim != 0 or not is_real_floating(value):
+        raise TypeError(f"{name} must be a real number, got {described(value)}")
+    return value
 
 
 def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
     """Return the value of a keyword for both halves of the batch."""
     if is_array(cond) and is_array(uncond) and cond.ndim > 0:
+        xp = namespace(cond, uncond)
         for value in (cond, uncond):
-            if value.ndim == 0 or value.shape[0] != batch or value.shape != cond.shape:
+            fits = value.ndim > 0 and value.shape[0] in (1, batch)
+            if not fits or value.shape[1:] != cond.shape[1:]:
                 raise ValueError(
-                    f"{name} must have {batch} entries, one for each sample, and the same shape in "
-                    "cond and uncond; got shapes "
+                    f"{name} must have {batch} entries, one for each sample, or one for all, and "
+                    "the same shape in cond and uncond; got shapes "
                     f"{tuple(cond.shape)} and {tuple(uncond.shape)}"
                 )
-        return namespace(cond, uncond).concat([cond, uncond])
+        halves = (xp.broadcast_to(v, (batch, *v.shape[1:])) for v in (cond, uncond))
+        return xp.concat(list(halves))
     if cond is uncond and not isinstance(cond, Mapping | list | tuple):
         return cond
     if isinstance(cond, Mapping) and isinstance(uncond, Mapping) and set(cond) == set(uncond):
@@ -166,7 +182,7 @@ def classifier_guidance(
         gradient: Called as `gradient(x, timesteps, **gradient_kwargs)`, with x in the scale of the
             network and one timestep for each sample. It returns the gradient with respect to that
             x.
-        scale: Factor of the gradient.
+        scale: Factor of the gradient; a tensor of one number is followed by its own gradient.
         shift: "score", or "mean". "mean" is for samplers that call the network only at points of
             the schedule and add noise with DDPM's variance "fixed_small".
         **gradient_kwargs: Keyword arguments of `gradient`.
@@ -192,7 +208,7 @@ def classifier_guidance(
     check_callable("gradient", gradient)
     if not isinstance(shift, str) or shift not in get_args(Shift):
         raise ValueError(f"shift must be 'score' or 'mean'; got {shift!r}")
-    factor = real_number("scale", scale)
+    factor = _factor("scale", scale)
     schedule = denoiser.schedule
     following = _following(schedule) if shift == "mean" else None
 
@@ -216,7 +232,7 @@ def classifier_guidance(
             return x0
         slope = gradient(to_network * x, timestep_batch(x, t.timestep), **gradient_kwargs)
         check_like("what gradient returns", slope, x)
-        return x0 + strength * slope
+        return x0 + multiplier(strength, slope) * slope
 
     return Denoiser.from_function(guided, schedule, denoiser)
 
@@ -246,49 +262,110 @@ def _following(schedule: Schedule) -> Callable[[Point], float]:
 
 
 def switch(
-    inside: AnyDenoiser, outside: AnyDenoiser, sigma_min: float = 0.0, sigma_max: float = math.inf
+    inside: AnyDenoiser,
+    outside: AnyDenoiser,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+    *,
+    t_min: float | None = None,
+    t_max: float | None = None,
+    timestep_min: float | None = None,
+    timestep_max: float | None = None,
+    log_snr_min: float | None = None,
+    log_snr_max: float | None = None,
 ) -> DerivedDenoiser:
-    """Return a denoiser that is `inside` where sigma_min ≤ sigma/alpha ≤ sigma_max, else `outside`.
+    """Return a denoiser that is `inside` in an interval of noise levels, else `outside`.
 
     One use is guidance in an interval of noise levels, with the unguided network outside. Another
-    is to switch from a base model to a refiner at a noise level; multistep samplers then use the
-    predictions of both.
+    is to switch from a base model to a refiner, or between two experts, at a noise level; multistep
+    samplers then use the predictions of both.
+
+    Bounds are inclusive, to rounding. They are of one quantity, named in the call; one that is not
+    given is open.
 
     Args:
         inside: The denoiser in the interval.
         outside: The denoiser elsewhere, for the same schedule.
-        sigma_min: Lower end of the interval of sigma/alpha.
-        sigma_max: Upper end; may be `inf`.
+        sigma_min: Lower bound of sigma/alpha, EDM's sigma. Not on a flow, whose own sigma is t.
+        sigma_max: Upper bound of it.
+        t_min: Lower bound of t = sigma / (alpha + sigma), the time of a flow, from 0 to 1.
+        t_max: Upper bound of it.
+        timestep_min: Lower bound of the timestep passed to the network.
+        timestep_max: Upper bound of it.
+        log_snr_min: Lower bound of log(alpha² / sigma²), which is the noisy end.
+        log_snr_max: Upper bound of it.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: The denoisers are for different schedules, or the interval is empty.
+        ValueError: The denoisers are for different schedules, bounds of two quantities are given,
+            the interval is empty, or sigma is asked for on a flow.
 
     Example:
         >>> import numpy as np
         >>> from schedalg import DDIM, Denoiser, Schedule, sample, switch
-        >>> s = Schedule.karras(10)
-        >>> base = Denoiser(lambda x, sigma: 0 * x, s, "x0")
-        >>> refiner = Denoiser(lambda x, sigma: 0 * x + 1, s, "x0")
-        >>> sample(switch(base, refiner, sigma_min=1.0), s, DDIM(), np.ones((1, 2)))
+        >>> s = Schedule.flow(40, shift=12.0)
+        >>> base = Denoiser(lambda x, t: 0 * x, s, "x0")
+        >>> refiner = Denoiser(lambda x, t: 0 * x + 1, s, "x0")
+        >>> sample(switch(base, refiner, t_min=0.875), s, DDIM(), np.ones((1, 2)))
         array([[1., 1.]])
 
     Source: Kynkäänniemi et al., arXiv 2404.07724, equation 6 (guidance interval).
     """
     for name, denoiser in (("inside", inside), ("outside", outside)):
         check_denoiser(name, denoiser)
-    low, high = real_number("sigma_min", sigma_min), number_or_infinity("sigma_max", sigma_max)
-    if not 0 <= low < high:
+    bounds = {
+        "sigma": (sigma_min, sigma_max),
+        "t": (t_min, t_max),
+        "timestep": (timestep_min, timestep_max),
+        "log_snr": (log_snr_min, log_snr_max),
+    }
+    given = [name for name, pair in bounds.items() if pair != (None, None)]
+    if len(given) > 1:
+        raise ValueError(f"switch takes bounds of one quantity; got those of {' and '.join(given)}")
+    quantity = given[0] if given else "t"
+    low, high = _interval(quantity, *bounds[quantity])
+    if quantity == "sigma" and inside.schedule.kind == "flow":
         raise ValueError(
-            f"sigma_min must be at least 0 and below sigma_max, got {low!r} and {high!r}"
+            "sigma_min and sigma_max are of sigma/alpha, and the sigma of a flow is t: give t_min "
+            "and t_max, as in t_min=0.875 (sigma/alpha = r is t = r / (1 + r))"
         )
+    measure = _MEASURES[quantity]
 
     def chosen(x: Array, t: Point, inside: _Denoise, outside: _Denoise) -> Array:
-        alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
-        at = sigma / alpha if alpha > 0 else math.inf
-        return (inside if low <= at <= high else outside)(x, t)
+        return (inside if low <= measure(t) <= high else outside)(x, t)
 
     return Denoiser.from_function(chosen, inside.schedule, inside, outside)
+
+
+def _interval(name: str, low: float | None, high: float | None) -> tuple[float, float]:
+    """Return both bounds, an ulp or two wider."""
+    floor = 0.0 if name in ("sigma", "t") else -math.inf
+    least = floor if low is None else real_number(f"{name}_min", low)
+    most = math.inf if high is None else number_or_infinity(f"{name}_max", high)
+    if not floor <= least < most:
+        rule = "at least 0 and " if floor == 0 else ""
+        raise ValueError(f"{name}_min must be {rule}below {name}_max, got {least!r} and {most!r}")
+    below, above = (1e-14 * abs(bound) if math.isfinite(bound) else 0.0 for bound in (least, most))
+    return least - below, most + above
+
+
+def _noise_to_signal(t: Point) -> float:
+    alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
+    return sigma / alpha if alpha > 0 else math.inf
+
+
+def _flow_time(t: Point) -> float:
+    alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
+    return sigma / (alpha + sigma)
+
+
+#: What the bounds of `switch` are of, at a point.
+_MEASURES: dict[str, Callable[[Point], float]] = {
+    "sigma": _noise_to_signal,
+    "t": _flow_time,
+    "timestep": lambda t: -math.inf if t.timestep is None else float(t.timestep),
+    "log_snr": lambda t: float(to_host(t.log_snr)),
+}
 
 
 def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser:

@@ -1,9 +1,11 @@
 """How a network is called, and how its output is checked and split."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from typing import Any, TypeAlias
 
-from schedalg.arrays import Array, is_array
+from schedalg.arrays import Array, is_array, is_real_floating
 from schedalg.checks import check_like, is_like
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
@@ -45,6 +47,93 @@ def check_input_shape(x: Array, shape: Any) -> None:
             f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
             "must not change its input"
         )
+
+
+def called(model: Model, x: Array, timesteps: Array, keywords: Mapping[str, Any]) -> Any:
+    """Return `model(x, timesteps, **keywords)`, with a hint in the errors that mistakes end in.
+
+    Raises:
+        ValueError: The output is of the dtype of a keyword, and x is not.
+        Exception: What the network raises, with a note where the call may be the cause.
+    """
+    try:
+        output = model(x, timesteps, **keywords)
+    except Exception as error:
+        for hint in _hints(str(error), x, timesteps, keywords):
+            error.add_note(hint)
+        raise
+    if keywords and is_array(output) and output.dtype != x.dtype:
+        others = _of_another_dtype(x, keywords)
+        if named := [name for name, dtype in others.items() if dtype == output.dtype]:
+            raise ValueError(
+                f"model output has dtype {output.dtype}, and x has {x.dtype}: so has not the "
+                f"keyword {named[0]!r}, which is {output.dtype}: convert it to x's"
+            )
+    return output
+
+
+def _hints(message: str, x: Array, timesteps: Array, keywords: Mapping[str, Any]) -> Iterator[str]:
+    if is_real_floating(timesteps) and re.search(r"ind(ic|ex)|integer", message):
+        yield (
+            "The network was given fractional timesteps. If it looks them up in a table, use "
+            "schedule.round_timesteps(), or for samplers that call it between the points "
+            "plan.round_timesteps()"
+        )
+    if "dtype" in message or "type" in message:
+        for name, dtype in _of_another_dtype(x, keywords).items():
+            yield f"The keyword {name!r} is {dtype}, and x is {x.dtype}"
+    for name, value in keywords.items():
+        if f"'{name}'" in message and (hint := KEYWORDS.get(name)):
+            yield f"Keywords that sampling does not know go to the network: {hint}"
+        elif is_array(value) and value.ndim > 0 and value.shape[0] == 1 != x.shape[0]:
+            shape = tuple(value.shape)
+            yield f"The keyword {name!r} has batch 1, shape {shape}, and x has batch {x.shape[0]}"
+
+
+def _of_another_dtype(x: Array, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dtypes of real floating arrays that are not of x's, by keyword."""
+    arrays = {name: value for name, value in keywords.items() if is_array(value)}
+    return {
+        name: value.dtype
+        for name, value in arrays.items()
+        if value.dtype != x.dtype and is_real_floating(value)
+    }
+
+
+def check_keywords(model: Model, keywords: Mapping[str, Any]) -> None:
+    """Raise if a keyword for the network is one that other libraries' sampling functions take.
+
+    Raises:
+        TypeError: It is, and the network's signature does not name it.
+    """
+    for name in keywords:
+        if name in KEYWORDS and not _names(model, name):
+            raise TypeError(
+                f"sampling has no keyword {name!r}, and the network's signature does not name it: "
+                f"{KEYWORDS[name]}"
+            )
+
+
+def _names(model: Any, name: str) -> bool:
+    """Whether a network, or what it wraps, has a parameter of that name; True if unknown."""
+    try:
+        parameters = signature(getattr(model, "forward", model)).parameters
+    except (TypeError, ValueError):
+        return True
+    inner = getattr(model, "model", None)
+    known = any(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values())
+    return not known or name in parameters or (callable(inner) and _names(inner, name))
+
+
+#: What sampling functions of other libraries take, and what is given here.
+KEYWORDS = {
+    "seed": "randomness is given as noise=, a seed",
+    "generator": "randomness is given as noise=, a generator or a seed",
+    "steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
+    "num_inference_steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
+    "num_steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
+    "eta": "eta is the sampler's, as in DDIM(eta=1.0)",
+}
 
 
 def split(output: Any, x: Array) -> tuple[Any, Array | None]:

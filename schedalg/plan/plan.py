@@ -1,7 +1,7 @@
 """`Plan`: a sampler compiled for one schedule, a table with a row for each call of the network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from schedalg.plan.columns import (
 )
 from schedalg.plan.steps import column_log_alpha_bar
 from schedalg.schedule import Schedule, check_schedule
-from schedalg.schedule.timesteps import canonical_timesteps
+from schedalg.schedule.timesteps import canonical_timesteps, rounded_timesteps
 
 #: What a row stores for later rows: the x0 prediction, the noise prediction, (p, q) for
 #: p x0 + q eps, or (p, q, u) for p x0 + q eps + u times the x0 prediction before it was bounded.
@@ -221,6 +221,21 @@ class Plan:
     def model_calls(self) -> int:
         """Number of calls of the network, which is the number of rows."""
         return len(self)
+
+    def round_timesteps(self) -> "Plan":
+        """Return the plan with every timestep rounded to the nearest whole number, half to even.
+
+        For networks that look timesteps up in a table: methods with stages, such as `Midpoint`,
+        call the network between the points of a schedule, where timesteps are fractions. alpha and
+        sigma stay.
+
+        Example:
+            >>> from schedalg import Midpoint, Schedule
+            >>> plan = Midpoint().plan(Schedule.linear(1000).subsample(steps=2))
+            >>> plan.timesteps.round(2), plan.round_timesteps().timesteps
+            (array([999.  , 930.17, 499.  ]), array([999, 930, 499]))
+        """
+        return replace(self, timesteps=rounded_timesteps(self.timesteps))
 
     reversed = inversion.reversed_plan
     table = text.table

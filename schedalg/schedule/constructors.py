@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace
-from schedalg.checks import in_unit, positive_integer, real_number, require, table
+from schedalg.arrays import Array, Namespace, namespace, requires_gradient, to_host
+from schedalg.checks import check_order, in_unit, positive_integer, require, table
 from schedalg.schedule import path
-from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.double_double import (
+    DoubleDouble,
+    concat,
+    differences,
+    divided,
+    minus,
+    on_device_of,
+    plus,
+    product,
+    single,
+    where,
+)
 from schedalg.schedule.path import Kind
+from schedalg.schedule.scalars import arrays_of, scalar
 from schedalg.schedule.timesteps import (
     TimestepFunction,
     TimestepRule,
@@ -62,14 +74,9 @@ def from_betas(
 
     Source: Ho et al., arXiv 2006.11239, equation 4.
     """
-    xp, beta = table("betas", betas)
-    zero_signal = bool(beta[-1] == 1)
-    rule = "betas must be in (0, 1), and the last may be 1"
-    require("betas", beta, (beta > 0) & (beta < 1), rule, up_to=-1 if zero_signal else None)
-    steps = xp.log1p(-beta[:-1] if zero_signal else -beta)
-    if zero_signal:
-        steps = xp.concat([steps, xp.full_like(beta[-1:], -xp.inf)])
-    return make(cls, path.from_log_alphas(xp, steps), "vp", timesteps)
+    _, beta = table("betas", betas)
+    xp, exact = _computed_on(beta)
+    return from_exact_betas(cls, DoubleDouble(exact, xp.zeros_like(exact)), timesteps, like=beta)
 
 
 def from_alphas_cumprod(
@@ -98,16 +105,16 @@ def from_alphas_cumprod(
     """
     xp, values = table("alphas_cumprod", alphas_cumprod)
     name = "alphas_cumprod"
+    check_order(name, values, falls=True)
     require(name, values, (values >= 0) & (values < 1), f"{name} must be in [0, 1)")
     before = xp.concat([xp.ones_like(values[:1]), values[:-1]])
     require(name, values, values < before, f"{name} must fall strictly, from least to most noisy")
-    beta = (before - values) / before
-    short = beta < 0.5
-    # A long step's ratio is far from 1, and its logarithm exact.
-    ratio = xp.where(values > 0, values, 1.0) / before
-    long = xp.where(values > 0, xp.log(ratio), -xp.inf)
-    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
-    return make(cls, path.from_log_alphas(xp, steps), "vp", timesteps)
+    (xp, after), (_, before) = _computed_on(values), _computed_on(before)
+    fall = path.Fall(
+        divided(single(after), single(before)),
+        divided(minus(single(before), single(after)), single(before)),
+    )
+    return make(cls, path.from_falls(xp, fall), "vp", timesteps, like=values)
 
 
 def from_alpha_bar(
@@ -146,14 +153,18 @@ def from_alpha_bar(
     n = positive_integer("n", n)
     if not callable(alpha_bar):
         raise TypeError(f"alpha_bar must be a function of t, got {type(alpha_bar).__name__}")
-    values = [real_number(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
-    for i, (before, after) in enumerate(pairwise(values)):
-        if not 0 <= after < before:
+    largest = scalar("max_beta", max_beta, in_unit)
+    values = [scalar(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    for i, (earlier, later) in enumerate(pairwise(number.value for number in values)):
+        if not 0 <= later < earlier:
             raise ValueError(
-                f"alpha_bar({i + 1}/{n}) is {after!r}, after {before!r}: it must fall, down to 0"
+                f"alpha_bar({i + 1}/{n}) is {later!r}, after {earlier!r}: it must fall, down to 0"
             )
-    beta = np.array([(before - after) / before for before, after in pairwise(values)])
-    return from_betas(cls, np.minimum(beta, in_unit("max_beta", max_beta)), timesteps=timesteps)
+    xp, (limit, *arrays) = arrays_of(largest, *values)
+    alpha_bar_at = single(xp.concat([array.high for array in arrays]))
+    after, before = path.inner(alpha_bar_at), path.before(alpha_bar_at)
+    fall = path.Fall(divided(after, before), divided(minus(before, after), before))
+    return make(cls, path.from_falls(xp, capped(xp, fall, limit)), "vp", timesteps)
 
 
 def from_sigmas(
@@ -182,14 +193,17 @@ def from_sigmas(
     Source: Karras et al., arXiv 2206.00364.
     """
     xp, sigma = table("sigmas", sigmas)
+    check_order("sigmas", sigma, leave_out_0=True)
     before = xp.concat([xp.zeros_like(sigma[:1]), sigma[:-1]])
     rule = "sigmas must rise strictly, from least to most noisy, without a final 0"
     require("sigmas", sigma, sigma > before, rule)
     limit = LARGEST_SIGMA if sigma.dtype == xp.float64 else 1e18
     inside = (sigma > 1 / limit) & (sigma < limit)
     require("sigmas", sigma, inside, f"sigmas must be between {1 / limit:g} and {limit:g}")
-    log_alpha_bar = path.from_sigmas(xp, sigma, (sigma - before) / sigma)
-    return make(cls, log_alpha_bar, "ve", timesteps, default="sigma")
+    (xp, exact), (_, before) = _computed_on(sigma), _computed_on(before)
+    rise = divided(minus(single(exact), single(before)), single(exact))
+    log_alpha_bar = path.from_sigmas(xp, single(exact), rise)
+    return make(cls, log_alpha_bar, "ve", timesteps, default="sigma", like=sigma)
 
 
 def from_flow_times(
@@ -219,20 +233,18 @@ def from_flow_times(
     Source: Lipman et al., arXiv 2210.02747.
     """
     xp, noise = table("times", times)
+    check_order("times", noise, leave_out_0=True)
     before = xp.concat([xp.zeros_like(noise[:1]), noise[:-1]])
     rule = "times must rise strictly, from least to most noisy, without a final 0"
     require("times", noise, noise > before, rule)
     least = 1 / LARGEST_SIGMA if noise.dtype == xp.float64 else 1e-18
     inside = (noise > least) & (noise <= 1)
     require("times", noise, inside, f"times must be between {least:g} and 1")
-    signal = 1 - noise
-    fall = (noise - before) / (noise * (1 - before))
-    variance = 1 / (1 + (signal / noise) ** 2)
-    finite = signal > 0
-    ratio = xp.where(finite, noise, 1.0) / xp.where(finite, signal, 1.0)
-    log_alphas_cumprod = xp.where(finite, -xp.log1p(ratio**2), -xp.inf)
-    log_alpha_bar = path.from_snr(xp, variance, fall * (2 - fall), log_alphas_cumprod)
-    return make(cls, log_alpha_bar, "flow", timesteps, default="flow_time")
+    (xp, exact), (_, before) = _computed_on(noise), _computed_on(before)
+    t, s = single(exact), single(before)
+    rise = divided(minus(t, s), product(t, minus(single(1.0), s)))
+    log_alpha_bar = path.from_ratios(xp, t, minus(single(1.0), t), rise)
+    return make(cls, log_alpha_bar, "flow", timesteps, default="flow_time", like=noise)
 
 
 def from_log_snr(
@@ -268,6 +280,7 @@ def from_log_snr(
     Source: Kingma et al., arXiv 2107.00630.
     """
     xp, values = table("log_snr", log_snr)
+    check_order("log_snr", values, falls=True)
     limit = 700.0 if values.dtype == xp.float64 else 80.0
     kind = path.checked_kind("kind", kind)
     require("log_snr", values, values <= limit, f"log_snr must be at most {limit:g}")
@@ -277,17 +290,54 @@ def from_log_snr(
         least = -2 * math.log(LARGEST_SIGMA if values.dtype == xp.float64 else 1e18)
         rule = f"log_snr must be at least {least:.0f} where sigma is not to be infinite: kind='ve'"
         require("log_snr", values, values > least, rule)
-    variance = 1 / (1 + xp.exp(values))
-    # log sigmoid. Each branch of its own, since |v| and min(v, 0) have no derivative at 0.
-    below = values < 0
-    log_alphas_cumprod = xp.where(
-        below,
-        values - xp.log1p(xp.exp(xp.where(below, values, 0.0))),
-        -xp.log1p(xp.exp(-xp.where(below, 0.0, values))),
-    )
-    log_alpha_bar = path.from_snr(xp, variance, -xp.expm1(values - before), log_alphas_cumprod)
+    xp, exact = _computed_on(values)
+    # e^-|v|; not by |v|, which has no derivative at 0.
+    below = exact < 0
+    decay = xp.where(below, exact, -exact)
+    small = path.fall_by(xp, DoubleDouble(decay, xp.zeros_like(decay))).kept
+    total = plus(single(xp.ones_like(small.high)), small)
+    less, more = divided(small, total), divided(single(1.0), total)
+    variance, alpha_bar = where(xp, below, more, less), where(xp, below, less, more)
+    change = differences(xp, DoubleDouble(exact, xp.zeros_like(exact)))
+    drop = concat(xp, single(xp.ones_like(exact[:1])), path.fall_by(xp, change).lost)
+    fall = path.Fall(path.ratios(xp, alpha_bar), product(variance, drop))
+    log_alpha_bar = path.from_falls(xp, fall)
     default = "flow_time" if kind == "flow" else None
-    return make(cls, log_alpha_bar, kind, timesteps, default=default)
+    return make(cls, log_alpha_bar, kind, timesteps, default=default, like=values)
+
+
+def _computed_on(values: Array) -> tuple[Namespace, Array]:
+    """Return the values where they are to be computed with, and its namespace.
+
+    That is NumPy, unless a gradient is followed; see `schedalg.schedule.curve.computed_on_host`.
+    """
+    if requires_gradient(values):
+        return namespace(values), values
+    return np, to_host(values).astype(np.float64, copy=False)
+
+
+def from_exact_betas(
+    cls: "type[Schedule]",
+    beta: DoubleDouble,
+    timesteps: Timesteps | None = None,
+    like: Array | None = None,
+) -> "Schedule":
+    """Return the variance-preserving schedule of betas in double-double; see `from_betas`."""
+    xp = namespace(beta.high)
+    up_to = -1 if bool(beta.high[-1] == 1) else None
+    rule = "betas must be in (0, 1), and the last may be 1"
+    require("betas", beta.high, (beta.high > 0) & (beta.high < 1), rule, up_to=up_to)
+    fall = path.Fall(minus(single(1.0), beta), beta)
+    return make(cls, path.from_falls(xp, fall), "vp", timesteps, like=like)
+
+
+def capped(xp: Namespace, fall: path.Fall, max_beta: DoubleDouble) -> path.Fall:
+    """Return the falls of ᾱ with β at most `max_beta`, (1,)."""
+    beyond = fall.lost.high > max_beta.high
+    return path.Fall(
+        where(xp, beyond, minus(single(1.0), max_beta), fall.kept),
+        where(xp, beyond, max_beta, fall.lost),
+    )
 
 
 def make(
@@ -296,14 +346,19 @@ def make(
     kind: Kind,
     timesteps: Timesteps | None,
     default: TimestepRule | None = None,
+    like: Array | None = None,
 ) -> "Schedule":
     """Return a schedule that starts clean, with the user's timesteps, the default, or 0, 1, ….
+
+    Its arrays are in the library of `like`, if that is given.
 
     Raises:
         TypeError: The timesteps are no real numbers.
         ValueError: They are not one a point, or not finite.
     """
     n = log_alpha_bar.high.shape[0] - 1
+    if like is not None and isinstance(log_alpha_bar.high, np.ndarray):
+        log_alpha_bar = on_device_of(namespace(like), like, log_alpha_bar)
     if timesteps is None:
         rule = np.arange(n) if default is None else default
     elif isinstance(timesteps, str) or callable(timesteps):

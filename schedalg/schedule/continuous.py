@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.checks import positive_integer, positive_number, real_number
-from schedalg.schedule import path
-from schedalg.schedule.constructors import LARGEST_SIGMA, from_sigmas, make
+from schedalg.arrays import Namespace
+from schedalg.checks import positive_integer, positive_number
+from schedalg.schedule import elementary, path
+from schedalg.schedule.constructors import LARGEST_SIGMA, make
+from schedalg.schedule.double_double import (
+    DoubleDouble,
+    concat,
+    constant,
+    divided,
+    minus,
+    plus,
+    product,
+    quotients,
+    single,
+    where,
+)
+from schedalg.schedule.scalars import Scalar, arrays_of, scalar
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
-
-#: A power multiplies the rounding error of its base: where the platform has more digits than
-#: float64, grids of sigmas are computed with them, and rounded once.
-_WIDE = np.longdouble
 
 
 def karras(
@@ -50,17 +60,26 @@ def karras(
 
     Source: Karras et al., arXiv 2206.00364, equation 5.
     """
-    low, high = _sigma_range(sigma_min, sigma_max)
-    n, rho = positive_integer("n", n), _exponent(rho)
+    ends = _sigma_range(sigma_min, sigma_max)
+    n, power = positive_integer("n", n), _exponent(rho)
+    xp, (low, high, by) = arrays_of(*ends, power)
     if n == 1:
-        return from_sigmas(cls, [high])
-    power = 1 / _WIDE(rho)
-    start, end = _WIDE(low) ** power, _WIDE(high) ** power
-    root = start + np.arange(n, dtype=_WIDE) / (n - 1) * (end - start)
-    # From the constant step between the roots: neighbouring sigmas would cancel.
-    with np.errstate(divide="ignore"):  # a first sigma that is negligible against the second
-        log_ratio = rho * np.log1p((start - end) / (n - 1) / root[1:])
-    return _from_log_ratio(cls, root**rho, log_ratio, low, high)
+        return _of_sigmas(cls, xp, high, single(xp.ones_like(high.high)))
+    i, count = np.arange(n), n - 1
+    # sigma^(1/rho) as a share x of that of the last: 1 - x is evenly spaced.
+    ratio, gap = divided(low, high), divided(minus(high, low), high)
+    start, whole = path.fall_by(xp, divided(elementary.log(xp, ratio, gap), by))
+    # Far below what it is added to where it is smaller than floats are.
+    start = where(xp, start.high > 1e-300, start, constant(xp, low.high, 1e-300, 0.0))
+    share, rest = (quotients(xp, low.high, part, count) for part in (i, count - i))
+    x, below = plus(share, product(rest, start)), product(rest, whole)
+    later = elementary.log(xp, path.inner(x), path.inner(below))
+    sigma = concat(xp, low, product(high, elementary.exp(xp, product(by, later))))
+    # From the constant step between them: neighbouring sigmas would cancel.
+    lost = divided(divided(whole, single(float(count))), path.inner(x))
+    fall = path.Fall(divided(path.before(x), path.inner(x)), lost)
+    rise = path.fall_by(xp, product(by, fall.log(xp))).lost
+    return _of_sigmas(cls, xp, sigma, rise)
 
 
 def exponential(
@@ -120,16 +139,28 @@ def polyexponential(
 
     Source: `get_sigmas_polyexponential` of k-diffusion.
     """
-    low, high = _sigma_range(sigma_min, sigma_max)
-    n, rho = positive_integer("n", n), _exponent(rho)
+    ends = _sigma_range(sigma_min, sigma_max)
+    n, power = positive_integer("n", n), _exponent(rho)
+    xp, (low, high, by) = arrays_of(*ends, power)
     if n == 1:
-        return from_sigmas(cls, [high])
-    span = np.log(_WIDE(high) / _WIDE(low))
-    i = np.arange(n, dtype=_WIDE)
-    ramp = (i / (n - 1)) ** rho
+        return _of_sigmas(cls, xp, high, single(xp.ones_like(high.high)))
+    i, count = np.arange(1, n), n - 1
+    ratio, gap = divided(low, high), divided(minus(high, low), high)
+    span = elementary.log(xp, ratio, gap)
+    # The last sigma over each, in logarithms: a power of i/(n - 1), below 1 by as much.
+    share, rest = (quotients(xp, low.high, part, count) for part in (i, count - i))
+    ramp = path.fall_by(xp, product(by, elementary.log(xp, share, rest)))
+    from_end = concat(xp, single(xp.ones_like(span.high)), ramp.lost)
+    sigma = product(high, elementary.exp(xp, product(span, from_end)))
     # ramp_s - ramp_t for s = t - 1, as a share of ramp_t: neighbouring sigmas would cancel.
-    share = np.concatenate([[-1.0], np.expm1(rho * np.log1p(-1 / i[2:]))])
-    return _from_log_ratio(cls, low * np.exp(ramp * span), span * ramp[1:] * share, low, high)
+    later = i[1:]
+    earlier, below = (
+        quotients(xp, low.high, part, later) for part in (later - 1, np.ones_like(later))
+    )
+    step = path.fall_by(xp, product(by, elementary.log(xp, earlier, below))).lost
+    step = concat(xp, single(xp.ones_like(span.high)), step)
+    rise = path.fall_by(xp, product(span, product(ramp.kept, step))).lost
+    return _of_sigmas(cls, xp, sigma, rise)
 
 
 def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
@@ -146,7 +177,7 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
 
     Raises:
         TypeError: `n` is no integer, or `shift` no number.
-        ValueError: `n` < 1, or `shift` <= 0.
+        ValueError: `n` < 1, or `shift` is not between 1e-60 and 1e60.
 
     Example:
         >>> from schedalg import Schedule
@@ -157,50 +188,41 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
 
     Source: Lipman et al., arXiv 2210.02747; shift: Esser et al., arXiv 2403.03206, equation 23.
     """
-    n, shift = positive_integer("n", n), positive_number("shift", shift)
-    i = np.arange(n, dtype=np.float64)
-    signal, noise = (n - 1 - i) / n, (i + 1) / n
-    fall = n / ((n - i) * (i + 1))
-    variance = noise**2 / (noise**2 + signal**2)
-    with np.errstate(divide="ignore"):  # zero signal at t = 1: log ᾱ = -inf
-        log_alphas_cumprod = -np.log1p((noise / signal) ** 2)
-    log_alpha_bar = path.from_snr(np, variance, fall * (2 - fall), log_alphas_cumprod)
-    schedule = make(cls, log_alpha_bar, "flow", None, default="flow_time")
-    return schedule.shift(shift)
+    n, factor = positive_integer("n", n), scalar("shift", shift, positive_number)
+    if not 1e-60 < factor.value < 1e60:
+        raise ValueError(f"shift must be between 1e-60 and 1e60, got {factor.value!r}")
+    xp, (by,) = arrays_of(factor)
+    i = np.arange(n)
+    signal, noise = (quotients(xp, by.high, part, n) for part in (n - 1 - i, i + 1))
+    rise = quotients(xp, by.high, n, (n - i) * (i + 1))
+    log_alpha_bar = path.from_ratios(xp, product(by, noise), signal, rise)
+    return make(cls, log_alpha_bar, "flow", None, default="flow_time")
 
 
-def _sigma_range(sigma_min: float, sigma_max: float) -> tuple[float, float]:
-    low, high = positive_number("sigma_min", sigma_min), positive_number("sigma_max", sigma_max)
-    for name, sigma in (("sigma_min", low), ("sigma_max", high)):
+def _sigma_range(sigma_min: float, sigma_max: float) -> tuple[Scalar, Scalar]:
+    low = scalar("sigma_min", sigma_min, positive_number)
+    high = scalar("sigma_max", sigma_max, positive_number)
+    for name, sigma in (("sigma_min", low.value), ("sigma_max", high.value)):
         if not 1 / LARGEST_SIGMA < sigma < LARGEST_SIGMA:
             raise ValueError(
                 f"{name} must be between {1 / LARGEST_SIGMA:g} and {LARGEST_SIGMA:g}, got {sigma!r}"
             )
-    if not low < high:
-        raise ValueError(f"sigma_min must be below sigma_max, got {low!r} and {high!r}")
+    if not low.value < high.value:
+        raise ValueError(f"sigma_min must be below sigma_max, got {low.value!r} and {high.value!r}")
     return low, high
 
 
-def _exponent(rho: float) -> float:
-    number = real_number("rho", rho)
-    if not 0.1 <= number <= 100:
-        raise ValueError(f"rho must be in [0.1, 100], got {number!r}")
+def _exponent(rho: float) -> Scalar:
+    number = scalar("rho", rho)
+    if not 0.1 <= number.value <= 100:
+        raise ValueError(f"rho must be in [0.1, 100], got {number.value!r}")
     return number
 
 
-def _from_log_ratio(
-    cls: "type[Schedule]", sigma: np.ndarray, log_ratio: np.ndarray, low: float, high: float
+def _of_sigmas(
+    cls: "type[Schedule]", xp: Namespace, sigma: DoubleDouble, rise: DoubleDouble
 ) -> "Schedule":
-    """Return the schedule of rising sigmas, given log(sigma_s / sigma_t) of all steps but one.
-
-    Args:
-        cls: `Schedule`.
-        sigma: (N,), the sigmas.
-        log_ratio: (N-1,), exact where the sigmas' own rounding would show in their differences.
-        low: The first sigma, exactly.
-        high: The last, exactly.
-    """
-    sigma, log_ratio = sigma.astype(np.float64), log_ratio.astype(np.float64)
-    sigma[0], sigma[-1] = low, high
-    fall = np.concatenate([[1.0], -np.expm1(log_ratio)])
-    return make(cls, path.from_sigmas(np, sigma, fall), "ve", None, default="sigma")
+    """Return the schedule of rising sigmas, given 1 - sigma_s / sigma_t of all steps but one."""
+    if rise.high.shape[0] < sigma.high.shape[0]:
+        rise = concat(xp, single(xp.ones_like(sigma.high[:1])), rise)
+    return make(cls, path.from_sigmas(xp, sigma, rise), "ve", None, default="sigma")

@@ -13,11 +13,12 @@ itself, counted from its origin, 0; 2 k + 1 is somewhere between point k and the
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from schedalg.arrays import namespace, to_host
+from schedalg.arrays import Array, namespace, requires_gradient, to_host
 from schedalg.schedule import double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 #: A function from log ᾱ of an origin and its points to as many others.
 Change = Callable[[DoubleDouble], DoubleDouble]
+Operation = TypeVar("Operation", bound=Callable[..., Any])
 
 
 class Curve(NamedTuple):
@@ -142,6 +144,56 @@ def moved(schedule: "Schedule", change: Change) -> "Schedule":
         log_alpha_bar=double_double.gather(xp, levels, where[mine]),
         curve=Curve(replace(base, log_alpha_bar=curve), places),
     )
+
+
+def on_library_of(schedule: "Schedule", array: Array) -> "Schedule":
+    """Return the schedule with its levels, and those of its curve, in the library of an array.
+
+    Raises:
+        TypeError: They are in another library than NumPy already.
+    """
+    levels, xp = schedule.log_alpha_bar, namespace(array)
+    if isinstance(levels.high, np.ndarray):
+        levels = double_double.on_device_of(xp, array, levels)
+    namespace(levels.high, array)
+    return _with_levels(schedule, levels, lambda base: on_library_of(base, array))
+
+
+def computed_on_host(operation: Operation) -> Operation:
+    """Have an operation compute in NumPy where no gradient is followed, in whatever library.
+
+    Double-double numbers take hundreds of small operations, each of which is a kernel to start on a
+    GPU, and one to compile in JAX.
+    """
+
+    @wraps(operation)
+    def computed(schedule: "Schedule", *args: Any, **kwargs: Any) -> Any:
+        levels = schedule.log_alpha_bar
+        if isinstance(levels.high, np.ndarray) or requires_gradient(levels.high):
+            return operation(schedule, *args, **kwargs)
+        result = operation(_on_host(schedule), *args, **kwargs)
+        if not isinstance(result, type(schedule)):
+            return result
+        if not isinstance(result.log_alpha_bar.high, np.ndarray):
+            return result
+        return on_library_of(result, levels.high)
+
+    return cast("Operation", computed)
+
+
+def _on_host(schedule: "Schedule") -> "Schedule":
+    return _with_levels(schedule, double_double.on_host(schedule.log_alpha_bar), _on_host)
+
+
+def _with_levels(
+    schedule: "Schedule", levels: DoubleDouble, change: Callable[["Schedule"], "Schedule"]
+) -> "Schedule":
+    """Return the schedule with the same levels elsewhere, and its curve's base changed alike."""
+    moved = replace(schedule, log_alpha_bar=levels)
+    if schedule.curve is None:
+        return moved
+    base, places = schedule.curve
+    return replace(moved, curve=Curve(change(base), places))
 
 
 def between_ends(schedule: "Schedule") -> "Schedule":

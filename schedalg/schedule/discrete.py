@@ -5,14 +5,28 @@ Each function is a constructor of `Schedule` (its first argument), and is called
 schedule is the mathematical one, not the one that a rounded cumulative product leaves.
 """
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.checks import in_unit, positive_integer, real_number
-from schedalg.schedule import path
-from schedalg.schedule.constructors import from_betas, make
+from schedalg.arrays import Namespace, device
+from schedalg.checks import in_unit, positive_integer
+from schedalg.schedule import elementary, path
+from schedalg.schedule.constructors import capped, from_exact_betas, make
+from schedalg.schedule.double_double import (
+    DoubleDouble,
+    constant,
+    divided,
+    minus,
+    plus,
+    product,
+    quotients,
+    root,
+    single,
+    square,
+    where,
+)
+from schedalg.schedule.scalars import arrays_of, scalar
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -22,6 +36,9 @@ def linear(
     cls: "type[Schedule]", n: int, beta_start: float = 1e-4, beta_end: float = 0.02
 ) -> "Schedule":
     """Return the schedule of DDPM: n betas, evenly spaced from `beta_start` to `beta_end`.
+
+    For n other than 1000 these betas are those of diffusers. OpenAI's code multiplies both by
+    1000/n, so that ᾱ ends where it does for 1000: `linear(n, 0.1 / n, 20 / n)`.
 
     Args:
         n: Number of steps.
@@ -42,8 +59,8 @@ def linear(
 
     Source: Ho et al., arXiv 2006.11239, section 4.
     """
-    start, end = _range(beta_start, beta_end)
-    return from_betas(cls, _evenly(start, end, positive_integer("n", n)))
+    xp, (start, end) = _range(beta_start, beta_end)
+    return from_exact_betas(cls, _evenly(xp, start, end, positive_integer("n", n)))
 
 
 def scaled_linear(
@@ -70,8 +87,9 @@ def scaled_linear(
 
     Source: Rombach et al., arXiv 2112.10752; its released code.
     """
-    start, end = map(math.sqrt, _range(beta_start, beta_end))
-    return from_betas(cls, _evenly(start, end, positive_integer("n", n)) ** 2)
+    xp, ends = _range(beta_start, beta_end)
+    start, end = (root(xp, beta) for beta in ends)
+    return from_exact_betas(cls, square(_evenly(xp, start, end, positive_integer("n", n))))
 
 
 def cosine(cls: "type[Schedule]", n: int, s: float = 0.008, max_beta: float = 0.999) -> "Schedule":
@@ -99,17 +117,26 @@ def cosine(cls: "type[Schedule]", n: int, s: float = 0.008, max_beta: float = 0.
 
     Source: Nichol and Dhariwal, arXiv 2102.09672, equation 17.
     """
-    n, s = positive_integer("n", n), real_number("s", s)
-    if not 0 <= s <= 1000:
-        raise ValueError(f"s must be in [0, 1000], got {s!r}")
+    n, offset = positive_integer("n", n), scalar("s", s)
+    if not 0 <= offset.value <= 1000:
+        raise ValueError(f"s must be in [0, 1000], got {offset.value!r}")
+    xp, (shift, limit) = arrays_of(offset, scalar("max_beta", max_beta, in_unit))
+    half_turn = constant(xp, shift.high, *elementary.HALF_PI)
+    quarter = divided(half_turn, plus(single(1.0), shift))
+
+    def parts(i: np.ndarray) -> DoubleDouble:
+        return quotients(xp, shift.high, i, n)
+
     i = np.arange(n)
-    quarter = math.pi / 2 / (1 + s)
-    a, b = (i / n + s) * quarter, ((i + 1) / n + s) * quarter
-    # The same angles from the other end, where the cosine vanishes.
-    a_left, b_left = (n - i) / n * quarter, (n - 1 - i) / n * quarter
-    sin_sum = np.where(a + b < math.pi / 2, np.sin(a + b), np.sin(a_left + b_left))
-    beta = math.sin(quarter / n) * sin_sum / np.sin(a_left) ** 2
-    return from_betas(cls, np.minimum(beta, in_unit("max_beta", max_beta)))
+    middle = product(plus(parts(2 * i + 1), plus(shift, shift)), quarter)
+    # The angles from the other end, where the cosine vanishes.
+    a_left, b_left = product(parts(n - i), quarter), product(parts(n - 1 - i), quarter)
+    middle = where(xp, middle.high < half_turn.high, middle, plus(a_left, b_left))
+    sines = (elementary.sin(xp, angle) for angle in (middle, a_left, b_left))
+    sin_sum, cos_a, cos_b = sines
+    step = elementary.sin(xp, product(parts(np.array([1])), quarter))
+    fall = path.Fall(square(divided(cos_b, cos_a)), divided(product(step, sin_sum), square(cos_a)))
+    return make(cls, path.from_falls(xp, capped(xp, fall, limit)), "vp", None)
 
 
 def sigmoid(
@@ -136,9 +163,15 @@ def sigmoid(
 
     Source: Xu et al. (GeoDiff), arXiv 2203.02923; its released code.
     """
-    start, end = _range(beta_start, beta_end)
-    weight = 1 / (1 + np.exp(-np.linspace(-6, 6, positive_integer("n", n))))
-    return from_betas(cls, start + weight * (end - start))
+    n = positive_integer("n", n)
+    xp, (start, end) = _range(beta_start, beta_end)
+    i = np.arange(n)
+    place = quotients(xp, start.high, 12 * i - 6 * max(n - 1, 1), max(n - 1, 1))
+    grown = elementary.exp(xp, place)
+    total = plus(single(1.0), grown)
+    # Both shares are sums without cancellation, whichever end is the larger.
+    mixed = plus(product(divided(grown, total), end), divided(start, total))
+    return from_exact_betas(cls, mixed)
 
 
 def laplace(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
@@ -167,25 +200,29 @@ def laplace(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule
     Source: Hang et al., arXiv 2407.03297.
     """
     n = positive_integer("n", n)
+    xp, (limit,) = arrays_of(scalar("max_beta", max_beta, in_unit))
     i = np.arange(n + 1)
-    t = i / n
-    depth = 2 * np.minimum(i, n - i) / n + 1e-6  # 1 - 2|½ - t| + 1e-6
-    snr = np.where(t <= 0.5, depth**-0.5, depth**0.5)
-    off_centre = np.abs(n - 2 * i) / n
-    # Near the middle depth is near 1, and has lost digits that its logarithm needs.
-    half_log = -0.5 * np.where(depth > 0.5, np.log1p(1e-6 - off_centre), np.log(depth))
-    change = np.diff(np.where(t <= 0.5, half_log, -half_log))
-    # Within one half, the change is that of one logarithm: no difference of two rounded ones.
-    rising, falling = t[1:] <= 0.5, t[:-1] > 0.5
-    change = np.where(rising, -0.5 * np.log1p(2 / n / depth[:-1]), change)
-    late = np.log1p(np.where(falling, -2 / n / depth[:-1], 0))
-    change = np.where(falling & (i[1:] < n), 0.5 * late, change)
-    # SNR/(1+SNR) falls by the share below; where that is long, its logarithm is exact as it is.
-    fall = -np.expm1(change) / (1 + snr[1:])
-    share = snr / (1 + snr)
-    steps = np.where(fall < 0.5, np.log1p(-fall), np.log(share[1:] / share[:-1])) / 2
-    steps = np.maximum(steps, _log_alpha(in_unit("max_beta", max_beta)))
-    return make(cls, path.from_log_alphas(np, steps), "vp", None)
+    tiny = constant(xp, limit.high, 1e-6, 0.0)
+    # 1 - 2|½ - t| + 1e-6, whose root is the SNR, or its inverse before the middle.
+    depth = plus(quotients(xp, limit.high, 2 * np.minimum(i, n - i), n), tiny)
+    size, one = root(xp, depth), single(xp.ones_like(depth.high))
+    early = xp.asarray(2 * i <= n, device=device(limit.high))
+    noise, signal = where(xp, early, size, one), where(xp, early, one, size)
+    share = divided(signal, plus(noise, signal))
+    # 1 - SNR_t/SNR_s: by the difference of the depths, which is 2/n but in the middle.
+    s, t = path.before(depth), path.inner(depth)
+    one = path.before(one)
+    early, late = early[1:], ~early[:-1]
+    ratio = where(xp, early, divided(s, t), where(xp, late, divided(t, s), product(s, t)))
+    width = quotients(xp, limit.high, np.full(n, 2), n)
+    lost = divided(width, where(xp, early, t, s))
+    lost = where(xp, early | late, lost, minus(one, ratio))
+    drop = divided(lost, plus(one, root(xp, ratio)))
+    # The root of SNR/(1 + SNR) falls by this.
+    lost = product(path.inner(divided(noise, plus(noise, signal))), drop)
+    kept = root(xp, divided(path.inner(share), path.before(share)))
+    fall = path.Fall(kept, divided(lost, plus(one, kept)))
+    return make(cls, path.from_falls(xp, capped(xp, fall, limit)), "vp", None)
 
 
 def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
@@ -210,22 +247,19 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
     Source: `alpha_transform_type="exp"` of diffusers.
     """
     n = positive_integer("n", n)
-    steps = np.full(n, max(-12 / n, _log_alpha(in_unit("max_beta", max_beta))))
-    return make(cls, path.from_log_alphas(np, steps), "vp", None)
+    xp, (limit,) = arrays_of(scalar("max_beta", max_beta, in_unit))
+    fall = path.fall_by(xp, quotients(xp, limit.high, np.full(n, -12.0), n))
+    return make(cls, path.from_falls(xp, capped(xp, fall, limit)), "vp", None)
 
 
-def _log_alpha(beta: float) -> float:
-    """Return log(1 - beta)."""
-    return math.log1p(-beta) if beta < 1 else -math.inf
+def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> DoubleDouble:
+    """Return n numbers evenly from start to end, both of them exactly; start alone if n is 1."""
+    i, count = np.arange(n), max(n - 1, 1)
+    rise, fall = (quotients(xp, start.high, share, count) for share in (i, count - i))
+    return plus(product(start, fall), product(end, rise))
 
 
-def _evenly(start: float, end: float, n: int) -> np.ndarray:
-    """Return the very floats of np.linspace(start, end, n), in a third of its time."""
-    values = np.arange(n) * ((end - start) / max(n - 1, 1)) + start
-    if n > 1:
-        values[-1] = end
-    return values
-
-
-def _range(beta_start: float, beta_end: float) -> tuple[float, float]:
-    return in_unit("beta_start", beta_start), in_unit("beta_end", beta_end)
+def _range(beta_start: float, beta_end: float) -> tuple[Namespace, list[DoubleDouble]]:
+    return arrays_of(
+        scalar("beta_start", beta_start, in_unit), scalar("beta_end", beta_end, in_unit)
+    )

@@ -9,11 +9,12 @@ Numer. Math. 18 (1971); T. Ogita, S. M. Rump, S. Oishi, "Accurate sum and dot pr
 SIAM J. Sci. Comput. 26 (2005), algorithms 3.1 and 4.4.
 """
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device
+from schedalg.arrays import Array, Namespace, device, to_host
 
 
 class DoubleDouble(NamedTuple):
@@ -35,6 +36,120 @@ def renormalize(high: Array, low: Array) -> DoubleDouble:
     return DoubleDouble(total, low - (total - high))
 
 
+def single(value: Array | float) -> DoubleDouble:
+    """Return a finite float, or an array of them, as a double-double number."""
+    return DoubleDouble(value, value - value)
+
+
+def constant(xp: Namespace, like: Array, high: float, low: float) -> DoubleDouble:
+    """Return a number given in two float64, in the dtype and on the device of an array."""
+    return on_device_of(xp, like, DoubleDouble(np.asarray([high]), np.asarray([low])))
+
+
+def on_device_of(xp: Namespace, like: Array, value: DoubleDouble) -> DoubleDouble:
+    """Return NumPy numbers in the dtype and on the device of an array of any library."""
+    if xp is np and like.dtype == np.float64:
+        return value
+    high, low = value
+    if like.dtype != xp.float64:
+        short = high.astype(np.float32).astype(np.float64)
+        finite = np.isfinite(short)
+        low = np.where(finite, low + (np.where(finite, high, 0.0) - np.where(finite, short, 0)), 0)
+    return DoubleDouble(
+        *(
+            xp.asarray(part, dtype=like.dtype, device=device(like), copy=True)
+            for part in (high, low)
+        )
+    )
+
+
+def on_host(value: DoubleDouble) -> DoubleDouble:
+    """Return numbers of any library as two float64 arrays of NumPy, without a gradient."""
+    high, low = (to_host(part).astype(np.float64) for part in value)
+    finite = np.isfinite(high)
+    total = renormalize(np.where(finite, high, 0.0), low)
+    return DoubleDouble(np.where(finite, total.high, high), total.low)
+
+
+def quotients(xp: Namespace, like: Array, counts: Any, totals: Any) -> DoubleDouble:
+    """Return quotients of whole numbers, in the dtype and on the device of an array."""
+    counts, totals = (np.asarray(part, dtype=np.float64) for part in (counts, totals))
+    return on_device_of(xp, like, divided(single(counts), single(totals)))
+
+
+def negative(a: DoubleDouble) -> DoubleDouble:
+    """Return `-a`."""
+    return DoubleDouble(-a.high, -a.low)
+
+
+def plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
+    """Return `a + b` of finite numbers, to about 2^-105 of the larger."""
+    total = a.high + b.high
+    return renormalize(total, rounding_error(a.high, b.high, total) + (a.low + b.low))
+
+
+def minus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
+    """Return `a - b` of finite numbers, to about 2^-105 of the larger."""
+    return plus(a, negative(b))
+
+
+def product(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
+    """Return `a b` of numbers below 1e300, to a relative error of about 2^-104."""
+    result, lost = _exact_product(a.high, b.high)
+    return renormalize(result, lost + (a.high * b.low + a.low * b.high))
+
+
+def square(a: DoubleDouble) -> DoubleDouble:
+    """Return `a²`, as `product`."""
+    return product(a, a)
+
+
+def divided(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
+    """Return `a / b` of numbers below 1e300, to a relative error of about 2^-103."""
+    quotient = a.high / b.high
+    back, lost = _exact_product(quotient, b.high)
+    rest = ((a.high - back) - lost) + (a.low - quotient * b.low)
+    return renormalize(quotient, rest / b.high)
+
+
+def root(xp: Namespace, a: DoubleDouble) -> DoubleDouble:
+    """Return the square root of positive numbers, to a relative error of about 2^-104."""
+    result = xp.sqrt(a.high)
+    back, lost = _exact_product(result, result)
+    return renormalize(result, (((a.high - back) - lost) + a.low) / (2 * result))
+
+
+def where(xp: Namespace, chosen: Array, a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
+    """Return `a` where chosen, else `b`."""
+    return DoubleDouble(xp.where(chosen, a.high, b.high), xp.where(chosen, a.low, b.low))
+
+
+def _exact_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return `a b` as rounded, and exactly what was lost (Dekker's)."""
+    result = a * b
+    (a, a_low), (b, b_low) = _halves(a), _halves(b)
+    return result, ((a * b - result) + a * b_low + a_low * b) + a_low * b_low
+
+
+def _halves(a: Array) -> tuple[Array, Array]:
+    """Return a as the sum of two numbers of half as many digits."""
+    dtype: Any = getattr(a, "dtype", None)
+    large = _splitting(type(dtype).__module__, dtype) * a
+    high = large - (large - a)
+    return high, a - high
+
+
+@cache
+def _splitting(library: str, dtype: Any) -> float:
+    """Return 1 and a power of two, by which half the digits are cut off.
+
+    Args:
+        library: Whose dtype it is: those of two are not to be compared.
+        dtype: None for a float of Python's.
+    """
+    return 4097.0 if str(dtype).endswith("float32") else 134217729.0
+
+
 def add(xp: Namespace, a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
     """Return `a + b`, to a relative error of about 2^-105, for a finite `a`; `b` may be `-inf`."""
     finite = xp.isfinite(b.high)
@@ -42,6 +157,12 @@ def add(xp: Namespace, a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
     total = a.high + high
     sum_ = renormalize(total, rounding_error(a.high, high, total) + (a.low + b.low))
     return DoubleDouble(xp.where(finite, sum_.high, b.high), xp.where(finite, sum_.low, b.low))
+
+
+def differences(xp: Namespace, values: DoubleDouble) -> DoubleDouble:
+    """Return how far each entry is below the one before it; that of a last `-inf` is `-inf`."""
+    after, before = take(values, slice(1, None)), take(values, slice(-1))
+    return add(xp, negative(before), after)
 
 
 def subtract(xp: Namespace, a: DoubleDouble, b: DoubleDouble) -> Array:
@@ -54,17 +175,17 @@ def subtract(xp: Namespace, a: DoubleDouble, b: DoubleDouble) -> Array:
     return difference + (error + (a.low - b.low))
 
 
-def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> DoubleDouble:
+def cumulative_sum(xp: Namespace, increments: DoubleDouble, *, fine: bool = False) -> DoubleDouble:
     """Return 0 and the running sums of the increments; the last increment may be `-inf`.
 
     The running sum of what each addition lost is the low part. (In whatever order the library adds:
     the loss is found from two neighbouring sums and the increment between them.) Where some
     increments are tiny against the sum, `fine` keeps what the sum of the losses itself loses.
     """
-    ends = bool(increments[-1] == -xp.inf)
-    finite = increments[:-1] if ends else increments
-    rough = _running_sum(xp, finite)
-    lost = rounding_error(rough[:-1], finite, rough[1:])
+    ends = bool(increments.high[-1] == -xp.inf)
+    finite = take(increments, slice(-1)) if ends else increments
+    rough = _running_sum(xp, finite.high)
+    lost = rounding_error(rough[:-1], finite.high, rough[1:]) + finite.low
     low = _running_sum(xp, lost)
     total = renormalize(rough, low)
     if fine:
@@ -72,8 +193,7 @@ def cumulative_sum(xp: Namespace, increments: Array, *, fine: bool = False) -> D
         total = renormalize(total.high, total.low + _running_sum(xp, lost_again))
     if not ends:
         return total
-    zero = xp.zeros_like(increments[-1:])
-    return DoubleDouble(xp.concat([total.high, increments[-1:]]), xp.concat([total.low, zero]))
+    return concat(xp, total, take(increments, slice(-1, None)))
 
 
 def _running_sum(xp: Namespace, values: Array) -> Array:

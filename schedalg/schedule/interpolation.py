@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import Array, device, namespace, requires_gradient, to_host
+from schedalg.arrays import Array, Namespace, device, namespace, requires_gradient, to_host
 from schedalg.checks import positive_integer, real_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
@@ -22,8 +22,8 @@ from schedalg.schedule.timesteps import (
     TimestepRule,
     called,
     canonical_timesteps,
-    flow_time_where,
     named,
+    ratio_where,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
 
 
+@curve.computed_on_host
 def at(schedule: "Schedule", t: float) -> "Point":
     """Return the point at a timestep, which may lie between those of the schedule.
 
@@ -75,9 +76,9 @@ def at(schedule: "Schedule", t: float) -> "Point":
         base: Schedule = curve.base_of(schedule)
         place = k - 1 + first
         return base[place] if place >= 0 else base.origin
-    fraction = (t - known[k]) / (known[k + 1] - known[k])
     pair = double_double.take(points, slice(k, k + 2))
-    found = _insert(pair, timesteps[k : k + 2], np.array([0]), np.array([fraction]))
+    fraction = _share(np.array([t]), timesteps[k], timesteps[k + 1])
+    found = _insert(pair, timesteps[k : k + 2], np.array([0]), fraction)
     return _point(schedule, found, canonical_timesteps(np.array([t])))
 
 
@@ -97,20 +98,21 @@ def _at_level(schedule: "Schedule", t: float, rule: str | TimestepFunction) -> "
         return schedule.origin
     k = bisect_right(timesteps, t) - 1
     if k >= 0 and requires_gradient(schedule.log_alpha_bar.high):
-        fraction = (t - timesteps[k]) / (timesteps[k + 1] - timesteps[k])
-        found = _insert_level(schedule, rule, np.array([k]), np.array([fraction]))
+        fraction = _share(np.array([t]), timesteps[k], timesteps[k + 1])
+        found = _insert_level(schedule, rule, np.array([k]), fraction)
     else:
         # From the level alone, and so the same whatever the neighbours are.
         if isinstance(rule, str):
-            ratio = np.array([named(rule).ratio(t)])
+            level = path.inner(named(rule).levels(np.array([t])))
         else:
             levels = schedule.log_alpha_bar
-            _, between = path.alpha_sigma(namespace(levels.high), levels, "flow")
-            ends = to_host(between).astype(np.float64)
-            place = flow_time_where(rule, schedule.network_kind, np.array([t]), ends[:1], ends[-1:])
-            ratio = place / (1 - place)
-        level = path.inner(path.from_sigmas(np, ratio, np.ones(1)))
-        found = DoubleDouble(*(_beside(schedule.log_alpha_bar, part) for part in level))
+            ends = to_host(path.noise_to_signal(namespace(levels.high), levels))
+            ends = np.minimum(ends.astype(np.float64), 1e150)
+            ratio = ratio_where(rule, schedule.network_kind, np.array([t]), ends[:1], ends[-1:])
+            one = double_double.single(np.ones(1))
+            level = path.inner(path.from_sigmas(np, double_double.single(ratio), one))
+        high = schedule.log_alpha_bar.high
+        found = double_double.on_device_of(namespace(high), high, level)
     return replace(_point(schedule, found, rule), timestep=t)
 
 
@@ -130,6 +132,7 @@ def _point(schedule: "Schedule", level: DoubleDouble, rule: TimestepRule) -> "Po
     return next(iter(alone))
 
 
+@curve.computed_on_host
 def refine(schedule: "Schedule", k: int) -> "Schedule":
     """Return the schedule with k - 1 more points between neighbours: `s.refine(k)[::k] == s`.
 
@@ -159,7 +162,7 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     if k == 1 or len(schedule) < 2:
         return schedule
     position = np.arange((len(schedule) - 1) * k + 1)
-    index, fraction = position // k, (position % k) / k
+    index, fraction = position // k, double_double.quotients(np, np.ones(1), position % k, k)
     rule = schedule.timestep_rule
     if not isinstance(rule, np.ndarray):
         found = _insert_level(schedule, rule, index, fraction)
@@ -170,12 +173,12 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     points, timesteps, first = curve.knots(schedule)
     found = _insert(points, timesteps, np.maximum(place - first, 0), share)
     own = path.inner(schedule.log_alpha_bar)
-    mine = fraction == 0
+    mine = fraction.high == 0
     xp, count = namespace(own.high), len(schedule)
     found = double_double.gather(
         xp, double_double.concat(xp, own, found), np.where(mine, index, count + position)
     )
-    places = np.where(mine, curve.places_of(schedule)[1:][index], 2 * place + (share > 0))
+    places = np.where(mine, curve.places_of(schedule)[1:][index], 2 * place + (share.high > 0))
     places = np.append(curve.places_of(schedule)[:1], places)
     timestep_values = np.where(mine, rule[index], timestep_values)
     return _with_points(
@@ -187,8 +190,8 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
 
 
 def _places_between(
-    schedule: "Schedule", index: np.ndarray, fraction: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    schedule: "Schedule", index: np.ndarray, fraction: DoubleDouble
+) -> tuple[np.ndarray, np.ndarray, DoubleDouble]:
     """Return where points a share of the way from one point to the next lie on the curve.
 
     Args:
@@ -203,25 +206,36 @@ def _places_between(
     start, origin = curve.timesteps_on(schedule)[1:], base.origin_timestep
     known = np.append(-np.inf if origin is None else origin, base.timesteps)
     follow = np.minimum(index + 1, len(schedule) - 1)
-    timestep_values = start[index] + fraction * (start[follow] - start[index])
+    timestep_values = start[index] + fraction.high * (start[follow] - start[index])
     low, high = places[index] // 2, np.maximum((places[follow] + 1) // 2 - 1, places[index] // 2)
     place = np.clip(np.searchsorted(known, timestep_values, side="right") - 1, low, high)
     follow_place = np.minimum(place + 1, len(base))
-    gap = known[follow_place] - known[place]
-    share = np.where(gap > 0, (timestep_values - known[place]) / np.where(gap > 0, gap, 1.0), 0.0)
+    rises = known[follow_place] > known[place]
+    # 0 where it does not rise; both ends of the division are finite there too.
+    end = np.where(rises, known[follow_place], 1.0)
+    share = _share(np.where(rises, timestep_values, 0.0), np.where(rises, known[place], 0.0), end)
     # Nothing lies between neighbours on the curve, and where timesteps repeat, no timestep tells
     # what does: there, the share itself.
     near = (places[follow] - places[index] == 2) & (places[index] % 2 == 0)
-    still = (near | (start[follow] == start[index])) & (fraction > 0)
-    between = (places[index] + fraction * (places[follow] - places[index])) / 2
+    some = fraction.high > 0
+    still = (near | (start[follow] == start[index])) & some
+    between = (places[index] + fraction.high * (places[follow] - places[index])) / 2
     place = np.where(still, between.astype(np.int64), place)
-    share = np.where(still, between - place, share)
-    share = np.where(near, fraction, share)
-    return timestep_values, place, np.where(fraction > 0, share, 0.0)
+    share = double_double.where(np, still, double_double.single(between - place), share)
+    share = double_double.where(np, near, fraction, share)
+    return timestep_values, place, double_double.where(np, some, share, fraction)
+
+
+def _share(timesteps: np.ndarray, start: Array, end: Array) -> DoubleDouble:
+    """Return how far timesteps are from one to another, without the rounding of differences."""
+    start = double_double.single(np.asarray(start, dtype=np.float64))
+    width = double_double.minus(double_double.single(np.asarray(end, dtype=np.float64)), start)
+    way = double_double.minus(double_double.single(timesteps), start)
+    return double_double.divided(way, width)
 
 
 def _insert(
-    points: DoubleDouble, timesteps: np.ndarray, index: np.ndarray, fraction: np.ndarray
+    points: DoubleDouble, timesteps: np.ndarray, index: np.ndarray, fraction: DoubleDouble
 ) -> DoubleDouble:
     """Return the points a fraction of the way from point `index` to the next, in log-SNR.
 
@@ -232,14 +246,18 @@ def _insert(
         fraction: (M,), in [0, 1); 0 is that point itself, exactly.
     """
     xp = namespace(points.high)
-    change = path.log_snr_falls(xp, points)
-    change = _between(points, change, index[fraction > 0], timesteps)
-    change = _beside(points, fraction) * _gather(points, change, index)
-    return _moved(points, index, change)
+    falls = path.snr_falls(xp, points)
+    _check_reach(falls, index[fraction.high > 0], timesteps)
+    dark = falls.kept.high == 0
+    none = double_double.single(xp.zeros_like(falls.kept.high))
+    change = double_double.where(xp, dark, none, falls.log(xp))
+    change = _gather(points, _ended(xp, change, 0.0), index)
+    change = double_double.product(_beside(points, fraction), change)
+    return _moved(points, index, path.fall_by(xp, change))
 
 
 def _insert_level(
-    schedule: "Schedule", rule: str | TimestepFunction, index: np.ndarray, fraction: np.ndarray
+    schedule: "Schedule", rule: str | TimestepFunction, index: np.ndarray, fraction: DoubleDouble
 ) -> DoubleDouble:
     """Return the points a fraction of the way, in timesteps, from point `index` to the next.
 
@@ -251,7 +269,7 @@ def _insert_level(
     """
     points = path.inner(schedule.log_alpha_bar)
     if not isinstance(rule, str):
-        return _insert_by(schedule, rule, index, fraction)
+        return _insert_by(schedule, rule, index, fraction.high)
     function = named(rule).function
     if function == "log_sigma":
         return _insert(points, schedule.timesteps, index, fraction)
@@ -263,50 +281,86 @@ def _insert_by(
 ) -> DoubleDouble:
     """Return the points a fraction of the way where timesteps follow from a function."""
     points, timesteps = path.inner(schedule.log_alpha_bar), schedule.timesteps
-    _, sigma = path.alpha_sigma(namespace(points.high), points, "flow")
-    place = to_host(sigma).astype(np.float64)
+    xp = namespace(points.high)
+    ratio = path.ratios_of(xp, points)
     follow = np.minimum(index + 1, len(schedule) - 1)
     timestep_values = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
-    new = np.flatnonzero(fraction > 0)
-    start = place[index[new]]
-    found = flow_time_where(
-        function, schedule.network_kind, timestep_values[new], start, place[follow[new]]
+    new, host = np.flatnonzero(fraction > 0), to_host(ratio.high).astype(np.float64)
+    places = np.ones(len(index))
+    places[new] = ratio_where(
+        function,
+        schedule.network_kind,
+        timestep_values[new],
+        host[index[new]],
+        host[follow[new]],
     )
-    change = np.zeros(len(index))
-    change[new] = 2 * (np.log1p(-found) - np.log1p(-start) - np.log(found / start))
-    return _moved(points, index, _beside(points, change))
+    found = _beside(points, double_double.single(places))
+    start = _gather(points, ratio, index)
+    some = xp.asarray(fraction > 0, device=device(points.high))
+    start = double_double.where(xp, some, start, double_double.single(xp.ones_like(start.high)))
+    fall = path.Fall(
+        double_double.divided(start, found),
+        double_double.divided(double_double.minus(found, start), found),
+    )
+    return _moved(points, index, fall.squared())
 
 
 def _insert_in(
-    points: DoubleDouble, kind: Kind, index: np.ndarray, fraction: np.ndarray
+    points: DoubleDouble, kind: Kind, index: np.ndarray, fraction: DoubleDouble
 ) -> DoubleDouble:
     """Return the points a fraction of the way in sigma, in the scale of `kind`."""
     xp = namespace(points.high)
-    # The noise level is what runs on a straight line, and the ratio of the SNRs follows.
-    alpha, sigma = path.alpha_sigma(xp, points, kind)
-    ratio = path.noise_to_signal(xp, points)
-    # The rise of the noise level, as a share of it: from the SNRs, since rounded levels would
-    # cancel.
-    change = path.log_snr_falls(xp, points)
-    finite = xp.isfinite(change)
-    share = xp.expm1(xp.where(finite, -change / 2, 0.0)) * alpha[1:]
-    share = xp.where(finite, share, (sigma[1:] - sigma[:-1]) / sigma[:-1])
-    share = _between(points, share, index[fraction > 0], to_host(sigma))
-    share = _beside(points, fraction) * _gather(points, share, index)
-    change = -2 * xp.log1p(share)
+    falls = path.snr_falls(xp, points)
+    one = double_double.single(xp.ones_like(falls.kept.high))
+    none = double_double.single(xp.zeros_like(falls.kept.high))
+    dark = falls.kept.high == 0  # a step from pure noise, which a flow has no trouble with
+    if kind == "ve":
+        _check_reach(falls, index[fraction.high > 0], to_host(path.noise_to_signal(xp, points)))
+    # sigma/alpha of s as a share of that of t, and sigma of s in the scale.
+    ratio = double_double.root(xp, double_double.where(xp, dark, one, falls.kept))
+    ratio = double_double.where(xp, dark, none, ratio)
+    lost = double_double.divided(falls.lost, double_double.plus(one, ratio))
+    level = ratio
     if kind == "flow":
-        # And the fall of the signal. Pure noise has none to lose, and is only ever taken whole.
-        ratio = _gather(points, xp.where(xp.isfinite(ratio), ratio, 0.0), index)
-        change = change + 2 * xp.log1p(-share * ratio)
-    return _moved(points, index, change)
+        noise = _flow_times(xp, points)
+        level = double_double.divided(path.before(noise), path.inner(noise))
+    parts = ((ratio, 1.0), (lost, 0.0), (level, 1.0))
+    ratio, lost, level = (_gather(points, _ended(xp, *part), index) for part in parts)
+    share = _beside(points, fraction)
+    rest = double_double.minus(double_double.single(1.0), share)
+    before = double_double.product(rest, level)
+    total = double_double.plus(before, share)
+    kept = double_double.plus(before, double_double.product(share, ratio))
+    fall = path.Fall(
+        double_double.divided(kept, total),
+        double_double.divided(double_double.product(share, lost), total),
+    )
+    return _moved(points, index, fall.squared())
 
 
-def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Schedule":
+def _flow_times(xp: Namespace, points: DoubleDouble) -> DoubleDouble:
+    """Return sigma / (alpha + sigma) in double-double."""
+    signal, variance = path.shares(xp, points)
+    dark = signal.high == 0
+    one = double_double.single(xp.ones_like(signal.high))
+    share = double_double.divided(double_double.where(xp, dark, one, signal), variance)
+    time = double_double.divided(one, double_double.plus(one, double_double.root(xp, share)))
+    return double_double.where(xp, dark, one, time)
+
+
+def _ended(xp: Namespace, values: DoubleDouble, end: float) -> DoubleDouble:
+    """Return a value for each step with one more for the last point, after which there is none."""
+    last = xp.full((1,), end, dtype=values.high.dtype, device=device(values.high))
+    return double_double.concat(xp, values, double_double.single(last))
+
+
+def at_log_snr(schedule: "Schedule", since: DoubleDouble, *, rounded: bool) -> "Schedule":
     """Return the points at given log-SNRs, which fall and lie within the schedule's.
 
     Args:
         schedule: Where they lie; its last point is not pure noise.
-        log_snr: (M,), M > 1, the first and last of them the schedule's own.
+        since: (M,), M > 1, each minus that of the schedule's first point; the first is 0, and the
+            last is that of the last point.
         rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
     """
     timestep_values = schedule.timestep_rule
@@ -315,12 +369,14 @@ def at_log_snr(schedule: "Schedule", log_snr: Array, *, rounded: bool) -> "Sched
     else:
         points, timesteps, first = curve.knots(schedule)
     xp = namespace(points.high)
-    own = path.log_snr(xp, points)
-    host = to_host(own)
-    index = np.searchsorted(-host, -to_host(log_snr), side="right") - 1
+    start = double_double.take(schedule.log_alpha_bar, slice(1, 2))
+    own = path.log_snr_since(xp, points, start)
+    host = to_host(own.high)
+    index = np.searchsorted(-host, -to_host(since.high), side="right") - 1
     index = np.clip(index, 0, len(host) - 1)
-    change = log_snr - _gather(points, own, index)
-    found = _moved(points, index, change)
+    exact_change = double_double.minus(since, _gather(points, own, index))
+    change = exact_change.high
+    found = _moved(points, index, path.fall_by(xp, exact_change))
     ends = path.inner(schedule.log_alpha_bar)
     middle = double_double.concat(
         xp, double_double.take(ends, slice(1)), double_double.take(found, slice(1, -1))
@@ -367,34 +423,23 @@ def _with_points(
     return replace(schedule, log_alpha_bar=levels, timestep_rule=rule, curve=between)
 
 
-def _moved(points: DoubleDouble, index: np.ndarray, change: Array) -> DoubleDouble:
-    """Return the points whose log-SNR differs from that of point `index` by `change` <= 0."""
+def _moved(points: DoubleDouble, index: np.ndarray, fall: path.Fall) -> DoubleDouble:
+    """Return the points whose SNR is lower than that of point `index` by a fall."""
     xp = namespace(points.high)
-    start = double_double.gather(xp, points, index)
-    variance = path.sigmas_squared(xp, start)
-    shrink = path.alphas_cumprod(xp, start) * xp.exp(change) + variance
-    # β = (1 - ᾱ_t)(1 - SNR_t/SNR_s) of the step from the point; ᾱ_t/ᾱ_s where that is long.
-    beta = variance / shrink * -xp.expm1(change)
-    short = beta < 0.5
-    step = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), change - xp.log(shrink))
-    return double_double.add(xp, DoubleDouble(step, xp.zeros_like(step)), start)
+    return path.moved(xp, _gather(points, points, index), fall)
 
 
-def _between(points: DoubleDouble, change: Array, used: np.ndarray, timesteps: np.ndarray) -> Array:
-    """Return the change of a quantity from each point to the next, 0 for the last.
+def _check_reach(falls: path.Fall, used: np.ndarray, timesteps: np.ndarray) -> None:
+    """Raise if a step is infinitely long in log-SNR, and one of those in `used`.
 
     Raises:
-        ValueError: It is infinite for one of the points in `used`.
+        ValueError: It is.
     """
-    xp = namespace(change)
-    change = xp.concat([change, xp.zeros_like(points.high[:1])])
-    finite = xp.isfinite(change)
-    if not to_host(finite)[used].all():
+    if (to_host(falls.kept.high) == 0)[used].any():
         raise ValueError(
             f"no point lies between timesteps {timesteps[-2]} and "
             f"{timesteps[-1]}: the latter has zero signal, which is infinitely far"
         )
-    return xp.where(finite, change, 0.0)
 
 
 def _rising(timesteps: np.ndarray) -> list[float]:
@@ -407,12 +452,10 @@ def _rising(timesteps: np.ndarray) -> list[float]:
     return list(timesteps.tolist())
 
 
-def _beside(points: DoubleDouble, values: np.ndarray) -> Array:
-    """Return host values as an array like the points'."""
-    high = points.high
-    return namespace(high).asarray(values, dtype=high.dtype, device=device(high))
+def _beside(points: DoubleDouble, values: DoubleDouble) -> DoubleDouble:
+    """Return host values as arrays like the points'."""
+    return double_double.on_device_of(namespace(points.high), points.high, values)
 
 
-def _gather(points: DoubleDouble, values: Array, index: np.ndarray) -> Array:
-    xp = namespace(values)
-    return xp.take(values, xp.asarray(index, device=device(points.high)))
+def _gather(points: DoubleDouble, values: DoubleDouble, index: np.ndarray) -> DoubleDouble:
+    return double_double.gather(namespace(points.high), values, index)

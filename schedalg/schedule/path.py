@@ -6,15 +6,29 @@ origin first. It falls strictly; only its last entry may be -inf (zero signal).
 
 Each function below avoids the subtraction that its textbook form would make: 1 - ᾱ is -expm1(log
 ᾱ), 1 - ᾱ_t/ᾱ_s is -expm1(log ᾱ_t - log ᾱ_s), and 1 - SNR_t/SNR_s is their quotient.
+
+What is read from a path is a float. What another path is made of is in double-double: a `Fall` for
+each step, from which the column is summed.
 """
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, to_host
-from schedalg.schedule import double_double
-from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule import double_double, elementary
+from schedalg.schedule.double_double import (
+    DoubleDouble,
+    divided,
+    minus,
+    negative,
+    plus,
+    product,
+    root,
+    single,
+    square,
+    where,
+)
 
 #: How x is scaled along a path: alpha² + sigma² = 1, alpha = 1, or alpha + sigma = 1.
 Kind: TypeAlias = Literal["vp", "ve", "flow"]
@@ -39,7 +53,12 @@ def inner(log_alpha_bar: DoubleDouble) -> DoubleDouble:
 
 def alphas_cumprod(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """ᾱ = exp(log ᾱ)."""
-    return xp.exp(log_alpha_bar.high) * (1 + log_alpha_bar.low)
+    return _exp(xp, log_alpha_bar)
+
+
+def _exp(xp: Namespace, x: DoubleDouble, share: float = 1.0) -> Array:
+    """Return e^(share x) as a float, with what rounding x to a float would lose."""
+    return xp.exp(x.high * share) * (1 + x.low * share)
 
 
 def sigmas_squared(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
@@ -59,7 +78,7 @@ def log_snr(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
 
 def alpha_sigma(xp: Namespace, log_alpha_bar: DoubleDouble, kind: Kind) -> tuple[Array, Array]:
     """Return signal and noise scale in the scale of `kind`."""
-    alpha = xp.exp(log_alpha_bar.high / 2) * (1 + log_alpha_bar.low / 2)
+    alpha = _exp(xp, log_alpha_bar, 0.5)
     sigma = xp.sqrt(sigmas_squared(xp, log_alpha_bar))
     if kind == "vp":
         return alpha, sigma
@@ -85,6 +104,11 @@ def log_alphas(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     return double_double.subtract(xp, inner(log_alpha_bar), before(log_alpha_bar))
 
 
+def alphas(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
+    """1 - β = ᾱ_t / ᾱ_s for each step."""
+    return _exp(xp, double_double.differences(xp, log_alpha_bar))
+
+
 def betas(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """β = 1 - ᾱ_t / ᾱ_s for each step."""
     return -xp.expm1(log_alphas(xp, log_alpha_bar))
@@ -97,7 +121,7 @@ def snr_drop(xp: Namespace, t: DoubleDouble, s: DoubleDouble) -> Array:
 
 def snr_root(xp: Namespace, t: DoubleDouble, s: DoubleDouble) -> Array:
     """sqrt(SNR_t / SNR_s), the same in every scale: sqrt((1 - β)(1 - ᾱ_s) / (1 - ᾱ_t))."""
-    kept = xp.exp(double_double.subtract(xp, t, s) / 2)
+    kept = _exp(xp, double_double.add(xp, negative(s), t), 0.5)
     return kept * xp.sqrt(sigmas_squared(xp, s) / sigmas_squared(xp, t))
 
 
@@ -108,11 +132,7 @@ def before(log_alpha_bar: DoubleDouble) -> DoubleDouble:
 
 def log_snr_change(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
     """Log SNR_t - log SNR_s for each step but the first; negative, `-inf` at zero signal."""
-    return log_snr_falls(xp, inner(log_alpha_bar))
-
-
-def log_snr_falls(xp: Namespace, points: DoubleDouble) -> Array:
-    """Log SNR_t - log SNR_s from each point to the next."""
+    points = inner(log_alpha_bar)
     drop = snr_drop(xp, inner(points), before(points))
     variance = sigmas_squared(xp, points)
     small = drop < 0.5
@@ -122,14 +142,80 @@ def log_snr_falls(xp: Namespace, points: DoubleDouble) -> Array:
     return xp.where(small, xp.log1p(-xp.where(small, drop, 0.0)), large_change)
 
 
-def from_log_alphas(xp: Namespace, log_alphas: Array) -> DoubleDouble:
+class Fall(NamedTuple):
+    """How far a quantity falls from s to t, as t/s and as 1 - t/s, neither with cancellation."""
+
+    kept: DoubleDouble
+    lost: DoubleDouble
+
+    def log(self, xp: Namespace) -> DoubleDouble:
+        """Return the logarithm of t/s."""
+        return elementary.log(xp, *self)
+
+    def squared(self) -> "Fall":
+        """Return the fall of the quantity's square."""
+        kept, lost = self
+        return Fall(square(kept), product(lost, minus(single(2.0), lost)))
+
+
+def fall_by(xp: Namespace, change: DoubleDouble) -> Fall:
+    """Return the fall of a quantity whose logarithm changes as given; by `-inf`, to 0."""
+    finite = change.high > -xp.inf
+    change = where(xp, finite, change, single(xp.zeros_like(change.high)))
+    kept, grown = elementary.exp(xp, change), elementary.expm1(xp, change)
+    none = single(xp.zeros_like(change.high))
+    lost = where(xp, finite, negative(grown), single(xp.ones_like(change.high)))
+    return Fall(where(xp, finite, kept, none), lost)
+
+
+def shares(xp: Namespace, log_alpha_bar: DoubleDouble) -> Fall:
+    """Return ᾱ and 1 - ᾱ in double-double."""
+    return fall_by(xp, log_alpha_bar)
+
+
+def log_snr_since(xp: Namespace, points: DoubleDouble, start: DoubleDouble) -> DoubleDouble:
+    """Log SNR of points minus that of one, (1,), in double-double; none of them is clean."""
+    change = double_double.add(xp, negative(start), points)
+    step = fall_by(xp, change)
+    earlier, after = shares(xp, start).lost, shares(xp, points).lost
+    kept = divided(product(step.kept, earlier), after)
+    return Fall(kept, divided(step.lost, after)).log(xp)
+
+
+def ratios_of(xp: Namespace, points: DoubleDouble) -> DoubleDouble:
+    """sigma/alpha in double-double, of points that are not clean; 1e150 where it is beyond that."""
+    signal, variance = shares(xp, points)
+    dark = signal.high < 1e-300
+    one = single(xp.ones_like(signal.high))
+    ratio = root(xp, divided(variance, where(xp, dark, one, signal)))
+    return where(xp, dark, single(xp.full_like(ratio.high, 1e150)), ratio)
+
+
+def snr_falls(xp: Namespace, points: DoubleDouble) -> Fall:
+    """Return the fall of the SNR from each point to the next; none is clean."""
+    step = fall_by(xp, double_double.differences(xp, points))
+    _, variance = shares(xp, points)
+    after, earlier = inner(variance), before(variance)
+    return Fall(divided(product(step.kept, earlier), after), divided(step.lost, after))
+
+
+def moved(xp: Namespace, points: DoubleDouble, fall: Fall) -> DoubleDouble:
+    """Return the points whose SNR is lower than that of others, by a fall for each of them."""
+    signal, variance = shares(xp, points)
+    # β = (1 - ᾱ_t)(1 - SNR_t/SNR_s) of the step from s to t.
+    total = plus(product(signal, fall.kept), variance)
+    step = Fall(divided(fall.kept, total), divided(product(variance, fall.lost), total))
+    return double_double.add(xp, step.log(xp), points)
+
+
+def from_log_alphas(xp: Namespace, log_alphas: DoubleDouble) -> DoubleDouble:
     """Return the levels of a path from a clean origin whose steps have log(1 - β) as given.
 
     Raises:
         ValueError: A step is not a number, or too small to change what the steps before it give.
     """
     log_alpha_bar = double_double.cumulative_sum(xp, log_alphas)
-    host, sums = to_host(log_alphas), to_host(log_alpha_bar.high)[1:]
+    host, sums = to_host(log_alphas.high), to_host(log_alpha_bar.high)[1:]
     if host[-1] == -np.inf:
         host, sums = host[:-1], sums[:-1]
     # About 106 bits are kept of a sum, and 53 of them are wanted of each step.
@@ -146,47 +232,55 @@ def from_log_alphas(xp: Namespace, log_alphas: Array) -> DoubleDouble:
     return double_double.cumulative_sum(xp, log_alphas, fine=True)
 
 
-def from_origin(xp: Namespace, origin: Array, log_alphas: Array) -> DoubleDouble:
-    """Return the levels of a path from a given log ᾱ, (1,), whose steps have log(1 - β) as given.
+def from_falls(xp: Namespace, alpha_bar: Fall) -> DoubleDouble:
+    """Return the levels of a path from a clean origin, by the fall of ᾱ in each step.
 
     Raises:
         ValueError: As `from_log_alphas`.
     """
-    if log_alphas.shape[0] == 0:
-        return DoubleDouble(origin, xp.zeros_like(origin))
-    if float(to_host(origin)[0]) == 0:
-        return from_log_alphas(xp, log_alphas)
-    return inner(from_log_alphas(xp, xp.concat([origin, log_alphas])))
+    return from_log_alphas(xp, alpha_bar.log(xp))
 
 
-def from_sigmas(xp: Namespace, sigma: Array, fall: Array) -> DoubleDouble:
+def from_origin(xp: Namespace, alpha_bar: Fall) -> DoubleDouble:
+    """Return the levels of a path by the fall of ᾱ to its origin, which may be 0, and in each step.
+
+    Raises:
+        ValueError: As `from_log_alphas`.
+    """
+    steps = alpha_bar.log(xp)
+    if float(to_host(steps.high)[0]) != 0:
+        return inner(from_log_alphas(xp, steps))
+    if steps.high.shape[0] == 1:
+        return single(xp.zeros_like(steps.high))
+    return from_log_alphas(xp, inner(steps))
+
+
+def from_sigmas(xp: Namespace, sigma: DoubleDouble, rise: DoubleDouble) -> DoubleDouble:
+    """Return the levels of a path from a clean origin, given by sigma/alpha; see `from_ratios`."""
+    large, one = sigma.high > 1, single(xp.ones_like(sigma.high))
+    signal = divided(one, where(xp, large, sigma, one))
+    return from_ratios(xp, where(xp, large, one, sigma), signal, rise)
+
+
+def from_ratios(
+    xp: Namespace, noise: DoubleDouble, signal: DoubleDouble, rise: DoubleDouble
+) -> DoubleDouble:
     """Return the levels of a path from a clean origin, given by its noise-to-signal ratios.
 
     Args:
         xp: The arrays' namespace.
-        sigma: Noise-to-signal ratio at each point.
-        fall: 1 - sigma_s / sigma_t for each step; 1 for the first.
+        noise: Any multiple of sigma at each point, at most 1e140.
+        signal: The same multiple of alpha, which is 0 at most at the end.
+        rise: 1 - ratio_s/ratio_t for each step; 1 for the first.
     """
-    variance = 1 / (1 + (1 / sigma) ** 2)
-    return from_snr(xp, variance, fall * (2 - fall), -xp.log1p(sigma**2))
+    noise, signal = square(noise), square(signal)
+    total = plus(noise, signal)
+    variance, alpha_bar = divided(noise, total), divided(signal, total)
+    drop = product(rise, minus(single(2.0), rise))
+    return from_falls(xp, Fall(ratios(xp, alpha_bar), product(variance, drop)))
 
 
-def from_snr(
-    xp: Namespace, variance: Array, drop: Array, log_alphas_cumprod: Array
-) -> DoubleDouble:
-    """Return the levels of a path from a clean origin, given by its signal-to-noise ratios.
-
-    β = (1 - ᾱ_t)(1 - SNR_t/SNR_s) has no cancellation, whatever the ratios were computed from.
-
-    Args:
-        xp: The arrays' namespace.
-        variance: 1 - ᾱ at each point, in (0, 1].
-        drop: 1 - SNR_t/SNR_s for each step, in (0, 1]; 1 for the first.
-        log_alphas_cumprod: log ᾱ at each point as a plain float, exact enough for long steps.
-    """
-    beta = variance * drop
-    short = beta < 0.5
-    zero = xp.zeros_like(log_alphas_cumprod[:1])
-    long = log_alphas_cumprod - xp.concat([zero, log_alphas_cumprod[:-1]])
-    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
-    return from_log_alphas(xp, steps)
+def ratios(xp: Namespace, alpha_bar: DoubleDouble) -> DoubleDouble:
+    """Return ᾱ_t / ᾱ_s for each step from a clean origin."""
+    one = single(xp.ones_like(alpha_bar.high[:1]))
+    return divided(alpha_bar, double_double.concat(xp, one, before(alpha_bar)))

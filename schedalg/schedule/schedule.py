@@ -31,6 +31,7 @@ from schedalg.schedule import (
 )
 from schedalg.schedule.curve import Curve
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.hints import unknown_attribute
 from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
 from schedalg.schedule.timesteps import (
@@ -130,6 +131,7 @@ class Schedule:
     as_vp = transforms.as_vp
     as_ve = transforms.as_ve
     as_flow = transforms.as_flow
+    round_timesteps = transforms.round_timesteps
     at = interpolation.at
     refine = interpolation.refine
     add_noise = training.add_noise
@@ -139,6 +141,9 @@ class Schedule:
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)
     posterior_mean_coef1 = property(posterior.mean_coef1)
     posterior_mean_coef2 = property(posterior.mean_coef2)
+
+    def __getattr__(self, name: str) -> Any:
+        raise unknown_attribute(self, name)
 
     def __len__(self) -> int:
         return int(self.log_alpha_bar.high.shape[0]) - 1
@@ -316,7 +321,7 @@ class Schedule:
 
     @property
     def sigma(self) -> Array:
-        """Noise scale at each point, (N,)."""
+        """Noise scale at each point, (N,); on a flow that is t. See also `to_sigmas`."""
         return self._scales()[1]
 
     def _scales(self) -> tuple[Array, Array]:
@@ -364,7 +369,7 @@ class Schedule:
             array([5.e-01, 2.e-20])
         """
         self._require_vp("to_alphas")
-        return self._xp.exp(path.log_alphas(self._xp, self.log_alpha_bar))
+        return path.alphas(self._xp, self.log_alpha_bar)
 
     def to_alphas_cumprod(self) -> Array:
         """Return ᾱ_k = alpha_k²: (N,).
@@ -382,6 +387,9 @@ class Schedule:
 
     def to_sigmas(self) -> Array:
         """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR.
+
+        The attribute `sigma` is the noise scale of the path itself, which is the same where alpha
+        is 1. On a flow it is t, which other libraries call sigma too.
 
         Example:
             >>> from schedalg import Schedule

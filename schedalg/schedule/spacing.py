@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device, is_array, is_real_floating, namespace, to_host
-from schedalg.checks import as_array, host_numbers, integer, positive_integer
-from schedalg.schedule import interpolation, path
+from schedalg.arrays import Array, Namespace, is_array, is_real_floating, namespace, to_host
+from schedalg.checks import as_array, check_order, host_numbers, integer, positive_integer
+from schedalg.schedule import curve, double_double, elementary, interpolation, path
+from schedalg.schedule.double_double import DoubleDouble
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -60,7 +61,8 @@ def subsample(
             near clean data). By noise, between points where need be: "log_snr" (uniform in
             log-SNR; "exponential" is the same grid), "karras" (sigma^(1/7) uniform), "beta"
             (quantiles of Beta(.6, .6); needs SciPy). Points by noise have fractional timesteps, on
-            the line between their neighbours'.
+            the line between their neighbours'; a network that looks timesteps up in a table needs
+            `round_timesteps` after it.
         offset: With "leading" only: added to every index.
         rounded: With a spacing by noise only: tell the network the nearer of the two neighbouring
             timesteps. They may repeat.
@@ -138,6 +140,7 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         allowed = f"allowed are 0 to {n - 1}" if n else "the schedule has no points"
         raise ValueError(f"{name}[{k}] is {array[k]}: {allowed}")
     array = array.astype(np.int64)
+    check_order(name, array)
     falls = np.diff(array) <= 0
     if falls.any():
         k = int(np.argmax(falls)) + 1
@@ -176,6 +179,8 @@ def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> n
             fault = "not a timestep of" if len(found) == 0 else "the timestep of several points of"
             raise ValueError(f"timesteps[{k}] is {t!r}, {fault} {schedule!r}")
         positions.append(int(found[0]))
+    if (np.diff(positions) < 0).all():
+        check_order("timesteps", wanted)
     for k, (before, after) in enumerate(pairwise(positions), 1):
         if after <= before:
             what = "repeated" if after == before else "out of order"
@@ -308,6 +313,7 @@ _BY_INDEX: dict[str, Callable[[int, int], np.ndarray]] = {
 }
 
 
+@curve.computed_on_host
 def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) -> "Schedule":
     n = len(schedule)
     if n == 0:
@@ -315,8 +321,8 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
     if rounded and not isinstance(schedule.timestep_rule, np.ndarray):
         raise ValueError("rounded: the timesteps of this schedule are its noise levels themselves")
     xp = namespace(schedule.log_alpha_bar.high)
-    log_snr = path.log_snr(xp, path.inner(schedule.log_alpha_bar))
-    if not np.isfinite(to_host(log_snr[-1:])).all():
+    points = path.inner(schedule.log_alpha_bar)
+    if not np.isfinite(to_host(points.high[-1:])).all():
         raise ValueError(
             f"spacing by noise level needs a finite log-SNR, and point {n - 1} (timestep "
             f"{schedule.timesteps[-1]}) has zero signal: space schedule[:{n - 1}] instead"
@@ -325,34 +331,47 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
         if steps > 1:
             raise ValueError(f"no {steps} different noise levels lie in a schedule of one point")
         return schedule[[n - 1]]
-    first, last = log_snr[:1], log_snr[-1:]
-    u = xp.asarray(np.linspace(0, 1, steps), dtype=log_snr.dtype, device=device(log_snr))
-    inner = grid(xp, first, last, u)[1:-1]
-    return interpolation.at_log_snr(schedule, xp.concat([first, inner, last]), rounded=rounded)
+    whole = path.log_snr_since(
+        xp, double_double.take(points, slice(-1, None)), double_double.take(points, slice(1))
+    )
+    inner = double_double.take(grid(xp, whole, steps), slice(1, -1))
+    none = double_double.single(xp.zeros_like(whole.high))
+    since = double_double.concat(xp, double_double.concat(xp, none, inner), whole)
+    return interpolation.at_log_snr(schedule, since, rounded=rounded)
 
 
-#: (namespace, first log-SNR, last log-SNR, u from 0 to 1) -> log-SNR at each u.
-_Grid: TypeAlias = Callable[[Namespace, Any, Any, Any], Array]
+#: (namespace, last log-SNR minus the first, count) -> as many log-SNRs minus the first.
+_Grid: TypeAlias = Callable[[Namespace, DoubleDouble, int], DoubleDouble]
 
 
-def _log_snr_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
-    return first + u * (last - first)
+def _log_snr_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
+    u = double_double.quotients(xp, whole.high, np.arange(n), n - 1)
+    return double_double.product(u, whole)
 
 
-def _karras_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
-    rho = 7.0
-    low, high = xp.exp(-first / (2 * rho)), xp.exp(-last / (2 * rho))
-    return -2 * rho * xp.log(low + u * (high - low))
+def _karras_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
+    u = double_double.quotients(xp, whole.high, np.arange(n), n - 1)
+    return _by_power(xp, whole, u, 7.0)
 
 
-def _beta_grid(xp: Namespace, first: Array, last: Array, u: Array) -> Array:
+def _beta_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
     try:
         from scipy.stats import beta
     except ImportError:
         raise ImportError("spacing='beta' needs SciPy: pip install 'schedalg[scipy]'") from None
-    quantile = xp.asarray(beta.ppf(to_host(u), 0.6, 0.6), dtype=u.dtype, device=device(u))
-    low, high = xp.exp(-first / 2), xp.exp(-last / 2)
-    return -2 * xp.log(low + quantile * (high - low))
+    quantile = double_double.single(beta.ppf(np.linspace(0, 1, n), 0.6, 0.6))
+    u = double_double.on_device_of(xp, whole.high, quantile)
+    return _by_power(xp, whole, u, 1.0)
+
+
+def _by_power(xp: Namespace, whole: DoubleDouble, u: DoubleDouble, rho: float) -> DoubleDouble:
+    """Return where sigma^(1/rho) is a share u of the way from first to last."""
+    scale = double_double.single(2 * rho)
+    start, gap = path.fall_by(xp, double_double.divided(whole, scale))
+    rest = double_double.minus(double_double.single(1.0), u)
+    x = double_double.plus(u, double_double.product(rest, start))
+    logarithm = elementary.log(xp, x, double_double.product(rest, gap))
+    return double_double.minus(whole, double_double.product(scale, logarithm))
 
 
 _BY_NOISE: dict[str, _Grid] = {

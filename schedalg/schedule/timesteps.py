@@ -32,8 +32,8 @@ import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, to_host
 from schedalg.checks import described, host_numbers
-from schedalg.schedule import path
-from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule import elementary, path
+from schedalg.schedule.double_double import DoubleDouble, minus, single
 from schedalg.schedule.path import Kind
 
 #: alpha and sigma of a number of points -> the timesteps there.
@@ -55,11 +55,16 @@ class Named(NamedTuple):
         level = ratio if self.function == "sigma" else ratio / (1 + ratio)
         return level if self.factor == 1 else level * self.factor
 
-    def ratio(self, timestep: float) -> float:
-        """Return the ratio sigma / alpha at a timestep."""
+    def levels(self, timesteps: np.ndarray) -> DoubleDouble:
+        """Return log ᾱ of clean data and of the points at timesteps before pure noise."""
+        one = single(np.ones_like(timesteps))
+        if self.function == "flow_time":
+            signal = minus(single(self.factor), single(timesteps))
+            return path.from_ratios(np, single(timesteps), signal, one)
+        sigma = single(timesteps)
         if self.function == "log_sigma":
-            return float(np.exp(timestep / self.factor))
-        return timestep if self.function == "sigma" else timestep / (self.factor - timestep)
+            sigma = elementary.exp(np, single(timesteps / self.factor))
+        return path.from_sigmas(np, sigma, one)
 
 
 def named(name: str) -> Named:
@@ -103,6 +108,11 @@ def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:
     if ((timestep_rule == np.rint(timestep_rule)) & (np.abs(timestep_rule) < 2**53)).all():
         return timestep_rule.astype(np.int64)
     return timestep_rule + 0.0  # -0.0 is the same timestep as 0.0
+
+
+def rounded_timesteps(timesteps: np.ndarray) -> np.ndarray:
+    """Return the nearest whole numbers, half to even."""
+    return canonical_timesteps(np.rint(timesteps))
 
 
 def timesteps_key(timesteps: np.ndarray) -> bytes:
@@ -158,35 +168,33 @@ def called(function: TimestepFunction, alpha: np.ndarray, sigma: np.ndarray) -> 
     return np.full(alpha.shape, values, dtype=np.float64)
 
 
-def scales_at(flow_time: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
-    """Return alpha and sigma in a scale, where sigma / (alpha + sigma) is as given."""
-    signal, noise = 1 - flow_time, flow_time
-    if kind == "flow":
-        return signal, noise
+def scales_at(ratio: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+    """Return alpha and sigma in a scale, where sigma / alpha is as given."""
     if kind == "ve":
-        return np.ones_like(signal), noise / signal
-    total = np.hypot(signal, noise)
-    return signal / total, noise / total
+        return np.ones_like(ratio), ratio
+    total = 1 + ratio if kind == "flow" else np.hypot(1, ratio)
+    return 1 / total, ratio / total
 
 
-def flow_time_where(
+def ratio_where(
     function: TimestepFunction,
     kind: Kind,
     timesteps: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
 ) -> np.ndarray:
-    """Return sigma / (alpha + sigma) where a function that rises or falls tells given timesteps.
+    """Return sigma / alpha where a function that rises or falls tells given timesteps.
 
     Args:
         function: Of alpha and sigma.
         kind: In which scale.
         timesteps: What it tells.
-        low: Where the noise is surely no more.
-        high: Where it is surely no less.
+        low: A ratio that is surely no more.
+        high: One that is surely no less, at most 1e150.
     """
-    inside = low + 0.25 * (high - low), low + 0.75 * (high - low)
-    first, second = (called(function, *scales_at(t, kind)) for t in inside)
+    start, end = low / (1 + low), high / (1 + high)
+    inside = start + 0.25 * (end - start), start + 0.75 * (end - start)
+    first, second = (called(function, *scales_at(t / (1 - t), kind)) for t in inside)
     rises = second > first
     for _ in range(1100):
         # By the geometric mean, where the lower end is negligible against the upper.

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import namespace, to_host
+from schedalg.arrays import is_array, namespace, to_host
 from schedalg.checks import positive_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
-from schedalg.schedule.timesteps import TimestepRule
+from schedalg.schedule.scalars import arrays_of, scalar
+from schedalg.schedule.timesteps import TimestepRule, rounded_timesteps
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -114,6 +115,7 @@ def _require_joinable(schedule: "Schedule", start: float, end: float) -> None:
         raise ValueError("this schedule ends in pure noise (zero signal): no step can follow it")
 
 
+@curve.computed_on_host
 def shift(schedule: "Schedule", factor: float) -> "Schedule":
     """Return the schedule with its SNR divided by factor² everywhere; above 1 means noisier.
 
@@ -140,35 +142,42 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 
     Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
     """
-    factor = positive_number("factor", factor)
-    if not 1e-60 < factor < 1e60:
-        raise ValueError(f"factor must be between 1e-60 and 1e60, got {factor!r}")
-    if factor == 1:
+    number = scalar("factor", factor, positive_number)
+    if not 1e-60 < number.value < 1e60:
+        raise ValueError(f"factor must be between 1e-60 and 1e60, got {number.value!r}")
+    if number.source == 1 and not is_array(number.source):
         return schedule
-    return curve.moved(schedule, partial(_shifted, factor**2))
+    xp, (by,) = arrays_of(number)
+    if xp is not np:
+        schedule = curve.on_library_of(schedule, by.high)
+    like = schedule.log_alpha_bar.high
+    by = by if xp is not np else double_double.on_device_of(namespace(like), like, by)
+    return curve.moved(schedule, partial(_shifted, by))
 
 
-def _shifted(square: float, log_alpha_bar: DoubleDouble) -> DoubleDouble:
-    """Return log ᾱ of the points whose SNR is lower by a factor."""
-    xp = namespace(log_alpha_bar.high)
-    variance = path.sigmas_squared(xp, log_alpha_bar)
-    # log ᾱ' = log ᾱ - log(ᾱ + factor² (1 - ᾱ)), a sum without cancellation, near 1 or not.
-    total = path.alphas_cumprod(xp, log_alpha_bar) + square * variance
-    change = (square - 1) * variance
-    near = change > -0.5
-    excess = xp.where(near, xp.log1p(xp.where(near, change, 0.0)), xp.log(total))
-    # Short steps through β', to keep all digits.
-    beta = path.betas(xp, log_alpha_bar) * (square / total[1:])
-    short = beta < 0.5
-    long = path.log_alphas(xp, log_alpha_bar) - (excess[1:] - excess[:-1])
-    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long)
-    shifted = square * variance[:1] / total[:1]
-    short = shifted < 0.5
-    long = log_alpha_bar.high[:1] - excess[:1]
-    origin = xp.where(short, xp.log1p(-xp.where(short, shifted, 0.0)), long)
-    return path.from_origin(xp, origin, steps)
+def _shifted(factor: DoubleDouble, log_alpha_bar: DoubleDouble) -> DoubleDouble:
+    """Return log ᾱ of the points whose SNR is lower by a factor squared."""
+    xp, by = namespace(log_alpha_bar.high), double_double.square(factor)
+    signal, variance = path.shares(xp, log_alpha_bar)
+    noise = double_double.product(by, variance)
+    # ᾱ' = ᾱ / (ᾱ + factor² (1 - ᾱ)), whose denominator is a sum without cancellation.
+    total = double_double.plus(signal, noise)
+    step = path.fall_by(xp, double_double.differences(xp, log_alpha_bar))
+    before, after = path.before(total), path.inner(total)
+    kept = double_double.divided(double_double.product(step.kept, before), after)
+    lost = double_double.divided(double_double.product(step.lost, by), after)
+    first = path.Fall(*(double_double.take(part, slice(1)) for part in (signal, noise)))
+    start = double_double.take(total, slice(1))
+    return path.from_origin(
+        xp,
+        path.Fall(
+            double_double.concat(xp, double_double.divided(first.kept, start), kept),
+            double_double.concat(xp, double_double.divided(first.lost, start), lost),
+        ),
+    )
 
 
+@curve.computed_on_host
 def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
     """Return the schedule with alpha shifted and scaled so that it ends at 0, and starts as it did.
 
@@ -215,18 +224,57 @@ def _ending_in_noise(log_alpha_bar: DoubleDouble) -> DoubleDouble:
     xp = namespace(log_alpha_bar.high)
     points = path.inner(log_alpha_bar)
     last = DoubleDouble(*(xp.broadcast_to(part[-1:], part.shape) for part in points))
-    step = path.log_alphas(xp, log_alpha_bar)[1:] / 2
-    # log(alpha_T / alpha_k), and with it (alpha_k - alpha_T) / alpha_k.
-    rest = -xp.expm1(double_double.subtract(xp, last, points) / 2)
+    # (alpha_k - alpha_T) / alpha_k.
+    rest = path.fall_by(xp, _halved(double_double.minus(last, points))).lost
+    step = double_double.differences(xp, points)
+    alpha = path.fall_by(xp, _halved(step))
+    before, after = path.before(rest), path.inner(rest)
     # 1 - alpha'_t/alpha'_s = (alpha_s - alpha_t) / (alpha_s - alpha_T): 1 for the last step.
-    fall = -xp.expm1(step) / rest[:-1]
-    beta = fall * (2 - fall)
-    short = beta < 0.5
-    ratio = xp.where(short | (rest[1:] == 0), 1.0, rest[1:]) / rest[:-1]
-    long_step = xp.where(rest[1:] > 0, 2 * (step + xp.log(ratio)), -xp.inf)
-    steps = xp.where(short, xp.log1p(-xp.where(short, beta, 0.0)), long_step)
-    steps = xp.concat([path.log_alphas(xp, log_alpha_bar)[:1], steps])
-    return path.from_origin(xp, log_alpha_bar.high[:1], steps)
+    changed = path.Fall(
+        double_double.divided(double_double.product(alpha.kept, after), before),
+        double_double.divided(alpha.lost, before),
+    ).squared()
+    start = double_double.take(log_alpha_bar, slice(2))
+    first = path.fall_by(xp, double_double.differences(xp, start))
+    origin = path.shares(xp, double_double.take(log_alpha_bar, slice(1)))
+    parts = zip(origin, first, changed, strict=True)
+    joined = (
+        double_double.concat(xp, double_double.concat(xp, one, two), three)
+        for one, two, three in parts
+    )
+    return path.from_origin(xp, path.Fall(*joined))
+
+
+def _halved(value: DoubleDouble) -> DoubleDouble:
+    return DoubleDouble(value.high / 2, value.low / 2)
+
+
+def round_timesteps(schedule: "Schedule") -> "Schedule":
+    """Return the schedule with every timestep rounded to the nearest whole number, half to even.
+
+    For networks that look timesteps up in a table. The noise levels stay, and so does the curve of
+    a respaced schedule. Timesteps may repeat. Samplers that call the network between the points (see
+    `Midpoint`) tell it fractions there still: call `round_timesteps` on their plan.
+
+    Raises:
+        ValueError: The timesteps are the noise levels themselves, of which none is a whole number.
+
+    Example:
+        >>> from schedalg import Schedule
+        >>> s = Schedule.linear(1000).subsample(steps=4, spacing="karras")
+        >>> s.timesteps.round(2)
+        array([  0.  , 300.98, 775.13, 999.  ])
+        >>> s.round_timesteps().timesteps
+        array([  0, 301, 775, 999])
+    """
+    rule = schedule.timestep_rule
+    if isinstance(rule, str) and rule in ("sigma", "log_sigma/4", "flow_time"):
+        raise ValueError(
+            f"round_timesteps: the timesteps of this schedule are its noise levels ({rule!r}), "
+            "which whole numbers do not tell apart: make it with timesteps='1000 flow_time', or "
+            "with a list of numbers"
+        )
+    return replace(schedule, timestep_rule=rounded_timesteps(schedule.timesteps))
 
 
 def as_vp(schedule: "Schedule") -> "Schedule":

@@ -10,6 +10,7 @@ from schedalg import (
     ClassifierFreeGuidance,
     Denoiser,
     DynamicThreshold,
+    Schedule,
     TimestepRemap,
     classifier_guidance,
     inpaint,
@@ -66,10 +67,10 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["scale", "nan"],
     ),
-    "class labels of one sample": (
-        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:1]}, {"y": X[:1]})),
+    "class labels of no sample": (
+        lambda: run(model=ClassifierFreeGuidance(network, 2.0, {"y": X[:0]}, {"y": X[:0]})),
         ValueError,
-        ["y", "2 entries", "(1, 3)"],
+        ["y", "2 entries", "(0, 3)"],
     ),
     "gradient": (lambda: classifier_guidance(DENOISER, 1.0), TypeError, ["gradient", "float"]),
     "gradient's shape": (
@@ -84,6 +85,26 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "guided model": (lambda: classifier_guidance(network, network), TypeError, ["denoiser"]),
     "interval": (lambda: switch(DENOISER, DENOISER, 2.0, 1.0), ValueError, ["2.0", "1.0"]),
+    "interval of t": (
+        lambda: switch(DENOISER, DENOISER, t_min=0.5, t_max=0.2),
+        ValueError,
+        ["t_min", "0.5", "0.2"],
+    ),
+    "interval of log-SNR": (
+        lambda: switch(DENOISER, DENOISER, log_snr_min=1, log_snr_max=-1),
+        ValueError,
+        ["log_snr_min", "1.0", "-1.0"],
+    ),
+    "two quantities": (
+        lambda: switch(DENOISER, DENOISER, sigma_min=1.0, timestep_max=5),
+        ValueError,
+        ["one quantity", "sigma and timestep"],
+    ),
+    "sigma of a flow": (
+        lambda: switch(*[Denoiser(network, Schedule.flow(4))] * 2, sigma_min=0.875),
+        ValueError,
+        ["sigma/alpha", "t_min=0.875"],
+    ),
     "two schedules": (
         lambda: switch(DENOISER, Denoiser(network, TWO)),
         ValueError,

@@ -254,3 +254,93 @@ def test_conditions_may_be_nested() -> None:
     cond, uncond = ({"added": {"text": [v], "size": (8, 8)}} for v in (y, n))
     output = ClassifierFreeGuidance(model, 2.0, cond, uncond)(X, np.zeros(4))
     np.testing.assert_allclose(output, X + 2 * y[:, None, None])
+
+
+def calls_of(schedule: Schedule, **bounds: float) -> tuple[int, int]:
+    """Return how often each of two experts is called."""
+    called = {"high": 0, "low": 0}
+
+    def expert(name: str) -> Denoiser:
+        def network(x: Any, timesteps: Any) -> Any:
+            called[name] += 1
+            return 0 * x
+
+        return Denoiser(network, schedule, "x0")
+
+    sample(switch(expert("high"), expert("low"), **bounds), schedule, DDIM(), X)
+    return called["high"], called["low"]
+
+
+def test_two_experts_meet_where_the_call_says() -> None:
+    flow = Schedule.flow(40, shift=12.0)
+    assert calls_of(flow, t_min=0.875) == (26, 14)
+    assert (flow.sigma >= 0.875).sum() == 26
+    assert calls_of(flow, timestep_min=0.875) == (26, 14)
+    assert calls_of(flow.as_vp(), t_min=0.875) == (26, 14)
+    assert calls_of(flow, log_snr_max=2 * np.log(0.125 / 0.875)) == (26, 14)
+    assert calls_of(flow.as_vp(), sigma_min=7.0) == (26, 14)
+    told = Schedule.from_flow_times(flow.sigma, timesteps="1000 flow_time")
+    assert calls_of(told, timestep_min=875) == (26, 14)
+
+
+def test_bounds_are_inclusive_and_open_where_not_given() -> None:
+    s = Schedule.karras(10)
+    for k in (3, 8):
+        point = s[k]
+        bounds = {
+            "sigma_min": point.sigma,
+            "t_min": point.sigma / (1 + point.sigma),
+            "timestep_min": point.timestep,
+            "log_snr_max": point.log_snr,
+        }
+        for name, value in bounds.items():
+            assert calls_of(s, **{name: value}) == (10 - k, k)
+            other = name.replace("min", "x").replace("max", "min").replace("x", "max")
+            assert calls_of(s, **{other: value}) == (k + 1, 9 - k)
+    assert calls_of(s) == (10, 0)
+    assert calls_of(s, timestep_min=s[2].timestep, timestep_max=s[4].timestep) == (3, 7)
+
+
+def test_one_condition_is_for_all_samples() -> None:
+    y, none = np.array([3.0]), np.zeros(4)
+    guided = ClassifierFreeGuidance(conditional, 2.0, {"y": y}, {"y": none})
+    spread = ClassifierFreeGuidance(conditional, 2.0, {"y": np.full(4, 3.0)}, {"y": none})
+    np.testing.assert_array_equal(guided(X, np.zeros(4)), spread(X, np.zeros(4)))
+    both = ClassifierFreeGuidance(conditional, 2.0, {"y": y}, {"y": none[:1]})
+    np.testing.assert_array_equal(both(X, np.zeros(4)), spread(X, np.zeros(4)))
+
+
+def test_gradients_reach_the_scale_of_guidance() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(X, dtype=torch.float32)
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    y, none = torch.ones(4), torch.zeros(4)
+
+    def free(value: Any) -> Any:
+        guided = ClassifierFreeGuidance(conditional, value, {"y": y}, {"y": none})
+        return sample(guided, FAST, DDIM(), x)
+
+    def classified(value: Any) -> Any:
+        towards = classifier_guidance(
+            Denoiser(lambda x, t: 0.3 * x, FAST), lambda x, t: 1 - x, value
+        )
+        return sample(towards, FAST, DDIM(), x)
+
+    for image in (free, classified):
+        result = image(scale)
+        assert result.dtype == torch.float32
+        (slope,) = torch.autograd.grad(result.sum(), scale)
+        expected = (image(2.01).double().sum() - image(1.99).double().sum()) / 0.02
+        torch.testing.assert_close(slope, expected, rtol=1e-2, atol=0)
+
+
+def test_jax_follows_the_scale_of_guidance_under_jit() -> None:
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.ones((2, 1, 1), dtype="float32")
+
+    def total(scale: Any) -> Any:
+        one = jax.numpy.ones(2)
+        guided = ClassifierFreeGuidance(conditional, scale, {"y": one}, {"y": 0 * one})
+        return guided(x, one).sum()
+
+    assert jax.jit(jax.grad(total))(2.0) == pytest.approx(0.2)

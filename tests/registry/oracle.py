@@ -5,12 +5,16 @@ schedalg computes: sums are sums, and 1 - ᾱ is 1 - ᾱ.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Literal, TypeAlias
 
 from mpmath import mp, mpf
 
 mp.dps = 60
 
 Numbers = list[mpf]
+#: What runs on a straight line between two points of a schedule.
+Line: TypeAlias = Literal["log_snr", "sigma", "t"]
 
 
 def from_betas(betas: Iterable[mpf]) -> Numbers:
@@ -109,6 +113,40 @@ def rescale_zero_terminal_snr(alphas_cumprod: Sequence[mpf]) -> Numbers:
     roots = [mp.sqrt(a) for a in alphas_cumprod]
     first, last = roots[0], roots[-1]
     return [((root - last) * first / (first - last)) ** 2 for root in roots]
+
+
+def refine(alphas_cumprod: Sequence[mpf], k: int, line: Line) -> Numbers:
+    out = []
+    for s, t in pairwise(alphas_cumprod):
+        low, high = _on_line(s, line), _on_line(t, line)
+        inner = (low + (high - low) * j / k for j in range(1, k))
+        out += [s, *(_off_line(value, line) for value in inner)]
+    return [*out, alphas_cumprod[-1]]
+
+
+def spaced(alphas_cumprod: Sequence[mpf], n: int, rho: int) -> Numbers:
+    """N points between the first and the last, even in sigma^(1/rho), or in log-SNR if rho is 0."""
+    low, high = (_on_line(alphas_cumprod[k], "log_snr") for k in (0, -1))
+    if rho == 0:
+        return [_off_line(value, "log_snr") for value in evenly(low, high, n)]
+    roots = evenly(mp.exp(-low / (2 * rho)), mp.exp(-high / (2 * rho)), n)
+    return [_off_line(-2 * rho * mp.log(root), "log_snr") for root in roots]
+
+
+def _on_line(a: mpf, line: Line) -> mpf:
+    if line == "log_snr":
+        return mp.log(a / (1 - a))
+    if line == "sigma":
+        return mp.sqrt((1 - a) / a)
+    return mp.sqrt(1 - a) / (mp.sqrt(a) + mp.sqrt(1 - a))
+
+
+def _off_line(value: mpf, line: Line) -> mpf:
+    if line == "log_snr":
+        return 1 / (1 + mp.exp(-value))
+    if line == "sigma":
+        return 1 / (1 + value**2)
+    return (1 - value) ** 2 / ((1 - value) ** 2 + value**2)
 
 
 def betas(alphas_cumprod: Sequence[mpf], kept: Iterable[int]) -> Numbers:

@@ -36,6 +36,26 @@ def test_no_flow_is_told_positions_unasked() -> None:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "noisiest first": (
+        lambda: Schedule.from_sigmas([80.0, 1.0, 0.1]),
+        ValueError,
+        ["sigmas[1] is 1.0 after 80.0", "least to most noisy", "sigmas[::-1]"],
+    ),
+    "noisiest first, to 0": (
+        lambda: Schedule.from_sigmas([80.0, 1.0, 0.0]),
+        ValueError,
+        ["reverse", "sigmas[-2::-1]"],
+    ),
+    "ᾱ noisiest first": (
+        lambda: Schedule.from_alphas_cumprod([0.0, 0.4, 0.9]),
+        ValueError,
+        ["fall", "alphas_cumprod[::-1]"],
+    ),
+    "log-SNR noisiest first": (
+        lambda: Schedule.from_log_snr([-3.0, 0.0, 3.0]),
+        ValueError,
+        ["fall", "log_snr[::-1]"],
+    ),
     "time 0": (
         lambda: Schedule.from_flow_times([0.0, 0.5]),
         ValueError,

@@ -112,3 +112,21 @@ def test_prior_std() -> None:
     assert Schedule.linear(10).prior_std == 1.0
     assert Schedule.karras(10, sigma_max=80.0).prior_std == pytest.approx(80.0, rel=1e-14)
     assert Schedule.flow(10).prior_std == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("betas", "'to_betas()'"),
+        ("alphas_cumprod", "'to_alphas_cumprod()'"),
+        ("sigmas", "on a flow, t"),
+        ("num_train_timesteps", "'len(schedule)'"),
+        ("set_timesteps", "subsample(steps=...)"),
+    ],
+)
+def test_attributes_of_other_libraries_are_named(name: str, word: str) -> None:
+    with pytest.raises(AttributeError, match="no attribute") as caught:
+        getattr(Schedule.flow(4), name)
+    assert word in str(caught.value)
+    assert caught.value.name == name
+    assert not hasattr(Schedule.flow(4), name)

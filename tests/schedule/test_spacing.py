@@ -279,6 +279,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["indices[2]", "4", "repeats"],
     ),
+    "timesteps noisiest first": (
+        lambda: LINEAR.subsample(timesteps=[9, 5, 0]),
+        ValueError,
+        ["timesteps[1] is 5 after 9", "timesteps[::-1]"],
+    ),
     "index unsorted": (
         lambda: LINEAR.subsample(indices=[4, 1]),
         ValueError,
@@ -341,7 +346,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "mixed with bools": (lambda: LINEAR[[True, 2]], TypeError, ["index", "not both"]),
     "large index": (lambda: LINEAR[[2**63]], ValueError, ["index[0]", "9223372036854775808"]),
     "no room between points": (
-        lambda: Schedule.from_betas([0.9] * 10 + [1e-12] * 10)[10:].subsample(
+        lambda: Schedule.from_betas([0.9] * 10 + [1e-28] * 10)[10:].subsample(
             steps=5000, spacing="karras"
         ),
         ValueError,

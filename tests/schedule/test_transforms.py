@@ -6,8 +6,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import Schedule
+from schedalg import DDIM, Midpoint, Schedule
 from tests.bad_input import KARRAS, LINEAR, ZERO_SNR, check_named
+
+
+def test_timesteps_are_rounded_and_nothing_else() -> None:
+    base = Schedule.linear(1000)
+    s = base.subsample(steps=7, spacing="karras")
+    rounded = s.round_timesteps()
+    assert rounded.timesteps.dtype == np.int64
+    np.testing.assert_array_equal(rounded.timesteps, np.rint(s.timesteps))
+    np.testing.assert_array_equal(rounded.to_betas(), s.to_betas())
+    assert rounded.round_timesteps() == rounded
+    # What lies between is the base's still, whatever the network is told at the points.
+    for t in (12.25, 500.5, 900.0):
+        assert rounded.at(t) == base.at(t)
+    np.testing.assert_allclose(rounded.refine(2).to_log_snr(), s.refine(2).to_log_snr(), rtol=1e-9)
+    assert base.round_timesteps() == base
+    flow = Schedule.from_flow_times([0.1004, 0.5, 1.0], timesteps="1000 flow_time")
+    assert flow.round_timesteps().timesteps.tolist() == [100, 500, 1000]
+    plan = Midpoint().plan(s)
+    np.testing.assert_array_equal(plan.round_timesteps().timesteps, np.rint(plan.timesteps))
+    assert plan.round_timesteps().schedule == s
+    assert plan.round_timesteps() != plan
+    assert DDIM().plan(base[:9]).round_timesteps() == DDIM().plan(base[:9])
+
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
@@ -25,6 +48,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "compose ve": (lambda: KARRAS.compose(KARRAS), ValueError, ["'ve'", "as_vp()"]),
     "compose past the end": (lambda: ZERO_SNR.compose(LINEAR), ValueError, ["zero signal"]),
     "compose a list": (lambda: LINEAR.compose([0.1]), TypeError, ["other", "list"]),
+    "rounded sigmas": (lambda: KARRAS.round_timesteps(), ValueError, ["'sigma'", "1000 flow_time"]),
+    "rounded times": (
+        lambda: Schedule.flow(4).round_timesteps(),
+        ValueError,
+        ["'flow_time'", "1000 flow_time"],
+    ),
     "shift < 0": (lambda: LINEAR.shift(-1.0), ValueError, ["factor", "-1.0"]),
     "shift NaN": (lambda: LINEAR.shift(np.nan), ValueError, ["factor", "nan"]),
     "shift text": (lambda: LINEAR.shift("3"), TypeError, ["factor", "'3'"]),
