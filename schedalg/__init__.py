@@ -14,8 +14,8 @@ from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
+from schedalg.running.initial_noise import check_initial_noise, initial_noise
 from schedalg.running.sampling import run, sample, sample_steps
-from schedalg.running.start import check_initial_noise, initial_noise
 from schedalg.running.state import Run, begin, resume
 from schedalg.samplers import (
     DDIM,

@@ -117,7 +117,13 @@ def raise_undetermined(meaning: Parameterization, timestep: int | float, alpha: 
     """
     names = (name for name, known in PARAMETERIZATIONS.items() if known is meaning)
     named = next(names, "custom")
-    hint = "" if alpha else " (zero SNR): use a network that predicts 'v' or 'x0'"
+    hint = " (zero SNR): use a network that predicts 'v' or 'x0'"
+    if alpha:
+        hint = (
+            ": if no noise is left there, a bounded or predicted x0 has no slope; use a network "
+            "that predicts 'flow', without clip, or a sampler that does not call it there, such as "
+            "Heun(clean_stages=False)"
+        )
     raise ValueError(
         f"prediction={named!r} does not determine x0 at timestep {timestep}, where alpha is "
         f"{alpha:.6g}{hint}"

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array
+from schedalg.checks import flag
 from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
+from schedalg.samplers.start import Form, with_full_start
 from schedalg.samplers.straight import Straight, slope, straight
 
 if TYPE_CHECKING:
@@ -36,9 +38,12 @@ class LMS:
 
     Args:
         order: How many slopes a step uses, 1 to 4. None: 4, or the number of steps if that is less.
+        full_start: Whether the start has the order of the method too: with order 3 and 4 the first
+            steps are corrected, and with order 4 the second step calls the network again at the
+            point where the first step called it last.
 
     Raises:
-        TypeError: `order` is not an integer.
+        TypeError: `order` is not an integer, or `full_start` is not True or False.
         ValueError: `order` is not between 1 and 4.
 
     Example:
@@ -53,12 +58,14 @@ class LMS:
     """
 
     order: int | None = None
+    full_start: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", optional_order(self.order, 4))
+        object.__setattr__(self, "full_start", flag("full_start", self.full_start))
 
     def plan(self, schedule: "Schedule") -> Plan:
-        """Return the table for a schedule; one call a step.
+        """Return the table for a schedule; one call a step, one more in a full start of order 4.
 
         Raises:
             ValueError: The schedule has fewer steps than the given order.
@@ -69,7 +76,11 @@ class LMS:
         ones = steps.xp.ones_like(steps.h)
         moments = [ones / (k + 1) for k in range(order)]
         w = weights(steps, -path.change, orders(path.finite, order), moments)
-        return _plan(schedule, steps, path, w)
+        plan = _plan(schedule, steps, path, w)
+        if not self.full_start:
+            return plan
+        form = Form(path.finite, -path.change, moments, _scale(steps, path))
+        return with_full_start(plan, steps, form, order)
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class IPNDM:
     DDIM step if tau is infinite there.
 
     Args:
-        order: How many slopes a step uses, 1 to 4. None: 4, or the number of steps if that is less.
+        order: How many slopes a step uses, 1 to 4. None: 3, or the number of steps if that is less.
 
     Raises:
         TypeError: `order` is not an integer.
@@ -92,7 +103,7 @@ class IPNDM:
     Example:
         >>> from schedalg import IPNDM, LMS, Schedule
         >>> s = Schedule.flow(8)
-        >>> bool(abs(IPNDM().plan(s).b - LMS().plan(s).b).max() < 1e-15)
+        >>> bool(abs(IPNDM(4).plan(s).b - LMS(4).plan(s).b).max() < 1e-15)
         True
 
     Source: Zhang and Chen, arXiv 2204.13902, section 3.3 (iPNDM).
@@ -109,7 +120,7 @@ class IPNDM:
         Raises:
             ValueError: The schedule has fewer steps than the given order.
         """
-        order = chosen_order(schedule, self.order, 4, self)
+        order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)
         path = straight(schedule, steps)
         used = orders(path.finite, order)
@@ -179,7 +190,7 @@ def _plan(
         at: The step at whose start each row calls the network, (K,).
     """
     a = steps.where(path.finite, path.unit_s / path.unit_t, steps.sigma_s / steps.sigma_t)
-    scale = steps.where(path.finite, path.unit_s * path.change, steps.alpha_s)
+    scale = _scale(steps, path)
     p, q = slope(schedule, path.finite)
     evaluations = Evaluations(schedule.timesteps[::-1], steps.alpha_t, steps.sigma_t)
     if step is not None and at is not None:
@@ -196,3 +207,8 @@ def _plan(
     return Plan.of(
         schedule, a=a, b=scale[:, None] * w, memory=(p, q), evaluations=evaluations, step=step
     )
+
+
+def _scale(steps: Steps, path: Straight) -> Array:
+    """Return what multiplies the weighted sum of the last slopes in x."""
+    return steps.where(path.finite, path.unit_s * path.change, steps.alpha_s)

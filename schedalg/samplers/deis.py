@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schedalg.checks import flag
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import noise_form, noise_moments
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import chosen_order, optional_order
+from schedalg.samplers.start import Form, with_full_start
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -26,9 +28,12 @@ class DEIS:
     Args:
         order: How many predictions a step uses, 1 (DDIM) to 4. None: 3, or the number of steps if
             that is less.
+        lower_order_final: Whether the order falls to 1 again towards the last step, which is more
+            stable if that is long, and does not arrive at clean data.
+        full_start: Whether the start has the order of the method too; as in `LMS`.
 
     Raises:
-        TypeError: `order` is not an integer.
+        TypeError: `order` is not an integer, or another argument is not True or False.
         ValueError: `order` is not between 1 and 4.
 
     Example:
@@ -42,12 +47,16 @@ class DEIS:
     """
 
     order: int | None = None
+    lower_order_final: bool = False
+    full_start: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", optional_order(self.order, 4))
+        for name in ("lower_order_final", "full_start"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
 
     def plan(self, schedule: "Schedule") -> Plan:
-        """Return the table for a schedule; one call a step.
+        """Return the table for a schedule; one call a step, one more in a full start of order 4.
 
         Raises:
             ValueError: The schedule has fewer steps than the given order.
@@ -55,5 +64,10 @@ class DEIS:
         order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)
         moments = noise_moments(steps, order)
-        w = weights(steps, steps.finite_h, orders(steps.finite, order), moments)
-        return noise_form(schedule, steps, w)
+        used = orders(steps.finite, order, lower_order_final=self.lower_order_final)
+        w = weights(steps, steps.finite_h, used, moments)
+        plan = noise_form(schedule, steps, w)
+        if not self.full_start:
+            return plan
+        form = Form(steps.finite, steps.finite_h, moments, -steps.sigma_s)
+        return with_full_start(plan, steps, form, order)

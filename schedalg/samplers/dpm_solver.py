@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schedalg.arrays import Array, namespace
+from schedalg.checks import flag
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import noise_form
-from schedalg.samplers.options import checked_order, long_enough
+from schedalg.samplers.options import chosen_order, optional_order
 from schedalg.samplers.phi import phi
 from schedalg.samplers.singlestep import weights
 
@@ -33,10 +34,12 @@ class DPMSolver:
     at clean data spans one point and has order 1.
 
     Args:
-        order: 1 (DDIM), 2 or 3.
+        order: 1 (DDIM), 2 or 3. None: 3, or the number of steps if that is less.
+        lower_order_final: Whether the last steps have lower order instead of the first, and the
+            very last one order 1.
 
     Raises:
-        TypeError: `order` is not an integer.
+        TypeError: `order` is not an integer, or `lower_order_final` is not True or False.
         ValueError: `order` is not 1, 2 or 3.
 
     Example:
@@ -51,20 +54,23 @@ class DPMSolver:
     schedule) and equation 3.7.
     """
 
-    order: int = 2
+    order: int | None = None
+    lower_order_final: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "order", checked_order(self.order, 3))
+        object.__setattr__(self, "order", optional_order(self.order, 3))
+        lower_order_final = flag("lower_order_final", self.lower_order_final)
+        object.__setattr__(self, "lower_order_final", lower_order_final)
 
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call at each point.
 
         Raises:
-            ValueError: The schedule has fewer points than the order.
+            ValueError: The schedule has fewer points than the given order.
         """
-        long_enough(schedule, self.order, self)
+        order = chosen_order(schedule, self.order, 3, self)
         steps = Steps.of(schedule)
-        w = weights(steps, self.order, _stages, growth=1.0)
+        w = weights(steps, order, _stages, growth=1.0, lower_order_final=self.lower_order_final)
         return noise_form(schedule, steps, w)
 
 

@@ -47,7 +47,8 @@ class Heun(RungeKutta):
     """Heun's method, of order 2: EDM's sampler, and the flow matching one on `Schedule.flow`.
 
     Two calls of the network a step, the second at the point where the step arrives. A step to clean
-    data makes one call. The arguments are those of `RungeKutta`.
+    data makes one call, unless the network is one of flow matching. The arguments are those of
+    `RungeKutta`.
 
     Example:
         >>> from schedalg import Heun, Schedule
@@ -66,12 +67,13 @@ class Midpoint(RungeKutta):
     """The midpoint method, of order 2.
 
     Two calls of the network a step, the second in the middle of the step in tau, between points of
-    the schedule. A step to clean data makes one call. The arguments are those of `RungeKutta`.
+    the schedule. A step to clean data makes one call, unless the network is one of flow matching.
+    The arguments are those of `RungeKutta`.
 
     Example:
         >>> from schedalg import Midpoint, Schedule
         >>> Midpoint().plan(Schedule.flow(2)).timesteps
-        array([1.  , 0.75, 0.5 ])
+        array([1.  , 0.75, 0.5 , 0.25])
 
     Source: Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, section II.1.
     """

@@ -64,28 +64,30 @@ def weights(
     result = xp.zeros_like(length)[:, None] + steps.array(np.zeros(most))[None, :]
     for order in range(2 if ahead else 1, most + 1):
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            rows = _solve(gaps[: order - 1], moments[:order], ahead)
+            rows = solve(gaps[: order - 1], moments[:order], int(ahead))
             rows = xp.stack([*rows, *[xp.zeros_like(length)] * (most - order)], axis=1)
             size = np.abs(to_host(rows)).sum(axis=1) / np.abs(to_host(moments[0]))
         result = steps.where((orders >= order) & (size < LARGEST), rows, result)
     return result
 
 
-def _solve(gaps: Sequence[Array], moments: Sequence[Array], ahead: bool) -> list[Array]:
+def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> list[Array]:
     """Return w with Σ_j w_j node_j^i = moment_i, from the coefficients of the Lagrange polynomials.
 
     Args:
         gaps: Distance from each node to the next older one, positive.
         moments: One for each node.
-        ahead: Whether the newest node is at 1 rather than at 0.
+        start: Which node is at 0. Those before it are newer, and positive.
     """
-    count, start = len(moments), int(ahead)
+    count = len(moments)
 
     def distance(newer: int, older: int) -> Any:
         return sum(gaps[newer + 1 : older], gaps[newer])
 
     def node(j: int) -> Any:
-        return -distance(start, j) if j > start else float(j < start)
+        if j == start:
+            return 0.0
+        return -distance(start, j) if j > start else distance(j, start)
 
     result = []
     for j in range(count):

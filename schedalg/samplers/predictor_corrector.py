@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from schedalg.arrays import Array
+from schedalg.arrays import Array, to_host
 from schedalg.checks import flag, integer, real_number
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import data_moments, new_noise, x_coefficient
 from schedalg.samplers.multistep import orders, weights
 from schedalg.samplers.options import checked_order, long_enough
+from schedalg.samplers.start import Form, start_order, with_full_start
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -33,18 +34,22 @@ class UniPC:
     also uses the prediction at the end of the step. With two predictions (UniP-2 and UniC-1) the
     weight of the slope is B(h)/2, where B(h) is h in "bh1" and 1 - e^-h in "bh2". One call of the
     network a step. The first steps have lower order. A step that leaves pure noise or arrives at
-    clean data has order 1. Neither such a step nor the last one is corrected.
+    clean data has order 1. The last step is not corrected.
 
     Args:
         order: Order of the predictor, 1 to 3.
         variant: "bh1" or "bh2".
         corrector: Whether to use UniC.
         lower_order_final: Whether the order falls to 1 again towards the last step, which is
-            more stable with few steps.
+            more stable if that is long, and does not arrive at clean data.
+        correct_from_noise: Whether UniC also corrects a step that leaves pure noise, by half of the
+            difference of the predictions at its ends. The table is then the limit of those of steps
+            that leave less and less signal. It has no effect in "bh1", whose B(h) has no limit.
+        full_start: Whether the start has the order of the method too, where that is above that of
+            the first correction: 4 for UniPC-3, with one more call, and 3 for UniP-3; as in `LMS`.
 
     Raises:
-        TypeError: `order` is not an integer, or `corrector` or `lower_order_final` is not True or
-            False.
+        TypeError: `order` is not an integer, or another argument is not True or False.
         ValueError: `order` is not between 1 and 3, or `variant` is unknown.
 
     Example:
@@ -61,10 +66,12 @@ class UniPC:
     variant: Variant = "bh2"
     corrector: bool = True
     lower_order_final: bool = False
+    correct_from_noise: bool = True
+    full_start: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", checked_order(self.order, 3))
-        for name in ("corrector", "lower_order_final"):
+        for name in ("corrector", "lower_order_final", "correct_from_noise", "full_start"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         if not isinstance(self.variant, str) or self.variant not in get_args(Variant):
             raise ValueError(f"variant must be 'bh1' or 'bh2'; got {self.variant!r}")
@@ -77,25 +84,39 @@ class UniPC:
         """
         long_enough(schedule, self.order, self)
         steps = Steps.of(schedule)
-        used = orders(steps.finite, self.order, lower_order_final=self.lower_order_final)
+        falls = self.lower_order_final
+        used = orders(steps.finite, self.order, lower_order_final=falls)
+        # A step corrected from noise counts: its prediction, infinitely far away, has no weight.
+        corrected = steps.finite
+        if self.corrector and self.correct_from_noise and self.variant == "bh2":
+            corrected = corrected | (to_host(steps.alpha_t) == 0)
+        counted = orders(corrected, self.order, lower_order_final=falls)
         h = steps.finite_h
         moments = data_moments(steps, self.order + 1)
         simple = [moments[0], (h if self.variant == "bh1" else steps.rise) / 2]
         predictor = _either(
             steps,
-            used <= 2,
+            counted <= 2,
             weights(steps, h, used.clip(max=2), simple[: min(2, self.order)]),
             weights(steps, h, used, moments[: self.order]),
         )
+        form = Form(steps.finite, h, moments, steps.alpha_s)
         if not self.corrector:
-            return _plan(schedule, steps, predictor)
+            plan = _plan(schedule, steps, predictor)
+            return with_full_start(plan, steps, form, self.order) if self.full_start else plan
         corrector = _either(
             steps,
-            used == 1,
+            counted == 1,
             weights(steps, h, np.full_like(used, 2), simple, ahead=True),
             weights(steps, h, used + 1, moments, ahead=True),
         )
-        return _plan(schedule, steps, predictor, corrector)
+        if not self.full_start or start_order(form, self.order + 1) < 4:
+            return _plan(schedule, steps, predictor, corrector, corrected=corrected)
+        # The start corrects its two steps itself.
+        finite = np.flatnonzero(steps.finite)[:2]
+        later = corrected & ~np.isin(np.arange(len(h)), finite)
+        plan = _plan(schedule, steps, predictor, corrector, corrected=later)
+        return with_full_start(plan, steps, form, 4)
 
 
 @dataclass(frozen=True)
@@ -160,7 +181,7 @@ class SASolver:
             return _plan(schedule, steps, predictor, eta=eta)
         used = orders(steps.finite, self.corrector_order) + 1
         corrector = weights(steps, h, used, moments[: self.corrector_order + 1], ahead=True)
-        return _plan(schedule, steps, predictor, corrector, eta)
+        return _plan(schedule, steps, predictor, corrector, eta, corrected=steps.finite)
 
 
 def _either(steps: Steps, chosen: np.ndarray, values: Array, others: Array) -> Array:
@@ -180,6 +201,8 @@ def _plan(
     predictor: Array,
     corrector: Array | None = None,
     eta: float = 0.0,
+    *,
+    corrected: np.ndarray | None = None,
 ) -> Plan:
     """Return the table of a predictor; each row also makes the correction of the step before.
 
@@ -189,14 +212,15 @@ def _plan(
         predictor: (N, p), weights of the last predictions, newest first.
         corrector: (N, m), weights of the prediction at the end of the step and of those before it.
         eta: Strength of new noise.
+        corrected: Which steps are corrected, (N,).
     """
     xp, a = steps.xp, x_coefficient(steps, eta)
     b = steps.alpha_s[:, None] * predictor
-    if corrector is not None and len(schedule) > 1:
+    if corrector is not None and corrected is not None and len(schedule) > 1:
         before = xp.concat([steps.array(np.zeros((len(schedule), 1))), predictor], axis=1)
         width = max(before.shape[1], corrector.shape[1])
         change = _widened(steps, corrector, width) - _widened(steps, before, width)
-        change = steps.where(steps.finite, change, xp.zeros_like(change))
+        change = steps.where(corrected, change, xp.zeros_like(change))
         correction = steps.alpha_s[:-1, None] * change[:-1, :]
         nothing = xp.zeros_like(correction[:1, :])
         b = _widened(steps, b, width) + a[:, None] * xp.concat([nothing, correction])

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from schedalg.arrays import Array, to_host
-from schedalg.checks import number_or_infinity, positive_integer, real_number
+from schedalg.checks import flag, number_or_infinity, positive_integer, real_number
 from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
-from schedalg.samplers.straight import scales, slope, timesteps_between
+from schedalg.samplers.straight import scales, slope, timestep_at_clean, timesteps_between
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -99,12 +99,16 @@ MIDPOINT = Tableau([[], [0.5]], [0.0, 1.0], order=2)
 class RungeKutta:
     """Any explicit Runge-Kutta method, from its tableau, such as `Euler`, `Heun` and `Midpoint`.
 
-    As many calls a step as the tableau has stages, one in the step that arrives at clean data, and
-    one in a step from pure noise unless the network is one of flow; these are DDIM's. Stages within
-    a step lie between the points of the schedule. There a network of continuous noise gets its
-    noise level, and any other a timestep between two of those that the schedule was chosen from, in
-    proportion to the log-SNR (and beyond the outermost points theirs); stages at the ends of steps
-    are at points of the schedule unless there is noise.
+    As many calls a step as the tableau has stages. If the network is not one of flow matching, a
+    step from pure noise or to clean data has one call and order 1: it is DDIM's. A network of flow
+    matching has a slope at both ends, and is called at clean data, t = 0, if the tableau has a
+    stage there. (If the schedule lists its timesteps, that of clean data is not known, and the last
+    step is DDIM's.)
+
+    Stages within a step lie between the points of the schedule. There a network of continuous noise
+    gets its noise level, and any other a timestep between two of those that the schedule was chosen
+    from, in proportion to the log-SNR (and beyond the outermost points theirs); stages at the ends
+    of steps are at points of the schedule unless there is noise.
 
     Args:
         tableau: The method.
@@ -115,9 +119,14 @@ class RungeKutta:
         s_tmin: Lowest sigma/alpha at which churn is used.
         s_tmax: Highest sigma/alpha at which churn is used.
         s_noise: Standard deviation of the noise of churn, at least 0.
+        clean_stages: Whether the step to clean data has all stages, where the network is one of
+            flow matching. False: it is DDIM's, as in diffusers. Use False where x0 is predicted or
+            bounded, or comes from a denoiser made from a function: x0 does not determine the slope
+            at clean data.
 
     Raises:
-        TypeError: `tableau` is not a `Tableau`, or another argument is not a number.
+        TypeError: `tableau` is not a `Tableau`, `clean_stages` is not True or False, or another
+            argument is not a number.
         ValueError: An argument is out of range, or both `eta` and `s_churn` are given.
 
     Example:
@@ -138,6 +147,7 @@ class RungeKutta:
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
+    clean_stages: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.tableau, Tableau):
@@ -148,6 +158,7 @@ class RungeKutta:
             if not 0 <= number <= 1e9:
                 raise ValueError(f"{name} must be between 0 and 1e9, got {number!r}")
             object.__setattr__(self, name, number)
+        object.__setattr__(self, "clean_stages", flag("clean_stages", self.clean_stages))
         s_tmax = number_or_infinity("s_tmax", self.s_tmax)
         if s_tmax < self.s_tmin:
             raise ValueError(f"s_tmax must be at least s_tmin, {self.s_tmin!r}; got {s_tmax!r}")
@@ -160,10 +171,12 @@ class RungeKutta:
         steps = Steps.of(schedule)
         span = self._span(schedule, steps)
         count = len(self.tableau.b)
-        # A step has all stages if there is noise left at its end and tau is finite at its start.
-        staged = (to_host(span.rho_end) > 0) & (count > 1)
+        # A step has all stages if tau is finite at its start, and the slope is known at its end.
+        staged = np.full(len(schedule), count > 1)
         if schedule.network_kind != "flow":
             staged &= to_host(steps.alpha_t) > 0
+        if not self.clean_stages or timestep_at_clean(schedule) is None:
+            staged &= to_host(span.rho_end) > 0
         stages = self._stages(schedule, steps, span, staged)
         rows = np.flatnonzero(np.stack([staged | (k == 0) for k in range(count)], axis=1))
         step, stage = rows // count, rows % count
@@ -175,7 +188,8 @@ class RungeKutta:
             return steps.gather(flat, rows)
 
         alpha, sigma = column([s.alpha for s in stages]), column([s.sigma for s in stages])
-        timesteps = self._timesteps(schedule, alpha, sigma, step, stage, to_host(span.gamma) > 0)
+        raised, clean = to_host(span.gamma) > 0, to_host(steps.sigma_s) == 0
+        timesteps = self._timesteps(schedule, alpha, sigma, step, stage, raised, clean)
         width = count if staged.any() else 1
         return Plan.of(
             schedule,
@@ -280,14 +294,15 @@ class RungeKutta:
         step: np.ndarray,
         stage: np.ndarray,
         raised: np.ndarray,
+        clean: np.ndarray,
     ) -> np.ndarray:
         """Return the timestep of each row: a point's own, or an interpolated one between points."""
         own = schedule.timesteps[::-1]
-        origin = schedule.origin.timestep
+        origin = timestep_at_clean(schedule) if clean.any() else schedule.origin.timestep
         reached = np.append(own[1:], np.nan if origin is None else origin)
         place = np.array(self.tableau.c)[stage]
         at_start = (place == 0) & ~raised[step]
-        at_end = (place == 1) & (self.eta == 0)
+        at_end = (place == 1) & ((self.eta == 0) | clean[step])
         timesteps: np.ndarray = np.where(at_start, own[step], reached[step])
         between = ~(at_start | at_end)
         if between.any():

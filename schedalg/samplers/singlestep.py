@@ -16,7 +16,7 @@ from schedalg.samplers.multistep import LARGEST
 Stages = Callable[[Sequence[Array]], list[list[Array]]]
 
 
-def groups(finite: np.ndarray, order: int) -> list[range]:
+def groups(finite: np.ndarray, order: int, *, lower_order_final: bool = False) -> list[range]:
     """Return which steps of the schedule make up each step of the method, at most `order` of them.
 
     If the number of steps is not a multiple of the order, the first groups are smaller: errors at
@@ -26,25 +26,34 @@ def groups(finite: np.ndarray, order: int) -> list[range]:
     Args:
         finite: Whether h is finite in each step, (N,).
         order: The largest number of steps in a group.
+        lower_order_final: Whether the last groups are smaller instead, and the last of all is one
+            step.
     """
     result, start, n = [], 0, len(finite)
     while start < n:
         stop = start
         while stop < n and finite[stop]:
             stop += 1
-        whole, left = divmod(stop - start, order)
-        sizes = ([left] if left else []) + [order] * whole
-        if order == 3 and left == 1 and whole:
-            sizes[:2] = [2, 2]
-        if stop < n:
-            sizes.append(1)
+        infinite = stop < n  # the step after these
+        alone = infinite or lower_order_final
+        whole, left = divmod(stop - start - (alone and not infinite), order)
+        rest = [left] if left else []
+        if lower_order_final:
+            sizes = [order] * whole + rest
+        elif order == 3 and left == 1 and whole:
+            sizes = [2, 2] + [order] * (whole - 1)
+        else:
+            sizes = rest + [order] * whole
+        sizes += [1] * alone
         for size in sizes:
             result.append(range(start, start + size))
             start += size
     return result
 
 
-def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
+def weights(
+    steps: Steps, order: int, stages: Stages, growth: float, *, lower_order_final: bool = False
+) -> Array:
     """Return the weights of the last predictions in each part of each step, newest first, (N, m).
 
     A method gives the integral from the start of the step. A part starts from the x that the part
@@ -55,9 +64,10 @@ def weights(steps: Steps, order: int, stages: Stages, growth: float) -> Array:
         order: The largest number of parts of a step.
         stages: The method.
         growth: -1 in the data form, where x is integrated with e^-h; 1 in the noise form, with e^h.
+        lower_order_final: Whether the last steps span fewer parts, and the very last one.
     """
     xp, h = steps.xp, steps.finite_h
-    grouped = groups(steps.finite, order)
+    grouped = groups(steps.finite, order, lower_order_final=lower_order_final)
     rows, blocks = [], []
     for size in range(1, order + 1):
         starts = np.array([group.start for group in grouped if len(group) == size], dtype=np.int64)

@@ -7,6 +7,7 @@ different images. The network's training decides which of them is used: tau = si
 for networks of flow matching, in whatever scale x is, and tau = sigma/alpha for all others.
 """
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -74,6 +75,23 @@ def scales(kind: Kind, signal: Array, noise: Array) -> tuple[Array, Array]:
     signal, noise = signal / larger, noise / larger
     total = signal + noise if kind == "flow" else (signal**2 + noise**2) ** 0.5
     return signal / total, noise / total
+
+
+def timestep_at_clean(schedule: "Schedule") -> float | None:
+    """Return the timestep that a network of flow matching gets at clean data, where t is 0.
+
+    None if no timestep is known there: the timesteps are a list, which ends at the first point, or
+    are infinite at clean data; or the network is none of flow matching.
+    """
+    rule = schedule.timestep_rule
+    if schedule.network_kind != "flow" or isinstance(rule, np.ndarray):
+        return None
+    if isinstance(rule, str):
+        with np.errstate(divide="ignore"):
+            timestep = float(named(rule).of(np, np.zeros(())))
+    else:
+        timestep = called(rule, np.ones(1), np.zeros(1)).item()
+    return timestep if math.isfinite(timestep) else None
 
 
 def timesteps_between(schedule: "Schedule", alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.network.denoiser import Denoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.parameterization import Parameterization, Prediction, convert
 from schedalg.plan.plan import Plan
 from schedalg.running.sampling import sample, sample_steps
@@ -22,6 +22,40 @@ AnySampler = Sampler
 #: Twelve steps from log-SNR -10 to 10, where the origin still has noise.
 PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
 FAST = Schedule.linear(1000).subsample(steps=12)
+
+
+class _AtEnds:
+    """A sampler with `init` and `step`, whose errors in the steps at both ends are explained."""
+
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
+        self.init = sampler.init
+
+    def step(self, x: Array, t: Point, s: Point, denoise: Any, noise: Any, state: Any) -> Any:
+        try:
+            return self.sampler.step(x, t, s, denoise, noise, state)
+        except (ArithmeticError, ValueError, RuntimeWarning) as error:
+            if to_host(t.alpha) == 0:
+                case = (
+                    "that leaves pure noise, where t.alpha is 0 (zero SNR): have a step of DDIM "
+                    "there, s.alpha * x0 + s.sigma / t.sigma * (x - t.alpha * x0)"
+                )
+            elif to_host(s.sigma) == 0:
+                case = "that arrives at clean data, where s.sigma is 0: return x0 there"
+            else:
+                raise
+            raise AssertionError(
+                f"{type(error).__name__} ({error}) in the step from timestep {t.timestep} {case}"
+            ) from error
+
+
+def _sample(
+    model: Any, schedule: Schedule, sampler: AnySampler | Plan, x: Array, **options: Any
+) -> Array:
+    """Return `sample(...)`, where errors in a sampler's own steps at both ends are explained."""
+    if not isinstance(sampler, Plan) and not hasattr(sampler, "plan"):
+        sampler = _AtEnds(sampler)
+    return sample(model, schedule, sampler, x, **options)
 
 
 def check_sampler(
@@ -84,14 +118,39 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
         >>> check_recovery(LMS(), Schedule.cosine(20))
     """
     point, origin = 0.3, schedule.origin
-    known = Denoiser.from_function(lambda x, t: point + 0 * x, schedule)
+    known = _point(point, sampler, schedule)
     x = np.random.default_rng(0).standard_normal((2, 3)) * schedule.prior_std
     if origin.sigma > 0:
         x = np.full((2, 3), point * schedule[-1].alpha)
-    result = sample(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
+    result = _sample(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
     np.testing.assert_allclose(
         result, origin.alpha * point, rtol=rtol, err_msg=f"x0 on {schedule!r}"
     )
+
+
+def _point(point: float, sampler: AnySampler | Plan, schedule: Schedule) -> AnyDenoiser:
+    """Return the optimal network for data that are a single point, as a denoiser.
+
+    A sampler that calls a network of flow matching at clean data needs its slope there, which is
+    that of the path before: (x - alpha x0) / sigma - x0 does not change on the way to one point.
+    """
+    plan = sampler if isinstance(sampler, Plan) else None
+    if plan is None and hasattr(sampler, "plan"):
+        plan = sampler.plan(schedule)
+    if plan is None or (to_host(plan.sigma) > 0).all():
+        return Denoiser.from_function(lambda x, t: point + 0 * x, schedule)
+    total = plan.alpha + plan.sigma
+    places = iter(zip(plan.alpha / total, plan.sigma / total, strict=True))
+    slope: Any = None
+
+    def velocity(x: Array, timesteps: Array) -> Array:
+        nonlocal slope
+        alpha, sigma = next(places)
+        if sigma > 0:
+            slope = (x - alpha * point) / sigma - point
+        return slope
+
+    return Denoiser(velocity, schedule, "flow")
 
 
 def check_variance(
@@ -165,14 +224,14 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
         return 0.5 * x - 0.1 * x**3 / (1 + x**2)
 
     before = np.array(to_host(x))
-    expected = sample(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
+    expected = _sample(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
     for prediction in ("epsilon", "x0", "v"):
-        result = sample(network, FAST, sampler, x, noise=5, prediction=prediction)
+        result = _sample(network, FAST, sampler, x, noise=5, prediction=prediction)
         assert namespace(result) is namespace(x), f"{type(result)} from {type(x)}"
         for part in ("dtype", "shape"):
             got, given = getattr(result, part), getattr(x, part)
             assert got == given, f"{part} {got} from {given}, for a prediction of {prediction}"
-    result = to_host(sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
+    result = to_host(_sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
     rtol = 1e-11 if "64" in str(x.dtype) else tolerance
     np.testing.assert_array_equal(to_host(x), before, err_msg="the sampler wrote to x")
     np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
@@ -201,13 +260,13 @@ def check_respacing(sampler: AnySampler) -> None:
 
     x = np.random.default_rng(1).standard_normal((2, 3))
     passed.append([])
-    images = [sample(network, short, sampler, x, noise=7)]
+    images = [_sample(network, short, sampler, x, noise=7)]
     if set(passed[0]) <= set(selected):
         fresh = Schedule.from_alphas_cumprod(numbers[selected], timesteps=selected)
     else:
         fresh = Schedule.from_alphas_cumprod(numbers)[selected]
     passed.append([])
-    images.append(sample(network, fresh, sampler, x, noise=7))
+    images.append(_sample(network, fresh, sampler, x, noise=7))
     np.testing.assert_allclose(images[1], images[0], rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(passed[1], passed[0], rtol=1e-9, err_msg="timesteps passed")
     visited: list[Point] = []
@@ -216,7 +275,7 @@ def check_respacing(sampler: AnySampler) -> None:
         visited.append(t)
         return 0.3 * x
 
-    sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
+    _sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
     for t in visited:
         assert t.timestep is not None
         assert selected[0] <= t.timestep <= selected[-1], f"timestep {t.timestep} of {selected}"
@@ -246,7 +305,7 @@ def check_scales(sampler: AnySampler) -> None:
         images = []
         for other in (schedule.as_vp(), schedule.as_ve(), schedule.as_flow()):
             scaled = x * (other.sigma[-1] / schedule.sigma[-1])
-            images.append(sample(network, other, sampler, scaled, prediction="v", noise=3))
+            images.append(_sample(network, other, sampler, scaled, prediction="v", noise=3))
         for image in images[1:]:
             np.testing.assert_allclose(image, images[0], rtol=1e-8, atol=1e-8, err_msg=repr(base))
 
@@ -299,7 +358,7 @@ def check_table(sampler: TableSampler, schedule: Schedule) -> None:
     for prediction in ("epsilon", "x0", "v") if signal else ("x0", "v"):
         images = [
             # Divided by 99, since at sigma = 80 a steeper network would amplify rounding errors.
-            sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
+            _sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
             for one in (sampler, protocol)
         ]
         np.testing.assert_allclose(

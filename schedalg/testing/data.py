@@ -11,6 +11,7 @@ from schedalg.arrays import Array, namespace
 from schedalg.checks import real_number
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.schedule import Point, Schedule
+from schedalg.schedule.timesteps import named
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,47 @@ class Mixture:
             raise ValueError(f"weights must be above 0 and sum to 1, got {tuple(weights)}")
 
     def denoiser(self, schedule: Schedule) -> AnyDenoiser:
-        """Return the optimal network, as a denoiser of a schedule."""
-        return Denoiser.from_function(self.expectation, schedule)
+        """Return the optimal network, as a denoiser of a schedule.
+
+        It predicts x0. On a flow whose timesteps follow from t, it predicts "flow" unless a spread
+        is 0, and so can be called at clean data.
+        """
+        rule = schedule.timestep_rule
+        function, factor = named(rule) if isinstance(rule, str) else ("", 1.0)
+        is_flow = schedule.network_kind == "flow" and function == "flow_time"
+        if not is_flow or min(self.spreads) == 0:
+            return Denoiser.from_function(self.expectation, schedule)
+
+        def velocity(x: Array, timesteps: Array) -> Array:
+            xp = namespace(x)
+            t = xp.astype(timesteps, x.dtype) / factor
+            t = xp.reshape(t, (-1,) + (1,) * (x.ndim - 1))
+            x0, eps = self._predictions(x, 1 - t, t)
+            return eps - x0
+
+        return Denoiser(velocity, schedule, "flow")
 
     def expectation(self, x: Array, t: Point) -> Array:
         """Return E[x0 | x] at a point."""
+        return self._predictions(x, t.alpha, t.sigma)[0]
+
+    def _predictions(self, x: Array, alpha: Any, sigma: Any) -> tuple[Array, Array]:
+        """Return E[x0 | x] and E[eps | x]."""
         xp = namespace(x)
-        densities, means = [], []
+        densities, means, noises = [], [], []
         for weight, mean, spread in self._components():
-            variance = t.alpha**2 * spread**2 + t.sigma**2
-            away = x - t.alpha * mean
+            variance = alpha**2 * spread**2 + sigma**2
+            away = x - alpha * mean
             densities.append(math.log(weight) - away**2 / (2 * variance) - _log(variance) / 2)
-            means.append(mean + (t.alpha * spread**2 / variance) * away)
+            means.append(mean + (alpha * spread**2 / variance) * away)
+            noises.append(sigma / variance * away)
         if len(means) == 1:
-            return means[0]
+            return means[0], noises[0]
         logits = xp.stack(densities)
         shares = xp.exp(logits - xp.max(logits, axis=0))
-        return xp.sum(shares * xp.stack(means), axis=0) / xp.sum(shares, axis=0)
+        total = xp.sum(shares, axis=0)
+        x0, eps = (xp.sum(shares * xp.stack(each), axis=0) / total for each in (means, noises))
+        return x0, eps
 
     def end_of_flow(self, schedule: Schedule) -> AnyDenoiser:
         """Return a denoiser that predicts the end of the flow from x, for a single Gaussian.

@@ -37,7 +37,8 @@ class Entry(NamedTuple):
 
     Attributes:
         sampler: The sampler.
-        order: Order on grids even in log-SNR; None where noise is added.
+        order: Order on grids even in log-SNR; None where noise is added, or the last steps have
+            lower order.
         calls: Model calls for 12 steps to clean data.
         distilled: "flow" for networks that tell where the flow ends, "trajectory" for those that
             tell every point of it, of which Gaussian data have no example in closed form.
@@ -70,13 +71,17 @@ SAMPLERS: dict[str, Entry] = {
     "RK4": Entry(RungeKutta(RK4), 4, 45, uneven=False),
     "DPM-Solver-1": Entry(DPMSolver(order=1), 1, uneven=False),
     "DPM-Solver-2": Entry(DPMSolver(order=2), 2, uneven=False),
-    "DPM-Solver-3": Entry(DPMSolver(order=3), 3, uneven=False),
+    "DPM-Solver-3": Entry(DPMSolver(), 3, uneven=False),
+    "DPM-Solver-3 lower final": Entry(DPMSolver(order=3, lower_order_final=True), uneven=False),
     "DPM-Solver++ 1": Entry(DPMSolverPP(order=1), 1),
     "DPM-Solver++ 2M": Entry(DPMSolverPP(order=2), 2),
-    "DPM-Solver++ 3M": Entry(DPMSolverPP(order=3), 3),
+    "DPM-Solver++ 3M": Entry(DPMSolverPP(order=3), 2),
+    "DPM-Solver++ 3M exact": Entry(DPMSolverPP(order=3, exact=True), 3),
+    "DPM-Solver++ 3M exact full start": Entry(DPMSolverPP(order=3, exact=True, full_start=True), 3),
     "DPM-Solver++ 2S": Entry(DPMSolverPP(order=2, singlestep=True), 2, uneven=False),
     "DPM-Solver++ SDE-2M": Entry(DPMSolverPP(order=2, eta=1.0)),
     "DPM-Solver++ SDE-3M": Entry(DPMSolverPP(order=3, eta=1.0)),
+    "DPM-Solver++ SDE-3M exact": Entry(DPMSolverPP(order=3, eta=1.0, exact=True)),
     "DPM-Solver++ SDE 0.5": Entry(DPMSolverPP(order=2, eta=0.5)),
     "DPM-Solver++ 3M lower final": Entry(DPMSolverPP(order=3, lower_order_final=True)),
     "UniP-1": Entry(UniPC(order=1, corrector=False), 1),
@@ -85,19 +90,27 @@ SAMPLERS: dict[str, Entry] = {
     "UniPC-1": Entry(UniPC(order=1), 2),
     "UniPC-2": Entry(UniPC(order=2), 3),
     "UniPC-2 bh1": Entry(UniPC(order=2, variant="bh1"), 3),
+    "UniPC-2 lower final": Entry(UniPC(order=2, lower_order_final=True)),
+    "UniPC-2 uncorrected from noise": Entry(UniPC(order=2, correct_from_noise=False), 3),
     "UniPC-3": Entry(UniPC(order=3), 4),
+    "UniP-3 full start": Entry(UniPC(order=3, corrector=False, full_start=True), 3),
+    "UniPC-3 full start": Entry(UniPC(order=3, full_start=True), 4, 13),
     "LMS 1": Entry(LMS(order=1), 1, uneven=False),
     "LMS 2": Entry(LMS(order=2), 2, uneven=False),
     "LMS 3": Entry(LMS(order=3), 3, uneven=False),
     "LMS 4": Entry(LMS(), 4, uneven=False),
+    "LMS 3 full start": Entry(LMS(order=3, full_start=True), 3, uneven=False),
+    "LMS 4 full start": Entry(LMS(full_start=True), 4, 13, uneven=False),
     "DEIS 1": Entry(DEIS(order=1), 1, uneven=False),
     "DEIS 2": Entry(DEIS(order=2), 2, uneven=False),
     "DEIS 3": Entry(DEIS(), 3, uneven=False),
+    "DEIS 3 lower final": Entry(DEIS(order=3, lower_order_final=True), uneven=False),
     "DEIS 4": Entry(DEIS(order=4), 4, uneven=False),
+    "DEIS 4 full start": Entry(DEIS(order=4, full_start=True), 4, 13, uneven=False),
     "IPNDM 1": Entry(IPNDM(order=1), 1, uneven=False),
     "IPNDM 2": Entry(IPNDM(order=2), 2, uneven=False),
-    "IPNDM 3": Entry(IPNDM(order=3), 2, uneven=False),
-    "IPNDM 4": Entry(IPNDM(), 2, uneven=False),
+    "IPNDM 3": Entry(IPNDM(), 2, uneven=False),
+    "IPNDM 4": Entry(IPNDM(order=4), 2, uneven=False),
     "PNDM": Entry(PNDM(), 2, 13, uneven=False),
     "LCM": Entry(LCM(), distilled="flow"),
     "TCD": Entry(TCD(), distilled="trajectory"),

@@ -112,6 +112,37 @@ def sde_dpm_solver_pp_2m(s: Loop, x: np.ndarray) -> np.ndarray:
     return x
 
 
+def dpm_solver_pp_3m(eta: float) -> Callable[[Loop, np.ndarray], np.ndarray]:
+    """3M and SDE-3M in the authors' form; its second step is a step of 2M."""
+
+    def run(s: Loop, x: np.ndarray) -> np.ndarray:
+        d: list[np.ndarray] = []
+        for i in range(s.steps):
+            d.append(s.x0(x, i))
+            if s.sigma[i + 1] == 0:
+                return s.alpha[-1] * d[-1]
+            h, z = s.lam[i + 1] - s.lam[i], (1 + eta) * (s.lam[i + 1] - s.lam[i])
+            x = s.sigma[i + 1] / s.sigma[i] * math.exp(-eta * h) * x
+            x = x - s.alpha[i + 1] * math.expm1(-z) * d[-1]
+            if i == 1:
+                slope = h / (2 * (s.lam[1] - s.lam[0])) * (d[-1] - d[-2])
+                x = x - s.alpha[i + 1] * math.expm1(-z) * slope
+            elif i > 1:
+                r0, r1 = ((s.lam[i - j] - s.lam[i - j - 1]) / h for j in (0, 1))
+                first, second = (d[-1] - d[-2]) / r0, (d[-2] - d[-3]) / r1
+                d1 = first + (first - second) * r0 / (r0 + r1)
+                d2 = (first - second) / (r0 + r1)
+                phi_2 = math.expm1(-z) / z + 1
+                phi_3 = phi_2 / z - 0.5
+                x = x + s.alpha[i + 1] * (phi_2 * d1 - phi_3 * d2)
+            if eta:
+                fresh = math.sqrt(-math.expm1(-2 * eta * h)) * next(s.noise)
+                x = x + s.sigma[i + 1] * fresh
+        return x
+
+    return run
+
+
 def dpm_solver_pp_2s(s: Loop, x: np.ndarray) -> np.ndarray:
     """Algorithm 1 of Lu et al., arXiv 2211.01095, for pairs of steps; one left over is first."""
     finite = s.steps - (s.sigma[-1] == 0)
@@ -128,12 +159,18 @@ def dpm_solver_pp_2s(s: Loop, x: np.ndarray) -> np.ndarray:
     return x if finite == s.steps else s.alpha[-1] * s.x0(x, s.steps - 1)
 
 
-def dpm_solver(order: int, s: Loop, x: np.ndarray) -> np.ndarray:
-    """Algorithms 1 and 2 of Lu et al., arXiv 2206.00927; steps left over come first."""
+def dpm_solver(order: int, s: Loop, x: np.ndarray, final: bool = False) -> np.ndarray:
+    """Algorithms 1 and 2 of Lu et al., arXiv 2206.00927; steps left over come first.
+
+    Or last, with a last step of order 1.
+    """
     finite = s.steps - (s.sigma[-1] == 0)
     left: dict[int, list[int]] = {0: [], 1: [2, 2], 2: [2]} if order == 3 else {0: [], 1: [1]}
     sizes = left[finite % order]
     sizes = sizes + [order] * ((finite - sum(sizes)) // order)
+    if final:
+        whole, rest = divmod(s.steps - 1, order)
+        sizes = [order] * whole + [rest] * (rest > 0) + [1] * (finite == s.steps)
     i = 0
     for size in sizes:
         t, j = s.eps(x, i), i + size
@@ -211,6 +248,51 @@ def unipc(variant: str, order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
     return run
 
 
+def started(order: int, corrector: bool = False) -> Callable[[Loop, np.ndarray], np.ndarray]:
+    """Adams-Bashforth in x0 after a start that is corrected; with `corrector`, UniPC-3."""
+
+    def moved(s: Loop, x: np.ndarray, i: int, j: int, known: dict[int, np.ndarray]) -> np.ndarray:
+        """Return x at point j from x at point i, by the polynomial through known predictions."""
+        nodes = [s.lam[k] for k in known]
+        after = s.sigma[j] / s.sigma[i] * x
+        for n, value in enumerate(known.values()):
+            weight = integrate(
+                lagrange(nodes, n), s.lam[i], s.lam[j], lambda at: np.exp(at - s.lam[j])
+            )
+            after = after + s.alpha[j] * weight * value
+        return after
+
+    def line(s: Loop, x: np.ndarray, i: int, known: dict[int, np.ndarray]) -> np.ndarray:
+        """Return x after a step of 2M."""
+        h, before = s.lam[i + 1] - s.lam[i], s.lam[i] - s.lam[i - 1]
+        mixed = known[i] + h / (2 * before) * (known[i] - known[i - 1])
+        return s.sigma[i + 1] / s.sigma[i] * x - s.alpha[i + 1] * math.expm1(-h) * mixed
+
+    def run(s: Loop, x: np.ndarray) -> np.ndarray:
+        start, d = x, {0: s.x0(x, 0)}
+        x = moved(s, x, 0, 1, d)
+        d[1] = s.x0(x, 1)
+        x = moved(s, start, 0, 1, d)
+        if order == 4:
+            d[1] = s.x0(x, 1)
+        x = line(s, x, 1, d)
+        d[2] = s.x0(x, 2)
+        if order == 4:
+            x = moved(s, start, 0, 2, d)
+        for i in range(2, s.steps):
+            before = x
+            if s.sigma[i + 1] == 0:
+                return s.alpha[-1] * d[i]
+            x = moved(s, x, i, i + 1, {k: d[k] for k in (i, i - 1, i - 2)})
+            if i + 1 < s.steps:
+                d[i + 1] = s.x0(x, i + 1)
+                if corrector:
+                    x = moved(s, before, i, i + 1, {k: d[k] for k in (i + 1, i, i - 1, i - 2)})
+        return x
+
+    return run
+
+
 def lms(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
     """k-diffusion's linear multistep, with its integrals by quadrature."""
 
@@ -228,7 +310,7 @@ def lms(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
     return run
 
 
-def deis(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
+def deis(order: int, final: bool = False) -> Callable[[Loop, np.ndarray], np.ndarray]:
     """Equation 15 of Zhang and Chen, arXiv 2204.13902, with polynomials in lambda."""
 
     def run(s: Loop, x: np.ndarray) -> np.ndarray:
@@ -237,7 +319,8 @@ def deis(order: int) -> Callable[[Loop, np.ndarray], np.ndarray]:
             eps.append(s.eps(x, i))
             if s.sigma[i + 1] == 0:
                 return s.alpha[-1] * s.x0(x, i)
-            nodes = [s.lam[i - j] for j in range(min(i + 1, order))]
+            used = min(i + 1, order, s.steps - i if final else order)
+            nodes = [s.lam[i - j] for j in range(used)]
             after = s.alpha[i + 1] / s.alpha[i] * x
             for j in range(len(nodes)):
                 polynomial, (a, b) = lagrange(nodes, j), (s.lam[i], s.lam[i + 1])
@@ -368,20 +451,40 @@ LOOPS: dict[str, tuple[Any, Callable[[Loop, np.ndarray], np.ndarray]]] = {
     "DPM-Solver++ 2S": (DPMSolverPP(order=2, singlestep=True), dpm_solver_pp_2s),
     "DPM-Solver-2": (DPMSolver(order=2), partial(dpm_solver, 2)),
     "DPM-Solver-3": (DPMSolver(order=3), partial(dpm_solver, 3)),
+    "DPM-Solver-2 lower final": (
+        DPMSolver(order=2, lower_order_final=True),
+        partial(dpm_solver, 2, final=True),
+    ),
+    "DPM-Solver-3 lower final": (
+        DPMSolver(order=3, lower_order_final=True),
+        partial(dpm_solver, 3, final=True),
+    ),
     "UniPC-1": (UniPC(order=1), unipc("bh2", 1)),
     "UniPC-2": (UniPC(order=2), unipc("bh2", 2)),
     "UniPC-2 bh1": (UniPC(order=2, variant="bh1"), unipc("bh1", 2)),
     "UniPC-3": (UniPC(order=3), unipc("bh2", 3)),
+    "UniPC-3 full start": (UniPC(order=3, full_start=True), started(4, corrector=True)),
+    "UniP-3 full start": (UniPC(order=3, corrector=False, full_start=True), started(3)),
+    "DPM-Solver++ 3M exact full start": (
+        DPMSolverPP(order=3, exact=True, full_start=True),
+        started(3),
+    ),
     "LMS 2": (LMS(order=2), lms(2)),
     "LMS 4": (LMS(), lms(4)),
     "DEIS 2": (DEIS(order=2), deis(2)),
     "DEIS 3": (DEIS(order=3), deis(3)),
     "DEIS 4": (DEIS(order=4), deis(4)),
+    "DEIS 3 lower final": (DEIS(order=3, lower_order_final=True), deis(3, final=True)),
     "PNDM": (PNDM(), pndm),
     "Heun": (Heun(), heun),
     "EulerAncestral": (EulerAncestral(), ancestral),
-    "DPM-Solver++ 3M": (DPMSolverPP(order=3), exponential_adams(3, 0, 0.0)),
-    "DPM-Solver++ SDE-3M": (DPMSolverPP(order=3, eta=1.0), exponential_adams(3, 0, 1.0)),
+    "DPM-Solver++ 3M": (DPMSolverPP(order=3), dpm_solver_pp_3m(0.0)),
+    "DPM-Solver++ SDE-3M": (DPMSolverPP(order=3, eta=1.0), dpm_solver_pp_3m(1.0)),
+    "DPM-Solver++ 3M exact": (DPMSolverPP(order=3, exact=True), exponential_adams(3, 0, 0.0)),
+    "DPM-Solver++ SDE-3M exact": (
+        DPMSolverPP(order=3, eta=1.0, exact=True),
+        exponential_adams(3, 0, 1.0),
+    ),
     "SA-Solver": (SASolver(order=2, corrector_order=2, tau=0.7), exponential_adams(2, 2, 0.49)),
     "SA-Solver 3, 1": (
         SASolver(order=3, corrector_order=1, tau=0.6),

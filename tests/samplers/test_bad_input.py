@@ -48,6 +48,33 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "order text": (lambda: IPNDM(order="4"), TypeError, ["order", "'4'"]),
     "2S of order 3": (lambda: DPMSolverPP(order=3, singlestep=True), ValueError, ["order=3", "2S"]),
     "2S with noise": (lambda: DPMSolverPP(singlestep=True, eta=1.0), ValueError, ["eta=1.0", "2S"]),
+    "exact 2M": (lambda: DPMSolverPP(2, exact=True), ValueError, ["exact", "order=3", "order=2"]),
+    "full start of 2M": (
+        lambda: DPMSolverPP(full_start=True),
+        ValueError,
+        ["full_start", "order=3", "order=2"],
+    ),
+    **{
+        f"{name} of {kind.__name__}": (
+            partial(kind, **{name: "no"}),
+            TypeError,
+            [name, "'no'"],
+        )
+        for kind, name in (
+            (LMS, "full_start"),
+            (DEIS, "full_start"),
+            (DEIS, "lower_order_final"),
+            (DPMSolver, "lower_order_final"),
+            (DPMSolverPP, "exact"),
+            (UniPC, "correct_from_noise"),
+            (UniPC, "full_start"),
+        )
+    },
+    "clean stages": (
+        lambda: Heun(clean_stages="no"),
+        TypeError,
+        ["clean_stages", "'no'"],
+    ),
     "corrector order": (
         lambda: SASolver(corrector_order=5),
         ValueError,

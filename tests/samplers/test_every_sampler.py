@@ -8,8 +8,9 @@ import pytest
 from hypothesis import settings
 
 import schedalg
-from schedalg import DDPM, DPMSolverPP, Plan, Schedule, sample, samplers
+from schedalg import DDPM, DPMSolverPP, Plan, Schedule, UniPC, sample, samplers
 from schedalg.testing import (
+    Mixture,
     check_arrays,
     check_marginals,
     check_recovery,
@@ -194,8 +195,23 @@ def test_one_and_two_steps(entry: Entry) -> None:
         check_recovery(entry.sampler, two)
 
 
+def corrects_from_noise(sampler: Any) -> bool:
+    """Return whether a step from pure noise is corrected in the row after it."""
+    return bool(
+        isinstance(sampler, UniPC)
+        and sampler.corrector
+        and sampler.correct_from_noise
+        and sampler.variant == "bh2"
+    )
+
+
 @pytest.mark.parametrize(
-    "sampler", [pytest.param(e.sampler, id=n) for n, e in SAMPLERS.items() if e.calls == 12]
+    "sampler",
+    [
+        pytest.param(e.sampler, id=n)
+        for n, e in SAMPLERS.items()
+        if e.calls == 12 and not corrects_from_noise(e.sampler)
+    ],
 )
 def test_no_step_looks_back_to_pure_noise(sampler: Any) -> None:
     """After a step from pure noise, the table is that of the schedule without that point."""
@@ -207,3 +223,41 @@ def test_no_step_looks_back_to_pure_noise(sampler: Any) -> None:
     whole, rest = sampler.plan(schedule), sampler.plan(schedule[:-1])
     for name in ("a", "b", "c", "p", "q", "timesteps"):
         np.testing.assert_allclose(getattr(whole, name)[1:], getattr(rest, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_unipc_corrects_a_step_from_noise_as_from_almost_noise(order: int) -> None:
+    """By half of the difference of the predictions; the table is the limit for less signal."""
+    log_snr = Schedule.flow(8).to_log_snr()
+    sampler = UniPC(order=order)
+    limit = sampler.plan(Schedule.flow(8))
+    plain = UniPC(order=order, correct_from_noise=False).plan(Schedule.flow(8))
+    half = limit.a[1] * Schedule.flow(8).alpha[-2] / 2
+    np.testing.assert_allclose(limit.b[1, 1], -half, rtol=1e-12)
+    np.testing.assert_array_equal(plain.b[1, 1:], 0)
+    np.testing.assert_array_equal(
+        UniPC(order=order, variant="bh1").plan(Schedule.flow(8)).b[1, 1:], 0
+    )
+    differences = []
+    for least in (-300.0, -600.0, -1200.0):
+        almost = Schedule.from_log_snr(np.append(log_snr[:-1], least), kind="flow")
+        differences.append(np.abs(sampler.plan(almost).b - limit.b).max())
+    # Like 1 / h, the share of a slope over the whole step.
+    assert differences[-1] < 4e-3
+    if order > 1:
+        ratios = np.array(differences[:-1]) / differences[1:]
+        np.testing.assert_allclose(ratios, 2, rtol=0.05)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_unipc_from_noise_has_smaller_errors_if_corrected(order: int) -> None:
+    """In the first half of a flow, where the error of the first step is not yet hidden."""
+    data, x = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6]), np.linspace(-2, 2, 41)[None, :]
+    for steps in (5, 10, 20):
+        schedule = Schedule.flow(2 * steps)[steps:]
+        exact = data.flow(x, schedule[-1], schedule.origin)
+        errors = [
+            np.square(sample(data.denoiser(schedule), schedule, sampler, x) - exact).mean() ** 0.5
+            for sampler in (UniPC(order), UniPC(order, correct_from_noise=False))
+        ]
+        assert errors[0] < 0.8 * errors[1]

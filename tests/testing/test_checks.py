@@ -1,5 +1,6 @@
 """Each check of `schedalg.testing` finds the fault that it is for."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,23 @@ class Keeps:
         mean = x0 if self.old is None else (x0 + self.old) / 2
         self.old = x0
         return s.alpha * mean + s.sigma * (x - t.alpha * mean) / t.sigma, None
+
+
+class Divides:
+    """DDIM in a form that divides by t.alpha, or takes the logarithm of s.sigma."""
+
+    def __init__(self, end: str) -> None:
+        self.end = end
+
+    def init(self, x: Any, schedule: Schedule) -> None:
+        return None
+
+    def step(self, x: Any, t: Any, s: Any, denoise: Any, noise: Any, state: None) -> Any:
+        eps = (x - t.alpha * denoise(x, t)) / t.sigma
+        if self.end == "noise":
+            return (s.alpha / t.alpha) * (x - t.sigma * eps) + s.sigma * eps, None
+        x0 = denoise(x, t)
+        return s.alpha * x0 + math.exp(math.log(s.sigma)) * eps, None
 
 
 class OneScale(DDIM):
@@ -170,3 +188,15 @@ def test_samplers_of_the_library_pass_as_a_whole() -> None:
     check_sampler(Heun(), order=2)
     check_sampler(DDPM("fixed_small"))
     check_sampler(LCM(), distilled=True)
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("noise", r"ZeroDivisionError.*timestep 1.0 that leaves pure noise.*t.alpha is 0.*DDIM"),
+        ("clean", r"ValueError.*that arrives at clean data.*s.sigma is 0: return x0"),
+    ],
+)
+def test_an_error_in_a_step_at_an_end_says_which(end: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_sampler(Divides(end))

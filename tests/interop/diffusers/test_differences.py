@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DPMSolverPP, Schedule, sample
 from schedalg.interop.diffusers import from_diffusers
 from tests.interop.diffusers.theirs import diffusers, network, noises, ours_after, theirs_after
 
@@ -105,59 +104,32 @@ def test_large_variances_leave_the_last_step_alone(diffusers: Any) -> None:
     assert from_diffusers({"_class_name": "DDPMScheduler", "variance_type": "fixed_large_log"}, 5)
 
 
-def third_order_errors(diffusers: Any, steps: int) -> tuple[float, float]:
-    """Errors of ours and theirs, of order 3, for an x0 prediction that depends on lambda alone.
+def test_sde_3m_adds_the_half_that_diffusers_subtracts(diffusers: Any) -> None:
+    """In ((1 - e^-2h - 2h) / (2h)² + 1/2) D2, which is O(h) D2; theirs is off by D2 itself."""
+    options = {"solver_order": 3, "algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
+    draws = noises(12)
 
-    Its integral is known: x = sigma_s/sigma_t x + sigma_s ∫ e^lambda x0(lambda) dlambda.
-    """
-    # Points even in lambda, from 6 to -6; the x0 prediction changes in the middle of them only.
-    lam = np.linspace(6, -6, steps + 1)
-    schedule = Schedule.from_log_snr(2 * lam, timesteps=np.arange(steps + 1))[1:]
+    class Mended(diffusers.DPMSolverMultistepScheduler):  # type: ignore[misc]
+        def multistep_dpm_solver_third_order_update(
+            self, outputs: Any, *args: Any, **kwargs: Any
+        ) -> Any:
+            wrong = super().multistep_dpm_solver_third_order_update(outputs, *args, **kwargs)
+            levels = self.sigmas[self.step_index - 2 : self.step_index + 2]
+            alpha, sigma = self._sigma_to_alpha_sigma_t(levels)
+            h1, h0, h = (alpha / sigma).log().diff()
+            first, second = outputs[-1] - outputs[-2], outputs[-2] - outputs[-3]
+            return wrong + alpha[-1] * h**2 * (first / h0 - second / h1) / (h0 + h1)
 
-    def data(at: Any) -> Any:
-        return np.exp(-(np.asarray(at) ** 2) / 2)
-
-    x = np.zeros((1, 1, 1, 1))
-    ours = sample(
-        lambda x, t: 0 * x + data(lam[int(t[0])]),
-        schedule,
-        DPMSolverPP(order=3),
-        x,
-        prediction="x0",
-    )
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    exact = schedule.origin.sigma * float((6 * weights * np.exp(6 * nodes) * data(6 * nodes)).sum())
-    theirs = diffusers.DPMSolverMultistepScheduler(
-        solver_order=3,
-        prediction_type="sample",
-        lower_order_final=False,
-        final_sigmas_type="sigma_min",
-    )
-    torch = diffusers.torch
-    theirs.set_timesteps(steps)
-    theirs.timesteps = torch.arange(steps, 0, -1)
-    theirs.sigmas = torch.tensor(np.exp(-lam[::-1]))
-    theirs.set_begin_index(0)
-    state = torch.zeros(1, 1, 1, 1)
-    for t in theirs.timesteps:
-        output = torch.zeros(1, 1, 1, 1) + float(data(lam[int(t)]))
-        state = theirs.step(output, t, state, return_dict=False)[0]
-    return abs(float(ours.squeeze()) - exact), abs(float(state.squeeze()) - exact)
-
-
-def test_dpm_solver_pp_3m_is_of_order_3(diffusers: Any) -> None:
-    """Diffusers halves the second difference, so that its method has order 2."""
-    coarse, fine = third_order_errors(diffusers, 80), third_order_errors(diffusers, 160)
-    ours, theirs = (math.log2(a / b) for a, b in zip(coarse, fine, strict=True))
-    assert ours > 2.8
-    assert theirs < 2.3
-    # With the same network the samples are close, but not equal.
-    options = {"solver_order": 3}
-    scheduler = diffusers.DPMSolverMultistepScheduler(**options)
-    scheduler.set_timesteps(12)
-    read = from_diffusers({"_class_name": "DPMSolverMultistepScheduler", **options}, 12)
-    wanted = theirs_after(scheduler, diffusers.torch, noises(12))
-    assert 1e-6 < np.abs(ours_after(read, []) - wanted).max() < 0.1 * np.abs(wanted).max()
+    Mended.__module__ = diffusers.DPMSolverMultistepScheduler.__module__
+    results = []
+    for kind in (diffusers.DPMSolverMultistepScheduler, Mended):
+        theirs = kind(**options)
+        theirs.set_timesteps(12)
+        results.append(theirs_after(theirs, diffusers.torch, draws))
+    config = {"_class_name": "DPMSolverMultistepScheduler", **options}
+    ours = ours_after(from_diffusers(config, 12), draws)
+    np.testing.assert_allclose(ours, results[1], rtol=1e-7, atol=1e-7)
+    assert np.abs(ours - results[0]).max() > 1e-2 * np.abs(ours).max()
 
 
 def test_pndm_mixes_the_noise_of_v_predictions(diffusers: Any) -> None:

@@ -13,14 +13,12 @@ from schedalg.interop.diffusers.classes import multistep
 from schedalg.interop.diffusers.ending import End
 from schedalg.interop.diffusers.flow import FLOW
 from schedalg.interop.diffusers.grids import GRIDS
-from schedalg.interop.diffusers.methods import LowerOrderFinal
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.output import THRESHOLDING
 from schedalg.interop.diffusers.record import Record
 from schedalg.interop.diffusers.request import Request
 from schedalg.interop.diffusers.trained import TRAINED
 from schedalg.samplers import DEIS
-from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
 
 
@@ -31,13 +29,13 @@ def _path(options: Options, request: Request) -> Schedule:
     return multistep.on_betas(options, request, end)
 
 
-def _sampler(options: Options, schedule: Schedule) -> TableSampler:
+def _sampler(options: Options, schedule: Schedule) -> DEIS:
     options.choice("algorithm_type", ("deis", "dpmsolver", "dpmsolver++"))
     options.choice("solver_type", ("logrho", "midpoint", "heun", "bh1", "bh2"))
-    order = multistep.order(options, schedule)
-    if order == 1 or not multistep.lowers_last(options, schedule):
-        return DEIS(order=order)
-    return LowerOrderFinal(tuple(DEIS(order=k) for k in range(1, order + 1)))
+    return DEIS(
+        order=multistep.order(options, schedule),
+        lower_order_final=multistep.lowers_last(options, schedule),
+    )
 
 
 DEIS_MULTISTEP = Record(

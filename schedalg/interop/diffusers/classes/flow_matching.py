@@ -3,6 +3,8 @@
 - `shift`: moves the noise levels, once.
 - `timesteps=` and `sigmas=` may be given in place of steps, also both.
 
+The last step of `FlowMatchHeunDiscreteScheduler` is an Euler step.
+
 Of `FlowMatchEulerDiscreteScheduler` alone:
 
 - `use_dynamic_shifting`, `time_shift_type`: the shift is `mu=`, or exp(mu). Pipelines compute `mu`
@@ -73,6 +75,6 @@ FLOW_MATCH_HEUN_DISCRETE = Record(
     name="FlowMatchHeunDiscreteScheduler",
     defaults={"num_train_timesteps": 1000, "shift": 1.0},
     path=_path,
-    sampler=lambda options, schedule: Heun(),
+    sampler=lambda options, schedule: Heun(clean_stages=False),
     prediction=_prediction,
 )
