@@ -86,8 +86,15 @@ def to_host(array: Array) -> np.ndarray:
 
     A number becomes an array of no dimensions.
     """
+    if type(array) is np.ndarray:
+        return array
     library = library_of(array)
     return np.asarray(array) if library is None else library.to_host(array)
+
+
+def flipped(array: Array) -> Array:
+    """Return the entries of a column in reverse; a view where the library has one."""
+    return array[::-1] if type(array) is np.ndarray else namespace(array).flip(array)
 
 
 def requires_gradient(array: object) -> bool:

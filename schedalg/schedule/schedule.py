@@ -83,6 +83,7 @@ class Schedule:
     origin_timestep: int | float | None = None
     curve: Curve | None = None
     _hash: int | None = field(init=False, default=None)
+    _scales: tuple[Array, Array] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         rule = self.timestep_rule
@@ -218,7 +219,7 @@ class Schedule:
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
-        alpha, sigma = path.alpha_sigma(self._xp, self.log_alpha_bar, self.kind)
+        alpha, sigma = scales_of(self)
         timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
         columns = (alpha, sigma, *self.log_alpha_bar)
         if not requires_gradient(self.log_alpha_bar.high):
@@ -312,24 +313,31 @@ class Schedule:
     @property
     def origin(self) -> Point:
         """Where the last sampling step arrives: clean data, or the point before a slice."""
-        return self._stretch(0, 0)._points()[0]
+        origin = double_double.take(self.log_alpha_bar, slice(0, 1))
+        scales = path.alpha_sigma(self._xp, origin, self.kind)
+        columns = (*scales, *origin)
+        if requires_gradient(origin.high):
+            alpha, sigma, high, low = (column[0] for column in columns)
+        else:
+            alpha, sigma, high, low = (to_host(column)[0].item() for column in columns)
+        return Point(alpha, sigma, self._origin_timestep(), DoubleDouble(high, low))
 
     @property
     def alpha(self) -> Array:
         """Signal scale at each point, (N,)."""
-        return self._scales()[0]
+        return self._point_scales()[0]
 
     @property
     def sigma(self) -> Array:
         """Noise scale at each point, (N,); on a flow that is t. See also `to_sigmas`."""
-        return self._scales()[1]
+        return self._point_scales()[1]
 
-    def _scales(self) -> tuple[Array, Array]:
-        scales = path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
-        for array in scales:
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-        return scales
+    def _point_scales(self) -> tuple[Array, Array]:
+        if isinstance(self.log_alpha_bar.high, np.ndarray):
+            alpha, sigma = scales_of(self)
+            return alpha[1:], sigma[1:]
+        # A gradient must not pass the origin, where the square root has none.
+        return path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
 
     @property
     def prior_std(self) -> float:
@@ -432,6 +440,19 @@ def _restore(
         origin_timestep=origin_timestep,
         curve=curve,
     )
+
+
+def scales_of(schedule: Schedule) -> tuple[Array, Array]:
+    """Return alpha and sigma at the origin and at every point; computed once, if read-only."""
+    if schedule._scales is not None:
+        return schedule._scales
+    xp = namespace(schedule.log_alpha_bar.high)
+    scales = path.alpha_sigma(xp, schedule.log_alpha_bar, schedule.kind)
+    if xp is np:
+        for array in scales:
+            array.flags.writeable = False
+        object.__setattr__(schedule, "_scales", scales)
+    return scales
 
 
 def check_schedule(schedule: object, name: str = "schedule") -> None:
