@@ -51,7 +51,7 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
         TypeError: `values` does not hold real numbers, or requires a gradient and `high` does not.
     """
     if type(values) is np.ndarray and values.dtype == np.float64 and type(high) is np.ndarray:
-        return values if cannot_change(values) else values.copy()
+        return values.copy()
     array = as_array(name, values)
     if not requires_gradient(high):
         if requires_gradient(array):
@@ -68,13 +68,6 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
 def cannot_change(array: np.ndarray) -> bool:
     """Whether an array is read-only and no view, so that a plan need not copy it."""
     return not array.flags.writeable and array.base is None
-
-
-def constant(value: float, rows: int) -> np.ndarray:
-    """Return a column of one number, which no plan copies."""
-    column = np.full(rows, value)
-    column.flags.writeable = False
-    return column
 
 
 def checked_start(start: Any) -> tuple[Any, Any]:

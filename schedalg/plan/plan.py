@@ -16,7 +16,6 @@ from schedalg.plan.columns import (
     check_rows,
     checked_column,
     checked_start,
-    constant,
     host_start,
     require_finite,
     schedule_evaluations,
@@ -172,7 +171,7 @@ class Plan:
                     f"{name}[{row}] is {to_host(scale)[row]}: a network is called where alpha is "
                     f"at least 0, and sigma {'at least' if at_clean else 'above'} 0"
                 )
-        zeros, ones = constant(0.0, rows), constant(1.0, rows)
+        zeros, ones = np.zeros(rows), np.ones(rows)
         named: dict[Any, tuple[Any, ...]] = {
             "x0": (ones, zeros, zeros),
             "epsilon": (zeros, ones, zeros),
@@ -207,7 +206,7 @@ class Plan:
         check_rows(rows, numbers, alpha, sigma, columns)
         for column in (alpha, sigma, *columns.values()):
             if isinstance(column, np.ndarray):
-                column.flags.writeable = False  # they are no longer the caller's
+                column.flags.writeable = False  # it is a copy already
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),

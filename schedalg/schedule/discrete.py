@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import Namespace, device
+from schedalg.arrays import Namespace, device, flipped
 from schedalg.checks import in_unit, positive_integer
 from schedalg.schedule import elementary, path
 from schedalg.schedule.constructors import capped, from_exact_betas, make
@@ -254,8 +254,11 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
 
 def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> DoubleDouble:
     """Return n numbers evenly from start to end, both of them exactly; start alone if n is 1."""
-    i, count = np.arange(n), max(n - 1, 1)
-    rise, fall = (quotients(xp, start.high, share, count) for share in (i, count - i))
+    if n == 1:
+        rise, fall = (quotients(xp, start.high, np.full(1, share), 1) for share in (0, 1))
+    else:
+        rise = quotients(xp, start.high, np.arange(n), n - 1)
+        fall = DoubleDouble(*map(flipped, rise))
     return plus(product(start, fall), product(end, rise))
 
 

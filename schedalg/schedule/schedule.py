@@ -196,25 +196,36 @@ class Schedule:
 
     def _stretch(self, start: int, stop: int) -> "Schedule":
         """Return points start to stop - 1 after the one before them, and no curve."""
-        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
-        return replace(
-            self,
-            log_alpha_bar=double_double.take(self.log_alpha_bar, slice(start, stop + 1)),
-            timestep_rule=take_timesteps(self.timestep_rule, slice(start, stop)),
-            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
-            curve=None,
-        )
+        levels = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
+        return self._part(levels, slice(start, stop), start, None)
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
         """Return the points at strictly increasing indices, after the point before `start`."""
-        place = np.append(start, index + 1)
-        moved = start > 0 and isinstance(self.timestep_rule, np.ndarray)
-        return replace(
-            self,
-            log_alpha_bar=double_double.gather(self._xp, self.log_alpha_bar, place),
+        place = np.empty(len(index) + 1, dtype=np.int64)
+        place[0] = start
+        np.add(index, 1, out=place[1:])
+        levels = double_double.gather(self._xp, self.log_alpha_bar, place)
+        places = 2 * place if self.curve is None else self.curve.places[place]
+        return self._part(levels, index, start, curve.covering(curve.base_of(self), places))
+
+    def _part(
+        self,
+        log_alpha_bar: DoubleDouble,
+        index: slice | np.ndarray,
+        start: int,
+        curve: Curve | None,
+    ) -> "Schedule":
+        """Return points by index, after the point before `start`."""
+        origin = self.origin_timestep
+        if start > 0 and isinstance(self.timestep_rule, np.ndarray):
+            origin = self.timesteps[start - 1].item()
+        return type(self)(
+            log_alpha_bar=log_alpha_bar,
             timestep_rule=take_timesteps(self.timestep_rule, index),
-            origin_timestep=self.timesteps[start - 1].item() if moved else self.origin_timestep,
-            curve=curve.covering(curve.base_of(self), curve.places_of(self)[place]),
+            kind=self.kind,
+            network_kind=self.network_kind,
+            origin_timestep=origin,
+            curve=curve,
         )
 
     def _points(self) -> list[Point]:
