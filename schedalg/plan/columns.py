@@ -100,7 +100,8 @@ def require_finite(name: str, host: np.ndarray) -> None:
     Raises:
         ValueError: A number is infinite or NaN.
     """
-    if not np.isfinite(host).all():
+    finite = np.isfinite(host)
+    if np.count_nonzero(finite) < finite.size:
         row = int(np.argwhere(~np.isfinite(host))[0, 0])
         raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
 

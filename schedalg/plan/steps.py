@@ -91,9 +91,10 @@ class Steps:
             finite[0] = signal[0]
             finite[-1] &= float(to_host(log_alpha_bar.high)[0]) != 0
         from_noise = int(n > 0 and not signal[0])
-        to_clean = n - int(np.count_nonzero(finite)) - from_noise
+        inside = int(np.count_nonzero(finite))
+        to_clean = n - inside - from_noise
         # Only the points that are neither clean nor pure noise, so that no infinity is computed.
-        first = to_clean if finite.any() else n
+        first = to_clean if inside else n
         inner = double_double.take(log_alpha_bar, slice(first, n + 1 - from_noise))
         return cls(
             xp=xp,

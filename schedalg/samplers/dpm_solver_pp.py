@@ -118,7 +118,7 @@ class DPMSolverPP:
             return moments[0][:, None]
         # 2M evaluates the line through two predictions in the middle of the step.
         half_way = [moments[0], moments[0] / 2]
-        of_two = multistep.weights(steps, h, orders.clip(max=2), half_way)
+        of_two = multistep.weights(steps, h, np.minimum(orders, 2), half_way)
         if self.order == 2:
             return of_two
         of_two = steps.xp.concat([of_two, steps.xp.zeros_like(of_two[:, :1])], axis=1)

@@ -1,6 +1,6 @@
 """Weights of multistep methods: integrals of the polynomial through unevenly spaced values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -61,15 +61,14 @@ def weights(
         earlier = xp.concat([xp.ones_like(length[:back]), length[:-back]])
         gaps.append(earlier / length)
     result = steps.array(np.zeros((len(orders), most)))
-    left = np.ones(len(orders), dtype=bool)
+    left, total = np.ones(len(orders), dtype=bool), np.abs(to_host(moments[0]))
     for order in range(most, first - 1, -1):
         chosen = left & (orders >= order)
         if not np.count_nonzero(chosen):
             continue
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             rows = solve(gaps[: order - 1], moments[:order], int(ahead))
-            size = np.abs(to_host(rows)).sum(axis=0) / np.abs(to_host(moments[0]))
-        chosen &= size < LARGEST
+            chosen &= np.add.reduce(np.abs(to_host(rows))) / total < LARGEST
         left &= ~chosen
         if order < most:
             rows = xp.concat([rows, steps.array(np.zeros((most - order, len(orders))))])
@@ -91,22 +90,19 @@ def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
     xp, count = namespace(moments[0]), len(moments)
     if count == 1:
         return moments[0][None, :]
-    distance = {(j, j + 1): gap for j, gap in enumerate(gaps)}
+    # From each node to each other one; to a newer one it is positive.
+    towards = {(j, j + 1): gap for j, gap in enumerate(gaps)}
     for width in range(2, count):
         for j in range(count - width):
-            distance[j, j + width] = distance[j, j + width - 1] + gaps[j + width - 1]
-    # From an older node to a newer one it is positive.
-    towards = {(j, other): value for (j, other), value in distance.items()}
-    towards |= {(other, j): -value for (j, other), value in distance.items()}
+            towards[j, j + width] = towards[j, j + width - 1] + gaps[j + width - 1]
+    towards |= {(other, j): -value for (j, other), value in towards.items()}
     towards[start, start] = xp.zeros_like(moments[0])
-    # Column j of the i-th is for w_j: the i-th of the other nodes, which all w_j take in turn.
+    # Column j of the i-th row is for w_j: the i-th of the nodes other than its own.
     others = [[i + (i >= j) for j in range(count)] for i in range(count - 1)]
-
-    def columns(entries: Iterable[Array]) -> Array:
-        return xp.reshape(xp.concat(list(entries)), (count - 1, count, -1))
-
-    minus_node = columns(towards[start, other] for row in others for other in row)
-    apart = columns(towards[j, other] for row in others for j, other in enumerate(row))
+    pairs = [towards[start, other] for row in others for other in row]  # minus each node
+    pairs += [towards[j, other] for row in others for j, other in enumerate(row)]
+    table = xp.reshape(xp.concat(pairs), (2, count - 1, count, -1))
+    minus_node, apart = table[0, ...], table[1, ...]
     # Coefficients of Π (r - node), the lowest power of r first, but for the last, which is 1.
     polynomial, scale = [minus_node[0, ...]], apart[0, ...]
     for i in range(1, count - 1):

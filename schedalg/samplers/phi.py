@@ -30,12 +30,15 @@ def phis(xp: Namespace, orders: Sequence[int], z: Array) -> list[Array]:
     """
     small = xp.abs(z) <= 3
     near = xp.where(small, z, 0.0)
-    # All of the series at once, one a row.
+    # The series of every k at once, one after the other.
+    count = len(orders)
     terms = xp.asarray(_inverse_factorials(tuple(orders)), dtype=z.dtype, device=device(z))
-    rows = xp.zeros_like(z)
-    for n in range(terms.shape[0]):
-        rows = rows * near + terms[n, ...]
-    series = [rows[i, ...] for i in range(len(orders))]
+    terms = xp.reshape(terms * xp.ones_like(z), (terms.shape[0], -1))
+    points, total = xp.concat([near] * count), terms[0, ...]
+    for n in range(1, terms.shape[0]):
+        total = total * points + terms[n, ...]
+    rows = xp.reshape(total, (count, -1))
+    series = [rows[i, ...] for i in range(count)]
     if to_host(small).all():
         return series
     far = xp.where(small, 4.0, z)

@@ -94,7 +94,7 @@ class UniPC:
         h = steps.finite_h
         moments = data_moments(steps, self.order + 1)
         simple = [moments[0], (h if self.variant == "bh1" else steps.rise) / 2]
-        predictor = weights(steps, h, used.clip(max=2), simple[: min(2, self.order)])
+        predictor = weights(steps, h, np.minimum(used, 2), simple[: min(2, self.order)])
         if self.order > 2:
             full = weights(steps, h, np.where(counted > 2, used, 0), moments[: self.order])
             predictor = _either(steps, counted <= 2, predictor, full)

@@ -253,7 +253,8 @@ class Schedule:
         rule: object = self.timestep_rule
         if isinstance(rule, np.ndarray):
             rule = timesteps_key(rule)
-        high = to_host(self.log_alpha_bar.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        high = to_host(self.log_alpha_bar.high).astype(np.float64, copy=False)
+        high = high + 0.0  # -0.0 becomes 0.0
         between = None if self.curve is None else self.curve.base._key()
         return self.kind, self.network_kind, rule, self.origin_timestep, high.tobytes(), between
 
