@@ -32,7 +32,9 @@ def phis(xp: Namespace, orders: Sequence[int], z: Array) -> list[Array]:
     near = xp.where(small, z, 0.0)
     # The series of every k at once, one after the other.
     count = len(orders)
-    terms = xp.asarray(_inverse_factorials(tuple(orders)), dtype=z.dtype, device=device(z))
+    terms = _inverse_factorials(tuple(orders))
+    if xp is not np:
+        terms = xp.asarray(terms, dtype=z.dtype, device=device(z), copy=True)
     terms = xp.reshape(terms * xp.ones_like(z), (terms.shape[0], -1))
     points, total = xp.concat([near] * count), terms[0, ...]
     for n in range(1, terms.shape[0]):
@@ -54,6 +56,6 @@ def phis(xp: Namespace, orders: Sequence[int], z: Array) -> list[Array]:
 def _inverse_factorials(orders: tuple[int, ...]) -> np.ndarray:
     """Return 1/(n+k)! for n = 33, …, 0 and each k, (34, orders, 1)."""
     terms = [[1 / math.factorial(n + k) for k in orders] for n in range(33, -1, -1)]
-    table = np.array(terms)[:, :, None]
+    table: np.ndarray = np.array(terms)[:, :, None]
     table.flags.writeable = False
     return table
