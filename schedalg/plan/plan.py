@@ -204,13 +204,14 @@ class Plan:
         if numbers.size and numbers.dtype.kind != "i":
             raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
         check_rows(rows, numbers, alpha, sigma, columns)
-        for column in (alpha, sigma, *columns.values()):
+        timesteps = canonical_timesteps(timesteps)
+        for column in (timesteps, alpha, sigma, *columns.values()):
             if isinstance(column, np.ndarray):
                 column.flags.writeable = False  # it is a copy already
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),
-            timesteps=canonical_timesteps(timesteps),
+            timesteps=timesteps,
             alpha=alpha,
             sigma=sigma,
             start=start,

@@ -99,6 +99,7 @@ class Rows:
         numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
             they are arrays: `reference.Functional` runs them.
         draws: The level and the visit of each row's noise, an int64 array (K, 2); see `arrivals`.
+            Zeros if there is no noise at all.
         start: The same of the noise before the first row.
         largest: The largest finite coefficient, if all are numbers.
     """

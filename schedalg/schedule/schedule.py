@@ -316,6 +316,8 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """The timestep of each point: a read-only NumPy array, (N,)."""
+        if isinstance(self.timestep_rule, np.ndarray):
+            return self.timestep_rule
         timesteps = timesteps_at(
             self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
         )
