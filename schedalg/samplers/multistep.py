@@ -1,6 +1,7 @@
 """Weights of multistep methods: integrals of the polynomial through unevenly spaced values."""
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -49,17 +50,17 @@ def weights(
     Args:
         steps: The steps of the schedule.
         length: Length of each step in the variable of the polynomial, (N,), finite.
-        orders: How many predictions each step uses, (N,).
+        orders: How many predictions each step uses, (N,); 0: none, and all weights are 0.
         moments: Integrals over each step of the weight function times r^0, r^1, ...; m columns.
         ahead: Whether the newest prediction is the one at the end of the step, r = 1, as in a
             corrector. The second is then the one at its start.
     """
     xp, most, first = steps.xp, len(moments), 2 if ahead else 1
     # Distance from each node to the one before it, in units of the step's length.
-    gaps = [xp.ones_like(length)] if ahead else []
+    ones = xp.ones_like(length)
+    gaps = [ones] if ahead else []
     for back in range(1, most + 1 - first):
-        earlier = xp.concat([xp.ones_like(length[:back]), length[:-back]])
-        gaps.append(earlier / length)
+        gaps.append(xp.concat([ones[:back], length[:-back]]) / length)
     result = steps.array(np.zeros((len(orders), most)))
     left, total = np.ones(len(orders), dtype=bool), np.abs(to_host(moments[0]))
     for order in range(most, first - 1, -1):
@@ -90,19 +91,16 @@ def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
     xp, count = namespace(moments[0]), len(moments)
     if count == 1:
         return moments[0][None, :]
-    # From each node to each other one; to a newer one it is positive.
+    # From each node to each other one; to an older one it is positive.
     towards = {(j, j + 1): gap for j, gap in enumerate(gaps)}
     for width in range(2, count):
         for j in range(count - width):
             towards[j, j + width] = towards[j, j + width - 1] + gaps[j + width - 1]
     towards |= {(other, j): -value for (j, other), value in towards.items()}
     towards[start, start] = xp.zeros_like(moments[0])
-    # Column j of the i-th row is for w_j: the i-th of the nodes other than its own.
-    others = [[i + (i >= j) for j in range(count)] for i in range(count - 1)]
-    pairs = [towards[start, other] for row in others for other in row]  # minus each node
-    pairs += [towards[j, other] for row in others for j, other in enumerate(row)]
+    pairs = [towards[pair] for pair in _pairs(count, start)]
     table = xp.reshape(xp.concat(pairs), (2, count - 1, count, -1))
-    minus_node, apart = table[0, ...], table[1, ...]
+    minus_node, apart = table[0, ...], table[1, ...]  # from the start to a node is minus it
     # Coefficients of Π (r - node), the lowest power of r first, but for the last, which is 1.
     polynomial, scale = [minus_node[0, ...]], apart[0, ...]
     for i in range(1, count - 1):
@@ -112,3 +110,15 @@ def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
         scale = scale * apart[i, ...]
     total = sum(c * moment for c, moment in zip(polynomial, moments[:-1], strict=True))
     return (total + moments[-1]) / scale
+
+
+@cache
+def _pairs(count: int, start: int) -> list[tuple[int, int]]:
+    """Return which nodes lie apart in `solve`: from the start to others, and from each to others.
+
+    (count - 1, count) of both. Column j of row i is for w_j: the i-th of the nodes that are not its
+    own.
+    """
+    others = [[i + (i >= j) for j in range(count)] for i in range(count - 1)]
+    from_start = [(start, other) for row in others for other in row]
+    return from_start + [(j, other) for row in others for j, other in enumerate(row)]
