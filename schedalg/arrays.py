@@ -87,6 +87,8 @@ def to_host(array: Array) -> np.ndarray:
     A number becomes an array of no dimensions. Small types that NumPy has no arithmetic for
     (bfloat16, int4, ...) become float32 and int8, which hold all their numbers.
     """
+    if type(array) is np.ndarray:
+        return array
     library = library_of(array)
     host = np.asarray(array) if library is None else library.to_host(array)
     if host.dtype.kind == "V" and host.dtype.names is None and host.dtype.name != "void":
@@ -103,6 +105,11 @@ def handed_out(array: np.ndarray) -> np.ndarray:
     copy = array.copy()
     copy.flags.writeable = False
     return copy
+
+
+def flipped(array: Array) -> Array:
+    """Return the entries of a column in reverse; a view where the library has one."""
+    return array[::-1] if type(array) is np.ndarray else namespace(array).flip(array)
 
 
 def requires_gradient(array: object) -> bool:

@@ -109,7 +109,7 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     if array.dtype.kind == "f" or not array.size:
         with np.errstate(over="ignore"):  # to inf, which is rejected as a timestep
             return array.astype(np.float64)
-    if array.max() > np.iinfo(np.int64).max:
+    if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
         k = int(np.argmax(array))
         raise ValueError(f"{name}[{k}] is {array[k]}: too large for a 64-bit integer")
     return array.astype(np.int64)

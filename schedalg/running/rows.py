@@ -19,6 +19,7 @@ from schedalg.arrays import (
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization
+from schedalg.plan.columns import host_start
 from schedalg.plan.plan import Plan
 from schedalg.running.arrivals import arrivals
 from schedalg.running.cache import Cache, key_of
@@ -98,6 +99,7 @@ class Rows:
         numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
             they are arrays: `reference.Functional` runs them.
         draws: The level and the visit of each row's noise, an int64 array (K, 2); see `arrivals`.
+            Zeros if there is no noise at all.
         start: The same of the noise before the first row.
         largest: The largest finite coefficient, if all are numbers.
     """
@@ -181,11 +183,12 @@ _ROWS: Cache[Rows] = Cache(2**26, _size)
 
 def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> Rows:
     reading = reading_of(meaning, plan.schedule, plan.alpha, plan.sigma)
+    newest = plan.b[:, 0]
+    columns = {"c_in": reading.c_in}
     if bounded is None:
         # p x0 + q eps + u x0, with x0 and eps as the output says them.
         of_x = _sum((plan.p, reading.c_x), (plan.u, reading.c_x), (plan.q, reading.e_x))
         of_d = _sum((plan.p, reading.c_out), (plan.u, reading.c_out), (plan.q, reading.e_out))
-        of_raw = namespace(of_d).zeros_like(of_d)
     else:
         # eps = (x - alpha x0) / sigma, with the bounded x0.
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -193,58 +196,83 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         of_x = _sum((plan.q, inverse), (plan.u, reading.c_x))
         of_d = plan.p - _sum((plan.q, ratio))
         of_raw = _sum((plan.u, reading.c_out))
-    x = widened(x[:0, ...])
-    columns = {"c_in": reading.c_in, "of_x": of_x, "of_d": of_d, "of_raw": of_raw}
-    if bounded is not None:
         columns |= {"c_x": reading.c_x, "c_out": reading.c_out}
+        columns |= {"of_raw": of_raw, "raw": newest * of_raw}
+    columns |= {"of_x": of_x, "of_d": of_d, "x": plan.a + newest * of_x, "d": newest * of_d}
+    columns["noise"] = plan.c
     _require_determined(plan, meaning, columns)
-    newest = plan.b[:, 0]
-    columns |= {
-        "x": plan.a + newest * of_x,
-        "d": newest * of_d,
-        "raw": newest * of_raw,
-        "noise": plan.c,
-    }
-    of = {name: numbers_of(column, x) for name, column in columns.items()}
-    weights, read = numbers_of(plan.b, x), to_host(plan.b) != 0
-    noisy, asked = to_host(plan.c) != 0, _asked_for(to_host(plan.b))
-    learned = None if plan.log_variance is None else numbers_of(plan.log_variance, x)
-    unbounded = to_host(plan.u) != 0 if bounded is not None else np.zeros(len(plan), dtype=bool)
-    rows = [
-        Row(
-            c_in=of["c_in"][k],
-            read=None if bounded is None else (of["c_x"][k], of["c_out"][k]),
-            x=of["x"][k],
-            d=of["d"][k],
-            raw=of["raw"][k] if unbounded[k] else 0.0,
-            memories=tuple((weights[k][j], j) for j in range(1, read.shape[1]) if read[k, j]),
-            memory=(of["of_x"][k], of["of_d"][k], of["of_raw"][k] if unbounded[k] else 0.0)
-            if asked[k]
-            else None,
-            noise=of["noise"][k] if noisy[k] else 0.0,
-            log_variance=None if learned is None else _middle_and_half(*learned[k]),
-        )
-        for k in range(len(plan))
-    ]
-    numbers = all(not requires_gradient(column) for column in columns.values())
-    depth = max((back for row in rows for _, back in row.memories), default=0)
-    clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None
-    largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
-    start, draws = arrivals(plan)
+    hosts = {name: to_host(column) for name, column in columns.items()}
+    b, asked = to_host(plan.b), _asked_for(to_host(plan.b))
+    depth = max((back for back in range(1, b.shape[1]) if b[:, back].any()), default=0)
+    numbers = not any(map(requires_gradient, columns.values()))
+    draws, start = np.zeros((len(plan), 2), dtype=np.int64), (0, 0)
+    if hosts["noise"].any() or host_start(plan.start)[1]:
+        start, draws = arrivals(plan)
     draws.flags.writeable = False
-    return Rows(rows, depth, clip, numbers, draws, start, largest)
+    return Rows(
+        _listed(plan, columns, x if numbers else widened(x[:0, ...]), asked, bounded),
+        depth,
+        (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None,
+        numbers,
+        draws,
+        start,
+        _largest(hosts, b, asked) if numbers and len(plan) else 0.0,
+    )
+
+
+def _listed(
+    plan: Plan, columns: dict[str, Array], x: Array, asked: np.ndarray, bounded: Bounded
+) -> list[Row]:
+    """Return the rows of columns, as numbers that multiply x."""
+    count = len(plan)
+    of: dict[str, Any] = {name: numbers_of(column, x) for name, column in columns.items()}
+    weights, nonzero = numbers_of(plan.b, x), (to_host(plan.b) != 0).tolist()
+    raw = memory_raw = [0.0] * count
+    read: list[Any] = [None] * count
+    if bounded is not None:
+        unbounded = (to_host(plan.u) != 0).tolist()
+        raw, memory_raw = (
+            [value if there else 0.0 for value, there in zip(of[name], unbounded, strict=True)]
+            for name in ("raw", "of_raw")
+        )
+        read = list(zip(of["c_x"], of["c_out"], strict=True))
+    memory = zip(of["of_x"], of["of_d"], memory_raw, strict=True)
+    noisy = (to_host(plan.c) != 0).tolist()
+    log_variance: list[Any] = [None] * count
+    if plan.log_variance is not None:
+        log_variance = [_middle_and_half(*pair) for pair in numbers_of(plan.log_variance, x)]
+    return list(
+        map(
+            Row,
+            of["c_in"],
+            read,
+            of["x"],
+            of["d"],
+            [
+                tuple([(own[j], j) for j in range(1, len(own)) if there[j]])
+                for own, there in zip(weights, nonzero, strict=True)
+            ],
+            [m if later else None for m, later in zip(memory, asked.tolist(), strict=True)],
+            [z if there else 0.0 for z, there in zip(of["noise"], noisy, strict=True)],
+            log_variance,
+            raw,
+        )
+    )
 
 
 def _sum(*terms: tuple[Array, Array]) -> Array:
     """Return Σ coefficient column without what is multiplied by 0, which may be infinite."""
     total: Any = 0.0
     for coefficient, column in terms:
-        if not to_host(coefficient).any():
-            continue
         needed = to_host(coefficient) != 0
-        xp = namespace(column)
-        mask = xp.asarray(needed, device=device(column))
-        total = total + coefficient * xp.where(mask, column, xp.zeros_like(column))
+        count = np.count_nonzero(needed)
+        if not count:
+            continue
+        if count < len(needed):
+            xp = namespace(column)
+            mask = xp.asarray(needed, device=device(column))
+            column = xp.where(mask, column, xp.zeros_like(column))
+        total = total + coefficient * column
     return total if not isinstance(total, float) else 0.0 * terms[0][0]
 
 
@@ -258,11 +286,18 @@ def _require_determined(
     Raises:
         ValueError: It does not: an epsilon prediction where there is no signal.
     """
-    finite = np.logical_and.reduce([np.isfinite(to_host(column)) for column in columns.values()])
-    if finite.all():
+    finite = np.isfinite(np.stack([to_host(column) for column in columns.values()]))
+    if np.count_nonzero(finite) == finite.size:
         return
-    k = int(np.argmin(finite))
+    k = int(np.argmin(finite.all(axis=0)))
     raise_undetermined(meaning, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
+
+
+def _largest(columns: dict[str, np.ndarray], b: np.ndarray, asked: np.ndarray) -> float:
+    """Return the largest weight of all rows."""
+    in_memory = ("of_x", "of_d", "of_raw")
+    weights = [column[asked] if name in in_memory else column for name, column in columns.items()]
+    return float(np.maximum.reduce(np.abs(np.concatenate([*weights, b[:, 1:].reshape(-1)]))))
 
 
 def _weights(row: Row) -> list[float]:
@@ -272,15 +307,14 @@ def _weights(row: Row) -> list[float]:
     return [*own, *(row.memory or ()), *(row.read or ()), *memories]
 
 
-def _largest(row: Row) -> float:
-    """Return the largest finite weight of a row."""
-    return max(abs(weight) for weight in _weights(row) if abs(weight) < np.inf)
-
-
 def _raise_out_of_range(rows: Rows, plan: Plan) -> None:
     """Say which coefficient is beyond float32, and what remedies it."""
-    k = next(k for k, row in enumerate(rows.rows) if _largest(row) > _LARGEST)
-    weight = next(weight for weight in _weights(rows.rows[k]) if _LARGEST < abs(weight) < np.inf)
+    k, weight = next(
+        (k, weight)
+        for k, row in enumerate(rows.rows)
+        for weight in _weights(row)
+        if abs(weight) > _LARGEST
+    )
     raise ValueError(
         f"a coefficient of row {k} (timestep {plan.timesteps[k]}) is {weight:.3g}, which float32 "
         "cannot hold: give x in float64, or use a network that predicts 'v' or 'x0'"

@@ -90,6 +90,7 @@ class Schedule:
     origin_timestep: int | float | None = None
     curve: Curve | None = None
     _hash: int | None = field(init=False, default=None)
+    _scales: tuple[Array, Array] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         rule = self.timestep_rule
@@ -202,23 +203,33 @@ class Schedule:
 
     def _stretch(self, start: int, stop: int) -> "Schedule":
         """Return points start to stop - 1 after the one before them, and no curve."""
-        return replace(
-            self,
-            log_alpha_bar=double_double.take(self.log_alpha_bar, slice(start, stop + 1)),
-            timestep_rule=take_timesteps(self.timestep_rule, slice(start, stop)),
-            origin_timestep=self._timestep_before(start),
-            curve=None,
-        )
+        levels = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
+        return self._part(levels, slice(start, stop), start, None)
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
         """Return the points at strictly increasing indices, after the point before `start`."""
-        place = np.append(start, index + 1)
-        return replace(
-            self,
-            log_alpha_bar=double_double.gather(self._xp, self.log_alpha_bar, place),
+        place = np.empty(len(index) + 1, dtype=np.int64)
+        place[0] = start
+        np.add(index, 1, out=place[1:])
+        levels = double_double.gather(self._xp, self.log_alpha_bar, place)
+        places = 2 * place if self.curve is None else self.curve.places[place]
+        return self._part(levels, index, start, curve.covering(curve.base_of(self), places))
+
+    def _part(
+        self,
+        log_alpha_bar: DoubleDouble,
+        index: slice | np.ndarray,
+        start: int,
+        curve: Curve | None,
+    ) -> "Schedule":
+        """Return points by index, after the point before `start`."""
+        return type(self)(
+            log_alpha_bar=log_alpha_bar,
             timestep_rule=take_timesteps(self.timestep_rule, index),
+            kind=self.kind,
+            network_kind=self.network_kind,
             origin_timestep=self._timestep_before(start),
-            curve=curve.covering(curve.base_of(self), curve.places_of(self)[place]),
+            curve=curve,
         )
 
     def _timestep_before(self, start: int) -> int | float | None:
@@ -231,7 +242,7 @@ class Schedule:
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
-        alpha, sigma = path.alpha_sigma(self._xp, self.log_alpha_bar, self.kind)
+        alpha, sigma = scales_of(self)
         timesteps = [self._origin_timestep(), *self.timesteps.tolist()]
         columns = (alpha, sigma, *self.log_alpha_bar)
         if not requires_gradient(self.log_alpha_bar.high):
@@ -254,7 +265,8 @@ class Schedule:
         rule: object = self.timestep_rule
         if isinstance(rule, np.ndarray):
             rule = timesteps_key(rule)
-        high = to_host(self.log_alpha_bar.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        high = to_host(self.log_alpha_bar.high).astype(np.float64, copy=False)
+        high = high + 0.0  # -0.0 becomes 0.0
         between = None if self.curve is None else self.curve.base._key()
         return self.kind, self.network_kind, rule, self.origin_timestep, high.tobytes(), between
 
@@ -316,6 +328,8 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """The timestep of each point: a read-only NumPy array, (N,)."""
+        if isinstance(self.timestep_rule, np.ndarray):
+            return handed_out(self.timestep_rule)
         return handed_out(
             timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind)
         )
@@ -323,24 +337,30 @@ class Schedule:
     @property
     def origin(self) -> Point:
         """Where the last sampling step arrives: clean data, or the point before a slice."""
-        return self._stretch(0, 0)._points()[0]
+        origin = double_double.take(self.log_alpha_bar, slice(0, 1))
+        scales = path.alpha_sigma(self._xp, origin, self.kind)
+        columns = (*scales, *origin)
+        if requires_gradient(origin.high):
+            alpha, sigma, high, low = (column[0] for column in columns)
+        else:
+            alpha, sigma, high, low = (to_host(column)[0].item() for column in columns)
+        return Point(alpha, sigma, self._origin_timestep(), DoubleDouble(high, low))
 
     @property
     def alpha(self) -> Array:
         """Signal scale at each point, (N,)."""
-        return self._scales()[0]
+        return self._scale(0)
 
     @property
     def sigma(self) -> Array:
         """Noise scale at each point, (N,); on a flow that is t. See also `to_sigmas`."""
-        return self._scales()[1]
+        return self._scale(1)
 
-    def _scales(self) -> tuple[Array, Array]:
-        scales = path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
-        for array in scales:
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-        return scales
+    def _scale(self, which: int) -> Array:
+        if isinstance(self.log_alpha_bar.high, np.ndarray):
+            return handed_out(scales_of(self)[which][1:])
+        # A gradient must not pass the origin, where the square root has none.
+        return path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)[which]
 
     @property
     def prior_std(self) -> float:
@@ -443,6 +463,19 @@ def _restore(
         origin_timestep=origin_timestep,
         curve=curve,
     )
+
+
+def scales_of(schedule: Schedule) -> tuple[Array, Array]:
+    """Return alpha and sigma at the origin and at every point; computed once, if read-only."""
+    if schedule._scales is not None:
+        return schedule._scales
+    xp = namespace(schedule.log_alpha_bar.high)
+    scales = path.alpha_sigma(xp, schedule.log_alpha_bar, schedule.kind)
+    if xp is np:
+        for array in scales:
+            array.flags.writeable = False
+        object.__setattr__(schedule, "_scales", scales)
+    return scales
 
 
 def check_schedule(schedule: object, name: str = "schedule") -> None:
