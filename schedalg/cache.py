@@ -17,14 +17,14 @@ class Cache(Generic[Result]):
 
     Args:
         limit: How many bytes all results may take.
-        size: Returns the bytes of one.
+        size: Returns the bytes of one. A result of more than the limit is not cached.
     """
 
-    def __init__(self, limit: int, size: Callable[[Result], int]) -> None:
+    def __init__(self, limit: int, size: Callable[[Result], float]) -> None:
         self.limit = limit
         self.size = size
-        self.used = 0
-        self._results: OrderedDict[Hashable, tuple[Result, int]] = OrderedDict()
+        self.used = 0.0
+        self._results: OrderedDict[Hashable, tuple[Result, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, key: Hashable | None, make: Callable[[], Result]) -> Result:

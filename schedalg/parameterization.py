@@ -211,9 +211,8 @@ def parameterization(prediction: object) -> Parameterization:
     """
     if isinstance(prediction, Parameterization):
         return prediction
-    for name in get_args(Prediction):
-        if isinstance(prediction, str) and prediction == name:
-            return PARAMETERIZATIONS[name]
+    if isinstance(prediction, str) and prediction in PARAMETERIZATIONS:
+        return PARAMETERIZATIONS[prediction]
     allowed = ", ".join(map(repr, get_args(Prediction)))
     raise ValueError(
         f"prediction must be one of {allowed}, or a Parameterization; got {prediction!r}"

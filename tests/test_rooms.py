@@ -11,6 +11,7 @@ ROOMS = [
     "cache",
     "libraries",
     "arrays",
+    "tables",
     "checks",
     "parameterization",
     "schedule",
