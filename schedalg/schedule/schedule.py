@@ -1,5 +1,6 @@
 """`Schedule`, the path that the noise takes, as an immutable value."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -44,7 +45,7 @@ from schedalg.schedule.timesteps import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, repr=False, kw_only=True)
 class Schedule:
     """A path of N noise levels, least noisy first, from an origin that is clean unless sliced.
 
@@ -282,6 +283,12 @@ class Schedule:
         if self.is_constant:
             object.__setattr__(self, "_hash", value)
         return value
+
+    def __sizeof__(self) -> int:
+        """Return its bytes, those of its arrays and of its curve included."""
+        arrays = [*self.log_alpha_bar, self.timestep_rule]
+        between = 0 if self.curve is None else sys.getsizeof(self.curve.base)
+        return between + object.__sizeof__(self) + sum(getattr(a, "nbytes", 0) for a in arrays)
 
     @property
     def is_constant(self) -> bool:
