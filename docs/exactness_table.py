@@ -1,7 +1,7 @@
-"""Measure the exactness of schedules against 60-digit arithmetic, and print the table of the docs.
+"""Measure the exactness of schedules against 60-digit arithmetic, and print the tables of the docs.
 
-    python -m docs.exactness_table            # prints it
-    python -m docs.exactness_table --write    # puts it into docs/exactness.md
+    python -m docs.exactness_table            # prints them
+    python -m docs.exactness_table --write    # puts them into docs/exactness.md
 
 from the root of the repository, with the packages that the tests need.
 """
@@ -15,13 +15,17 @@ from mpmath import mp, mpf
 
 from schedalg import Schedule
 from tests.registry import oracle
-from tests.registry.schedules import FAMILIES
-from tests.test_exactness import relative_error
+from tests.registry.schedules import FAMILIES, Family
+from tests.test_exactness import EXTREMES, errors, line_of, relative_error
 
 N = 1000
 SUBSETS = 20
 PAGE = Path(__file__).with_name("exactness.md")
 START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+START_OPERATIONS = "<!-- operations: begin -->\n"
+END_OPERATIONS = "<!-- operations: end -->\n"
+#: Points of the schedules that operations are measured on.
+POINTS = 40
 
 
 def usual_betas(schedule: Schedule, selected: np.ndarray) -> np.ndarray:
@@ -67,17 +71,81 @@ def table() -> str:
     return head + "".join(row(name) for name in FAMILIES)
 
 
+def _constructed(s: Schedule, exact: list[mpf]) -> tuple[Schedule, list[mpf]]:
+    return s, exact
+
+
+def _shifts(*factors: float) -> "Operation":
+    def shifted(s: Schedule, exact: list[mpf]) -> tuple[Schedule, list[mpf]]:
+        for factor in factors:
+            s, exact = s.shift(factor), oracle.shift(exact, factor)
+        return s, exact
+
+    return shifted
+
+
+def _rescaled(s: Schedule, exact: list[mpf]) -> tuple[Schedule, list[mpf]]:
+    return s.as_vp().rescale_zero_terminal_snr(), oracle.rescale_zero_terminal_snr(exact)
+
+
+def _refined(s: Schedule, exact: list[mpf]) -> tuple[Schedule, list[mpf]]:
+    line = line_of(s)
+    if exact[-1] == 0 and line != "t":
+        s, exact = s[:-1], exact[:-1]
+    return s.refine(3), oracle.refine(exact, 3, line)
+
+
+def _spaced(s: Schedule, exact: list[mpf]) -> tuple[Schedule, list[mpf]]:
+    return s.subsample(steps=20, spacing="karras"), oracle.spaced(exact, 20, 7)
+
+
+#: What is done to a schedule, and to its ᾱ in mpmath.
+Operation = Callable[[Schedule, list[mpf]], tuple[Schedule, list[mpf]]]
+OPERATIONS: dict[str, tuple[Operation, Callable[[Schedule], bool]]] = {
+    "constructors": (_constructed, lambda s: True),
+    "`shift(1e-3)`": (_shifts(1e-3), lambda s: True),
+    "`shift(3.0)`": (_shifts(3.0), lambda s: True),
+    "`shift(1e3)`": (_shifts(1e3), lambda s: True),
+    "`rescale_zero_terminal_snr()`": (_rescaled, lambda s: s.network_kind != "ve"),
+    "`refine(3)`": (_refined, lambda s: True),
+    '`subsample(steps=20, spacing="karras")`': (_spaced, lambda s: np.isfinite(s.to_sigmas()[-1])),
+    "40 shifts": (_shifts(*[3.0, 0.25, 1.7, 0.6] * 10), lambda s: True),
+}
+
+
+def operations() -> str:
+    """Return the table of operations, as Markdown: the worst over all schedules, in ulp."""
+    mp.dps = 160
+    names = ("β", "σ²", "ᾱ", "log SNR", "posterior variance", "others")
+    lines = [f"| operation | {' | '.join(names)} |\n", "| --- " * 7 + "|\n"]
+    every: dict[str, Family] = {**FAMILIES, **EXTREMES}
+    exact = {name: family.exact(POINTS) for name, family in every.items()}
+    for title, (operation, suits) in OPERATIONS.items():
+        worst: dict[str, float] = {}
+        for name, family in every.items():
+            schedule = family.make(POINTS)
+            if suits(schedule):
+                for column, error in errors(*operation(schedule, exact[name])).items():
+                    key = column if column in names else "others"
+                    worst[key] = max(worst.get(key, 0.0), error)
+        cells = " | ".join(f"{worst[name]:.1f}" for name in names)
+        lines.append(f"| {title} | {cells} |\n")
+    return "".join(lines)
+
+
 def main() -> None:
-    """Print the table, or write it into the page."""
+    """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put it into docs/exactness.md")
-    text = table()
+    parser.add_argument("--write", action="store_true", help="put them into docs/exactness.md")
+    texts = ((START, table(), END), (START_OPERATIONS, operations(), END_OPERATIONS))
     if not parser.parse_args().write:
-        print(text, end="")
+        print("\n".join(text for _, text, _ in texts), end="")
         return
     page = PAGE.read_text()
-    before, rest = page.split(START)
-    PAGE.write_text(before + START + text + END + rest.split(END)[1])
+    for start, text, end in texts:
+        before, rest = page.split(start)
+        page = before + start + text + end + rest.split(end)[1]
+    PAGE.write_text(page)
 
 
 if __name__ == "__main__":

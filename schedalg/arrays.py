@@ -84,12 +84,27 @@ def _is_real(xp: Namespace, dtype: Any) -> bool:
 def to_host(array: Array) -> np.ndarray:
     """Return the values of an array of any library, without its gradient, as a NumPy array.
 
-    A number becomes an array of no dimensions.
+    A number becomes an array of no dimensions. Small types that NumPy has no arithmetic for
+    (bfloat16, int4, ...) become float32 and int8, which hold all their numbers.
     """
     if type(array) is np.ndarray:
         return array
     library = library_of(array)
-    return np.asarray(array) if library is None else library.to_host(array)
+    host = np.asarray(array) if library is None else library.to_host(array)
+    if host.dtype.kind == "V" and host.dtype.names is None and host.dtype.name != "void":
+        return host.astype(np.int8 if np.can_cast(host.dtype, np.int8) else np.float32)
+    return host
+
+
+def handed_out(array: np.ndarray) -> np.ndarray:
+    """Return a read-only copy of a value's own array.
+
+    Read-only, so that an attempt to change the value is an error. A copy, since torch takes the
+    address alone (`torch.from_dlpack`, `torch.as_tensor`) and writes to read-only memory too.
+    """
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def flipped(array: Array) -> Array:

@@ -3,8 +3,9 @@
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from schedalg.arrays import (
 )
 from schedalg.libraries import library_of, missing
 
+#: The most points, steps or repetitions: a schedule of so many takes about a gigabyte to make.
+MOST = 10_000_000
+
 
 def as_array(name: str, values: object) -> Array:
     """Return an array of any library as it is, and a sequence of numbers as a NumPy array.
@@ -35,15 +39,34 @@ def as_array(name: str, values: object) -> Array:
     """
     _check_unmasked(name, values)
     if is_array(values):
-        return values
+        check_readable(name, values)
+        return to_host(values) if isinstance(values, np.ndarray | np.generic) else values
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
+        if not all(issubclass(kind, numbers.Number) for kind in set(map(type, values))):
+            if any(map(requires_gradient, values)):
+                raise TypeError(f"{name} must hold plain numbers, not tensors with gradients")
+            for k, value in enumerate(values):
+                check_readable(f"{name}[{k}]", value)
+            values = [to_host(value) if is_array(value) else value for value in values]
         try:
-            return np.asarray(values)
+            return to_host(np.asarray(values))
         except ValueError:
             raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
-        except RuntimeError:
-            raise TypeError(f"{name} must hold plain numbers, not tensors with gradients") from None
     raise TypeError(f"{name} must be an array or a sequence of numbers, got {type_name(values)}")
+
+
+def host_result(what: str, values: object) -> np.ndarray:
+    """Return what a user's function returned, a number or several, as a NumPy array.
+
+    Raises:
+        TypeError: It carries a gradient, which would be lost.
+        ValueError: It holds sequences of different lengths, or cannot be read.
+    """
+    if requires_gradient(values):
+        raise TypeError(f"{what} carries a gradient, and its input does not")
+    if is_array(values) or isinstance(values, Sequence):
+        values = to_host(as_array(what, values))
+    return np.asarray(values)
 
 
 def table(name: str, values: object) -> tuple[Namespace, Array]:
@@ -120,9 +143,13 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
     if _surely_positions(k, n, x):
         return k
     xp = namespace(x)
-    position = k if is_array(k) else np.asarray(k)
+    check_memory(name, k)
+    position = k if is_array(k) else as_array(name, k if isinstance(k, Sequence) else np.asarray(k))
     if not isinstance(position, np.ndarray):
-        namespace(x, position)
+        try:
+            namespace(x, position)
+        except TypeError as error:
+            raise TypeError(f"{name} must be of x's library or of NumPy: {error}") from None
         integral = xp.isdtype(position.dtype, "integral")
     else:
         integral = position.dtype.kind in "iu" or position.size == 0
@@ -214,11 +241,13 @@ def check_sample(name: str, x: object) -> None:
     _check_unmasked(name, x)
     if not is_real_floating(array):
         raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
+    if getattr(array.dtype, "itemsize", 2) < 2:
+        raise TypeError(f"{name} must be of a dtype of 16 bits or more, got {described(array)}")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
         raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
-    check_memory(name, array)
+    check_readable(name, array)
 
 
 def _check_complete(name: str, array: Array) -> None:
@@ -230,7 +259,8 @@ def _check_complete(name: str, array: Array) -> None:
 
 
 def _check_unmasked(name: str, values: object) -> None:
-    if isinstance(values, np.ma.MaskedArray):
+    # There is no masked array before numpy.ma is loaded, which NumPy does when it is first named.
+    if isinstance(values, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise TypeError(f"{name} must not be a masked array: the values under the mask are unknown")
 
 
@@ -280,6 +310,19 @@ def check_memory(what: str, array: Array) -> None:
         )
 
 
+def check_readable(name: str, value: object) -> None:
+    """Raise if the value is an array whose elements cannot be read.
+
+    Raises:
+        ValueError: It is on torch's device meta, sparse, or its memory was freed.
+    """
+    check_memory(name, value)
+    library = library_of(value)
+    reason = None if library is None else library.unreadable(value)
+    if reason is not None:
+        raise ValueError(f"{name} {reason}")
+
+
 def described(value: Any) -> str:
     """Return the shape and dtype of an array, or the type of anything else, for a message."""
     if is_array(value):
@@ -307,20 +350,41 @@ def flag(name: str, value: object) -> bool:
     """
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    raise TypeError(f"{name} must be True or False, got {value!r}")
+    raise TypeError(f"{name} must be True or False, got {shown(value)}")
 
 
 def positive_integer(name: str, value: object) -> int:
-    """Return an integer of at least 1 as an int.
+    """Return a count of points, steps or repetitions as an int: from 1 to `MOST`.
 
     Raises:
         TypeError: `value` is not an integer, or is a bool.
-        ValueError: `value` is less than 1.
+        ValueError: `value` is less than 1 or more than `MOST`.
     """
     number = integer(name, value)
     if number < 1:
         raise ValueError(f"{name} must be at least 1, got {number}")
+    if number > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {shown(number)}")
     return number
+
+
+def shown(value: Any, depth: int = 2) -> str:
+    """Return what a message shows of any value: its repr, or the start of a long one.
+
+    Of an array the shape and dtype, since its elements may be many, or in memory that was freed.
+    """
+    if is_array(value) and not isinstance(value, np.generic):
+        return described(value)
+    if isinstance(value, list | tuple) and depth:
+        parts = [shown(each, depth - 1) for each in value[:5]] + ["..."] * (len(value) > 5)
+        text = ", ".join(parts)
+        return f"[{text}]" if isinstance(value, list) else f"({text}{',' * (len(value) == 1)})"
+    if not isinstance(value, str | bytes | numbers.Number | np.generic | type | None):
+        return type_name(value)
+    if isinstance(value, int) and abs(value) >= 10**100:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def integer(name: str, value: object) -> int:
@@ -337,7 +401,7 @@ def integer(name: str, value: object) -> int:
             return operator.index(number)
         except TypeError:
             pass
-    raise TypeError(f"{name} must be an integer, got {value!r}")
+    raise TypeError(f"{name} must be an integer, got {shown(value)}")
 
 
 def positive_number(name: str, value: object) -> float:
@@ -363,12 +427,13 @@ def real_number(name: str, value: object) -> float:
     number: Any = value
     if type(value) is float and math.isfinite(value):
         return value
-    if not isinstance(value, numbers.Real | np.generic) and is_array(value):
+    if not isinstance(value, numbers.Real) and is_array(value):
+        check_readable(name, value)
         _check_constant(name, value)
         number = to_host(number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
+        raise TypeError(f"{name} must be a real number, got {shown(value)}")
     try:
         result = float(number)
     except OverflowError:
@@ -400,10 +465,25 @@ def in_unit(name: str, value: object) -> float:
 
 
 def check_callable(name: str, function: object) -> None:
-    """Raise unless the value can be called.
+    """Raise unless the value can be called, and is no class: what was meant is an object of it.
 
     Raises:
         TypeError: `function` is not callable.
     """
+    if isinstance(function, type):
+        raise TypeError(f"{name} must be an object, not the class {function.__name__}")
     if not callable(function):
         raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+
+
+def raise_stopped(error: StopIteration, what: str = "model, sampler, clip or noise") -> NoReturn:
+    """Raise what a StopIteration of a user's function is reported as.
+
+    A loop that yields cannot pass it on: Python takes it for its own end.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f"{what} raised StopIteration: an iterator in it has come to its end"
+    ) from error

@@ -9,6 +9,7 @@ So p and q define a parameterization, and any prediction can be converted to any
 """
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, get_args
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 import numpy as np
 
 from schedalg.arrays import Array, is_array, multiplier, to_host
-from schedalg.checks import check_like, check_sample, described, positive_number
+from schedalg.checks import check_like, check_sample, described, positive_number, shown
 
 #: The names that `prediction=` takes.
 Prediction: TypeAlias = Literal["epsilon", "x0", "v", "flow", "score", "edm"]
@@ -203,21 +204,31 @@ PARAMETERIZATIONS: dict[Prediction, Parameterization] = {
 }
 
 
-def parameterization(prediction: object) -> Parameterization:
+def parameterization(prediction: object, name: str = "prediction") -> Parameterization:
     """Return the parameterization with that name, or a `Parameterization` unchanged.
+
+    Args:
+        prediction: A name, or a `Parameterization`.
+        name: What an error calls it.
 
     Raises:
         ValueError: The name is unknown, or `prediction` is of another type.
     """
     if isinstance(prediction, Parameterization):
         return prediction
-    for name in get_args(Prediction):
-        if isinstance(prediction, str) and prediction == name:
-            return PARAMETERIZATIONS[name]
+    for known in get_args(Prediction):
+        if isinstance(prediction, str) and prediction == known:
+            return PARAMETERIZATIONS[known]
     allowed = ", ".join(map(repr, get_args(Prediction)))
     raise ValueError(
-        f"prediction must be one of {allowed}, or a Parameterization; got {prediction!r}"
+        f"{name} must be one of {allowed}, or a Parameterization; got {shown(prediction)}"
     )
+
+
+def _is_number(value: Any) -> bool:
+    if is_array(value):
+        return bool(value.ndim == 0)
+    return isinstance(value, numbers.Real)
 
 
 def convert(
@@ -258,10 +269,11 @@ def convert(
     """
     check_sample("x", x)
     check_like("output", output, x)
-    readings = parameterization(source), parameterization(target)
-    if not hasattr(point, "alpha") or not hasattr(point, "sigma") or is_array(point):
+    readings = parameterization(source, "source"), parameterization(target, "target")
+    scales = [getattr(point, name, None) for name in ("alpha", "sigma")]
+    if is_array(point) or not all(_is_number(scale) for scale in scales):
         raise TypeError(f"point must be a Point, got {described(point)}")
-    alpha, sigma = (multiplier(scale, x) for scale in (point.alpha, point.sigma))
+    alpha, sigma = (multiplier(scale, x) for scale in scales)
     try:
         with np.errstate(divide="ignore", invalid="ignore"):
             (p, q), (other_p, other_q) = (r.weights_at(alpha, sigma) for r in readings)

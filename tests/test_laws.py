@@ -93,7 +93,8 @@ def test_law_2_a_curve_is_no_larger_than_its_base_and_shares_its_memory(
     assert len(between) <= len(of)
     for mine, theirs in zip(between.log_alpha_bar, of.log_alpha_bar, strict=True):
         assert np.shares_memory(mine, theirs)
-    assert np.shares_memory(between.timesteps, of.timesteps)
+    rules = between.timestep_rule, of.timestep_rule
+    assert np.shares_memory(*rules)
     assert (between.kind, between.network_kind) == (chosen.kind, chosen.network_kind)
     assert between.curve is None
 

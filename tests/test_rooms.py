@@ -8,6 +8,7 @@ grimp = pytest.importorskip("grimp")
 
 #: From the ground up: each room may import those before it.
 ROOMS = [
+    "forks",
     "libraries",
     "arrays",
     "checks",

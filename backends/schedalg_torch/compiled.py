@@ -18,6 +18,7 @@ from schedalg.running.rows import Rows
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, RUN, SCRATCH
 from schedalg_torch.eager import drawn_for
 from schedalg_torch.memory import written
+from schedalg_torch.optional import made
 from schedalg_torch.update import WritesInput
 
 #: What is compiled for.
@@ -25,16 +26,18 @@ _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "b
 
 
 def step_for(x: Tensor) -> Callable[..., None] | None:
-    """Return the loop for x's dtype; None where there is none, or numba is not installed."""
+    """Return the loop for x's dtype; None where there is none, or no numba that works."""
     return _compiled(_NAMES[x.dtype]) if x.dtype in _NAMES else None
 
 
 @cache
 def _compiled(name: str) -> Callable[..., None] | None:
-    try:
-        from schedalg_torch.loop import compiled
-    except ImportError:
-        return None
+    return made("numba", lambda: _loop(name))
+
+
+def _loop(name: str) -> Callable[..., None] | None:
+    from schedalg_torch.loop import compiled
+
     loop = compiled(name)
     if loop is None:
         return None

@@ -13,6 +13,7 @@ from torch import Tensor
 from schedalg.running.rows import Rows
 from schedalg_torch.layout import Layout
 from schedalg_torch.memory import shares_memory, written
+from schedalg_torch.optional import made
 from schedalg_torch.update import WritesInput
 
 #: Elements that a program of the kernel takes.
@@ -23,11 +24,13 @@ _OPTIONS = {"enable_fp_fusion": True}
 
 @cache
 def kernels() -> ModuleType | None:
-    """Return the kernels, or None where Triton is not installed."""
-    try:
-        from schedalg_torch import kernel
-    except ImportError:
-        return None
+    """Return the kernels, or None where there is no Triton that works."""
+    return made("triton", _kernels)
+
+
+def _kernels() -> ModuleType:
+    from schedalg_torch import kernel
+
     return kernel
 
 

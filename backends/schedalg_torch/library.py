@@ -10,6 +10,9 @@ from torch import Tensor
 
 from schedalg.libraries import Library
 
+#: The floating-point types that NumPy has too.
+_NUMPYS = (torch.float16, torch.float32, torch.float64)
+
 
 class TorchLibrary(Library):
     """Tensors of torch."""
@@ -30,7 +33,12 @@ class TorchLibrary(Library):
 
     def to_host(self, x: Tensor) -> np.ndarray:
         """Return the values of x, without its gradient, as a NumPy array."""
-        return np.asarray(x.detach().cpu())
+        if (reason := self.unreadable(x)) is not None:
+            raise ValueError(f"a tensor of shape {tuple(x.shape)} {reason}")
+        x = x.detach().cpu().resolve_conj().resolve_neg()
+        if x.is_floating_point() and x.dtype not in _NUMPYS:
+            x = x.float()
+        return np.asarray(x)
 
     def requires_gradient(self, x: Tensor) -> bool:
         """Whether autograd follows x."""
@@ -73,6 +81,16 @@ class TorchLibrary(Library):
         places = zip(x.shape, x.stride(), strict=True)
         last = 1 + sum((size - 1) * stride for size, stride in places)
         return stored >= before + last * x.itemsize
+
+    def unreadable(self, x: Tensor) -> str | None:
+        """Return why the values of x cannot be read; None if they can."""
+        if x.device.type == "meta":
+            return "is on the device meta, which holds no data"
+        if x.layout is not torch.strided:
+            return f"must be strided, got layout {x.layout}"
+        if not self.holds_elements(x):
+            return "has a storage that was resized, and nothing can be read"
+        return None
 
     def drawing(self, source: Any, x: Tensor) -> Callable[[Any], Any] | None:
         """Return a function that draws from a `torch.Generator`."""

@@ -5,7 +5,9 @@ from typing import Any
 import numba
 import numpy as np
 from numba import carray, types
+from numba.core.compiler_lock import global_compiler_lock
 
+from schedalg.forks import awaited
 from schedalg.running.rows import COLUMNS
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, SCRATCH
 
@@ -16,6 +18,7 @@ _REMEMBERED, _MEMORY_X, _MEMORY_D, _MEMORY_RAW, _NEXT_C_IN = map(
     COLUMNS.index, ("remembered", "memory_x", "memory_d", "memory_raw", "next_c_in")
 )
 _WEIGHTS = len(COLUMNS)
+awaited(global_compiler_lock)  # of whatever else numba compiles in this process
 # The arguments, in the order of `arguments.CALL` and `arguments.RUN`.
 _ROW, _X_AT, _D_AT, _RAW_AT, _Z_AT, _AFTER_AT, _INPUT_AT, _NOISE, _WIDE = range(9)
 _SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(9, ARGUMENTS)

@@ -15,6 +15,7 @@ from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
 from schedalg_torch.library import TorchLibrary
+from schedalg_torch.optional import faults
 from schedalg_torch.update import requires_gradient
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -30,6 +31,12 @@ class TorchBackend:
     def unavailable(self) -> str | None:
         """Return None: torch was imported."""
         return None
+
+    def faults(self) -> str:
+        """Return which of numba and Triton are installed and cannot be used, and why."""
+        step_for(torch.empty(0))
+        kernels()
+        return "; ".join(faults.values())
 
     def check(self, x: Tensor) -> None:
         """Raise unless x is a dense tensor with data, in one of four dtypes.
@@ -88,7 +95,7 @@ class TorchBackend:
             raise ValueError("capture=True cannot follow a gradient: use torch.no_grad()")
         cuda = kernels()
         if cuda is None:
-            raise ValueError("capture=True needs Triton, which is not installed")
+            raise ValueError("capture=True needs Triton, which is not installed or cannot be used")
         return replayed(Step(rows, values, x, keys, network, cuda))
 
 

@@ -22,11 +22,12 @@ from schedalg.checks import (
     check_like,
     check_sample,
     described,
+    flag,
     positive_number,
     require,
 )
 from schedalg.network.bounds import Clip, bounding
-from schedalg.network.model import Model, split
+from schedalg.network.model import Model, check_bare, split
 from schedalg.network.reading import reading_at
 from schedalg.parameterization import (
     Parameterization,
@@ -97,9 +98,15 @@ def to_sigmas(schedule: Schedule, *, final_zero: bool = True) -> Array:
         array([10.   ,  1.451,  0.1  ,  0.   ])
     """
     check_schedule(schedule)
+    final_zero = flag("final_zero", final_zero)
     sigmas = schedule.to_sigmas()
     xp = namespace(sigmas)
-    require("sigmas", sigmas, xp.isfinite(sigmas), "a point without signal has no sigma")
+    require(
+        "sigmas",
+        sigmas,
+        xp.isfinite(sigmas),
+        "a point without signal has no sigma: leave it out of schedule",
+    )
     falling = xp.flip(sigmas)
     if not final_zero:
         return falling
@@ -198,6 +205,7 @@ class Denoised:
         c_in, c_x, c_out, *_ = reading_at(self.parameterization, self.schedule, 1.0, column)
         model_input = xp.astype(c_in * wide, x.dtype)
         output = self.model(model_input, self.timesteps(sigma), **kwargs)
+        check_bare("model output", output)
         prediction, _ = split(output, x)
         check_like("model output", prediction, x)
         x0 = xp.astype(c_x * wide + c_out * widened(prediction), x.dtype)

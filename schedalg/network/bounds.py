@@ -5,8 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from schedalg.arrays import Array, namespace
-from schedalg.checks import check_like, check_sample, in_unit, positive_number, real_number
+from schedalg.arrays import Array, is_array, namespace
+from schedalg.checks import (
+    check_like,
+    check_readable,
+    check_sample,
+    in_unit,
+    positive_number,
+    real_number,
+    shown,
+)
 
 #: (low, high), or a function from an x0 prediction to a new one of the same shape and dtype.
 Clip: TypeAlias = tuple[float, float] | Callable[[Array], Array]
@@ -83,15 +91,21 @@ def bounding(clip: Any) -> Callable[[Array], Array] | None:
         TypeError: `clip` is neither a function nor a pair of numbers.
         ValueError: `clip` is a pair whose first number is not below the second.
     """
+    if isinstance(clip, type):
+        raise TypeError(f"clip must be an object, not the class {clip.__name__}")
+    if is_array(clip):
+        check_readable("clip", clip)
     if clip is None or callable(clip):
         return clip  # type: ignore[no-any-return]
     try:
         low, high = clip
     except (TypeError, ValueError):
-        raise TypeError(f"clip must be a pair (low, high) or a function, got {clip!r}") from None
+        raise TypeError(
+            f"clip must be a pair (low, high) or a function, got {shown(clip)}"
+        ) from None
     low, high = real_number("clip[0]", low), real_number("clip[1]", high)
     if not low < high:
-        raise ValueError(f"clip must be (low, high) with low < high, got {clip!r}")
+        raise ValueError(f"clip must be (low, high) with low < high, got {shown(clip)}")
     return Clamp(low, high)
 
 

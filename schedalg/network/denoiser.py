@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, is_array, multiplier, to_host, weighted, widened
-from schedalg.checks import check_callable, check_like, described
+from schedalg.checks import check_callable, check_like, check_sample, described, shown
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import (
     Model,
@@ -111,6 +111,7 @@ class Denoiser(AnyDenoiser):
         """Return the x0 prediction, and the learned variance or None; see `__call__`."""
         if not isinstance(t, Point):
             raise TypeError(f"t must be a Point, got {described(t)}")
+        check_sample("x", x)
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to pass to the network")
         reading = self._reading(t)
@@ -268,7 +269,7 @@ def _keywords(values: object) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
-        raise TypeError(f"model_kwargs must be a mapping from names to values, got {values!r}")
+        raise TypeError(f"model_kwargs must be a mapping from names to values, got {shown(values)}")
     return dict(values)
 
 

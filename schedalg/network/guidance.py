@@ -17,7 +17,15 @@ from schedalg.arrays import (
     requires_gradient,
     to_host,
 )
-from schedalg.checks import check_callable, check_like, described, number_or_infinity, real_number
+from schedalg.checks import (
+    check_callable,
+    check_like,
+    check_readable,
+    described,
+    number_or_infinity,
+    real_number,
+    shown,
+)
 from schedalg.network.denoiser import AnyDenoiser, Denoiser, DerivedDenoiser, check_denoiser
 from schedalg.network.model import Model, called
 from schedalg.network.reading import scale_to
@@ -72,7 +80,9 @@ class ClassifierFreeGuidance:
         check_callable("model", model)
         for name, values in (("cond", cond), ("uncond", uncond)):
             if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
-                raise TypeError(f"{name} must be a mapping from keywords to values, got {values!r}")
+                raise TypeError(
+                    f"{name} must be a mapping from keywords to values, got {shown(values)}"
+                )
         if set(cond) != set(uncond):
             raise ValueError(
                 f"cond and uncond must have the same keywords, got {sorted(cond)} and "
@@ -207,7 +217,7 @@ def classifier_guidance(
     check_denoiser("denoiser", denoiser)
     check_callable("gradient", gradient)
     if not isinstance(shift, str) or shift not in get_args(Shift):
-        raise ValueError(f"shift must be 'score' or 'mean'; got {shift!r}")
+        raise ValueError(f"shift must be 'score' or 'mean'; got {shown(shift)}")
     factor = _factor("scale", scale)
     schedule = denoiser.schedule
     following = _following(schedule) if shift == "mean" else None
@@ -319,9 +329,15 @@ def switch(
         "timestep": (timestep_min, timestep_max),
         "log_snr": (log_snr_min, log_snr_max),
     }
-    given = [name for name, pair in bounds.items() if pair != (None, None)]
+    given = [name for name, (low, high) in bounds.items() if low is not None or high is not None]
     if len(given) > 1:
-        raise ValueError(f"switch takes bounds of one quantity; got those of {' and '.join(given)}")
+        named = [
+            f"{name}_{end}"
+            for name in given
+            for end, bound in zip(("min", "max"), bounds[name], strict=True)
+            if bound is not None
+        ]
+        raise ValueError(f"switch takes bounds of one quantity; got {', '.join(named)}")
     quantity = given[0] if given else "t"
     low, high = _interval(quantity, *bounds[quantity])
     if quantity == "sigma" and inside.schedule.kind == "flow":
@@ -400,6 +416,7 @@ def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser
     for name, value in (("known", known), ("mask", mask)):
         if not is_array(value):
             raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+        check_readable(name, value)
         if to_host(value).dtype.kind not in "biuf" and not is_real_floating(value):
             raise TypeError(f"{name} must hold real numbers, got {described(value)}")
     shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))

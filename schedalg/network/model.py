@@ -1,52 +1,16 @@
-"""How a network is called, and how its output is checked and split."""
+"""How a network is called, and how what it returns is checked and read."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from typing import Any, TypeAlias
 
-from schedalg.arrays import Array, is_array, is_real_floating
+from schedalg.arrays import Array, is_array, is_real_floating, type_name
 from schedalg.checks import check_like, is_like
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
 #: array like x, and must not write to x.
 Model: TypeAlias = Callable[..., Array]
-
-
-def read_output(
-    output: Any, x: Array, timestep: int | float | None = None
-) -> tuple[Array, Array | None]:
-    """Return what a network predicts, and its learned variance or None.
-
-    Args:
-        output: What the network returned.
-        x: What the prediction must be like.
-        timestep: Where the network was called, for the message; None: it is left out.
-
-    Raises:
-        TypeError: The output is not an array of x's library.
-        ValueError: It has neither the shape of x nor twice its channels, or differs in dtype or
-            device.
-    """
-    if is_like(output, x):
-        return output, None
-    prediction, variance = split(output, x)
-    where = "" if timestep is None else f" at timestep {timestep}"
-    check_like(f"model output{where}", prediction, x)
-    return prediction, variance
-
-
-def check_input_shape(x: Array, shape: Any) -> None:
-    """Raise if the network changed the shape of its input.
-
-    Raises:
-        ValueError: It did.
-    """
-    if x.shape != shape:
-        raise ValueError(
-            f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
-            "must not change its input"
-        )
 
 
 def called(model: Model, x: Array, timesteps: Array, keywords: Mapping[str, Any]) -> Any:
@@ -66,8 +30,8 @@ def called(model: Model, x: Array, timesteps: Array, keywords: Mapping[str, Any]
         others = _of_another_dtype(x, keywords)
         if named := [name for name, dtype in others.items() if dtype == output.dtype]:
             raise ValueError(
-                f"model output has dtype {output.dtype}, and x has {x.dtype}: so has not the "
-                f"keyword {named[0]!r}, which is {output.dtype}: convert it to x's"
+                f"model output has dtype {output.dtype}, and x has {x.dtype}. The keyword "
+                f"{named[0]!r} is {output.dtype} too: convert it to x's dtype"
             )
     return output
 
@@ -136,6 +100,43 @@ KEYWORDS = {
 }
 
 
+def read_output(
+    output: Any, x: Array, timestep: int | float | None = None
+) -> tuple[Array, Array | None]:
+    """Return what a network predicts, and its learned variance or None.
+
+    Args:
+        output: What the network returned.
+        x: What the prediction must be like.
+        timestep: Where the network was called, for the message; None: it is left out.
+
+    Raises:
+        TypeError: The output is not an array of x's library.
+        ValueError: It has neither the shape of x nor twice its channels, or differs in dtype or
+            device.
+    """
+    if is_like(output, x):
+        return output, None
+    prediction, variance = split(output, x)
+    where = "" if timestep is None else f" at timestep {timestep}"
+    check_bare(f"model output{where}", output)
+    check_like(f"model output{where}", prediction, x)
+    return prediction, variance
+
+
+def check_input_shape(x: Array, shape: Any) -> None:
+    """Raise if the network changed the shape of its input.
+
+    Raises:
+        ValueError: It did.
+    """
+    if x.shape != shape:
+        raise ValueError(
+            f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
+            "must not change its input"
+        )
+
+
 def split(output: Any, x: Array) -> tuple[Any, Array | None]:
     """Return a network's prediction and learned variance: the two halves of 2C channels.
 
@@ -149,3 +150,19 @@ def split(output: Any, x: Array) -> tuple[Any, Array | None]:
     if tuple(output.shape) != doubled or channels == 0:
         return output, None
     return output[:, :channels, ...], output[:, channels:, ...]
+
+
+def check_bare(what: str, output: object) -> None:
+    """Raise if a network returned its output inside of something else.
+
+    Raises:
+        TypeError: It did.
+    """
+    if is_array(output):
+        return
+    if isinstance(output, tuple | list | Mapping) or hasattr(output, "sample"):
+        raise TypeError(
+            f"{what} is a {type_name(output)}, not an array: pass a function that returns the "
+            "array in it, such as `lambda x, t: model(x, t)[0]`; for models of diffusers, "
+            "`schedalg.interop.diffusers.network(model)`"
+        )

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace
-from schedalg.checks import described
+from schedalg.arrays import Array, namespace, requires_gradient
+from schedalg.checks import described, host_result
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
@@ -102,7 +102,12 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
         return namespace(alpha).zeros_like(alpha) + values
     if type(values) is np.ndarray and values.dtype == np.float64 and values.shape == alpha.shape:
         return values
-    values = np.asarray(values)
+    if requires_gradient(values):
+        raise TypeError(
+            f"{name} of the parameterization requires a gradient, and the schedule does not: it "
+            "would be lost"
+        )
+    values = host_result(f"{name} of the parameterization", values)
     if values.dtype.kind not in "iuf" or values.shape not in ((), alpha.shape):
         raise TypeError(
             f"{name} of the parameterization must return one number, or {len(alpha)}, "

@@ -3,7 +3,13 @@
 from typing import Any
 
 from schedalg.arrays import Array, device, namespace
-from schedalg.checks import check_callable, check_sample, checked_positions, positive_integer
+from schedalg.checks import (
+    check_callable,
+    check_sample,
+    checked_positions,
+    flag,
+    positive_integer,
+)
 from schedalg.network.model import Model
 from schedalg.schedule import Schedule, check_schedule
 from schedalg.schedule.timesteps import timestep_dtype
@@ -55,7 +61,7 @@ class TimestepRemap:
         self.timesteps = schedule.timesteps
         if original_num_steps is not None:
             steps = positive_integer("original_num_steps", original_num_steps)
-        if rescale_timesteps:
+        if flag("rescale_timesteps", rescale_timesteps):
             if original_num_steps is None:
                 raise ValueError(
                     "rescale_timesteps needs original_num_steps, the number of training steps"

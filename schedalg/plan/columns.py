@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from schedalg.arrays import Array, flipped, is_array, namespace, requires_gradient, to_host
-from schedalg.checks import as_array, real_number
+from schedalg.checks import as_array, real_number, shown
 from schedalg.plan.steps import array_like, column_scales
 from schedalg.schedule import Schedule
 
@@ -78,9 +78,9 @@ def checked_start(start: Any) -> tuple[Any, Any]:
         ValueError: `start` does not have two entries, or one is not finite.
     """
     if not isinstance(start, tuple):
-        raise TypeError(f"start must be a tuple (scale, noise), got {start!r}")
+        raise TypeError(f"start must be a tuple (scale, noise), got {shown(start)}")
     if len(start) != 2:
-        raise ValueError(f"start must be two numbers, (scale, noise); got {start!r}")
+        raise ValueError(f"start must be two numbers, (scale, noise); got {shown(start)}")
     scale, noise = (
         value if is_array(value) and requires_gradient(value) else real_number(f"start[{i}]", value)
         for i, value in enumerate(start)

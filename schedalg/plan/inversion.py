@@ -7,6 +7,7 @@ import numpy as np
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.plan.columns import Evaluations, host_start
 from schedalg.plan.steps import array_like
+from schedalg.schedule.timesteps import rounded_timesteps
 
 if TYPE_CHECKING:
     from schedalg.plan.plan import Plan
@@ -42,9 +43,11 @@ def reversed_plan(plan: "Plan") -> "Plan":
             "only a plan without noise, memory and stages can be reversed, such as those of "
             "DDIM() and Euler()"
         )
-    if host_start(plan.start)[0] != 1 or not np.array_equal(
-        plan.timesteps, plan.schedule.timesteps[::-1]
-    ):
+    points = plan.schedule.timesteps[::-1]
+    at_points = any(
+        np.array_equal(plan.timesteps, told) for told in (points, rounded_timesteps(points))
+    )
+    if host_start(plan.start)[0] != 1 or not at_points:
         raise ValueError(
             "only a plan that walks its schedule from the noisiest point to the origin can be "
             "reversed, and this one does not (it may be a reversed plan itself)"

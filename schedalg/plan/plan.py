@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.checks import described, host_numbers
+from schedalg.checks import described, host_numbers, shown
 from schedalg.plan import inversion, text
 from schedalg.plan.columns import (
     FLOATS,
@@ -47,8 +47,9 @@ class Plan:
 
     A plan is made by a sampler's `plan(schedule)`, or by `Plan.of` in a sampler of your own. It is
     run by `run(plan, model, x)`, which also takes what the network predicts. Columns are read-only
-    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. Two
-    plans are equal if their schedules and all columns are.
+    float64 NumPy arrays; if the schedule requires a gradient, they are arrays of its library. (Copy
+    one before giving it to `torch.from_dlpack` or `torch.as_tensor`: these do not heed that it is
+    read-only.) Two plans are equal if their schedules and all columns are.
 
     Attributes:
         schedule: The schedule that the plan was compiled for.
@@ -183,7 +184,7 @@ class Plan:
         else:
             raise ValueError(
                 "memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got "
-                f"{described(memory)} {memory!r}"
+                f"{described(memory)} {shown(memory)}"
             )
         weights = checked_column("b", b, high)
         if weights.ndim == 1:

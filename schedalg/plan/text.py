@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import real_number
+from schedalg.checks import real_number, shown
 from schedalg.network.reading import reading_of
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.columns import FLOATS, Evaluations, host_start
@@ -133,7 +133,7 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
     ):
         raise ValueError(
             "data must be what Plan.to_dict() returns, of version 1 or 2; got type "
-            f"{kind!r}, version {version!r}"
+            f"{shown(kind)}, version {shown(version)}"
         )
     memory = ("m_x", "m_d") if version == 1 else ("p", "q", "u")
     names = ("alpha", "sigma", *memory, "a", "b", "c", "log_variance")
@@ -180,13 +180,15 @@ def floats(name: str, data: Mapping[str, Any]) -> np.ndarray:
 
     def read(value: Any, place: str) -> Any:
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            if place.count("[") > 1:
+                raise ValueError(f"{place} must be a number, got {type(value).__name__}")
             return [read(entry, f"{place}[{i}]") for i, entry in enumerate(value)]
         if isinstance(value, str) and value in ("inf", "-inf", "nan"):
             return float(value)
         return real_number(place, value)
 
     if not isinstance(data[name], Sequence) or isinstance(data[name], str | bytes):
-        raise TypeError(f"{name} must be a list of numbers, got {data[name]!r}")
+        raise TypeError(f"{name} must be a list of numbers, got {shown(data[name])}")
     try:
         return np.array(read(data[name], name), dtype=np.float64)
     except ValueError as error:

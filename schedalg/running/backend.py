@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 import numpy as np
 
 from schedalg.arrays import Array
-from schedalg.libraries import entries, load, serving_names
+from schedalg.libraries import entries, load, offers, package, serving_names
 from schedalg.running.reference import ReferenceBackend
 
 if TYPE_CHECKING:
@@ -147,6 +147,15 @@ class Replaying(Protocol):
         ...
 
 
+@runtime_checkable
+class Reporting(Protocol):
+    """A backend that uses optional packages where it can, and runs without them."""
+
+    def faults(self) -> str:
+        """Return which of them are installed and cannot be used, and why; empty if none."""
+        ...
+
+
 class BackendStatus(NamedTuple):
     """A backend that is installed.
 
@@ -154,7 +163,8 @@ class BackendStatus(NamedTuple):
         name: The library that it serves; "array-api" for the one that serves all others.
         version: Of the package that brings it.
         available: Whether it can run on this machine.
-        reason: Why not; empty if it can.
+        reason: Why not; or, if it can, what it runs without because that is broken. Empty if all
+            is well.
 
     Example:
         >>> from schedalg import BackendStatus
@@ -172,7 +182,8 @@ def backends() -> tuple[BackendStatus, ...]:
     """Return all backends that are installed, the core's own first.
 
     Those of other libraries are imported to see whether they can run. One that cannot is reported
-    with the reason, and does not keep the others from running.
+    with the reason, and does not keep the others from running; so is one that is not used, because
+    another one has its name, or no array library has.
 
     Example:
         >>> from schedalg import backends
@@ -185,11 +196,15 @@ def backends() -> tuple[BackendStatus, ...]:
     found = [BackendStatus("array-api", version("schedalg"), True, "")]
     for name, entry in sorted(entries().items()):
         try:
-            reason = load(name).unavailable()
+            backend = load(name)
+            reason = backend.unavailable()
+            faults = backend.faults() if isinstance(backend, Reporting) else ""
         except (Exception, SystemExit) as error:
             reason = f"it could not be loaded: {type(error).__name__}: {error}"
-        brought = entry.dist.version if entry.dist is not None else "unknown"
-        found.append(BackendStatus(name, brought, reason is None, reason or ""))
+        available = reason is None
+        said = faults if available else reason
+        found.append(BackendStatus(name, package(entry)[1], available, said))
+    found += [BackendStatus(name, brought, False, reason) for name, brought, reason in offers()[1]]
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
+from schedalg.forks import awaited
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
 from schedalg.schedule import Schedule
 
@@ -18,6 +19,8 @@ Result = TypeVar("Result")
 
 class Cache(Generic[Result]):
     """The results made last, as many as fit a number of bytes; safe to share between threads.
+
+    A fork waits for its lock, and so it is kept for the life of the process.
 
     Args:
         limit: How many bytes all results may take.
@@ -29,7 +32,7 @@ class Cache(Generic[Result]):
         self.size = size
         self.used = 0
         self._results: OrderedDict[Hashable, tuple[Result, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = awaited(threading.RLock())
 
     def get(self, key: Hashable | None, make: Callable[[], Result]) -> Result:
         """Return the result for a key: one that was made before, or what `make()` returns.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from schedalg.arrays import is_array, namespace, to_host
+from schedalg.checks import shown
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
@@ -45,8 +46,8 @@ def denoiser_for(
     own = model.prediction if isinstance(model, Denoiser) else "x0"
     if prediction is not None and parameterization(prediction) != parameterization(own):
         raise ValueError(
-            f"prediction is {prediction!r}, and the Denoiser that is given in place of a network "
-            f"predicts {own!r}: leave prediction out"
+            f"prediction is {shown(prediction)}, and the Denoiser that is given in place of a "
+            f"network predicts {own!r}: leave prediction out"
         )
     if clip is not None or model_kwargs:
         raise ValueError("clip and keywords of the network belong to the Denoiser that is given")

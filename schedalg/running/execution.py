@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, to_host
+from schedalg.checks import raise_stopped
 from schedalg.network.bounds import Clamp
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
@@ -77,8 +78,11 @@ def _network(plan: Plan, denoise: Denoiser) -> Call:
     bounded = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
 
     def call(run: Run) -> None:
-        output, variance = output_of(run.input, run.timesteps, numbers[run.row])
-        run.take(output, run.bounded(output) if bounded else None, variance)
+        try:
+            output, variance = output_of(run.input, run.timesteps, numbers[run.row])
+            run.take(output, run.bounded(output) if bounded else None, variance)
+        except StopIteration as error:
+            raise_stopped(error)
 
     return call
 
@@ -89,8 +93,11 @@ def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> Call:
     points = [Point(*scales) for scales in zip(*columns, plan.timesteps.tolist(), strict=True)]
 
     def call(run: Run) -> None:
-        x0, variance = denoise.predict(run.x, points[run.row])
-        run.take(x0, x0, variance)
+        try:
+            x0, variance = denoise.predict(run.x, points[run.row])
+            run.take(x0, x0, variance)
+        except StopIteration as error:
+            raise_stopped(error)
 
     return call
 

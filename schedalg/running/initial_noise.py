@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, device, multiplier, namespace, to_host, weighted, widened
-from schedalg.checks import check_sample, described, integer
+from schedalg.checks import check_sample, described, integer, shown
 from schedalg.running.backend import backend_for
 from schedalg.running.noise import keys_for
 from schedalg.running.philox import START
@@ -112,5 +112,7 @@ def _sizes(shape: Any) -> tuple[int, ...]:
         raise ValueError("shape must have a batch dimension, (B, ...); got ()")
     for i, size in enumerate(sizes):
         if size < 0:
-            raise ValueError(f"shape[{i}] must be at least 0, got {size}")
+            raise ValueError(f"shape[{i}] must be at least 0, got {shown(size)}")
+    if math.prod(sizes) >= 2**60:
+        raise ValueError(f"shape is {shown(sizes)}: no machine holds so many elements")
     return sizes

@@ -1,6 +1,7 @@
 """Where the random numbers of a sample come from."""
 
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, device, is_array, is_half, known, namespace, to_host
-from schedalg.checks import check_like, described, integer, is_like
+from schedalg.checks import check_like, described, integer, is_like, shown
 from schedalg.running import philox
 from schedalg.running.arrivals import level_word
 
@@ -46,7 +47,7 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
             function returns something unlike x.
     """
     if isinstance(source, bool | np.bool_):
-        raise TypeError(f"noise must be a seed, a generator or a function, got {source!r}")
+        raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
     if callable(source):
         return _checked(source)
     if source is None:
@@ -54,7 +55,9 @@ def noise_for(x: Array, source: NoiseSource) -> "np.ndarray | Noise":
     draw = known(x).drawing(source, x)
     if draw is not None:
         return draw
-    if isinstance(source, np.random.Generator):
+    # There is no generator before numpy.random is loaded, which takes a while.
+    generators: Any = getattr(sys.modules.get("numpy.random"), "Generator", ())
+    if isinstance(source, generators):
         return _numpy_normal(source)
     keys = _keys_of("noise", source, x.shape[0])
     if keys is None:

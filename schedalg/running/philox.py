@@ -19,6 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from schedalg.forks import WORK
+
 #: So many samples or more, with up to so many blocks, are made together: there, making a generator
 #: for each takes longer than its words.
 _MANY, _FEW = 32, 32
@@ -73,8 +75,10 @@ def _of_each(keys: np.ndarray, words: list[int], first: int, blocks: int) -> np.
     """Return the words of blocks of every sample, (B, blocks, 4), by NumPy's generator."""
     counter = np.array([first, *words], dtype=np.uint64)
     raw = np.empty((len(keys), blocks, 4), dtype=np.uint64)
+    with WORK:  # NumPy loads its random numbers when they are first named
+        make = np.random.Philox
     for key, result in zip(keys, raw, strict=True):
-        philox = np.random.Philox(key=key, counter=counter)
+        philox = make(key=key, counter=counter)
         result.reshape(-1)[:] = philox.random_raw(4 * blocks)
     return raw
 

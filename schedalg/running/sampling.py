@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from schedalg.arrays import Array, is_array, known, namespace, to_host
-from schedalg.checks import check_like, check_memory, check_sample, described, flag
+from schedalg.checks import (
+    check_like,
+    check_memory,
+    check_sample,
+    described,
+    flag,
+    raise_stopped,
+)
+from schedalg.libraries import imported
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
@@ -90,7 +98,7 @@ def sample(
     """
     check_sample("x", x)
     plan = _plan(schedule, sampler)
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     if plan is not None:
         return _run(plan, model, x, options, noise, progress=progress, capture=capture)
     if flag("capture", capture):
@@ -149,7 +157,7 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     return _run(plan, model, x, options, noise, progress=progress, capture=capture)
 
 
@@ -163,6 +171,7 @@ def _run(
     progress: bool,
     capture: bool,
 ) -> Array:
+    progress = flag("progress", progress)
     if flag("capture", capture):
         if progress:
             raise ValueError(
@@ -213,9 +222,9 @@ def sample_steps(
         [[0.]]
     """
     check_sample("x", x)
-    flag("previews", previews)
+    previews, progress = flag("previews", previews), flag("progress", progress)
+    options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     plan = _plan(schedule, sampler)
-    options = NetworkOptions(prediction, clip, check_finite, model_kwargs)
     if plan is None:
         walk = _walked(model, schedule, sampler, x, options, noise, progress)
         return walk if previews else (x for x, _ in walk)
@@ -248,6 +257,7 @@ def _walked(
     progress: bool,
 ) -> Iterator[tuple[Array, Array | None]]:
     """Return an iterator over x and x0 after every step of a sampler that has no plan."""
+    progress = flag("progress", progress)
     denoise = denoiser_for(model, schedule, options)
     walk = _walk(schedule, sampler, denoise, x, StepNoise(x, noise))
     return _with_progress_bar(walk, len(schedule)) if progress else walk
@@ -266,7 +276,10 @@ def _walk(
             noise.arrive(arrivals[k - 1])
             predictions: list[Array] = []
             recorded = _recording(denoise, predictions)
-            result = sampler.step(x, points[k], points[k - 1], recorded, noise, state)
+            try:
+                result = sampler.step(x, points[k], points[k - 1], recorded, noise, state)
+            except StopIteration as error:
+                raise_stopped(error)
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TypeError(f"sampler.step must return (x, state), got {described(result)}")
             check_like("x returned by sampler.step", result[0], x)
@@ -350,9 +363,6 @@ def _check_steps(sampler: object) -> None:
 
 
 def _with_progress_bar(walk: Iterator[Walked], steps: int) -> Iterator[Walked]:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install 'schedalg[progress]'") from None
+    tqdm = imported("tqdm.auto", "progress=True", "progress").tqdm
     bar: Iterable[Walked] = tqdm(walk, total=steps, unit="step")
     return iter(bar)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, is_array, to_host
-from schedalg.checks import check_like, check_sample, described, integer
+from schedalg.checks import check_like, check_sample, described, integer, shown
 from schedalg.network.bounds import Clamp, Clip, bounding
 from schedalg.parameterization import (
     PARAMETERIZATIONS,
@@ -97,7 +97,7 @@ def read_meaning(saved: Any, given: Prediction | Parameterization | None) -> Par
         return parameterization(saved)
     meaning = parameterization(given)
     if _name(meaning) != saved:
-        raise ValueError(f"prediction is {given!r}, and the run began with {saved!r}")
+        raise ValueError(f"prediction is {shown(given)}, and the run began with {saved!r}")
     return meaning
 
 
@@ -116,7 +116,7 @@ def read_bound(saved: Any, given: Clip | None) -> Callable[[Array], Array] | Non
     bound = bounding(given)
     own = [bound.low, bound.high] if type(bound) is Clamp else _FUNCTION
     if own != saved:
-        raise ValueError(f"clip is {given!r}, and the run began with {saved!r}")
+        raise ValueError(f"clip is {shown(given)}, and the run began with {saved!r}")
     return bound
 
 

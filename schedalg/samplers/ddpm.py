@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from schedalg.arrays import Array
+from schedalg.checks import shown
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import path, posterior
@@ -52,7 +53,7 @@ class DDPM:
     def __post_init__(self) -> None:
         if not isinstance(self.variance, str) or self.variance not in get_args(Variance):
             allowed = ", ".join(map(repr, get_args(Variance)))
-            raise ValueError(f"variance must be one of {allowed}; got {self.variance!r}")
+            raise ValueError(f"variance must be one of {allowed}; got {shown(self.variance)}")
 
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.

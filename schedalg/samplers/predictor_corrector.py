@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 
 from schedalg.arrays import Array, to_host
-from schedalg.checks import flag, integer, real_number
+from schedalg.checks import flag, integer, real_number, shown
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.exponential import data_moments, new_noise, x_coefficient
@@ -74,7 +74,7 @@ class UniPC:
         for name in ("corrector", "lower_order_final", "correct_from_noise", "full_start"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         if not isinstance(self.variant, str) or self.variant not in get_args(Variant):
-            raise ValueError(f"variant must be 'bh1' or 'bh2'; got {self.variant!r}")
+            raise ValueError(f"variant must be 'bh1' or 'bh2'; got {shown(self.variant)}")
 
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import namespace
-from schedalg.checks import integer, positive_integer
+from schedalg.checks import integer, positive_integer, shown
 from schedalg.plan.columns import FLOATS
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.plan.steps import step_change
@@ -57,7 +57,7 @@ class Restart:
         checked = []
         for i, stretch in enumerate(self.stretches):
             if not isinstance(stretch, Sequence) or len(stretch) != 3:
-                raise TypeError(f"stretches[{i}] must be (low, high, times), got {stretch!r}")
+                raise TypeError(f"stretches[{i}] must be (low, high, times), got {shown(stretch)}")
             low, high, times = (integer(f"stretches[{i}]", value) for value in stretch)
             if not 0 <= low < high or not 1 <= times <= MOST_TIMES:
                 raise ValueError(
@@ -145,7 +145,7 @@ class RePaint:
 
 def _check_has_plan(sampler: object) -> None:
     if isinstance(sampler, type) or not callable(getattr(sampler, "plan", None)):
-        raise TypeError(f"sampler must be an object with a plan method, got {sampler!r}")
+        raise TypeError(f"sampler must be an object with a plan method, got {shown(sampler)}")
 
 
 def joined(schedule: Schedule, plans: Sequence[Plan]) -> Plan:

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, namespace, requires_gradient, to_host
-from schedalg.checks import check_order, in_unit, positive_integer, require, table
+from schedalg.checks import (
+    check_callable,
+    check_order,
+    in_unit,
+    positive_integer,
+    raise_stopped,
+    require,
+    table,
+)
 from schedalg.schedule import elementary, path
 from schedalg.schedule.double_double import (
     DoubleDouble,
+    add,
     concat,
     differences,
     divided,
@@ -151,10 +160,12 @@ def from_alpha_bar(
     Source: OpenAI's `betas_for_alpha_bar`; Nichol and Dhariwal, arXiv 2102.09672.
     """
     n = positive_integer("n", n)
-    if not callable(alpha_bar):
-        raise TypeError(f"alpha_bar must be a function of t, got {type(alpha_bar).__name__}")
+    check_callable("alpha_bar", alpha_bar)
     largest = scalar("max_beta", max_beta, in_unit)
-    values = [scalar(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    try:
+        values = [scalar(f"alpha_bar({i}/{n})", alpha_bar(i / n)) for i in range(n + 1)]
+    except StopIteration as error:
+        raise_stopped(error, "alpha_bar")
     for i, (earlier, later) in enumerate(pairwise(number.value for number in values)):
         if not 0 <= later < earlier:
             raise ValueError(
@@ -294,14 +305,19 @@ def from_log_snr(
     # e^-|v|; not by |v|, which has no derivative at 0.
     below = exact < 0
     decay = xp.where(below, exact, -exact)
-    small = path.fall_by(xp, DoubleDouble(decay, xp.zeros_like(decay))).kept
-    total = plus(single(xp.ones_like(small.high)), small)
-    less, more = divided(small, total), divided(single(1.0), total)
-    variance, alpha_bar = where(xp, below, more, less), where(xp, below, less, more)
-    change = differences(xp, DoubleDouble(exact, xp.zeros_like(exact)))
-    drop = concat(xp, single(xp.ones_like(exact[:1])), path.fall_by(xp, change).lost)
-    fall = path.Fall(path.ratios(xp, alpha_bar), product(variance, drop))
-    log_alpha_bar = path.from_falls(xp, fall)
+    small = path.shares(xp, DoubleDouble(decay, xp.zeros_like(decay))).kept
+    one = single(xp.ones_like(small.high))
+    total = plus(one, small)
+    less, more = divided(small, total), divided(one, total)
+    value = DoubleDouble(exact, xp.zeros_like(exact))
+    # log ᾱ = -log(1 + e^-v), whose exponential need not be in float64's range.
+    lowest = where(xp, below, value, single(xp.zeros_like(small.high)))
+    log_alpha_bar = add(xp, elementary.log(xp, more, less), lowest)
+    start = single(xp.zeros_like(exact[:1]))
+    fall = path.fall_by(xp, differences(xp, concat(xp, start, log_alpha_bar)))
+    drop = concat(xp, single(xp.ones_like(exact[:1])), path.shares(xp, differences(xp, value)).lost)
+    lost = product(where(xp, below, more, less), drop)
+    log_alpha_bar = path.from_falls(xp, path.Fall(fall.kept, lost, fall.far))
     default = "flow_time" if kind == "flow" else None
     return make(cls, log_alpha_bar, kind, timesteps, default=default, like=values)
 
@@ -362,6 +378,8 @@ def make(
     if timesteps is None:
         rule = np.arange(n) if default is None else default
     elif isinstance(timesteps, str) or callable(timesteps):
+        if not isinstance(timesteps, str):
+            check_callable("timesteps", timesteps)
         rule = timesteps
         xp = namespace(log_alpha_bar.high)
         checked_timesteps(timesteps_at(xp, log_alpha_bar, rule, kind), n)

@@ -68,9 +68,10 @@ def karras(
     i, count = np.arange(n), n - 1
     # sigma^(1/rho) as a share x of that of the last: 1 - x is evenly spaced.
     ratio, gap = divided(low, high), divided(minus(high, low), high)
-    start, whole = path.fall_by(xp, divided(elementary.log(xp, ratio, gap), by))
+    start, whole = path.shares(xp, divided(elementary.log(xp, ratio, gap), by))[:2]
     # Far below what it is added to where it is smaller than floats are.
-    start = where(xp, start.high > 1e-300, start, constant(xp, low.high, 1e-300, 0.0))
+    least = constant(xp, low.high, path.smallest(xp, low.high), 0.0)
+    start = where(xp, start.high > least.high, start, least)
     share, rest = (quotients(xp, low.high, part, count) for part in (i, count - i))
     x, below = plus(share, product(rest, start)), product(rest, whole)
     later = elementary.log(xp, path.inner(x), path.inner(below))
@@ -149,7 +150,7 @@ def polyexponential(
     span = elementary.log(xp, ratio, gap)
     # The last sigma over each, in logarithms: a power of i/(n - 1), below 1 by as much.
     share, rest = (quotients(xp, low.high, part, count) for part in (i, count - i))
-    ramp = path.fall_by(xp, product(by, elementary.log(xp, share, rest)))
+    ramp = path.shares(xp, product(by, elementary.log(xp, share, rest)))
     from_end = concat(xp, single(xp.ones_like(span.high)), ramp.lost)
     sigma = product(high, elementary.exp(xp, product(span, from_end)))
     # ramp_s - ramp_t for s = t - 1, as a share of ramp_t: neighbouring sigmas would cancel.
@@ -191,12 +192,12 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
     n, factor = positive_integer("n", n), scalar("shift", shift, positive_number)
     if not 1e-60 < factor.value < 1e60:
         raise ValueError(f"shift must be between 1e-60 and 1e60, got {factor.value!r}")
-    xp, (by,) = arrays_of(factor)
-    i = np.arange(n)
-    signal, noise = (quotients(xp, by.high, part, n) for part in (n - 1 - i, i + 1))
-    rise = quotients(xp, by.high, n, (n - i) * (i + 1))
-    log_alpha_bar = path.from_ratios(xp, product(by, noise), signal, rise)
-    return make(cls, log_alpha_bar, "flow", None, default="flow_time")
+    i, like = np.arange(n), np.ones(1)
+    signal, noise = (quotients(np, like, part, n) for part in (n - 1 - i, i + 1))
+    rise = quotients(np, like, n, (n - i) * (i + 1))
+    log_alpha_bar = path.from_ratios(np, noise, signal, rise)
+    schedule = make(cls, log_alpha_bar, "flow", None, default="flow_time")
+    return schedule.shift(factor.source)
 
 
 def _sigma_range(sigma_min: float, sigma_max: float) -> tuple[Scalar, Scalar]:

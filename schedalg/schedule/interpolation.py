@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, device, namespace, requires_gradient, to_host
-from schedalg.checks import positive_integer, real_number
+from schedalg.checks import MOST, positive_integer, real_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
@@ -161,6 +161,8 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     k = positive_integer("k", k)
     if k == 1 or len(schedule) < 2:
         return schedule
+    if (len(schedule) - 1) * k >= MOST:
+        raise ValueError(f"k is {k}: a schedule must have at most {MOST} points")
     position = np.arange((len(schedule) - 1) * k + 1)
     index, fraction = position // k, double_double.quotients(np, np.ones(1), position % k, k)
     rule = schedule.timestep_rule
@@ -311,40 +313,53 @@ def _insert_in(
     """Return the points a fraction of the way in sigma, in the scale of `kind`."""
     xp = namespace(points.high)
     falls = path.snr_falls(xp, points)
-    one = double_double.single(xp.ones_like(falls.kept.high))
-    none = double_double.single(xp.zeros_like(falls.kept.high))
-    dark = falls.kept.high == 0  # a step from pure noise, which a flow has no trouble with
     if kind == "ve":
         _check_reach(falls, index[fraction.high > 0], to_host(path.noise_to_signal(xp, points)))
+    one = double_double.single(xp.ones_like(falls.kept.high))
+    none = double_double.single(xp.zeros_like(falls.kept.high))
+
+    def rooted(kept: DoubleDouble) -> DoubleDouble:
+        dark = kept.high == 0
+        return double_double.where(
+            xp, dark, none, double_double.root(xp, double_double.where(xp, dark, one, kept))
+        )
+
+    def at_index(values: DoubleDouble, end: float) -> DoubleDouble:
+        return _gather(points, _ended(xp, values, end), index)
+
     # sigma/alpha of s as a share of that of t, and sigma of s in the scale.
-    ratio = double_double.root(xp, double_double.where(xp, dark, one, falls.kept))
-    ratio = double_double.where(xp, dark, none, ratio)
-    lost = double_double.divided(falls.lost, double_double.plus(one, ratio))
-    level = ratio
+    ratio = level = rooted(falls.share(xp))
+    lost = at_index(double_double.divided(falls.lost, double_double.plus(one, ratio)), 0.0)
     if kind == "flow":
         noise = _flow_times(xp, points)
         level = double_double.divided(path.before(noise), path.inner(noise))
-    parts = ((ratio, 1.0), (lost, 0.0), (level, 1.0))
-    ratio, lost, level = (_gather(points, _ended(xp, *part), index) for part in parts)
     share = _beside(points, fraction)
-    rest = double_double.minus(double_double.single(1.0), share)
-    before = double_double.product(rest, level)
-    total = double_double.plus(before, share)
-    kept = double_double.plus(before, double_double.product(share, ratio))
-    fall = path.Fall(
-        double_double.divided(kept, total),
-        double_double.divided(double_double.product(share, lost), total),
-    )
-    return _moved(points, index, fall.squared())
+    some, whole = share.high > 0, double_double.single(xp.ones_like(share.high))
+    before = double_double.product(double_double.minus(whole, share), at_index(level, 1.0))
+    total = double_double.where(xp, some, double_double.plus(before, share), whole)
+    far = None
+    if kind == "flow":
+        way = double_double.product(share, at_index(ratio, 1.0))
+        kept = double_double.plus(before, way)
+    else:
+        kept = at_index(rooted(falls.kept), 1.0)
+        if falls.far is not None:
+            half = DoubleDouble(falls.far.high / 2, falls.far.low / 2)
+            stay = double_double.single(xp.zeros_like(share.high))
+            far = double_double.where(xp, some, at_index(half, 0.0), stay)
+    kept = double_double.where(xp, some, double_double.divided(kept, total), whole)
+    lost = double_double.divided(double_double.product(share, lost), total)
+    return _moved(points, index, path.Fall(kept, lost, far).squared())
 
 
 def _flow_times(xp: Namespace, points: DoubleDouble) -> DoubleDouble:
     """Return sigma / (alpha + sigma) in double-double."""
-    signal, variance = path.shares(xp, points)
+    signal, variance, _ = path.shares(xp, points)
     dark = signal.high == 0
     one = double_double.single(xp.ones_like(signal.high))
-    share = double_double.divided(double_double.where(xp, dark, one, signal), variance)
-    time = double_double.divided(one, double_double.plus(one, double_double.root(xp, share)))
+    alpha = double_double.root(xp, double_double.where(xp, dark, one, signal))
+    sigma = double_double.root(xp, variance)
+    time = double_double.divided(sigma, double_double.plus(alpha, sigma))
     return double_double.where(xp, dark, one, time)
 
 

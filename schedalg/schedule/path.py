@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, to_host
+from schedalg.checks import shown
 from schedalg.schedule import double_double, elementary
 from schedalg.schedule.double_double import (
     DoubleDouble,
@@ -42,7 +43,7 @@ def checked_kind(name: str, kind: object) -> Kind:
         ValueError: There is none.
     """
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, KINDS))}; got {shown(kind)}")
     return kind
 
 
@@ -168,48 +169,90 @@ class SnrChange(NamedTuple):
 
 
 class Fall(NamedTuple):
-    """How far a quantity falls from s to t, as t/s and as 1 - t/s, neither with cancellation."""
+    """How far a quantity falls from s to t, as t/s and as 1 - t/s, neither with cancellation.
+
+    Attributes:
+        kept: t/s, over e^far.
+        lost: 1 - t/s.
+        far: A logarithm, 0 but in long steps, where t/s may be smaller than floats are; None: 0.
+    """
 
     kept: DoubleDouble
     lost: DoubleDouble
+    far: DoubleDouble | None = None
 
     def log(self, xp: Namespace) -> DoubleDouble:
         """Return the logarithm of t/s."""
-        return elementary.log(xp, *self)
+        change = elementary.log(xp, self.kept, self.lost)
+        if self.far is None:
+            return change
+        # A short step is found from what is lost, whatever the quantity is made of.
+        none = single(xp.zeros_like(change.high))
+        far = where(xp, self.lost.high < 0.5, none, self.far)
+        return double_double.add(xp, far, change)
+
+    def share(self, xp: Namespace) -> DoubleDouble:
+        """Return t/s, which is 0 where it is smaller than floats are."""
+        return self.kept if self.far is None else product(self.kept, elementary.exp(xp, self.far))
 
     def squared(self) -> "Fall":
         """Return the fall of the quantity's square."""
-        kept, lost = self
-        return Fall(square(kept), product(lost, minus(single(2.0), lost)))
+        kept, lost, far = self
+        twice = None if far is None else plus(far, far)
+        return Fall(square(kept), product(lost, minus(single(2.0), lost)), twice)
 
 
-def fall_by(xp: Namespace, change: DoubleDouble) -> Fall:
-    """Return the fall of a quantity whose logarithm changes as given; by `-inf`, to 0."""
-    finite = change.high > -xp.inf
-    change = where(xp, finite, change, single(xp.zeros_like(change.high)))
+def shares(xp: Namespace, log_alpha_bar: DoubleDouble) -> Fall:
+    """Return ᾱ and 1 - ᾱ in double-double; ᾱ is 0 where it is smaller than floats are."""
+    finite = log_alpha_bar.high > -xp.inf
+    none = single(xp.zeros_like(log_alpha_bar.high))
+    change = where(xp, finite, log_alpha_bar, none)
     kept, grown = elementary.exp(xp, change), elementary.expm1(xp, change)
-    none = single(xp.zeros_like(change.high))
     lost = where(xp, finite, negative(grown), single(xp.ones_like(change.high)))
     return Fall(where(xp, finite, kept, none), lost)
 
 
-def shares(xp: Namespace, log_alpha_bar: DoubleDouble) -> Fall:
-    """Return ᾱ and 1 - ᾱ in double-double."""
-    return fall_by(xp, log_alpha_bar)
+def smallest(xp: Namespace, like: Array) -> float:
+    """Return a positive number that is negligible against any other, in the dtype of an array."""
+    return 1e-300 if like.dtype == xp.float64 else 1e-37
+
+
+def fall_by(xp: Namespace, change: DoubleDouble) -> Fall:
+    """Return the fall of a quantity whose logarithm changes as given; by `-inf`, to 0."""
+    kept, lost, _ = shares(xp, change)
+    long = (change.high < -20) & (change.high > -xp.inf)
+    if not to_host(long).any():
+        return Fall(kept, lost)
+    zero, one = single(xp.zeros_like(kept.high)), single(xp.ones_like(kept.high))
+    return Fall(where(xp, long, one, kept), lost, where(xp, long, change, zero))
+
+
+def joined(xp: Namespace, first: Fall, second: Fall) -> Fall:
+    """Return the falls of both, one after the other."""
+    kept = double_double.concat(xp, first.kept, second.kept)
+    lost = double_double.concat(xp, first.lost, second.lost)
+    if first.far is None and second.far is None:
+        return Fall(kept, lost)
+    fars = (f.far or single(xp.zeros_like(f.kept.high)) for f in (first, second))
+    return Fall(kept, lost, double_double.concat(xp, *fars))
 
 
 def log_snr_since(xp: Namespace, points: DoubleDouble, start: DoubleDouble) -> DoubleDouble:
-    """Log SNR of points minus that of one, (1,), in double-double; none of them is clean."""
+    """Log SNR of points minus that of one, (1,), in double-double; 0 for those before it.
+
+    None of them is clean.
+    """
     change = double_double.add(xp, negative(start), points)
+    change = where(xp, change.high < 0, change, single(xp.zeros_like(change.high)))
     step = fall_by(xp, change)
     earlier, after = shares(xp, start).lost, shares(xp, points).lost
     kept = divided(product(step.kept, earlier), after)
-    return Fall(kept, divided(step.lost, after)).log(xp)
+    return Fall(kept, divided(step.lost, after), step.far).log(xp)
 
 
 def ratios_of(xp: Namespace, points: DoubleDouble) -> DoubleDouble:
     """sigma/alpha in double-double, of points that are not clean; 1e150 where it is beyond that."""
-    signal, variance = shares(xp, points)
+    signal, variance, _ = shares(xp, points)
     dark = signal.high < 1e-300
     one = single(xp.ones_like(signal.high))
     ratio = root(xp, divided(variance, where(xp, dark, one, signal)))
@@ -219,17 +262,25 @@ def ratios_of(xp: Namespace, points: DoubleDouble) -> DoubleDouble:
 def snr_falls(xp: Namespace, points: DoubleDouble) -> Fall:
     """Return the fall of the SNR from each point to the next; none is clean."""
     step = fall_by(xp, double_double.differences(xp, points))
-    _, variance = shares(xp, points)
+    variance = shares(xp, points).lost
     after, earlier = inner(variance), before(variance)
-    return Fall(divided(product(step.kept, earlier), after), divided(step.lost, after))
+    kept = divided(product(step.kept, earlier), after)
+    return Fall(kept, divided(step.lost, after), step.far)
 
 
 def moved(xp: Namespace, points: DoubleDouble, fall: Fall) -> DoubleDouble:
     """Return the points whose SNR is lower than that of others, by a fall for each of them."""
-    signal, variance = shares(xp, points)
+    signal, variance, _ = shares(xp, points)
     # β = (1 - ᾱ_t)(1 - SNR_t/SNR_s) of the step from s to t.
-    total = plus(product(signal, fall.kept), variance)
-    step = Fall(divided(fall.kept, total), divided(product(variance, fall.lost), total))
+    total = plus(product(signal, fall.share(xp)), variance)
+    lost, (kept, far) = divided(product(variance, fall.lost), total), (fall.kept, fall.far)
+    if far is not None:
+        # In logarithms, where the total may be so small that a quotient would overflow.
+        long, one = far.high < 0, single(xp.ones_like(far.high))
+        small = where(xp, long, total, one)
+        far = minus(far, elementary.log(xp, small, minus(one, small)))
+        total = where(xp, long, one, total)
+    step = Fall(divided(kept, total), lost, far)
     return double_double.add(xp, step.log(xp), points)
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     Namespace,
+    handed_out,
     is_array,
     namespace,
     requires_gradient,
     to_host,
 )
-from schedalg.checks import described, integer
+from schedalg.checks import described, integer, shown
 from schedalg.schedule import (
     constructors,
     continuous,
@@ -49,9 +50,15 @@ class Schedule:
 
     Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and
     never changed: every operation returns another schedule. Two schedules are equal when their
-    points are, and what lies between these, to float64. NumPy arrays of a schedule are read-only;
-    those of a library that cannot make them so are not to be written to. (The class itself, called
-    with the attributes below, is for the library's own operations, and checks nothing.)
+    points are, and what lies between these, to float64. What its properties and methods return is
+    the caller's, who changes nothing with it; the attributes below are the schedule's own arrays.
+    Those of NumPy are read-only, which NumPy lets their holder undo, and `torch.from_dlpack` and
+    `torch.as_tensor` do not heed: copy before giving them away. (The class itself, called with
+    these attributes, is for the library's own operations, and checks nothing.)
+
+    Where a number, such as `sigma_max` or the factor of `shift`, is a tensor that requires a
+    gradient, the schedule is on arrays of its library, and the gradient follows them. Timesteps are
+    on the host, and carry none.
 
     Attributes:
         log_alpha_bar: log ᾱ of the origin and of the N points, in double-double precision: the one
@@ -175,7 +182,7 @@ class Schedule:
             return self._select(spacing.checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:
-            raise IndexError(f"index {index} is out of range for a schedule of {n} points")
+            raise IndexError(f"index {shown(index)} is out of range for a schedule of {n} points")
         k = index % n
         return self._stretch(k, k + 1)._points()[1]
 
@@ -216,17 +223,22 @@ class Schedule:
         curve: Curve | None,
     ) -> "Schedule":
         """Return points by index, after the point before `start`."""
-        origin = self.origin_timestep
-        if start > 0 and isinstance(self.timestep_rule, np.ndarray):
-            origin = self.timesteps[start - 1].item()
         return type(self)(
             log_alpha_bar=log_alpha_bar,
             timestep_rule=take_timesteps(self.timestep_rule, index),
             kind=self.kind,
             network_kind=self.network_kind,
-            origin_timestep=origin,
+            origin_timestep=self._timestep_before(start),
             curve=curve,
         )
+
+    def _timestep_before(self, start: int) -> int | float | None:
+        """Return the origin's timestep of a schedule that begins with point `start` of this one."""
+        rule = self.timestep_rule
+        if start == 0 or not isinstance(rule, np.ndarray):
+            return self.origin_timestep
+        before: int | float = rule[start - 1].item()
+        return before
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
@@ -316,13 +328,9 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """The timestep of each point: a read-only NumPy array, (N,)."""
-        if isinstance(self.timestep_rule, np.ndarray):
-            return self.timestep_rule
-        timesteps = timesteps_at(
-            self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
+        return handed_out(
+            timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind)
         )
-        timesteps.flags.writeable = False
-        return timesteps
 
     @property
     def origin(self) -> Point:
@@ -349,7 +357,7 @@ class Schedule:
     def _point_scales(self) -> tuple[Array, Array]:
         if isinstance(self.log_alpha_bar.high, np.ndarray):
             alpha, sigma = scales_of(self)
-            return alpha[1:], sigma[1:]
+            return handed_out(alpha[1:]), handed_out(sigma[1:])
         # A gradient must not pass the origin, where the square root has none.
         return path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import real_number
+from schedalg.checks import flag, real_number, shown
 from schedalg.schedule import curve as curves
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
@@ -87,7 +87,7 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
     if data.get("type") != "schedalg.Schedule" or type(version) is not int or version not in (1, 2):
         raise ValueError(
             "data must be what Schedule.to_dict() returns, version 1 or 2; got type "
-            f"{data.get('type')!r}, version {version!r}"
+            f"{shown(data.get('type'))}, version {shown(version)}"
         )
     keys = _KEYS if version == 1 else (*_KEYS, "whole_timesteps", "curve")
     if missing := [key for key in keys if key not in data]:
@@ -107,17 +107,21 @@ def _read(
 ) -> "Schedule":
     """Return a schedule without its curve, or the base of one."""
     log_alpha_bar = _log_alpha_bar(data["log_alphas_cumprod"])
-    rule = data["timesteps"]
+    rule, whole = data["timesteps"], data.get("whole_timesteps")
+    if whole is not None:
+        flag("whole_timesteps", whole)
     if not isinstance(rule, str):
+        if not isinstance(rule, Sequence | np.ndarray):
+            raise TypeError(f"timesteps must be a list of numbers or a name, got {shown(rule)}")
         n = len(log_alpha_bar.high) - 1
         rule = checked_timesteps(rule, n) if n or len(rule) else np.arange(0)
-        if data.get("whole_timesteps", True) is False:
+        if whole is False:
             rule = rule.astype(np.float64)
     else:
         named(rule)
     origin = data["origin_timestep"]
-    if origin is not None:
-        real_number("origin_timestep", origin)
+    if origin is not None and type(origin) is not int:
+        origin = real_number("origin_timestep", origin)
     return cls(
         log_alpha_bar=log_alpha_bar,
         timestep_rule=rule,
@@ -147,7 +151,9 @@ def _read_curve(schedule: "Schedule", data: object) -> curves.Curve | None:
 def _log_alpha_bar(pair: object) -> DoubleDouble:
     name = "log_alphas_cumprod"
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-        raise ValueError(f"{name} must be two lists of numbers, high and low parts; got {pair!r}")
+        raise ValueError(
+            f"{name} must be two lists of numbers, high and low parts; got {shown(pair)}"
+        )
     high, low = (_numbers(f"{name}[{i}]", part) for i, part in enumerate(pair))
     if high.shape != low.shape or high.size == 0:
         raise ValueError(

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, Namespace, is_array, is_real_floating, namespace, to_host
-from schedalg.checks import as_array, check_order, host_numbers, integer, positive_integer
+from schedalg.checks import (
+    as_array,
+    check_order,
+    flag,
+    host_numbers,
+    integer,
+    positive_integer,
+    shown,
+)
+from schedalg.libraries import imported
 from schedalg.schedule import curve, double_double, elementary, interpolation, path
 from schedalg.schedule.double_double import DoubleDouble
 
@@ -96,6 +105,7 @@ def subsample(
         raise ValueError(
             f"choose points in one way, of {', '.join(_WAYS)}; got {', '.join(given) or 'none'}"
         )
+    rounded = flag("rounded", rounded)
     if steps is None and (spacing is not None or offset is not None or rounded):
         raise ValueError(f"spacing, offset and rounded go with steps=, not with {given[0]}=")
     n = len(schedule)
@@ -241,30 +251,29 @@ def _count(text: str, sections: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(
-            f"sections must be counts such as '10,15,20', or 'ddimN'; got {sections!r}"
+            f"sections must be counts such as '10,15,20', or 'ddimN'; got {shown(sections)}"
         ) from None
 
 
 def _ddim_stride(n: int, sections: str) -> list[int]:
     count = _count(sections.removeprefix("ddim"), sections)
-    if count >= 1:
-        for stride in range(1, max(n, 2)):
-            if len(range(0, n, stride)) == count:
-                return list(range(0, n, stride))
-    raise ValueError(f"sections is {sections!r}: no whole stride takes {count} of {n} points")
+    stride = -(-n // count) if count >= 1 else n
+    if stride < max(n, 2) and len(range(0, n, stride)) == count:
+        return list(range(0, n, stride))
+    raise ValueError(f"sections is {shown(sections)}: no whole stride takes {count} of {n} points")
 
 
 def _spaced(
     schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
 ) -> "Schedule":
-    name = "trailing" if spacing is None else str(spacing)
+    name = "trailing" if spacing is None else spacing
+    if not isinstance(name, str) or name not in (*_BY_INDEX, *_BY_NOISE):
+        allowed = ", ".join(map(repr, (*_BY_INDEX, *_BY_NOISE)))
+        raise ValueError(f"spacing must be one of {allowed}; got {shown(spacing)}")
     if name in _BY_NOISE:
         if offset is not None:
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
         return _by_noise(schedule, steps, _BY_NOISE[name], rounded)
-    if name not in _BY_INDEX:
-        allowed = ", ".join(map(repr, (*_BY_INDEX, *_BY_NOISE)))
-        raise ValueError(f"spacing must be one of {allowed}; got {spacing!r}")
     if rounded:
         raise ValueError(f"rounded goes with a spacing by noise level, not with {name!r}")
     n = len(schedule)
@@ -362,10 +371,7 @@ def _karras_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
 
 
 def _beta_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
-    try:
-        from scipy.stats import beta
-    except ImportError:
-        raise ImportError("spacing='beta' needs SciPy: pip install 'schedalg[scipy]'") from None
+    beta = imported("scipy.stats", "spacing='beta'", "scipy").beta
     quantile = double_double.single(beta.ppf(np.linspace(0, 1, n), 0.6, 0.6))
     u = double_double.on_device_of(xp, whole.high, quantile)
     return _by_power(xp, whole, u, 1.0)
@@ -374,7 +380,9 @@ def _beta_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
 def _by_power(xp: Namespace, whole: DoubleDouble, u: DoubleDouble, rho: float) -> DoubleDouble:
     """Return where sigma^(1/rho) is a share u of the way from first to last."""
     scale = double_double.single(2 * rho)
-    start, gap = path.fall_by(xp, double_double.divided(whole, scale))
+    start, gap, _ = path.shares(xp, double_double.divided(whole, scale))
+    least = double_double.constant(xp, start.high, path.smallest(xp, start.high), 0.0)
+    start = double_double.where(xp, start.high > least.high, start, least)
     rest = double_double.minus(double_double.single(1.0), u)
     x = double_double.plus(u, double_double.product(rest, start))
     logarithm = elementary.log(xp, x, double_double.product(rest, gap))

@@ -30,8 +30,16 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, device, integer_dtype, namespace, to_host
-from schedalg.checks import described, host_numbers
+from schedalg.arrays import (
+    Array,
+    Namespace,
+    device,
+    integer_dtype,
+    namespace,
+    requires_gradient,
+    to_host,
+)
+from schedalg.checks import described, host_numbers, host_result, raise_stopped
 from schedalg.schedule import elementary, path
 from schedalg.schedule.double_double import DoubleDouble, minus, single
 from schedalg.schedule.path import Kind
@@ -156,9 +164,15 @@ def called(function: TimestepFunction, alpha: np.ndarray, sigma: np.ndarray) -> 
         TypeError: It returns no real numbers.
         ValueError: It does not return one a point.
     """
-    with np.errstate(all="ignore"):
-        timestep_values: Any = function(alpha.astype(np.float64), sigma.astype(np.float64))
-    values = np.asarray(timestep_values)
+    timestep_values: Any
+    try:
+        with np.errstate(all="ignore"):
+            timestep_values = function(alpha.astype(np.float64), sigma.astype(np.float64))
+    except StopIteration as error:
+        raise_stopped(error, "timesteps")
+    if requires_gradient(timestep_values):
+        raise TypeError("what timesteps returns requires a gradient, which would be lost here")
+    values = host_result("what timesteps returns", timestep_values)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"timesteps must return real numbers, got {described(timestep_values)}")
     if values.shape not in ((), alpha.shape):

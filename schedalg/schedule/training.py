@@ -24,9 +24,9 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
         schedule: Where alpha and sigma are read.
         x0: (B, ...), clean data in real floating point.
         noise: As x0: a standard normal draw.
-        k: Position in the schedule: an int as in `schedule[k]`, where -1 is the noisiest point; or
-            (B,) integers from 0 to N - 1, one a sample. On JAX or a GPU, a position out of range is
-            what its library makes of it: looking would stop the device.
+        k: Position in the schedule, from 0 to N - 1: an int or (B,) integers, one a sample. On JAX
+            or a GPU, a position out of range is what its library makes of it: looking would stop
+            the device.
 
     Returns:
         An array like x0.
@@ -94,7 +94,8 @@ def _scales_at(
     check_sample("x0", x0)
     check_like("noise", noise, x0)
     xp = namespace(x0)
-    position = checked_positions("k", _from_end(k, len(schedule)), len(schedule), x0)
+    _check_not_negative(k, len(schedule))
+    position = checked_positions("k", k, len(schedule), x0)
     own = namespace(schedule.log_alpha_bar.high)
     scales = path.alpha_sigma(own, path.inner(schedule.log_alpha_bar), kind)
     shape = tuple(position.shape) + (1,) * (x0.ndim - position.ndim)
@@ -105,10 +106,21 @@ def _scales_at(
     return alpha, sigma
 
 
-def _from_end(k: int | Array, n: int) -> int | Array:
-    """Return an int below 0 as counted from the end, as it is in `schedule[k]`."""
-    counted = isinstance(k, int | np.integer) and not isinstance(k, bool) and -n <= k < 0
-    return k + n if counted else k
+def _check_not_negative(k: int | Array, n: int) -> None:
+    """Raise if an int is below 0, and say where that comes from.
+
+    `schedule[-1]` is the noisiest point, and position -1 before all points is clean data: it is
+    not to be guessed which of them is meant.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(k, int | np.integer) and k < 0 < n:
+        raise ValueError(
+            f"k is {k}: positions are 0 to {n - 1}, and {n - 1} is the noisiest. If k is a number "
+            "of steps minus 1, then the strength that it comes from rounds to no steps: take at "
+            "least one, or leave x0 as it is"
+        )
 
 
 def _like(values: Array, x: Array) -> Array:

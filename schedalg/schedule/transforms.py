@@ -56,7 +56,9 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
     for name in ("kind", "network_kind"):
         mine, theirs = getattr(schedule, name), getattr(other, name)
         if mine != theirs:
-            raise ValueError(f"cannot compose schedules of {name} {mine!r} and {theirs!r}")
+            raise ValueError(
+                f"cannot compose schedules of {name} {mine!r} and {theirs!r}, that of other"
+            )
     xp = namespace(schedule.log_alpha_bar.high, other.log_alpha_bar.high)
     if len(other) == 0:
         return schedule
@@ -158,7 +160,7 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 def _shifted(factor: DoubleDouble, log_alpha_bar: DoubleDouble) -> DoubleDouble:
     """Return log ᾱ of the points whose SNR is lower by a factor squared."""
     xp, by = namespace(log_alpha_bar.high), double_double.square(factor)
-    signal, variance = path.shares(xp, log_alpha_bar)
+    signal, variance, _ = path.shares(xp, log_alpha_bar)
     noise = double_double.product(by, variance)
     # ᾱ' = ᾱ / (ᾱ + factor² (1 - ᾱ)), whose denominator is a sum without cancellation.
     total = double_double.plus(signal, noise)
@@ -166,15 +168,14 @@ def _shifted(factor: DoubleDouble, log_alpha_bar: DoubleDouble) -> DoubleDouble:
     before, after = path.before(total), path.inner(total)
     kept = double_double.divided(double_double.product(step.kept, before), after)
     lost = double_double.divided(double_double.product(step.lost, by), after)
-    first = path.Fall(*(double_double.take(part, slice(1)) for part in (signal, noise)))
+    origin = path.fall_by(xp, double_double.take(log_alpha_bar, slice(1)))
     start = double_double.take(total, slice(1))
-    return path.from_origin(
-        xp,
-        path.Fall(
-            double_double.concat(xp, double_double.divided(first.kept, start), kept),
-            double_double.concat(xp, double_double.divided(first.lost, start), lost),
-        ),
+    first = path.Fall(
+        double_double.divided(origin.kept, start),
+        double_double.divided(double_double.product(origin.lost, by), start),
+        origin.far,
     )
+    return path.from_origin(xp, path.joined(xp, first, path.Fall(kept, lost, step.far)))
 
 
 @curve.computed_on_host
@@ -233,16 +234,12 @@ def _ending_in_noise(log_alpha_bar: DoubleDouble) -> DoubleDouble:
     changed = path.Fall(
         double_double.divided(double_double.product(alpha.kept, after), before),
         double_double.divided(alpha.lost, before),
+        alpha.far,
     ).squared()
     start = double_double.take(log_alpha_bar, slice(2))
+    origin = path.fall_by(xp, double_double.take(start, slice(1)))
     first = path.fall_by(xp, double_double.differences(xp, start))
-    origin = path.shares(xp, double_double.take(log_alpha_bar, slice(1)))
-    parts = zip(origin, first, changed, strict=True)
-    joined = (
-        double_double.concat(xp, double_double.concat(xp, one, two), three)
-        for one, two, three in parts
-    )
-    return path.from_origin(xp, path.Fall(*joined))
+    return path.from_origin(xp, path.joined(xp, path.joined(xp, origin, first), changed))
 
 
 def _halved(value: DoubleDouble) -> DoubleDouble:
@@ -253,8 +250,8 @@ def round_timesteps(schedule: "Schedule") -> "Schedule":
     """Return the schedule with every timestep rounded to the nearest whole number, half to even.
 
     For networks that look timesteps up in a table. The noise levels stay, and so does the curve of
-    a respaced schedule. Timesteps may repeat. Samplers that call the network between the points (see
-    `Midpoint`) tell it fractions there still: call `round_timesteps` on their plan.
+    a respaced schedule. Timesteps may repeat. Samplers that call the network between the points,
+    such as `Midpoint`, still tell it fractions there: call `round_timesteps` on their plan.
 
     Raises:
         ValueError: The timesteps are the noise levels themselves, of which none is a whole number.

@@ -186,3 +186,20 @@ def test_lists_of_sigmas_convert_both_ways() -> None:
 def test_bad_input_is_named(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+def test_churn_draws_noise_only_where_it_adds_some() -> None:
+    """k-diffusion draws in every step, and leaves it unused outside of [s_tmin, s_tmax]."""
+    sigmas = to_sigmas(Schedule.karras(12))
+    draws = 0
+
+    def noise(x: Any) -> Any:
+        nonlocal draws
+        draws += 1
+        return np.zeros_like(x)
+
+    for sampler in (Euler(s_churn=4.0, s_tmin=0.05, s_tmax=10.0), Heun(s_churn=4.0, s_tmax=10.0)):
+        draws = 0
+        sample(lambda x, t: 0.1 * x, from_sigmas(sigmas), sampler, np.ones((1, 2)), noise=noise)
+        inside = (sigmas[:-1] >= sampler.s_tmin) & (sigmas[:-1] <= sampler.s_tmax)
+        assert draws == inside.sum() < 12

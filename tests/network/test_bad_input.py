@@ -18,6 +18,8 @@ from schedalg import (
 )
 from tests.bad_input import DENOISER, LINEAR, TWO, X, check_named, network, run
 
+FLOW = Denoiser(network, Schedule.flow(4))
+
 #: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "clip a number": (lambda: run(clip=1.0), TypeError, ["clip", "1.0"]),
@@ -98,10 +100,10 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "two quantities": (
         lambda: switch(DENOISER, DENOISER, sigma_min=1.0, timestep_max=5),
         ValueError,
-        ["one quantity", "sigma and timestep"],
+        ["one quantity", "sigma_min, timestep_max"],
     ),
     "sigma of a flow": (
-        lambda: switch(*[Denoiser(network, Schedule.flow(4))] * 2, sigma_min=0.875),
+        lambda: switch(FLOW, FLOW, sigma_min=0.875),
         ValueError,
         ["sigma/alpha", "t_min=0.875"],
     ),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import Denoiser, Schedule
+from schedalg import DDIM, Denoiser, Parameterization, Schedule, sample
 from tests.registry.schedules import on_every_schedule
 
 
@@ -27,3 +27,16 @@ def test_a_perfect_network_is_read_right(schedule: Schedule, prediction: Any) ->
         x = schedule.add_noise(x0, eps, k)
         denoised = Denoiser(lambda x, t, y=output: y, schedule, prediction)(x, point)
         np.testing.assert_allclose(denoised, x0, rtol=1e-9, atol=1e-9)
+
+
+def test_no_gradient_of_a_parameterization_is_lost() -> None:
+    torch = pytest.importorskip("torch")
+    scale = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    scaled = Parameterization(lambda alpha, sigma: 0.0, lambda alpha, sigma: scale)
+    x = torch.ones(1, 2, dtype=torch.float64)
+    schedule = Schedule.linear(4)
+    with pytest.raises(TypeError, match="c_out of the parameterization requires a gradient"):
+        sample(lambda x, t: x, schedule, DDIM(), x, prediction=scaled)
+    denoised = Denoiser(lambda x, t: x, schedule, scaled)(x, schedule[2])
+    (slope,) = torch.autograd.grad(denoised.sum(), scale)
+    assert slope == 2

@@ -73,3 +73,10 @@ def test_what_does_not_walk_to_the_origin_is_not_reversed() -> None:
 def test_only_a_table_without_noise_and_memory_is_reversed(sampler: Any) -> None:
     with pytest.raises(ValueError, match="without noise, memory and stages"):
         sampler.plan(FAST).reversed()
+
+
+def test_a_plan_of_rounded_timesteps_can_be_reversed() -> None:
+    plan = DDIM().plan(Schedule.linear(1000).subsample(steps=6, spacing="karras"))
+    back = plan.round_timesteps().reversed()
+    assert back == plan.reversed().round_timesteps()
+    assert back.timesteps.dtype == np.int64

@@ -8,18 +8,6 @@ import pytest
 
 from tests.bad_input import LINEAR, X, check_named
 
-
-def test_an_int_counts_from_the_end_as_in_the_schedule() -> None:
-    """An array does not: of training's random positions, -1 is one too few."""
-    schedule, x0, noise = LINEAR, X, 2 * X
-    last = schedule.add_noise(x0, noise, 9)
-    np.testing.assert_array_equal(schedule.add_noise(x0, noise, -1), last)
-    np.testing.assert_array_equal(schedule.add_noise(x0, noise, np.int64(-1)), last)
-    np.testing.assert_array_equal(
-        schedule.target(x0, noise, -10, "v"), schedule.target(x0, noise, 0, "v")
-    )
-
-
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "k out of range": (
@@ -32,7 +20,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["k[1] is -1", "0 to 9"],
     ),
-    "k negative": (lambda: LINEAR.add_noise(X, X, -11), ValueError, ["k is -11", "0 to 9"]),
+    "k negative": (
+        lambda: LINEAR.add_noise(X, X, -1),
+        ValueError,
+        ["k is -1", "0 to 9", "9 is the noisiest", "strength"],
+    ),
+    "k negative of a target": (
+        lambda: LINEAR.target(X, X, np.int64(-1)),
+        ValueError,
+        ["k is -1", "0 to 9", "9 is the noisiest"],
+    ),
     "k float": (lambda: LINEAR.add_noise(X, X, 1.0), TypeError, ["k", "integers"]),
     "k too many": (lambda: LINEAR.add_noise(X, X, np.arange(3)), ValueError, ["k", "2", "(3,)"]),
     "noise shape": (

@@ -1,5 +1,8 @@
 """Small steps with numba: no operation, the same bits, and left alone where it must be."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +12,8 @@ import pytest
 from schedalg import DDPM, DPMSolverPP, Euler, Schedule, UniPC, run, sample
 
 torch = pytest.importorskip("torch")
+
+from schedalg_torch import optional  # noqa: E402
 
 from tests.torch.tried import network  # noqa: E402
 
@@ -39,6 +44,53 @@ def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any], dtyp
         views = ("aten::unbind", "aten::select", "aten::as_strided", "aten::view")
         counts.append(sum(name not in views for name in names))
     assert counts[0] == counts[1] < 20
+
+
+BROKEN = """
+import sys
+import torch
+import schedalg
+{first}
+x = torch.ones(2, 3)
+print(schedalg.sample(lambda x, t: x, schedalg.Schedule.linear(4), schedalg.DDIM(), x).shape)
+print([b.reason for b in schedalg.backends() if b.name == "torch" and b.available])
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "threads", "said"),
+    [
+        ("", "0", "numba cannot be used: ValueError"),
+        ("sys.modules['llvmlite'] = None", "1", "numba cannot be used: ModuleNotFoundError"),
+    ],
+)
+def test_a_broken_numba_is_reported_and_breaks_nothing(first: str, threads: str, said: str) -> None:
+    pytest.importorskip("numba")
+    shape, reasons = subprocess.run(
+        [sys.executable, "-c", BROKEN.format(first=first)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NUMBA_NUM_THREADS": threads},
+    ).stdout.splitlines()
+    assert shape == "torch.Size([2, 3])"
+    assert said in reasons
+
+
+def test_what_an_optional_package_raises_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(error: BaseException) -> Any:
+        raise error
+
+    monkeypatch.setattr(optional, "faults", {})
+    assert optional.made("a", lambda: raising(ModuleNotFoundError("no a", name="a"))) is None
+    assert optional.faults == {}
+    assert optional.made("a", lambda: raising(OSError("no liba.so"))) is None
+    assert optional.made("b", lambda: raising(SystemExit(3))) is None
+    assert optional.faults == {
+        "a": "a cannot be used: OSError: no liba.so",
+        "b": "b cannot be used: SystemExit: 3",
+    }
+    assert optional.made("c", lambda: 5) == 5
 
 
 def test_the_loop_is_left_alone_where_numba_is_told_not_to_compile(

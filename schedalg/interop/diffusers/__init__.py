@@ -5,6 +5,7 @@ JSON file needs neither.
 """
 
 from schedalg.interop.diffusers.methods import ClippedDDIM, LowerOrderFinal
+from schedalg.interop.diffusers.networks import Network, network
 from schedalg.interop.diffusers.reading import Imported, from_diffusers
 from schedalg.interop.diffusers.scheduler import DiffusersScheduler, StepOutput, to_diffusers
 
@@ -13,7 +14,9 @@ __all__ = [
     "DiffusersScheduler",
     "Imported",
     "LowerOrderFinal",
+    "Network",
     "StepOutput",
     "from_diffusers",
+    "network",
     "to_diffusers",
 ]

@@ -46,7 +46,7 @@ def path(
     """
     base, grid = trained(options), grids.asked(options)
     _check(options, request, grid)
-    n, steps = len(base), request.steps
+    n, steps = options.count("num_train_timesteps"), request.steps
     if request.sigmas is not None:
         if on_sigmas is None:
             raise ValueError(
@@ -57,10 +57,11 @@ def path(
         return on_curve(ended(on_grid(options, base, grid, steps), end, base), base)
     if request.timesteps is not None:
         timesteps = request.timesteps[::-1]
-        if timesteps[0] < 0 or timesteps[-1] > n - 1:
-            raise ValueError(f"timesteps must be in [0, {n - 1}], got {request.timesteps.tolist()}")
+        last = len(base) - 1
+        if timesteps[0] < 0 or timesteps[-1] > last:
+            raise ValueError(f"timesteps must be in [0, {last}], got {request.timesteps.tolist()}")
     else:
-        timesteps = np.arange(n) if steps is None else spacing(options, base, steps)
+        timesteps = np.arange(min(n, len(base))) if steps is None else spacing(options, base, steps)
     return on_curve(ended(_at(base, timesteps), end, base), base)
 
 

@@ -2,13 +2,17 @@
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from schedalg.checks import described
+from schedalg.checks import described, shown
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
+
+#: The largest size of a file in bytes; `trained_betas` of 1000 steps take 20,000.
+_LARGEST: Final = 2**24
 
 #: Keys of a configuration that are not options.
 _NOTES: Final = frozenset(
@@ -57,16 +61,12 @@ def read(source: object) -> Options:
 
     Raises:
         TypeError: `source` is of another type.
-        ValueError: The class is not supported, or an option is unknown or unsupported there.
+        ValueError: The class is not supported, or an option is unknown or unsupported there; or
+            the file is no regular file, too large, or not JSON in UTF-8.
         OSError: The file cannot be read.
     """
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        source = json.loads(
-            (path / "scheduler_config.json" if path.is_dir() else path).read_text("utf-8")
-        )
-        if not isinstance(source, Mapping):
-            raise TypeError(f"{path} must hold a JSON object, got {described(source)}")
+        source = _parsed(Path(source))
         return complete(source.get("_class_name"), source)
     if isinstance(source, Mapping):
         return complete(source.get("_class_name"), source)
@@ -77,6 +77,29 @@ def read(source: object) -> Options:
             f"scheduler_config.json; got {described(source)}"
         )
     return complete(type(source).__name__, config)
+
+
+def _parsed(path: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file, or in the `scheduler_config.json` of a directory."""
+    if "\0" in str(path):
+        raise ValueError(f"scheduler must be the path of a file, got {str(path)!r}")
+    path = path / "scheduler_config.json" if path.is_dir() else path
+    kind = path.stat()
+    if not stat.S_ISREG(kind.st_mode):
+        raise ValueError(f"{path} is not a regular file")
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"{path} is larger than {_LARGEST} bytes: it is no configuration")
+    try:
+        values = json.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not a configuration: it is nested too deeply") from None
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{path} must hold a JSON object, got {described(values)}")
+    return values
 
 
 def complete(name: object, given: Mapping[str, Any]) -> Options:
@@ -96,11 +119,12 @@ def complete(name: object, given: Mapping[str, Any]) -> Options:
             continue
         if not any(key in other.defaults for other in CLASSES.values()):
             raise ValueError(
-                f"{key}={value!r} is not an option of {name}, nor of any supported class"
+                f"{key}={shown(value)} is not an option of {name}, nor of any supported class"
             )
         if key in _IDLE and not any(_same(value, idle) for idle in _IDLE[key]):
             raise ValueError(
-                f"{key}={value!r} is not an option of {name}, which would ignore it: leave it out"
+                f"{key}={shown(value)} is not an option of {name}, which would ignore it: leave it "
+                "out"
             )
     return record.options(given)
 

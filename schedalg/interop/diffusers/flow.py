@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from schedalg.checks import shown
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.request import Request
 from schedalg.schedule import Schedule
@@ -64,8 +65,15 @@ def noise_levels(
         sigma = _shifted(np.arange(1, n + 1) / n if steps is None else spacing(n, steps), factor)
     if not ((sigma > 0) & (sigma <= 1)).all():
         raise ValueError(f"the noise levels of a flow must be in (0, 1], got {sigma.tolist()}")
+    if (np.diff(sigma) <= 0).any():
+        raise ValueError(
+            f"{shift}={factor:g} and num_train_timesteps={n} of {options.name}: "
+            f"{len(sigma)} noise levels are not apart from each other"
+        )
     if options.is_set("shift_terminal") and steps is not None:
-        terminal = options.number("shift_terminal")
+        terminal = options.within("shift_terminal", 0, 1)
+        if sigma[0] == 1:
+            options.refuse("shift_terminal", "the only noise level is pure noise")
         sigma = 1 - (1 - sigma) * ((1 - terminal) / (1 - sigma[0]))
     return sigma
 
@@ -94,5 +102,5 @@ def _factor(options: Options, request: Request, shift: str) -> float:
 
 def _shifted(sigma: np.ndarray, shift: float) -> np.ndarray:
     if not shift > 0:
-        raise ValueError(f"the shift of a flow must be above 0, got {shift!r}")
+        raise ValueError(f"the shift of a flow must be above 0, got {shown(shift)}")
     return shift * sigma / (1 + (shift - 1) * sigma)

@@ -1,11 +1,13 @@
-"""Samplers in diffusers' variants: `ClippedDDIM` and `LowerOrderFinal`."""
+"""Samplers in diffusers' variants: `ClippedDDIM`, `LowerOrderFinal` and `LatePNDM`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
+from schedalg.samplers import IPNDM
 from schedalg.samplers.options import checked_eta
 from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
@@ -89,3 +91,34 @@ class LowerOrderFinal:
                 b[row] = 0
                 b[row, : len(lower)] = lower
         return replace(plan, b=b)
+
+
+@dataclass(frozen=True)
+class LatePNDM:
+    """PNDM in a pipeline that leaves its first steps out: iPNDM, with the calls that are left.
+
+    The timesteps of a pipeline hold the extra call of `PNDM` at the second point of the whole
+    schedule. A run that starts later has one call a step, and so starts with lower orders.
+
+    Args:
+        repeated: Whether it starts at that second point, where the pipeline calls the network
+            twice. Nothing is known yet that a second call could correct, so x stays as it is in
+            the first of the two.
+    """
+
+    repeated: bool = False
+
+    def plan(self, schedule: Schedule) -> Plan:
+        """Return the table for a schedule."""
+        plan = IPNDM().plan(schedule)
+        if not self.repeated:
+            return plan
+        columns: dict[str, Any] = {
+            column.name: np.insert(value, 0, value[0], axis=0)
+            for column in fields(plan)
+            if isinstance(value := getattr(plan, column.name), np.ndarray)
+        }
+        for name in ("b", "c"):
+            columns[name][0] = 0
+        columns["a"][0] = 1
+        return replace(plan, **columns)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NoReturn, TypeVar
 
 from schedalg.checks import flag, positive_integer, real_number
@@ -39,6 +40,17 @@ class Options:
     def count(self, key: str) -> int:
         """Return an option that is an integer of at least 1."""
         return positive_integer(key, self.values[key])
+
+    def within(self, key: str, low: float, high: float) -> float:
+        """Return an option that is a number above `low` and below `high`.
+
+        Raises:
+            ValueError: It is not.
+        """
+        value = self.number(key)
+        if not low < value < high:
+            self.refuse(key, f"it must be above {low:g}" + f" and below {high:g}" * (high < inf))
+        return value
 
     def choice(self, key: str, allowed: Iterable[str]) -> str:
         """Return an option that is one of a few strings.

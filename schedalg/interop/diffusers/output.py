@@ -42,12 +42,16 @@ def bounds(options: Options) -> Clip | None:
     """Return the bounds of x0, or None; if both are set, `thresholding` takes precedence.
 
     Raises:
-        ValueError: `clip_sample_range` is not above 0.
+        ValueError: `clip_sample_range`, `dynamic_thresholding_ratio` or `sample_max_value` is out
+            of range.
     """
     if options.flag("thresholding"):
-        return DynamicThreshold(
-            options.number("dynamic_thresholding_ratio"), options.number("sample_max_value")
-        )
+        ratio, largest = "dynamic_thresholding_ratio", "sample_max_value"
+        if not 0 < options.number(ratio) <= 1:
+            options.refuse(ratio, "it must be above 0 and at most 1")
+        if options.number(largest) < 1:
+            options.refuse(largest, "it must be at least 1, with which thresholding is clipping")
+        return DynamicThreshold(options.number(ratio), options.number(largest))
     if options.flag("clip_sample"):
         bound = options.number("clip_sample_range")
         if not bound > 0:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from schedalg.interop.diffusers.kinds import CHECKS
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.output import bounds, prediction
 from schedalg.interop.diffusers.request import Request
@@ -39,9 +40,12 @@ class Record:
         """Return the options of a scheduler, with defaults for those that are not given.
 
         Raises:
+            TypeError: An option is of the wrong type.
             ValueError: An unsupported option is not at its default.
         """
         values = {key: given.get(key, default) for key, default in self.defaults.items()}
+        for key, value in values.items():
+            CHECKS[key](key, value)
         options = Options(self.name, values)
         for key, why in self.unsupported.items():
             value, default = values[key], self.defaults[key]

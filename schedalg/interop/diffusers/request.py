@@ -33,7 +33,7 @@ def checked_request(steps: Any, timesteps: Any, sigmas: Any, mu: Any) -> Request
     request = Request(
         None if steps is None else positive_integer("steps", steps),
         None if timesteps is None else falling("timesteps", timesteps),
-        None if sigmas is None else falling("sigmas", sigmas),
+        None if sigmas is None else falling("sigmas", sigmas, still=True),
         None if mu is None else real_number("mu", mu),
     )
     given = {"timesteps": request.timesteps, "sigmas": request.sigmas}
@@ -46,8 +46,13 @@ def checked_request(steps: Any, timesteps: Any, sigmas: Any, mu: Any) -> Request
     return request
 
 
-def falling(name: str, values: object) -> np.ndarray:
+def falling(name: str, values: object, *, still: bool = False) -> np.ndarray:
     """Return numbers that fall strictly, as diffusers lists them, as a float64 array.
+
+    Args:
+        name: The argument.
+        values: The numbers.
+        still: Whether the last may be the one before it: a last step of no length.
 
     Raises:
         TypeError: `values` does not hold real numbers.
@@ -56,8 +61,11 @@ def falling(name: str, values: object) -> np.ndarray:
     array = host_numbers(name, values).astype(np.float64)
     if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite numbers, at least one; got {array.tolist()}")
-    if (np.diff(array) >= 0).any():
-        k = int(np.argmax(np.diff(array) >= 0)) + 1
+    rise = np.diff(array) >= 0
+    if still and len(array) > 2 and array[-1] == array[-2]:
+        rise[-1] = False
+    if rise.any():
+        k = int(np.argmax(rise)) + 1
         raise ValueError(
             f"{name}[{k}] is {array[k]:g}, after {array[k - 1]:g}: list them from most to least "
             "noisy, as diffusers does"

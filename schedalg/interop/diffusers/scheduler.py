@@ -2,22 +2,20 @@
 
 import math
 import weakref
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import to_host
-from schedalg.checks import flag, positive_integer, real_number
-from schedalg.interop.diffusers import flow
-from schedalg.interop.diffusers.request import falling
+from schedalg.arrays import to_host, weighted
+from schedalg.checks import flag, integer, positive_number, shown
+from schedalg.interop.diffusers import points
 from schedalg.interop.diffusers.tables import State, Table
-from schedalg.interop.diffusers.trained import on_curve
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.samplers.protocols import Sampler
 from schedalg.schedule import Schedule, check_schedule
+from schedalg.schedule.curve import base_of
 from schedalg.schedule.spacing import IndexSpacing, NoiseSpacing
 from schedalg.schedule.timesteps import named
 
@@ -41,10 +39,18 @@ class StepOutput(NamedTuple):
     """The result of `DiffusersScheduler.step`.
 
     Attributes:
-        prev_sample: x after the step.
+        prev_sample: x after the call.
+        pred_original_sample: The x0 prediction of the call, bounded; after the last call of `LCM`
+            and `TCD` it is x itself, as in diffusers, whose pipelines take the image from there.
     """
 
     prev_sample: Any
+    pred_original_sample: Any
+
+    @property
+    def denoised(self) -> Any:
+        """The x0 prediction, by the name that it has in `LCMScheduler`."""
+        return self.pred_original_sample
 
 
 def to_diffusers(
@@ -53,8 +59,10 @@ def to_diffusers(
     *,
     prediction: Prediction | Parameterization = "epsilon",
     clip: Clip | None = None,
-    spacing: IndexSpacing | NoiseSpacing = "leading",
+    spacing: IndexSpacing | NoiseSpacing | Literal["all"] = "leading",
+    shift: float = 1.0,
     dynamic_shift: bool = False,
+    config: Mapping[str, Any] | None = None,
 ) -> "DiffusersScheduler":
     """Return a scheduler for pipelines of diffusers.
 
@@ -65,9 +73,15 @@ def to_diffusers(
             step, where the step starts.
         prediction: What the network predicts.
         clip: (low, high) for the x0 prediction, or a function of it.
-        spacing: How points are selected, as in `Schedule.subsample`.
+        spacing: How points are selected, as in `Schedule.subsample`; or "all": all of them are
+            visited, even if the pipeline lists others. There must be as many as it asks for.
+        shift: By how much the `sigmas` that a pipeline lists are shifted. Many pipelines of flows
+            list even ones, for their scheduler to shift.
         dynamic_shift: Whether the `mu` of a pipeline shifts the selected points, by
             `shift(exp(mu))`. Otherwise `mu` is ignored.
+        config: What pipelines read from `scheduler.config` beside the prediction and the length of
+            training, such as `max_shift` or `sigma_data`: the `config` of the scheduler that is
+            replaced. Of the scheduler itself only `original_inference_steps` depends on it.
 
     Returns:
         The scheduler.
@@ -80,10 +94,12 @@ def to_diffusers(
         >>> from schedalg import DDIM, Schedule
         >>> from schedalg.interop.diffusers import to_diffusers
         >>> scheduler = to_diffusers(Schedule.linear(1000), DDIM())
-        >>> scheduler.order, scheduler.init_noise_sigma
-        (1, 1.0)
+        >>> scheduler.order, len(scheduler)
+        (1, 1000)
     """
-    return DiffusersScheduler(schedule, sampler, prediction, clip, spacing, dynamic_shift)
+    return DiffusersScheduler(
+        schedule, sampler, prediction, clip, spacing, shift, dynamic_shift, config
+    )
 
 
 class DiffusersScheduler:
@@ -100,7 +116,8 @@ class DiffusersScheduler:
       interleaved.
 
     A run can start later than at the first timestep, by `set_begin_index` or simply with a later
-    timestep. A multistep method then starts there with lower orders.
+    timestep. A multistep method then starts there with lower orders, and never has a higher one
+    than there are steps left.
     """
 
     def __init__(
@@ -110,13 +127,15 @@ class DiffusersScheduler:
         prediction: Any,
         clip: Any,
         spacing: Any,
+        shift: float,
         dynamic_shift: bool,
+        config: Any,
     ) -> None:
         check_schedule(schedule)
         if isinstance(sampler, type) or not any(
             callable(getattr(sampler, method, None)) for method in ("plan", "step")
         ):
-            raise TypeError(f"sampler must be a sampler, such as DDIM(); got {sampler!r}")
+            raise TypeError(f"sampler must be a sampler, such as DDIM(); got {shown(sampler)}")
         parameterization(prediction)
         bounding(clip)
         self.base = schedule
@@ -124,13 +143,24 @@ class DiffusersScheduler:
         self.prediction = prediction
         self.clip = clip
         self.spacing = spacing
+        self.shift = positive_number("shift", shift)
+        if self.shift != 1 and schedule.network_kind != "flow":
+            raise ValueError(
+                f"shift={shown(shift)} is for schedules of flow networks, not {schedule!r}"
+            )
         self.dynamic_shift = flag("dynamic_shift", dynamic_shift)
+        if not isinstance(config, Mapping | None):
+            raise TypeError(
+                f"config must be the config of a scheduler, a mapping; got {shown(config)}"
+            )
+        self._config = dict(config or {})
         self.num_inference_steps: int | None = None
         self._table: Table | None = None
         self._device: Any = None
         self._timesteps: Any = None
         self._begin: int | None = None
         self._latest: State | None = None
+        self._before: State | None = None
         #: The state of each run, by the id of the tensor with which it continues.
         self._runs: dict[int, tuple[weakref.ref[Any], State]] = {}
 
@@ -148,7 +178,7 @@ class DiffusersScheduler:
 
     @property
     def order(self) -> int:
-        """The largest number of calls of the network in a step."""
+        """The number of calls of the network in a step; 1 for multistep methods."""
         return self.table.order
 
     @property
@@ -164,17 +194,53 @@ class DiffusersScheduler:
 
     @property
     def sigmas(self) -> "Tensor":
-        """sigma/alpha at each point and where the last step arrives, falling."""
-        schedule = self.schedule
-        origin = schedule.origin
-        values = [*to_host(schedule.to_sigmas())[::-1].tolist(), origin.sigma / origin.alpha]
-        tensor: Tensor = _torch().tensor(values, device=self._device)
+        """The noise level at each of the `timesteps`, and where the last step arrives; float32.
+
+        sigma/alpha, and sigma of a flow, as `set_timesteps` takes them.
+        """
+        plan = self.table.plan
+        values = points.noise_levels(self.schedule, to_host(plan.alpha), to_host(plan.sigma))
+        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
         return tensor
 
     @property
-    def init_noise_sigma(self) -> float:
-        """The factor of standard normal noise at the start of a run."""
-        return self.schedule.prior_std
+    def alphas_cumprod(self) -> "Tensor":
+        """ᾱ at each timestep of training, up to the last that the schedule knows; float32.
+
+        Raises:
+            AttributeError: The schedule is a flow, or does not know every timestep of training.
+        """
+        values = to_host(self._trained("alphas_cumprod").to_alphas_cumprod())
+        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
+        return tensor
+
+    @property
+    def betas(self) -> "Tensor":
+        """β at each timestep of training, as `alphas_cumprod`.
+
+        Raises:
+            AttributeError: As in `alphas_cumprod`.
+        """
+        values = to_host(self._trained("betas").to_betas())
+        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
+        return tensor
+
+    def _trained(self, name: str) -> Schedule:
+        """Return the schedule of training, variance preserving, as far as it is known."""
+        known = base_of(self.base)
+        rising = np.array_equal(known.timesteps, np.arange(len(known)))
+        if known.network_kind == "flow" or not rising or known.origin.sigma > 0:
+            raise AttributeError(
+                f"{name}: the schedule must be chosen from the one of training, with timesteps "
+                f"0, 1, 2, ...; got {self.base!r}"
+            )
+        return known.as_vp()
+
+    @property
+    def init_noise_sigma(self) -> "Tensor":
+        """The factor of standard normal noise at the start of a run; a float32 number of torch."""
+        tensor: Tensor = _torch().tensor(float(self.schedule.prior_std))
+        return tensor
 
     @property
     def config(self) -> Any:
@@ -183,15 +249,18 @@ class DiffusersScheduler:
             from diffusers.configuration_utils import FrozenDict
         except ImportError:
             raise ImportError("config needs diffusers: pip install 'schedalg[diffusers]'") from None
-        prediction = self.prediction if isinstance(self.prediction, str) else None
         frozen: Any = FrozenDict
-        return frozen(
-            {
-                "num_train_timesteps": len(self),
-                "prediction_type": _NAMES.get(str(prediction), str(prediction)),
-                "use_dynamic_shifting": self.dynamic_shift,
-            }
-        )
+        values = {
+            "num_train_timesteps": len(self),
+            "original_inference_steps": None,
+            "variance_type": getattr(self.sampler, "variance", None),
+            "prediction_type": "a parameterization",
+            **self._config,
+            "use_dynamic_shifting": self.dynamic_shift,
+        }
+        if isinstance(self.prediction, str):
+            values["prediction_type"] = _NAMES.get(self.prediction, self.prediction)
+        return frozen(values)
 
     def __len__(self) -> int:
         """Return how many timesteps the network was trained on, as far as the schedule tells."""
@@ -212,57 +281,77 @@ class DiffusersScheduler:
         timesteps: Sequence[float] | None = None,
         sigmas: Sequence[float] | None = None,
         mu: float | None = None,
+        original_inference_steps: int | None = None,
+        strength: float = 1.0,
     ) -> None:
         """Select the points of new runs.
 
         Args:
             num_inference_steps: The number of points, with the `spacing` of `to_diffusers`.
             device: The device of the property `timesteps`.
-            timesteps: Timesteps of the schedule, falling.
-            sigmas: Noise levels, falling: sigma/alpha, or sigma of a flow. A last 0 may be left
-                out. Their timesteps are interpolated between those of the schedule.
+            timesteps: Timesteps of the schedule, falling; with `sigmas`, what the network is told
+                there.
+            sigmas: Noise levels, falling: sigma/alpha, or sigma of a flow. They may end with where
+                the schedule ends, such as 0. Their timesteps are interpolated between those of the
+                schedule.
             mu: See `dynamic_shift`.
+            original_inference_steps: The steps of LCM's distillation, from which the points are
+                chosen in place of `spacing`; without effect if all points are visited. None: those
+                of the `config` of `to_diffusers`, if it has them.
+            strength: The share of the schedule, from its least noisy point, that they are chosen
+                from, for image to image with LCM. Of points that are listed, or are as many as the
+                schedule's, this share is visited.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: None or more than one of the three is given, or the points do not exist.
+            ValueError: None of the three is given, or the points do not exist.
         """
-        given = [
-            name
-            for name, value in (("timesteps", timesteps), ("sigmas", sigmas))
-            if value is not None
-        ]
-        if len(given) == 2 or (not given and num_inference_steps is None):
-            raise ValueError("give one of num_inference_steps, timesteps and sigmas")
-        if timesteps is not None:
-            path = self.base.subsample(timesteps=falling("timesteps", timesteps)[::-1].copy())
-        elif sigmas is not None:
-            path = _at_sigmas(self.base, falling("sigmas", sigmas))
-        else:
-            steps = positive_integer("num_inference_steps", num_inference_steps)
-            path = self.base
-            if steps != len(path):
-                path = path.subsample(steps=steps, spacing=self.spacing)
-        if num_inference_steps is not None and given and num_inference_steps != len(path):
-            raise ValueError(
-                f"num_inference_steps is {num_inference_steps}, but {given[0]} selects {len(path)} "
-                "points"
-            )
-        if mu is not None and self.dynamic_shift:
-            path = path.shift(math.exp(real_number("mu", mu)))
+        if original_inference_steps is None:
+            original_inference_steps = self._config.get("original_inference_steps")
+        asked = points.Asked(
+            num_inference_steps, timesteps, sigmas, mu, original_inference_steps, strength
+        )
+        path = points.selected(
+            self.base,
+            self.spacing,
+            asked,
+            shift=self.shift,
+            dynamic_shift=self.dynamic_shift,
+        )
         self._table = Table(path, self.sampler, self.prediction, self.clip)
         self.num_inference_steps = len(path)
         self._device, self._timesteps = device, None
-        self._begin, self._latest = None, None
+        self._begin, self._latest, self._before = None, None, None
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Set the index in `timesteps` at which the next new run begins."""
-        self._begin = begin_index
+        self._begin = integer("begin_index", begin_index)
 
     @property
     def begin_index(self) -> int | None:
         """The index at which the next new run begins, or None if it was not set."""
         return self._begin
+
+    @property
+    def step_index(self) -> int | None:
+        """The index in `timesteps` of the next call in the run that was stepped last, or None."""
+        if self._latest is None:
+            return None
+        return len(self.table) - len(self._latest.table) + self._latest.row
+
+    @property
+    def _step_index(self) -> int | None:
+        """The same; pipelines that step twice at one timestep take 1 from it in between."""
+        return self.step_index
+
+    @_step_index.setter
+    def _step_index(self, index: int) -> None:
+        if self.step_index is None or self._before is None or index != self.step_index - 1:
+            raise ValueError(
+                f"_step_index can be set to the call that was made last, before {self.step_index}; "
+                f"got {shown(index)}"
+            )
+        self._latest, self._before = self._before, None
 
     def scale_model_input(self, sample: "Tensor", timestep: Any = None) -> "Tensor":
         """Return the model input for x.
@@ -277,6 +366,10 @@ class DiffusersScheduler:
         scaled: Tensor = state.table.input(state.row, sample)
         return scaled
 
+    def _get_conditioning_c_in(self, sigma: Any) -> Any:
+        """Return the factor of the model input for x0 + sigma eps; Cosmos' pipelines take it."""
+        return parameterization(self.prediction).c_in(1.0, sigma)
+
     def step(
         self,
         model_output: "Tensor",
@@ -284,6 +377,8 @@ class DiffusersScheduler:
         sample: "Tensor",
         generator: Any = None,
         return_dict: bool = True,
+        eta: float | None = None,
+        pred_original_sample: "Tensor | None" = None,
         **options: Any,
     ) -> Any:
         """Return x after one call of the network.
@@ -293,53 +388,90 @@ class DiffusersScheduler:
             timestep: The timestep passed to the network.
             sample: x before `scale_model_input`.
             generator: A `torch.Generator`, or a list with one for each sample.
-            return_dict: Whether to return a `StepOutput` rather than a tuple.
-            **options: Options that pipelines pass to any scheduler, such as `eta=0.0`. They must
-                have no effect; the noise is an argument of the sampler.
+            return_dict: Whether to return a `StepOutput` rather than a tuple with its values.
+            eta: 0 or None: the noise is an argument of the sampler. (Pipelines pass their `eta` to
+                schedulers with this argument alone.)
+            pred_original_sample: The x0 prediction, in place of that from `model_output`.
+            **options: Options that pipelines pass to any scheduler, such as `s_churn=0.0`. They
+                must have no effect.
 
         Raises:
             TypeError: An option is unknown.
             ValueError: An option would have an effect, no run has this timestep next, or the
                 network's output does not determine x0.
         """
-        for name, value in options.items():
+        for name, value in {"eta": eta, **options}.items():
             if name not in _STEP_OPTIONS:
                 raise TypeError(f"step has no option {name!r}")
             if not any(value is idle or value == idle for idle in _STEP_OPTIONS[name]):
                 raise ValueError(
-                    f"{name}={value!r} must be an argument of the sampler, {self.sampler!r}"
+                    f"{name}={shown(value)} must be an argument of the sampler, {self.sampler!r}"
                 )
         state = self._run_of(sample)
         if state is None:
             state = self._found(timestep)
+        elif getattr(getattr(timestep, "device", None), "type", "cpu") == "cpu":
+            _check_next(state, float(timestep))  # not on a GPU, which it would wait for
         table = state.table
-        after, state = table.step(state, sample, model_output, lambda x: _normal(x, generator))
-        self._latest = state
-        if state.row < len(table):
-            self._store(after, state)
-        return StepOutput(after) if return_dict else (after,)
+        after, x0, next_state = table.step(
+            state, sample, model_output, lambda x: _normal(x, generator), pred_original_sample
+        )
+        self._latest, self._before = next_state, state
+        if next_state.row < len(table):
+            self._store(after, next_state)
+        elif table.ends_at_x0:
+            x0 = after
+        return StepOutput(after, x0) if return_dict else (after, x0)
 
     def add_noise(
         self, original_samples: "Tensor", noise: "Tensor", timesteps: "Tensor"
     ) -> "Tensor":
         """Return noisy data at one of the selected timesteps, or at one for each sample."""
-        own = np.asarray(self.schedule.timesteps, dtype=np.float64)
         wanted = timesteps.detach().cpu().reshape(-1).tolist()
-        positions = []
-        for t in wanted:
-            near = np.abs(own - t) <= 1e-6 * max(abs(t), 1.0)
-            if not near.any():
-                raise ValueError(f"timesteps holds {t!r}, which is not in {self.schedule!r}")
-            positions.append(int(np.argmax(near)))
-        if len(positions) == 1:
-            positions = positions * int(original_samples.shape[0])
-        k = _torch().tensor(positions, device=original_samples.device)
-        noisy: Tensor = self.schedule.add_noise(original_samples, noise.to(original_samples), k)
+        if not wanted:
+            raise ValueError("timesteps is empty: the strength of a pipeline leaves no steps")
+        rows = [self._row(t) for t in wanted]
+        x, z = original_samples, noise.to(original_samples)
+        if len(set(rows)) == 1:
+            return self._noisy(x, z, rows[0])
+        if len(rows) != len(x):
+            raise ValueError(f"timesteps holds {len(rows)} values for {len(x)} samples")
+        parts = [self._noisy(x[i : i + 1], z[i : i + 1], row) for i, row in enumerate(rows)]
+        noisy: Tensor = _torch().cat(parts)
         return noisy
 
     def scale_noise(self, sample: "Tensor", timestep: "Tensor", noise: "Tensor") -> "Tensor":
         """Return the result of `add_noise`; pipelines of flows call it by this name."""
         return self.add_noise(sample, noise, timestep)
+
+    def _noisy(self, x: "Tensor", z: "Tensor", row: int) -> "Tensor":
+        plan = self.table.plan
+        noisy: Tensor = weighted([(float(plan.alpha[row]), x), (float(plan.sigma[row]), z)])
+        return noisy
+
+    def _row(self, t: float) -> int:
+        """Return the row that calls the network at a timestep: the next one, if it does."""
+        now = self._begin if self._latest is None else self.step_index
+        if now is not None and _begins(self.table, now, t):
+            return now
+        row = self._first(t)
+        if row is None:
+            raise ValueError(f"timesteps holds {t!r}, which is not in {self.schedule!r}")
+        return row
+
+    def _place(self, timestep: Any) -> int | None:
+        """Return the index in `timesteps` of one of its own elements, or None; reads no values."""
+        own = self._timesteps
+        if own is None or not isinstance(timestep, type(own)) or timestep.ndim > 0:
+            return None
+        here, there = own.untyped_storage(), timestep.untyped_storage()
+        return int(timestep.storage_offset()) if here.data_ptr() == there.data_ptr() else None
+
+    def _first(self, t: float) -> int | None:
+        """Return the first row from `begin_index` on with a timestep, one that starts a step."""
+        table = self.table
+        rows = [row for row in range(self._begin or 0, len(table)) if _is(table, row, t)]
+        return next((row for row in rows if table.starts_step(row)), rows[0] if rows else None)
 
     def _run_of(self, sample: Any) -> State | None:
         """Return the run that continues with this tensor object, or None."""
@@ -372,45 +504,34 @@ class DiffusersScheduler:
         if not new and len(table) and _is(table, 0, t) and not repeated:
             new = True
         if not new and latest is not None:
-            if _is(latest.table, latest.row, t):
-                return latest
-            raise ValueError(
-                f"timestep is {t:g}, and the run that was stepped last goes on at "
-                f"{latest.table.row_timesteps[latest.row]:g}"
-            )
-        begin = self._begin or 0
-        for row in range(begin, len(table)):
-            if _is(table, row, t):
-                return table.from_row(row).start()
-        raise ValueError(f"timestep is {t:g}, which is not one of {table.timesteps.tolist()}")
+            _check_next(latest, t)
+            return latest
+        begin = self._place(timestep) if self._begin is None else self._begin
+        row = begin if begin is not None and _begins(table, begin, t) else self._first(t)
+        if row is None:
+            raise ValueError(f"timestep is {t:g}, which is not one of {table.timesteps.tolist()}")
+        return table.from_row(row).start()
+
+
+def _check_next(run: State, t: float) -> None:
+    """Raise unless a run calls the network at this timestep next.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not _is(run.table, run.row, t):
+        raise ValueError(
+            f"timestep is {t:g}, and the run of this sample, or that was stepped last, goes on at "
+            f"{run.table.row_timesteps[run.row]:g}"
+        )
+
+
+def _begins(table: Table, row: int, t: float) -> bool:
+    return 0 <= row < len(table) and _is(table, row, t)
 
 
 def _is(table: Table, row: int, t: float) -> bool:
     return abs(table.row_timesteps[row] - t) <= 1e-6 * max(abs(t), 1.0)
-
-
-def _at_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
-    """Return the schedule through noise levels, with timesteps between those of the base."""
-    levels = sigmas[:-1] if sigmas[-1] == 0 else sigmas
-    levels = levels[::-1]
-    straight = base.network_kind == "flow"
-    known = to_host(base.as_flow().sigma if straight else base.to_sigmas())
-    rounding = 1e-6 * known[-1] if np.isfinite(known[-1]) else 0.0
-    if len(levels) == 0 or levels[0] <= 0 or levels[-1] > known[-1] + rounding:
-        raise ValueError(
-            f"sigmas must be above 0, and at most {known[-1]:.6g}; got {sigmas.tolist()}"
-        )
-    if straight:
-        levels = np.minimum(levels, 1.0)
-        timesteps = np.interp(levels, known, base.timesteps)
-        log_snr = flow.log_snr(levels)
-    else:
-        timesteps = np.interp(np.log(levels), np.log(known), base.timesteps)
-        log_snr = -2 * np.log(levels)
-    labels = None if isinstance(base.timestep_rule, np.ndarray) else base.timestep_rule
-    path = Schedule.from_log_snr(log_snr, kind=base.kind, timesteps=timesteps)
-    path = replace(path, network_kind=base.network_kind)
-    return on_curve(path, base) if labels is None else replace(path, timestep_rule=labels)
 
 
 def _normal(x: "Tensor", generator: Any) -> "Tensor":

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from schedalg.arrays import namespace, to_host
+from schedalg.checks import host_numbers
 from schedalg.interop.diffusers.options import Options
 from schedalg.schedule import Schedule, path
 from schedalg.schedule.curve import base_of, covering
@@ -39,7 +40,7 @@ _OF_LENGTH: Final[Mapping[str, Callable[[int], Schedule]]] = {
 
 
 def trained(options: Options) -> Schedule:
-    """Return the schedule of all training steps.
+    """Return the schedule of all training steps: `trained_betas`, if they are set, has its length.
 
     Raises:
         TypeError: An option is of the wrong type.
@@ -47,15 +48,18 @@ def trained(options: Options) -> Schedule:
     """
     n = options.count("num_train_timesteps")
     if options.is_set("trained_betas"):
-        base = Schedule.from_betas(np.asarray(options["trained_betas"], dtype=np.float64))
-        if len(base) != n:
-            options.refuse("num_train_timesteps", f"trained_betas holds {len(base)} values")
+        betas = host_numbers("trained_betas", options["trained_betas"]).astype(np.float64)
+        try:
+            base = Schedule.from_betas(betas)
+        except ValueError as error:
+            raise ValueError(f"trained_betas of {options.name}: {error}") from None
     else:
         name = options.choice("beta_schedule", (*_BETWEEN, *_OF_LENGTH))
         if name in _OF_LENGTH:
             base = _OF_LENGTH[name](n)
         else:
-            base = _BETWEEN[name](n, options.number("beta_start"), options.number("beta_end"))
+            ends = (options.within(key, 0, 1) for key in ("beta_start", "beta_end"))
+            base = _BETWEEN[name](n, *ends)
     return base.rescale_zero_terminal_snr() if options.flag("rescale_betas_zero_snr") else base
 
 

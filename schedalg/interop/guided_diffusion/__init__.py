@@ -8,6 +8,7 @@ this module does not import torch.
 
 from schedalg.interop.guided_diffusion.beta_schedules import (
     betas_for_alpha_bar,
+    get_beta_schedule,
     get_named_beta_schedule,
 )
 from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
@@ -21,6 +22,7 @@ __all__ = [
     "ModelVarType",
     "SpacedDiffusion",
     "betas_for_alpha_bar",
+    "get_beta_schedule",
     "get_named_beta_schedule",
     "space_timesteps",
 ]

@@ -1,9 +1,9 @@
 """Checks of the tensors that a process is given, by its caller or by a network."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import described
+from schedalg.checks import check_readable, described
 from schedalg.interop.guided_diffusion.lazy import torch
 
 if TYPE_CHECKING:
@@ -48,7 +48,21 @@ def check_shape(name: str, value: object, shape: Sequence[int]) -> None:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {got}")
 
 
+def keywords(model_kwargs: object) -> Mapping[str, Any]:
+    """Return the keyword arguments of a network; none for None.
+
+    Raises:
+        TypeError: `model_kwargs` is not a mapping.
+    """
+    if model_kwargs is None:
+        return {}
+    if not isinstance(model_kwargs, Mapping):
+        raise TypeError(f"model_kwargs must be a mapping, got {described(model_kwargs)}")
+    return model_kwargs
+
+
 def _checked_tensor(name: str, value: object) -> "Tensor":
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {described(value)}")
+    check_readable(name, value)
     return value

@@ -3,7 +3,7 @@
 A position is an index into a process's schedule, from 0 (least noisy) to N - 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -57,6 +57,7 @@ def step_coefficients(tables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     coef1, coef2 = tables["posterior_mean_coef1"], tables["posterior_mean_coef2"]
     return {
         **tables,
+        "snr": (tables["sqrt_alphas_cumprod"] / tables["sqrt_one_minus_alphas_cumprod"]) ** 2,
         "one_minus_alphas_cumprod": tables["sqrt_one_minus_alphas_cumprod"] ** 2,
         "log_betas": log_betas,
         # The posterior's variance is 0 in the first step; that of the second step is used there.
@@ -133,6 +134,14 @@ class Coefficients:
         """Return the x0 for which the posterior's mean is xprev."""
         return self.xprev_to_xstart * xprev - self.xt_to_xstart * x
 
+    def xstart_from_velocity(self, x: "Tensor", velocity: "Tensor") -> "Tensor":
+        """Return the clean data in x, sqrt(ᾱ) x - sqrt(1 - ᾱ) velocity; also where ᾱ is 0."""
+        return self.sqrt_alphas_cumprod * x - self.sqrt_one_minus_alphas_cumprod * velocity
+
+    def velocity_of(self, xstart: "Tensor", noise: "Tensor") -> "Tensor":
+        """Return the velocity, sqrt(ᾱ) noise - sqrt(1 - ᾱ) x0."""
+        return self.sqrt_alphas_cumprod * noise - self.sqrt_one_minus_alphas_cumprod * xstart
+
     def eps_from_xstart(self, x: "Tensor", xstart: "Tensor") -> "Tensor":
         """Return the noise in x, (x - sqrt(ᾱ) x0) / sqrt(1 - ᾱ); also where ᾱ is 0."""
         return (x - self.sqrt_alphas_cumprod * xstart) / self.sqrt_one_minus_alphas_cumprod
@@ -145,3 +154,20 @@ class Coefficients:
         """Return sqrt(ᾱ) x0 + sqrt(1 - ᾱ) noise, in the dtype of x0."""
         x = self.sqrt_alphas_cumprod * xstart + self.sqrt_one_minus_alphas_cumprod * noise
         return x.to(xstart.dtype)
+
+
+def _extract_into_tensor(
+    arr: np.ndarray, timesteps: "Tensor", broadcast_shape: Sequence[int]
+) -> "Tensor":
+    """Return the values of a table at positions, in float32, expanded to a shape.
+
+    Nothing here calls it: repositories import it for methods of their own.
+
+    Args:
+        arr: (N,).
+        timesteps: Positions, (B,).
+        broadcast_shape: (B, ...).
+    """
+    values = torch.tensor(arr, dtype=torch.float32, device=timesteps.device)[timesteps]
+    shape = tuple(broadcast_shape)
+    return values.view(-1, *[1] * (len(shape) - 1)).expand(shape)

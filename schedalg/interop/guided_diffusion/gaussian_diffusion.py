@@ -1,18 +1,21 @@
 """`GaussianDiffusion`: the class, with its methods from the folder's other modules."""
 
-from typing import Any, ClassVar
+import importlib
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from schedalg.checks import flag, host_numbers
+from schedalg.checks import flag, host_numbers, positive_number
 from schedalg.interop.guided_diffusion import forward, loops, reverse, steps, training
 from schedalg.interop.guided_diffusion.beta_schedules import (
     betas_for_alpha_bar,
+    get_beta_schedule,
     get_named_beta_schedule,
 )
 from schedalg.interop.guided_diffusion.coefficients import (
     TABLES,
     CoefficientTable,
+    _extract_into_tensor,
     step_coefficients,
 )
 from schedalg.interop.guided_diffusion.kinds import (
@@ -21,26 +24,34 @@ from schedalg.interop.guided_diffusion.kinds import (
     ModelVarType,
     checked_member,
 )
-from schedalg.interop.guided_diffusion.wrapped import WrappedModel
+from schedalg.interop.guided_diffusion.lazy import torch
+from schedalg.interop.guided_diffusion.losses import mean_flat
 from schedalg.network.model import Model
 from schedalg.schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "GaussianDiffusion",
     "LossType",
     "ModelMeanType",
     "ModelVarType",
+    "_extract_into_tensor",
     "betas_for_alpha_bar",
+    "get_beta_schedule",
     "get_named_beta_schedule",
+    "mean_flat",
 ]
 
-#: Private methods of OpenAI's class that do not exist here, and what to override in their place.
-_NOT_CALLED = {
-    "_scale_timesteps": "the timesteps are looked up in a table; override _wrap_model",
-    "_predict_xstart_from_eps": "override p_mean_variance",
-    "_predict_xstart_from_xprev": "override p_mean_variance",
-    "_predict_eps_from_xstart": "override ddim_sample",
-}
+#: Names that some repositories have in this module, and others in one beside it.
+_BESIDE = ("SpacedDiffusion", "space_timesteps")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BESIDE:  # the module that has them imports this one
+        return getattr(importlib.import_module("schedalg.interop.guided_diffusion.respace"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class GaussianDiffusion:
@@ -54,6 +65,13 @@ class GaussianDiffusion:
         model_var_type: Where the variance comes from.
         loss_type: What `training_losses` returns.
         rescale_timesteps: Whether the network is called with t · 1000 / N as a float.
+        min_snr: γ of the weight of "mse" in `training_losses`, by the signal-to-noise ratio: with
+            START_X min(SNR, γ), with EPSILON that divided by SNR, with VELOCITY by SNR + 1 (Hang
+            et al., arXiv 2303.09556, section 3.4). None: no weight.
+        snr: False. Another repository's option, whose loss is not supported.
+        return_startx: False. Likewise.
+
+    The three kinds may also be given by name, as "epsilon", "learned_range" and "mse".
 
     Attributes:
         schedule: The `Schedule` that all numbers come from.
@@ -66,7 +84,8 @@ class GaussianDiffusion:
 
     Raises:
         TypeError: A type is not a member of its enumeration, or `betas` does not hold real numbers.
-        ValueError: `betas` is empty, not 1-D, or out of range.
+        ValueError: `betas` is empty, not 1-D, or out of range; a name is unknown; or an option has
+            a value that is not supported.
 
     Example:
         >>> import torch
@@ -118,11 +137,20 @@ class GaussianDiffusion:
         model_var_type: ModelVarType,
         loss_type: LossType,
         rescale_timesteps: bool = False,
+        min_snr: float | None = None,
+        snr: bool = False,
+        return_startx: bool = False,
     ) -> None:
+        for name, value in (("snr", snr), ("return_startx", return_startx)):
+            if flag(name, value):
+                raise ValueError(f"{name}=True is not supported; see min_snr for weights by SNR")
         self.model_mean_type = checked_member("model_mean_type", model_mean_type, ModelMeanType)
         self.model_var_type = checked_member("model_var_type", model_var_type, ModelVarType)
         self.loss_type = checked_member("loss_type", loss_type, LossType)
         self.rescale_timesteps = flag("rescale_timesteps", rescale_timesteps)
+        self.min_snr = None if min_snr is None else positive_number("min_snr", min_snr)
+        if self.min_snr is not None and self.model_mean_type is ModelMeanType.PREVIOUS_X:
+            raise ValueError("min_snr does not go with PREVIOUS_X")
         schedule = Schedule.from_betas(host_numbers("betas", betas))
         self._set_schedule(schedule, len(schedule))
 
@@ -138,12 +166,6 @@ class GaussianDiffusion:
         self._table = CoefficientTable({**step_coefficients(tables), "timesteps": timesteps})
         self._ddim_tables = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name, instead in _NOT_CALLED.items():
-            if name in vars(cls):
-                raise TypeError(f"{cls.__name__}.{name} would never be called: {instead}")
-
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._fixed and name in self.__dict__:
             raise AttributeError(
@@ -152,10 +174,12 @@ class GaussianDiffusion:
         super().__setattr__(name, value)
 
     def _wrap_model(self, model: Model) -> Model:
-        """Return a network that can be called with positions in the schedule."""
-        if not self._renumbered or isinstance(model, WrappedModel):
-            return model
-        return WrappedModel(model, self._table, self.rescale_timesteps)
+        """Return the network, or in a respaced process one that is called with positions."""
+        return model
+
+    def _scale_timesteps(self, t: "Tensor") -> "Tensor":
+        """Return what a network is called with at positions: t · 1000 / N, if so rescaled."""
+        return t.to(torch.float32) * (1000 / self.num_timesteps) if self.rescale_timesteps else t
 
     q_mean_variance = forward.q_mean_variance
     q_sample = forward.q_sample
@@ -164,6 +188,9 @@ class GaussianDiffusion:
     p_mean_variance = reverse.p_mean_variance
     condition_mean = reverse.condition_mean
     condition_score = reverse.condition_score
+    _predict_xstart_from_eps = reverse.predict_xstart_from_eps
+    _predict_xstart_from_xprev = reverse.predict_xstart_from_xprev
+    _predict_eps_from_xstart = reverse.predict_eps_from_xstart
 
     p_sample = steps.p_sample
     ddim_sample = steps.ddim_sample

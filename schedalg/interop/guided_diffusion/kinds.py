@@ -1,15 +1,22 @@
 """The three enumerations: what a network predicts, its variance, and its loss."""
 
 import enum
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from schedalg.checks import shown
 
 
 class ModelMeanType(enum.Enum):
-    """What a network predicts: x one step less noisy, clean data, or the noise."""
+    """What a network predicts: x one step less noisy, clean data, the noise, or the velocity.
+
+    The velocity is sqrt(ᾱ) noise - sqrt(1 - ᾱ) x0 (Salimans and Ho, arXiv 2202.00512, section 4).
+    """
 
     PREVIOUS_X = enum.auto()
     START_X = enum.auto()
     EPSILON = enum.auto()
+    VELOCITY = enum.auto()
 
 
 class ModelVarType(enum.Enum):
@@ -58,16 +65,26 @@ class LossType(enum.Enum):
         return self in (LossType.KL, LossType.RESCALED_KL)
 
 
+#: Members as repositories without enumerations write them, beside their own names in lower case.
+_SPELT: Final[Mapping[str, str]] = {"x_prev": "PREVIOUS_X", "x_start": "START_X", "v": "VELOCITY"}
+
 Member = TypeVar("Member", bound=enum.Enum)
 
 
 def checked_member(name: str, value: object, kind: type[Member]) -> Member:
-    """Return the value if it is a member of the enumeration.
+    """Return a member of the enumeration, which may be given by its name, such as "epsilon".
 
     Raises:
-        TypeError: `value` is not a member.
+        TypeError: `value` is not a member, and no string.
+        ValueError: `value` is a string that names none.
     """
-    if not isinstance(value, kind):
-        allowed = ", ".join(str(member) for member in kind)
-        raise TypeError(f"{name} must be one of {allowed} (of this module); got {value!r}")
-    return value
+    if isinstance(value, kind):
+        return value
+    allowed = ", ".join(str(member) for member in kind)
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {allowed} (of this module); got {shown(value)}")
+    member = _SPELT.get(value, value.upper())
+    if member not in kind.__members__ or value != value.lower():
+        spelt = ", ".join(repr(member.name.lower()) for member in kind)
+        raise ValueError(f"{name} must be one of {allowed} or {spelt}; got {shown(value)}")
+    return kind[member]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from schedalg.checks import flag, raise_stopped, shown
 from schedalg.interop.guided_diffusion.checks import check_shape
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.network.model import Model
@@ -27,6 +28,7 @@ def p_sample_loop(
     model_kwargs: Mapping[str, Any] | None = None,
     device: Any = None,
     progress: bool = False,
+    temperature: float = 1.0,
 ) -> "Tensor":
     """Return samples, by `p_sample` from the last position to 0.
 
@@ -41,6 +43,7 @@ def p_sample_loop(
         model_kwargs: Passed to the model, and to `cond_fn`.
         device: Where to draw; if not given, the device of the model's parameters.
         progress: Whether to show a progress bar, which needs tqdm.
+        temperature: A factor of the noise of each step, at least 0.
 
     Returns:
         Samples of that shape, without a gradient.
@@ -61,6 +64,7 @@ def p_sample_loop(
         model_kwargs=model_kwargs,
         device=device,
         progress=progress,
+        **_unless_one(temperature),
     )
     return _last_sample(results)
 
@@ -76,6 +80,7 @@ def p_sample_loop_progressive(
     model_kwargs: Mapping[str, Any] | None = None,
     device: Any = None,
     progress: bool = False,
+    temperature: float = 1.0,
 ) -> Iterator[dict[str, "Tensor"]]:
     """Return an iterator over the results of `p_sample`; arguments as in `p_sample_loop`."""
     step = partial(
@@ -85,6 +90,7 @@ def p_sample_loop_progressive(
         denoised_fn=denoised_fn,
         cond_fn=cond_fn,
         model_kwargs=model_kwargs,
+        **_unless_one(temperature),
     )
     return _results(step, diffusion.num_timesteps, model, shape, noise, device, progress)
 
@@ -144,6 +150,12 @@ def ddim_sample_loop_progressive(
     return _results(step, diffusion.num_timesteps, model, shape, noise, device, progress)
 
 
+def _unless_one(temperature: float) -> dict[str, Any]:
+    """Return the argument where it has an effect: subclasses' own methods may not have it."""
+    plain = isinstance(temperature, float) and temperature == 1
+    return {} if plain else {"temperature": temperature}
+
+
 def _last_sample(results: Iterator[dict[str, "Tensor"]]) -> "Tensor":
     return deque(results, maxlen=1).pop()["sample"]
 
@@ -160,12 +172,15 @@ def _results(
     """Yield the result of `step(x, t)` at every position, where x is the "sample" of the last."""
     x = _first_x(model, shape, noise, device)
     positions = iter(range(num_timesteps - 1, -1, -1))
-    if progress:
+    if flag("progress", progress):
         positions = _with_progress_bar(positions, num_timesteps)
     for k in positions:
         t = torch.full((x.shape[0],), k, device=x.device)
         with torch.no_grad():  # not around the yield, where the caller's own code runs
-            result = step(x, t)
+            try:
+                result = step(x, t)
+            except StopIteration as error:
+                raise_stopped(error)
         yield result
         x = result["sample"]
 
@@ -179,7 +194,7 @@ def _first_x(model: Any, shape: Sequence[int], noise: "Tensor | None", device: A
             parameters.
     """
     if not isinstance(shape, tuple | list):
-        raise TypeError(f"shape must be a tuple or a list of integers, got {shape!r}")
+        raise TypeError(f"shape must be a tuple or a list of integers, got {shown(shape)}")
     if noise is not None:
         check_shape("noise", noise, shape)
         return noise

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 _LEAST = 1e-12
 
 
-def mean_flat(values: "Tensor") -> "Tensor":
+def mean_flat(tensor: "Tensor") -> "Tensor":
     """Return the mean of each sample, (B,)."""
-    return values.mean(dim=tuple(range(1, values.ndim)))
+    return tensor.mean(dim=tuple(range(1, tensor.ndim)))
 
 
 def normal_kl(

@@ -6,10 +6,25 @@ from schedalg.checks import described
 from schedalg.interop.guided_diffusion.coefficients import Coefficients
 from schedalg.interop.guided_diffusion.kinds import ModelVarType
 from schedalg.interop.guided_diffusion.lazy import torch
-from schedalg.network.model import split
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def parts_of(output: Any) -> tuple[Any, Any]:
+    """Return a network's output, and what it returned beside it, or None."""
+    if isinstance(output, tuple) and len(output) == 2:
+        return output
+    return output, None
+
+
+def channel_axis(x: "Tensor", output: "Tensor") -> int:
+    """Return the axis of the channels: 1, or in video 2 where the output has twice as many there.
+
+    Networks of video take (B, frames, C, H, W) or (B, C, frames, H, W).
+    """
+    doubled = (*x.shape[:2], 2 * x.shape[2], *x.shape[3:]) if x.ndim == 5 else None
+    return 2 if tuple(output.shape) == doubled else 1
 
 
 def split_output(
@@ -18,7 +33,8 @@ def split_output(
     """Return the prediction, and the second half of the channels, or None, for the variance.
 
     Args:
-        output: As x, (B, C, ...), or (B, 2C, ...) if the variance is learned.
+        output: As x, (B, C, ...), or (B, 2C, ...) if the variance is learned; in video
+            (B, frames, 2C, H, W) too.
         x: The network's input.
         model_var_type: Where the variance comes from.
 
@@ -26,16 +42,20 @@ def split_output(
         TypeError: The output is not a tensor.
         ValueError: The output has the wrong shape.
     """
-    channels = (2 if model_var_type.is_learned() else 1) * x.shape[1]
-    shape = (x.shape[0], channels, *x.shape[2:])
     if not isinstance(output, torch.Tensor):
         raise TypeError(f"the model must return a torch tensor, got {described(output)}")
-    if tuple(output.shape) != shape:
+    learned, shape = model_var_type.is_learned(), list(x.shape)
+    axis = channel_axis(x, output) if learned else 1
+    shape[axis] *= 1 + learned
+    if list(output.shape) != shape:
         raise ValueError(
-            f"the model's output must have shape {shape} with {model_var_type}, got "
+            f"the model's output must have shape {tuple(shape)} with {model_var_type}, got "
             f"{tuple(output.shape)}"
         )
-    return split(output, x)
+    if not learned:
+        return output, None
+    prediction, values = output.chunk(2, dim=axis)
+    return prediction, values
 
 
 def step_variance(

@@ -1,13 +1,18 @@
 """Respaced processes: over some of the timesteps that a network was trained on."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schedalg.arrays import is_array, to_host
-from schedalg.checks import integer, positive_integer
+from schedalg.checks import as_array, integer, positive_integer, shown
 from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
+from schedalg.interop.guided_diffusion.wrapped import WrappedModel
+from schedalg.network.model import Model
 from schedalg.schedule.spacing import checked_indices, sections_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int]) -> set[int]:
@@ -17,7 +22,8 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
         num_timesteps: Number of steps of the original process.
         section_counts: The number of timesteps from each section: `[10, 15, 20]`, `"10,15,20"`,
             `"250"`. The sections are of equal length up to one step. Or `"ddim25"`: the smallest
-            integer stride from 0 that gives 25 timesteps.
+            integer stride from 0 that gives 25 timesteps. Or `"fast27"`, GLIDE's:
+            `"10,10,3,2,2"`, with the noisiest timestep moved by two.
 
     Returns:
         A set of timesteps.
@@ -37,10 +43,12 @@ def space_timesteps(num_timesteps: int, section_counts: str | int | Sequence[int
     Source: Nichol and Dhariwal, arXiv 2102.09672, section 4.
     """
     n = positive_integer("num_timesteps", num_timesteps)
+    fast = isinstance(section_counts, str) and section_counts == "fast27"
     try:
-        return set(sections_of(n, section_counts))
+        timesteps = set(sections_of(n, "10,10,3,2,2" if fast else section_counts))
     except (TypeError, ValueError) as error:
-        raise type(error)(f"section_counts is {section_counts!r}: {error}") from None
+        raise type(error)(f"section_counts is {shown(section_counts)}: {error}") from None
+    return timesteps - {n - 1} | {n - 3} if fast else timesteps
 
 
 class SpacedDiffusion(GaussianDiffusion):
@@ -58,6 +66,7 @@ class SpacedDiffusion(GaussianDiffusion):
         loss_type: What `training_losses` returns.
         rescale_timesteps: Whether the network is called with t · 1000 / original_num_steps as a
             float.
+        **options: The other options of `GaussianDiffusion`.
 
     Attributes:
         use_timesteps: The selected timesteps, a set.
@@ -97,6 +106,7 @@ class SpacedDiffusion(GaussianDiffusion):
         model_var_type: ModelVarType,
         loss_type: LossType,
         rescale_timesteps: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(
             betas=betas,
@@ -104,6 +114,7 @@ class SpacedDiffusion(GaussianDiffusion):
             model_var_type=model_var_type,
             loss_type=loss_type,
             rescale_timesteps=rescale_timesteps,
+            **options,
         )
         self.original_num_steps = self.num_timesteps
         self.timestep_map = _checked_timesteps(use_timesteps, self.num_timesteps)
@@ -112,13 +123,25 @@ class SpacedDiffusion(GaussianDiffusion):
             self.schedule.subsample(indices=self.timestep_map), self.original_num_steps
         )
 
+    def _wrap_model(self, model: Model) -> Model:
+        """Return a network that can be called with positions in the schedule."""
+        if not self._renumbered or isinstance(model, WrappedModel):
+            return model
+        return WrappedModel(model, self._table, self.rescale_timesteps)
+
+    def _scale_timesteps(self, t: "Tensor") -> "Tensor":
+        """Return the positions as they are: the wrapped network looks up its timesteps."""
+        return t
+
 
 def _checked_timesteps(use_timesteps: Any, n: int) -> list[int]:
     """Return timesteps between 0 and n - 1 as a rising list."""
-    values = to_host(use_timesteps).ravel() if is_array(use_timesteps) else use_timesteps
+    values = use_timesteps
+    if is_array(values):
+        values = to_host(as_array("use_timesteps", values)).ravel()
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
-            f"use_timesteps must be a collection of integers, got {use_timesteps!r}; "
+            f"use_timesteps must be a collection of integers, got {shown(use_timesteps)}; "
             "space_timesteps makes one"
         )
     selected = sorted({integer("each of use_timesteps", value) for value in values})

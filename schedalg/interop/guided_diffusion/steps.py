@@ -7,9 +7,10 @@ whether or not the step uses them, as in the original: a seed gives the same ima
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import real_number
+from schedalg.checks import real_number, shown
 from schedalg.interop.guided_diffusion.coefficients import CoefficientTable, ddim_coefficients
 from schedalg.interop.guided_diffusion.lazy import torch
+from schedalg.interop.guided_diffusion.reverse import overridden, predict_eps_from_xstart
 from schedalg.network.model import Model
 from schedalg.samplers.options import checked_eta
 
@@ -28,6 +29,7 @@ def p_sample(
     denoised_fn: "Callable[[Tensor], Tensor] | None" = None,
     cond_fn: Model | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
+    temperature: float = 1.0,
 ) -> dict[str, "Tensor"]:
     """Return a draw from p(x_{t-1} | x_t), or its mean where t is 0.
 
@@ -40,16 +42,19 @@ def p_sample(
         denoised_fn: Applied to x0 before it is clamped.
         cond_fn: The gradient of a classifier, for `condition_mean`.
         model_kwargs: Passed to the model, and to `cond_fn`.
+        temperature: A factor of the noise, at least 0.
 
     Returns:
         "sample", like x, and "pred_xstart".
 
     Raises:
-        TypeError: As in `p_mean_variance`.
-        ValueError: As in `p_mean_variance`.
+        TypeError: As in `p_mean_variance`; or `temperature` is not a number.
+        ValueError: As in `p_mean_variance`; or `temperature` is below 0.
 
     Source: Ho et al., arXiv 2006.11239, algorithm 2.
     """
+    if (factor := real_number("temperature", temperature)) < 0:
+        raise ValueError(f"temperature must be at least 0, got {shown(temperature)}")
     out = diffusion.p_mean_variance(
         model,
         x,
@@ -64,6 +69,8 @@ def p_sample(
         mean = diffusion.condition_mean(cond_fn, out, x, t, model_kwargs=model_kwargs)
     noisy = (t != 0).to(x.device).view(-1, *[1] * (x.ndim - 1))
     std = noisy * torch.exp(0.5 * out["log_variance"])
+    if factor != 1:
+        std = std * factor
     return {"sample": (mean + std * noise).to(x.dtype), "pred_xstart": out["pred_xstart"]}
 
 
@@ -116,7 +123,12 @@ def ddim_sample(
         out = diffusion.condition_score(cond_fn, out, x, t, model_kwargs=model_kwargs)
     noise = torch.randn_like(x)
     at, x0 = diffusion._ddim_tables[share].at(t, x), out["pred_xstart"]
-    sample = at.a * x + at.b * x0 + at.c * noise
+    if overridden(diffusion, predict_eps_from_xstart):
+        level, eps = diffusion._table.at(t, x), diffusion._predict_eps_from_xstart(x, t, x0)
+        x_now = level.sqrt_alphas_cumprod * x0 + level.sqrt_one_minus_alphas_cumprod * eps
+    else:
+        x_now = x  # the same, but for rounding
+    sample = at.a * x_now + at.b * x0 + at.c * noise
     return {"sample": sample.to(x.dtype), "pred_xstart": x0}
 
 
@@ -129,6 +141,7 @@ def ddim_reverse_sample(
     denoised_fn: "Callable[[Tensor], Tensor] | None" = None,
     model_kwargs: Mapping[str, Any] | None = None,
     eta: float = 0.0,
+    cond_fn: Model | None = None,
 ) -> dict[str, "Tensor"]:
     """Return x one step noisier, by DDIM in reverse; pure noise after the last t.
 
@@ -139,8 +152,10 @@ def ddim_reverse_sample(
         t: The positions of x in the schedule, (B,) integers.
         clip_denoised: Clamp x0 to [-1, 1].
         denoised_fn: Applied to x0 before it is clamped.
-        model_kwargs: Passed to the model.
+        model_kwargs: Passed to the model, and to `cond_fn`.
         eta: 0, since only the deterministic path can be reversed.
+        cond_fn: The gradient of a classifier, for `condition_score`. (In repositories that have it,
+            it comes before `model_kwargs`: pass it by name.)
 
     Returns:
         "sample", like x, and "pred_xstart".
@@ -152,7 +167,9 @@ def ddim_reverse_sample(
     Source: Song et al., arXiv 2010.02502, equation 14.
     """
     if real_number("eta", eta) != 0:
-        raise ValueError(f"eta must be 0: only the deterministic path is reversed; got {eta!r}")
+        raise ValueError(
+            f"eta must be 0: only the deterministic path is reversed; got {shown(eta)}"
+        )
     out = diffusion.p_mean_variance(
         model,
         x,
@@ -161,6 +178,9 @@ def ddim_reverse_sample(
         denoised_fn=denoised_fn,
         model_kwargs=model_kwargs,
     )
+    if cond_fn is not None:
+        out = diffusion.condition_score(cond_fn, out, x, t, model_kwargs=model_kwargs)
     at, x0 = diffusion._table.at(t, x), out["pred_xstart"]
-    sample = at.alpha_next * x0 + at.sigma_next * at.eps_from_xstart(x, x0)
+    eps = diffusion._predict_eps_from_xstart(x, t, x0)
+    sample = at.alpha_next * x0 + at.sigma_next * eps
     return {"sample": sample.to(x.dtype), "pred_xstart": x0}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.interop.guided_diffusion.checks import check_image
+from schedalg.interop.guided_diffusion.checks import check_image, keywords
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.interop.guided_diffusion.losses import (
@@ -12,7 +12,7 @@ from schedalg.interop.guided_diffusion.losses import (
     mean_flat,
     normal_kl,
 )
-from schedalg.interop.guided_diffusion.outputs import split_output
+from schedalg.interop.guided_diffusion.outputs import channel_axis, parts_of, split_output
 from schedalg.network.model import Model
 
 if TYPE_CHECKING:
@@ -65,24 +65,40 @@ def training_losses(
         )["output"]
         scale = diffusion.num_timesteps if diffusion.loss_type is LossType.RESCALED_KL else 1
         return {"loss": bound * scale}
-    output = model(x_t, t, **(model_kwargs or {}))
+    output = parts_of(model(x_t, diffusion._scale_timesteps(t), **keywords(model_kwargs)))[0]
     predicted, values = split_output(output, x_t, diffusion.model_var_type)
+    at = diffusion._table.at(t, x_t)
     if diffusion.model_mean_type is ModelMeanType.EPSILON:
         target = noise
     elif diffusion.model_mean_type is ModelMeanType.START_X:
         target = x_start
+    elif diffusion.model_mean_type is ModelMeanType.VELOCITY:
+        target = at.velocity_of(x_start, noise)
     else:
         target = diffusion.q_posterior_mean_variance(x_start=x_start, x_t=x_t, t=t)[0]
     mse = mean_flat((target - predicted) ** 2)
+    if diffusion.min_snr is not None:
+        mse = mse * _min_snr_weight(at.snr.flatten(), diffusion.min_snr, diffusion.model_mean_type)
     if values is None:
         return {"mse": mse, "loss": mse}
-    frozen = torch.cat([predicted.detach(), values], dim=1)
+    frozen = torch.cat([predicted.detach(), values], dim=channel_axis(x_t, output))
     bound = diffusion._vb_terms_bpd(
-        model=lambda x, t: frozen, x_start=x_start, x_t=x_t, t=t, clip_denoised=False
+        model=lambda *args, **kwargs: frozen, x_start=x_start, x_t=x_t, t=t, clip_denoised=False
     )["output"]
     rescaled = diffusion.loss_type is LossType.RESCALED_MSE
     vb = bound * (diffusion.num_timesteps / 1000) if rescaled else bound
     return {"vb": vb, "mse": mse, "loss": mse + vb}
+
+
+def _min_snr_weight(snr: "Tensor", most: float, kind: ModelMeanType) -> "Tensor":
+    """Return the weight of the squared error, for which that of x0 is weighted by min(SNR, most).
+
+    Source: Hang et al., arXiv 2303.09556, section 3.4.
+    """
+    if kind is ModelMeanType.EPSILON:
+        return (most / snr).clamp(max=1)
+    capped = snr.clamp(max=most)
+    return capped / (snr + 1) if kind is ModelMeanType.VELOCITY else capped
 
 
 def calc_bpd_loop(
@@ -125,7 +141,7 @@ def calc_bpd_loop(
                 clip_denoised=clip_denoised,
                 model_kwargs=model_kwargs,
             )
-        eps = diffusion._table.at(t, x_t).eps_from_xstart(x_t, out["pred_xstart"])
+        eps = diffusion._predict_eps_from_xstart(x_t, t, out["pred_xstart"])
         terms["vb"].append(out["output"])
         terms["xstart_mse"].append(mean_flat((out["pred_xstart"] - x_start) ** 2))
         terms["mse"].append(mean_flat((eps - noise) ** 2))

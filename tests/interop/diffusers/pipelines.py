@@ -23,10 +23,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def ours(config: Any, steps: int, **chosen: Any) -> DiffusersScheduler:
+def ours(scheduler: Any, steps: int, config: Any = None) -> DiffusersScheduler:
     """The scheduler of diffusers, replaced by ours."""
-    read = from_diffusers(config, steps, **chosen)
-    return to_diffusers(read.schedule, read.sampler, prediction=read.prediction, clip=read.clip)
+    read = from_diffusers(scheduler, steps)
+    return to_diffusers(
+        read.schedule, read.sampler, prediction=read.prediction, clip=read.clip, config=config
+    )
 
 
 def seeded(seed: int = 0) -> Any:

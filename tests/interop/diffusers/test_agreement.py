@@ -207,7 +207,32 @@ def test_edm_agrees_in_float64(diffusers: Any, name: str, options: dict[str, Any
     np.testing.assert_allclose(timesteps, theirs.timesteps, rtol=1e-9, atol=1e-12)
     draws = noises(10)
     wanted = theirs_after(theirs, diffusers.torch, draws)
-    np.testing.assert_allclose(ours_after(read, draws), wanted, rtol=1e-8, atol=1e-8)
+    # Both in EDM's scale, x = x0 + sigma eps; theirs starts from noise and unit data together.
+    assert read.schedule.kind == "ve"
+    assert read.schedule.prior_std == pytest.approx(80.0, rel=1e-15)
+    scale = float(theirs.init_noise_sigma)
+    assert scale == pytest.approx((80.0**2 + 1) ** 0.5, rel=1e-15)
+    np.testing.assert_allclose(ours_after(read, draws, scale), wanted, rtol=1e-8, atol=1e-8)
+    theirs = getattr(diffusers, name)(**options, final_sigmas_type="sigma_min")
+    theirs.set_timesteps(9)
+    config = {"_class_name": name, **options, "final_sigmas_type": "sigma_min"}
+    wanted = theirs_after(theirs, diffusers.torch, draws)
+    result = ours_after(from_diffusers(config, 9), draws, scale)
+    np.testing.assert_allclose(result, wanted, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("end", ["zero", "sigma_min"])
+@pytest.mark.parametrize("spacing", ["linspace", "trailing"])
+def test_a_scheduler_s_own_sigmas_are_read(diffusers: Any, end: str, spacing: str) -> None:
+    options = {"final_sigmas_type": end, "timestep_spacing": spacing}
+    theirs = diffusers.EulerDiscreteScheduler(**options)
+    theirs.set_timesteps(6)
+    sigmas = np.asarray(theirs.sigmas).tolist()
+    config = {"_class_name": "EulerDiscreteScheduler", **options}
+    read = from_diffusers(config, sigmas=sigmas)
+    theirs.set_timesteps(sigmas=sigmas)
+    wanted = theirs_after(theirs, diffusers.torch, noises(6))
+    np.testing.assert_allclose(ours_after(read, noises(6)), wanted, rtol=1e-7, atol=1e-7)
 
 
 def test_custom_timesteps_and_sigmas(diffusers: Any) -> None:

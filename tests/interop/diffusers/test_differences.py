@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg.interop.diffusers import from_diffusers
+from schedalg import LMS
+from schedalg.interop.diffusers import from_diffusers, to_diffusers
 from tests.interop.diffusers.theirs import diffusers, network, noises, ours_after, theirs_after
 
 __all__ = ["diffusers"]
@@ -130,6 +131,59 @@ def test_sde_3m_adds_the_half_that_diffusers_subtracts(diffusers: Any) -> None:
     ours = ours_after(from_diffusers(config, 12), draws)
     np.testing.assert_allclose(ours, results[1], rtol=1e-7, atol=1e-7)
     assert np.abs(ours - results[0]).max() > 1e-2 * np.abs(ours).max()
+
+
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "DEISMultistepScheduler"])
+def test_as_many_linspace_steps_as_trained_visit_each_timestep_once(
+    diffusers: Any, name: str
+) -> None:
+    """Diffusers visits one of them twice, and is NaN from order 2 on."""
+    theirs = getattr(diffusers, name)(num_train_timesteps=50)
+    theirs.set_timesteps(50)
+    assert len(set(theirs.timesteps.tolist())) == 49
+    assert np.isnan(theirs_after(theirs, diffusers.torch, [])).all()
+    assert np.isfinite(ours_after(from_diffusers(theirs, 50), [])).all()
+
+
+def test_lms_starts_late_with_the_slopes_that_it_has(diffusers: Any) -> None:
+    """Diffusers takes the first of the weights for more slopes than there are yet."""
+    theirs = diffusers.LMSDiscreteScheduler()
+    theirs.set_timesteps(8)
+    theirs.set_begin_index(3)
+    read = from_diffusers({"_class_name": "LMSDiscreteScheduler"}, 8)
+    late = read._replace(schedule=read.schedule[:5])
+    torch = diffusers.torch
+    x = torch.tensor(X) * late.schedule.prior_std
+    t = theirs.timesteps[3]
+    slope = network(theirs.scale_model_input(x, t), float(t))
+    wrong = theirs.step(slope, t, x, return_dict=False)[0]
+    levels = theirs.sigmas[3:5]
+    euler = x + (levels[1] - levels[0]) * slope
+    assert np.abs(np.asarray(wrong - euler)).max() > 0.01 * np.abs(np.asarray(euler)).max()
+    plan = LMS().plan(late.schedule)
+    assert (plan.b[0, 1:] == 0).all()
+
+
+def test_pndm_starts_late_at_the_noise_level_of_x(diffusers: Any) -> None:
+    """Diffusers corrects the first step without a call for it, and so skips a noise level."""
+    theirs = diffusers.PNDMScheduler(skip_prk_steps=True)
+    theirs.set_timesteps(8)
+    scheduler = to_diffusers(
+        *from_diffusers({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 8)[:2]
+    )
+    scheduler.set_timesteps(8)
+    torch = diffusers.torch
+    alphas_cumprod = {int(t): float(theirs.alphas_cumprod[t]) for t in theirs.timesteps}
+    noise = torch.tensor(X)  # all of x is noise, so that it stays at its noise level
+    for ours, broken in ((scheduler, False), (theirs, True)):
+        timesteps = ours.timesteps[4:]
+        x = (1 - alphas_cumprod[int(timesteps[0])]) ** 0.5 * noise
+        off = 0.0
+        for t in timesteps:
+            level = (1 - alphas_cumprod[int(t)]) ** 0.5
+            off = max(off, float((x / noise / level - 1).abs().max()))
+            x = ours.step(noise, t, x, return_dict=False)[0]
+        assert (off > 0.02) if broken else (off < 1e-6)
 
 
 def test_pndm_mixes_the_noise_of_v_predictions(diffusers: Any) -> None:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
-from schedalg import LMS, DPMSolverPP, EulerAncestral, Heun, Schedule, UniPC, sample  # noqa: E402
+from schedalg import LMS, DPMSolverPP, Euler, EulerAncestral, Heun, Schedule, UniPC, sample  # noqa: E402
 from schedalg.interop.diffusers import from_diffusers, to_diffusers  # noqa: E402
 from tests.interop.diffusers.pipelines import _one_thread, _vae, ours, quiet, seeded  # noqa: E402
 
@@ -184,3 +184,41 @@ def test_flow_matching_pipeline(flow: Any, shift: float, sigmas: list[float] | N
     read = from_diffusers(theirs, **chosen)
     pipe.scheduler = to_diffusers(read.schedule, read.sampler, prediction=read.prediction)
     np.testing.assert_allclose(made(), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_sigmas_of_a_flow_pipeline_are_shifted_by_the_scheduler(flow: Any, shift: float) -> None:
+    """Pipelines list even sigmas, which FlowMatchEulerDiscreteScheduler shifts."""
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
+    pipe = diffusers.StableDiffusion3Pipeline(**flow, scheduler=theirs)
+    prompt = torch.randn(4, 1, 3, 16, generator=seeded(9))
+
+    def made() -> np.ndarray:
+        images = quiet(pipe)(
+            prompt_embeds=prompt[0],
+            negative_prompt_embeds=prompt[1],
+            pooled_prompt_embeds=prompt[2, :, 0],
+            negative_pooled_prompt_embeds=prompt[3, :, 0],
+            height=16,
+            width=16,
+            sigmas=EVEN,
+            generator=seeded(),
+            output_type="np",
+        )
+        return np.asarray(images.images)
+
+    wanted = made()
+    pipe.scheduler = to_diffusers(
+        from_diffusers({"_class_name": type(theirs).__name__}).schedule,
+        Euler(),
+        prediction="flow",
+        shift=shift,
+    )
+    np.testing.assert_allclose(made(), wanted, atol=1e-3)
+    read = from_diffusers(theirs, sigmas=EVEN)
+    pipe.scheduler = to_diffusers(
+        read.schedule, read.sampler, prediction=read.prediction, spacing="all"
+    )
+    np.testing.assert_allclose(made(), wanted, atol=1e-3)
+    with pytest.raises(ValueError, match="5 points are asked for, and with spacing='all'"):
+        pipe.scheduler.set_timesteps(5)

@@ -1,6 +1,7 @@
 """Reading configurations, without torch and diffusers."""
 
 import json
+import os
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +52,19 @@ assert not {{"torch", "diffusers"}} & set(sys.modules)
         ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type"),
         ("DDIMScheduler", {"steps_offset": 200}, "steps_offset"),
         ("DDIMScheduler", {"trained_betas": [0.1, 0.2]}, "num_train_timesteps"),
+        ("DDIMScheduler", {"trained_betas": [0.1, 1.2]}, "trained_betas"),
+        ("DDIMScheduler", {"beta_end": 1.0}, "beta_end"),
+        ("DDIMScheduler", {"steps_offset": 10**30}, "steps_offset"),
+        ("DDIMScheduler", {"num_train_timesteps": 10**9}, "num_train_timesteps"),
+        ("DDIMScheduler", {"thresholding": True, "sample_max_value": 0.5}, "sample_max_value"),
+        (
+            "DDIMScheduler",
+            {"thresholding": True, "dynamic_thresholding_ratio": 0.0},
+            "dynamic_thresholding_ratio",
+        ),
+        ("LCMScheduler", {"timestep_spacing": "middling"}, "timestep_spacing"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 1e30}, "shift"),
+        ("FlowMatchEulerDiscreteScheduler", {"shift_terminal": 2.0}, "shift_terminal"),
         ("DDPMScheduler", {"variance_type": "learned"}, "variance_type"),
         ("PNDMScheduler", {}, "skip_prk_steps"),
         ("EulerDiscreteScheduler", {"interpolation_type": "log_linear"}, "interpolation_type"),
@@ -90,6 +104,78 @@ def test_an_unsupported_option_is_an_error_that_names_it(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         from_diffusers({"_class_name": name, **options}, 10)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_every_option_is_checked_whether_it_is_used_or_not(name: str) -> None:
+    wrong = [[1], {"a": 1}, 0.5, "x", b"x", 1 + 2j, object(), np.array([1.0, 2.0]), ["0.1"] * 9]
+    for key in CLASSES[name].defaults:
+        if key == "solver_p":  # any object, of which only None is supported
+            continue
+        messages = []
+        for value in wrong:
+            try:
+                from_diffusers({"_class_name": name, "skip_prk_steps": True, key: value}, 5)
+            except (TypeError, ValueError) as error:
+                messages.append(str(error))
+        assert all(key in message for message in messages)
+        assert len(messages) >= len(wrong) - 2  # numbers, text and lists are right for some
+
+
+def test_a_file_is_a_small_regular_file_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler_config.json"
+    for data, words in [
+        (b"{", "not JSON"),
+        (b'{"_class_name": "\xff"}', "not JSON in UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"x": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b" " * (2**24 + 1), "larger than"),
+    ]:
+        path.write_bytes(data)
+        for source in (path, str(path), tmp_path):
+            with pytest.raises(ValueError, match=words) as raised:
+                from_diffusers(source)
+            assert str(path) in str(raised.value)
+    path.write_text("[1]")
+    with pytest.raises(TypeError, match=r"scheduler_config\.json must hold a JSON object"):
+        from_diffusers(path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        from_diffusers(tmp_path / "missing")
+    with pytest.raises(ValueError, match="path"):
+        from_diffusers("a\0b")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_file_that_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ValueError, match="not a regular file"):
+            from_diffusers(source)
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(3 * 10**9)
+    with pytest.raises(ValueError, match="larger than"):
+        from_diffusers(tmp_path / "sparse")
+
+
+def test_trained_betas_of_another_length_than_training() -> None:
+    """The spacing is that of `num_train_timesteps`, and the noise levels those of the betas."""
+    betas = np.linspace(1e-4, 0.02, 1000)
+    config = {"_class_name": "DDIMScheduler", "trained_betas": betas, "num_train_timesteps": 200}
+    longer = Schedule.from_betas(betas)
+    for spacing in ("leading", "trailing", "linspace"):
+        read = from_diffusers({**config, "timestep_spacing": spacing}, 8)
+        expected = longer[:200].subsample(steps=8, spacing=spacing)
+        assert read.schedule.timesteps.tolist() == expected.timesteps.tolist()
+        np.testing.assert_array_equal(read.schedule.alpha, expected.alpha)
+    assert len(from_diffusers(config).schedule) == 200
+    read = from_diffusers({**config, "num_train_timesteps": 2000}, timesteps=[900, 30])
+    assert read.schedule == longer.subsample(timesteps=[30, 900])
+
+
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler"])
+def test_as_many_linspace_steps_as_trained_are_all_of_them(name: str) -> None:
+    read = from_diffusers({"_class_name": name, "num_train_timesteps": 50}, 50)
+    assert read.schedule.timesteps.tolist() == list(range(50))
 
 
 def test_wrong_arguments() -> None:

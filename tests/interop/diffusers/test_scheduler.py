@@ -2,6 +2,7 @@
 
 import math
 import os
+from copy import deepcopy
 from itertools import zip_longest
 from typing import Any
 
@@ -14,7 +15,11 @@ diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
 from schedalg import DDIM, DDPM, LMS, DPMSolverPP, Euler, Heun, Restart, Schedule, UniPC, sample  # noqa: E402
-from schedalg.interop.diffusers import DiffusersScheduler, to_diffusers  # noqa: E402
+from schedalg.interop.diffusers import (  # noqa: E402
+    DiffusersScheduler,
+    from_diffusers,
+    to_diffusers,
+)
 from tests.interop.diffusers.pipelines import _one_thread, seeded  # noqa: E402
 
 __all__ = ["_one_thread"]
@@ -117,8 +122,64 @@ def test_attributes_of_a_scheduler() -> None:
     scheduler.set_timesteps(5)
     assert scheduler.order == 2
     assert scheduler.timesteps.tolist() == [800, 600, 600, 400, 400, 200, 200, 0, 0]
-    assert len(scheduler.sigmas) == 6
+    levels = Schedule.linear(1000).to_sigmas()[scheduler.timesteps]
+    np.testing.assert_allclose(scheduler.sigmas, [*levels, 0], rtol=1e-6)
     assert "Heun" in repr(scheduler)
+
+
+@pytest.mark.parametrize("scale", ["vp", "ve"])
+def test_numbers_of_training(scale: str) -> None:
+    """Of every timestep up to the last that a subset knows, by timestep, as pipelines read them."""
+    trained = Schedule.linear(1000)
+    base = trained if scale == "vp" else trained.as_ve()
+    for schedule, known in ((base, 1000), (base.subsample(every=20), 981)):
+        scheduler = to_diffusers(schedule, Euler())
+        expected = trained.to_alphas_cumprod()[:known]
+        np.testing.assert_allclose(scheduler.alphas_cumprod, expected, rtol=1e-6)
+        np.testing.assert_allclose(scheduler.betas, trained.to_betas()[:known], rtol=1e-6)
+    for untrained in (Schedule.flow(10), Schedule.karras(10)):
+        scheduler = to_diffusers(untrained, Euler())
+        assert not hasattr(scheduler, "alphas_cumprod")
+        with pytest.raises(AttributeError, match="betas: the schedule must be chosen from"):
+            _ = scheduler.betas
+
+
+def test_a_scheduler_can_be_copied_in_the_middle_of_a_run() -> None:
+    scheduler = to_diffusers(Schedule.linear(1000), DPMSolverPP(order=2))
+    scheduler.set_timesteps(5)
+    x = torch.randn(1, 3, 4, 4, generator=seeded())
+    t = scheduler.timesteps[0]
+    x = scheduler.step(network(x, t), t, x).prev_sample
+    copy, y = deepcopy(scheduler), x.clone()
+    for t in scheduler.timesteps[1:]:
+        x = scheduler.step(network(x, t), t, x).prev_sample
+        y = copy.step(network(y, t), t, y).prev_sample
+    torch.testing.assert_close(x, y, rtol=0, atol=0)
+
+
+def test_sigmas_of_a_flow_are_those_that_are_asked_for() -> None:
+    scheduler = to_diffusers(Schedule.flow(100), Euler(), prediction="flow")
+    scheduler.set_timesteps(sigmas=[1.0, 0.7, 0.1])
+    np.testing.assert_allclose(scheduler.sigmas, [1.0, 0.7, 0.1, 0.0], rtol=1e-6)
+    scheduler.set_timesteps(sigmas=scheduler.sigmas)  # the last is where it ends
+    np.testing.assert_allclose(scheduler.sigmas, [1.0, 0.7, 0.1, 0.0], rtol=1e-6)
+    told = [900.0, 500.0, 100.0]
+    scheduler.set_timesteps(sigmas=[1.0, 0.7, 0.1], timesteps=told)
+    assert scheduler.timesteps.tolist() == told
+    np.testing.assert_allclose(scheduler.sigmas, [1.0, 0.7, 0.1, 0.0], rtol=1e-6)
+    with pytest.raises(ValueError, match="differ in length: 2 and 3"):
+        scheduler.set_timesteps(sigmas=[1.0, 0.7, 0.1], timesteps=told[:2])
+    with pytest.raises(ValueError, match="shift=3 is for schedules of flow networks"):
+        to_diffusers(Schedule.linear(10), Euler(), shift=3)
+    ends = from_diffusers(
+        {"_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"}, 5
+    )
+    scheduler = to_diffusers(ends.schedule, Euler())
+    scheduler.set_timesteps(5)
+    own = scheduler.sigmas
+    scheduler.set_timesteps(sigmas=own.tolist())
+    np.testing.assert_allclose(scheduler.sigmas, own, rtol=1e-6)
+    assert len(scheduler.timesteps) == 5
 
 
 def test_a_dynamic_shift() -> None:

@@ -92,10 +92,11 @@ def theirs_after(
     return np.asarray(x)
 
 
-def ours_after(read: Any, draws: list[np.ndarray]) -> np.ndarray:
+def ours_after(read: Any, draws: list[np.ndarray], scale: float | None = None) -> np.ndarray:
     remaining = iter(draws)
-    # On a flow, diffusers starts from noise of variance 1, where sigma may be 0.999.
-    scale = 1.0 if read.schedule.kind == "flow" else read.schedule.prior_std
+    if scale is None:
+        # On a flow, diffusers starts from noise of variance 1, where sigma may be 0.999.
+        scale = 1.0 if read.schedule.kind == "flow" else read.schedule.prior_std
     return np.asarray(
         sample(
             lambda x, t: network(x, float(t[0])),

@@ -67,21 +67,23 @@ def refuses(error: type[Exception], message: str, call: Callable[[], object]) ->
 
 
 def test_wrong_settings() -> None:
-    wrong: Any = "epsilon"
+    wrong: Any = "huber"
     refuses(
-        TypeError,
-        "model_mean_type must be one of ModelMeanType.PREVIOUS_X, .*; got 'epsilon'",
+        ValueError,
+        "model_mean_type must be one of ModelMeanType.PREVIOUS_X, .*'velocity'; got 'huber'",
         lambda: process(mean=wrong),
     )
-    refuses(TypeError, "model_var_type must be one of", lambda: process(var=wrong))
-    refuses(TypeError, "loss_type must be one of LossType.MSE", lambda: process(loss=wrong))
+    number: Any = 3
+    refuses(TypeError, "model_mean_type must be one of .*; got 3", lambda: process(mean=number))
+    refuses(ValueError, "model_var_type must be one of", lambda: process(var=wrong))
+    refuses(ValueError, "loss_type must be one of LossType.MSE", lambda: process(loss=wrong))
     refuses(TypeError, "rescale_timesteps must be True or Fal", lambda: process(rescale=wrong))
     refuses(ValueError, r"betas\[1\] is 1.5: betas must be in", lambda: process(betas=[0.1, 1.5]))
     refuses(ValueError, r"betas\[0\] is 1.0: betas must be", lambda: process(betas=[1.0, 0.5]))
     refuses(ValueError, r"betas\[1\] is 0.0", lambda: process(betas=[0.1, 0.0]))
     refuses(ValueError, "betas must be 1-D, got shape", lambda: process(betas=[[0.1]]))
     refuses(ValueError, "betas is empty", lambda: process(betas=[]))
-    name = "schedule_name must be 'linear' or 'cosine'; got 'sqrt'"
+    name = "schedule_name must be 'linear', 'cosine' or 'squaredcos_cap_v2'; got 'sqrt'"
     refuses(ValueError, name, lambda: get_named_beta_schedule("sqrt", 10))
     few = "num_diffusion_timesteps is 10: 'linear' needs at least 20"
     refuses(ValueError, few, lambda: get_named_beta_schedule("linear", 10))
@@ -106,6 +108,11 @@ def test_wrong_inputs() -> None:
     refuses(ValueError, r"x must have shape \(B, C, ...\), got \(2,\)", lambda: step(model, y, t))
     refuses(ValueError, r"noise must have shape \(2, 3, 8, 8\)", lambda: q(x, t, x[:1]))
     refuses(TypeError, "noise must be a torch tensor", lambda: q(x, t, x.numpy()))
+    refuses(
+        TypeError,
+        "model_kwargs must be a mapping, got function",
+        lambda: diffusion.ddim_reverse_sample(model, x, t, True, None, lambda x, t: x),
+    )
     train = diffusion.training_losses
     refuses(ValueError, "noise must have shape", lambda: train(model, x, t, noise=x[:1]))
     refuses(ValueError, r"x_start must have shape \(B, C, ...\)", lambda: train(model, y, t))
@@ -148,3 +155,21 @@ def test_wrong_loops() -> None:
     ddim, reverse = diffusion.ddim_sample, diffusion.ddim_reverse_sample
     refuses(ValueError, r"eta must be in \[0, 1\], got 1.5", lambda: ddim(model, x, t, eta=1.5))
     refuses(ValueError, "eta must be 0: only the", lambda: reverse(model, x, t, eta=0.5))
+
+
+def test_freed_memory_is_not_read() -> None:
+    diffusion, model, x = process("8"), network(), start()
+    t, freed = torch.tensor([1, 2]), torch.ones_like(x)
+    freed.untyped_storage().resize_(0)
+    message = "its storage holds only 0 bytes: it was resized"
+    refuses(ValueError, message, lambda: diffusion.q_sample(freed, t))
+    refuses(ValueError, message, lambda: diffusion.q_sample(x, t, noise=freed))
+    refuses(ValueError, message, lambda: diffusion.p_sample(model, freed, t))
+    refuses(ValueError, message, lambda: diffusion.p_sample_loop(model, SHAPE, noise=freed))
+
+
+def test_flags_are_true_or_false() -> None:
+    diffusion, model, x = process("8"), network(), start()
+    message = "clip_denoised must be True or False, got 'no'"
+    step: Any = diffusion.p_mean_variance
+    refuses(TypeError, message, lambda: step(model, x, torch.tensor([1, 2]), clip_denoised="no"))

@@ -64,7 +64,13 @@ def test_losses(
             ratio = torch.exp(variance - log_var)
             nats = (log_var - variance - 1 + ratio + (true - mu) ** 2 / torch.exp(log_var)) / 2
         bound.append(nats.mean() / math.log(2))
-        target = {ModelMeanType.EPSILON: z, ModelMeanType.START_X: x}.get(mean, true)
+        velocity = math.sqrt(bar) * z - math.sqrt(1 - bar) * x
+        targets = {
+            ModelMeanType.EPSILON: z,
+            ModelMeanType.START_X: x,
+            ModelMeanType.VELOCITY: velocity,
+        }
+        target = targets.get(mean, true)
         output = model(x_t, torch.tensor([plain.selected[k]]))[:, :3]
         mse.append(((target - output) ** 2).mean())
     bits, error = torch.stack(bound), torch.stack(mse)

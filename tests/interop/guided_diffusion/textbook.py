@@ -120,6 +120,8 @@ class Plain:
             x0 = (x - math.sqrt(1 - bar) * out) / math.sqrt(bar)
         elif self.mean_kind is ModelMeanType.START_X:
             x0 = out
+        elif self.mean_kind is ModelMeanType.VELOCITY:
+            x0 = math.sqrt(bar) * x - math.sqrt(1 - bar) * out
         else:
             x0 = (out - of_x * x) / of_x0
         if fn is not None:

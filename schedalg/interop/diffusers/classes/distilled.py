@@ -17,6 +17,7 @@ from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.output import CLIPPING, THRESHOLDING
 from schedalg.interop.diffusers.record import Record
 from schedalg.interop.diffusers.request import Request
+from schedalg.interop.diffusers.spacing import distilled
 from schedalg.interop.diffusers.trained import STABLE_DIFFUSION, TRAINED, trained
 from schedalg.samplers import LCM, TCD
 from schedalg.schedule import Schedule
@@ -38,14 +39,15 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 
 def _spacing(options: Options, base: Schedule, steps: int) -> np.ndarray:
     """Return timesteps spread evenly over those of the distillation."""
-    n, original = len(base), options.count("original_inference_steps")
+    n, original = options.count("num_train_timesteps"), options.count("original_inference_steps")
     if original > n:
         options.refuse("original_inference_steps", f"there are {n} training steps")
     if steps > original:
         raise ValueError(f"steps must be at most original_inference_steps={original}, got {steps}")
-    distilled = np.arange(1, original + 1) * (n // original) - 1
-    place = np.floor(np.linspace(0, original, steps, endpoint=False)).astype(np.int64)
-    return distilled[original - 1 - place][::-1]
+    timesteps = distilled(n, original, original, steps)
+    if timesteps[-1] > len(base) - 1:
+        options.refuse("num_train_timesteps", f"trained_betas holds {len(base)} values")
+    return timesteps
 
 
 def _lcm_path(options: Options, request: Request) -> Schedule:

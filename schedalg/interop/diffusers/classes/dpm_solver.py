@@ -66,13 +66,13 @@ def _path(options: Options, request: Request) -> Schedule:
 
 
 def _spacing(options: Options, base: Schedule, steps: int) -> np.ndarray:
-    last = len(base)
+    last = options.count("num_train_timesteps")
     if options["lambda_min_clipped"] != -math.inf:
         if options["timestep_spacing"] == "trailing":
             options.refuse("lambda_min_clipped", "it does not go with timestep_spacing='trailing'")
         least = options.number("lambda_min_clipped")
-        last = int((base.to_log_snr() / 2 >= least).sum())
-        if last == 0:
+        last -= int((base.to_log_snr() / 2 < least).sum())
+        if last <= 0:
             options.refuse("lambda_min_clipped", "no trained step has so large a log(alpha/sigma)")
     return spaced(options, base, steps, one_more=True, last=last)
 

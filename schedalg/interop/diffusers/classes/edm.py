@@ -7,8 +7,8 @@
   the network's output.
 - `final_sigmas_type`: whether the last step arrives at clean data, or has no length.
 
-x starts with the variance of noise and unit data together, as on the variance-preserving path. The
-options of the solver are those of `dpm_solver`.
+diffusers starts from sqrt(sigma_max² + 1) times noise, and the schedule's prior is sigma_max times
+noise: 80.006 and 80. The options of the solver are those of `dpm_solver`.
 """
 
 from collections.abc import Mapping
@@ -51,9 +51,8 @@ def _path(options: Options, request: Request) -> Schedule:
         grid = Schedule.karras(n, low, high, options.number("rho"))
     else:
         grid = Schedule.exponential(n, low, high)
-    sigma = np.asarray(grid.to_sigmas())
-    schedule = replace(through(sigma, "log_sigma/4"), network_kind="ve")
-    return ended(schedule, final_sigma(options, "stay"))
+    schedule = through(np.asarray(grid.to_sigmas()), "log_sigma/4").as_ve()
+    return ended(replace(schedule, network_kind="ve"), final_sigma(options, "stay"))
 
 
 def _prediction(options: Options) -> Parameterization:

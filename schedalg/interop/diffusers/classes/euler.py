@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from schedalg.interop.diffusers import betas, grids, output
-from schedalg.interop.diffusers.ending import final_sigma
+from schedalg.interop.diffusers.ending import ended, final_sigma
 from schedalg.interop.diffusers.grids import GRIDS
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.output import CLIPPING
@@ -53,9 +53,11 @@ def _on_sigmas(base: Schedule, sigmas: np.ndarray) -> Schedule:
         raise ValueError(
             "sigmas must end with the noise level that the last step reaches, such as 0"
         )
-    clean = sigmas[-1] == 0
-    sigma = sigmas[-2::-1] if clean else sigmas[::-1]
+    clean, still = sigmas[-1] == 0, sigmas[-1] == sigmas[-2]
+    sigma = sigmas[-2::-1] if clean or still else sigmas[::-1]
     schedule = through(sigma, timesteps_at(base, sigma))
+    if still:
+        return ended(schedule, "stay")
     return schedule if clean else schedule[1:]
 
 
