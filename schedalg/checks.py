@@ -184,7 +184,10 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
             value and what is allowed.
     """
     allowed = allowed[:up_to]
-    if bool(allowed.all() if isinstance(allowed, np.ndarray) else namespace(allowed).all(allowed)):
+    if isinstance(allowed, np.ndarray):
+        if np.count_nonzero(allowed) == allowed.size:
+            return
+    elif bool(namespace(allowed).all(allowed)):
         return
     index = int(np.argmin(to_host(allowed)))
     raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")

@@ -82,7 +82,7 @@ class Steps:
         check_schedule(schedule)
         log_alpha_bar = column_log_alpha_bar(schedule)
         xp = namespace(log_alpha_bar.high)
-        alpha, sigma = map(flipped, column_scales(schedule))
+        alpha, sigma = (flipped(scale.copy()) for scale in column_scales(schedule))
         n = len(schedule)
         signal = to_host(alpha) > 0
         check_arrivals(schedule, signal[::-1])

@@ -64,7 +64,7 @@ def log(xp: Namespace, x: DoubleDouble | None, below_1: DoubleDouble) -> DoubleD
     """
     near = (below_1.high < 0.5) & (below_1.high > -1.0)
     if xp is np and WIDE and np.count_nonzero(near) == near.size:
-        return _narrow(np.log1p(-_wide(below_1)))
+        return _narrow(np.log1p(_wide(negative(below_1))))
     if x is None:
         x = minus(single(1.0), below_1)
     if xp is np and WIDE:
