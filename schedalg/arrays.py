@@ -1,7 +1,6 @@
 """What is asked of an array library."""
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,15 +69,7 @@ def integer_dtype(xp: Namespace, device: Any = None) -> Any:
 
 def is_real_floating(array: Array) -> bool:
     """Whether the array holds real floating-point numbers (half precision included)."""
-    xp = namespace(array)
-    if xp is np:
-        return bool(array.dtype.kind == "f")
-    return _is_real(xp, array.dtype)
-
-
-@cache
-def _is_real(xp: Namespace, dtype: Any) -> bool:
-    return bool(xp.isdtype(dtype, "real floating"))
+    return known(array).is_real_floating(array)
 
 
 def to_host(array: Array) -> np.ndarray:
@@ -87,6 +78,8 @@ def to_host(array: Array) -> np.ndarray:
     A number becomes an array of no dimensions. Small types that NumPy has no arithmetic for
     (bfloat16, int4, ...) become float32 and int8, which hold all their numbers.
     """
+    if type(array) is np.ndarray:
+        return array
     library = library_of(array)
     host = np.asarray(array) if library is None else library.to_host(array)
     if host.dtype.kind == "V" and host.dtype.names is None and host.dtype.name != "void":
@@ -103,6 +96,11 @@ def handed_out(array: np.ndarray) -> np.ndarray:
     copy = array.copy()
     copy.flags.writeable = False
     return copy
+
+
+def flipped(array: Array) -> Array:
+    """Return the entries of a column in reverse; a view where the library has one."""
+    return array[::-1] if type(array) is np.ndarray else namespace(array).flip(array)
 
 
 def requires_gradient(array: object) -> bool:
@@ -142,11 +140,6 @@ def holds(condition: Array, unseen: bool | np.ndarray = True) -> np.ndarray:
     if has_values(condition):
         return to_host(condition)
     return np.array(np.broadcast_to(unseen, tuple(condition.shape)))
-
-
-def constant(values: Any, like: Array) -> Array:
-    """Return numbers of the host as an array of another's library and dtype, on its device."""
-    return known(like).constant(np.asarray(values), like)
 
 
 def multiplier(value: Any, x: Array) -> Any:

@@ -110,38 +110,28 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     if array.dtype.kind == "f" or not array.size:
         with np.errstate(over="ignore"):  # to inf, which is rejected as a timestep
             return array.astype(np.float64)
-    if array.max() > np.iinfo(np.int64).max:
+    if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
         k = int(np.argmax(array))
         raise ValueError(f"{name}[{k}] is {array[k]}: too large for a 64-bit integer")
     return array.astype(np.int64)
 
 
-def _surely_positions(k: Any, n: int, x: Array) -> bool:
-    """Whether tensors of torch on the CPU hold one position a sample, as torch wants it; fast."""
-    if (
-        type(k) is not type(x)
-        or str(getattr(k, "dtype", "")) != "torch.int64"
-        or k.shape != x.shape[:1]
-        or k.numel() == 0
-    ):
-        return False
-    if k.device.type != "cpu" or k.device != getattr(x, "device", None):
-        return False
-    least, most = k.aminmax()
-    return bool(least >= 0) and bool(most < n)
+def checked_positions(name: str, k: Any, n: int, x: Array) -> Any:
+    """Return positions among n points: integers on the same device as x, one for each sample.
 
-
-def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
-    """Return positions among n points as integers on the same device as x.
-
-    The result is 0-d, or has one position for each sample.
+    One for all samples is an int; or 0-d, where it cannot be looked at.
 
     Raises:
         TypeError: `k` does not hold integers, or is of another library than x (NumPy is allowed).
         ValueError: `k` is not one integer or one for each sample; or, in memory of the host, a
             position is out of range.
     """
-    if _surely_positions(k, n, x):
+    library = known(x)
+    if library.are_positions(k, n, x):
+        return k
+    if type(k) is int:
+        if not 0 <= k < n:
+            raise ValueError(f"{name} is {k}: {_range_of(n)}")
         return k
     xp = namespace(x)
     check_memory(name, k)
@@ -163,18 +153,20 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
         )
     dtype = integer_dtype(xp, device(x))
     if not known(position).can_be_read(position):  # traced, or far from the host
-        if not known(x).moves_arrays and device(position) != device(x):
+        if not library.moves_arrays and device(position) != device(x):
             raise ValueError(
                 f"{name} must be on x's device or on the CPU: x is on {device(x)}, and {name} on "
                 f"{device(position)}"
             )
-        return xp.astype(position, dtype)
+        return xp.astype(position, dtype, copy=False)
     host = to_host(position)
     outside = (host < 0) | (host >= n)
     if outside.any():
         index = int(np.argmax(outside))
         place = f"{name}[{index}]" if host.ndim else name
         raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
+    if not host.ndim:
+        return int(host)
     if position is not host:
         position = xp.astype(position, dtype)
         return xp.asarray(position, device=device(x))
@@ -197,7 +189,10 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
     if not has_values(allowed):
         return
     allowed = allowed[:up_to]
-    if bool(allowed.all() if isinstance(allowed, np.ndarray) else namespace(allowed).all(allowed)):
+    if isinstance(allowed, np.ndarray):
+        if np.count_nonzero(allowed) == allowed.size:
+            return
+    elif bool(namespace(allowed).all(allowed)):
         return
     index = int(np.argmin(to_host(allowed)))
     raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")

@@ -249,7 +249,8 @@ def wrapped(
     yield "score", sa.classifier_guidance(inner, lambda x, t: np.cos(x), 0.3), {}
     yield "mean", sa.classifier_guidance(inner, lambda x, t: np.cos(x), 0.3, shift="mean"), {}
     yield "inpaint", sa.inpaint(inner, np.cos(X), np.array([1.0, 0.0, 0.5, 1.0])), {}
-    yield "switch", sa.switch(inner, Denoiser(guided, s, prediction, clip=clip), 0.5, 3.0), {}
+    other = Denoiser(guided, s, prediction, clip=clip)
+    yield "switch", sa.switch(inner, other, t_min=1 / 3, t_max=0.75), {}
     yield "function", Denoiser.from_function(lambda x, t, d: d(x, t) / 2, s, inner), {}
 
 

@@ -57,7 +57,7 @@ class JaxLibrary(Library):
             return False
         return True
 
-    def constant(self, values: np.ndarray, like: Array) -> Array:
+    def array_like(self, values: np.ndarray, like: Array) -> Array:
         """Return numbers of the host in the dtype and on the device of an array, not traced."""
         with jax.ensure_compile_time_eval():
             return jnp.asarray(values, dtype=like.dtype, device=self.device(like))
@@ -65,6 +65,10 @@ class JaxLibrary(Library):
     def can_be_read(self, x: Array) -> bool:
         """Return False: it may be traced, or on another device."""
         return False
+
+    def lasts(self, x: Array) -> bool:
+        """Whether x is not traced."""
+        return not isinstance(x, Tracer)
 
     def traced_keys(self, seeds: Any, x: Array) -> Array | None:
         """Return the keys of traced seeds, one for all samples or one each: see `keys_of_seeds`.

@@ -100,6 +100,8 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
     """Return what a function of a parameterization returned, one number or more, as a column."""
     if not isinstance(alpha, np.ndarray):
         return namespace(alpha).zeros_like(alpha) + values
+    if type(values) is np.ndarray and values.dtype == np.float64 and values.shape == alpha.shape:
+        return values
     if requires_gradient(values):
         raise TypeError(
             f"{name} of the parameterization requires a gradient, and the schedule does not: it "

@@ -4,10 +4,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, has_values, is_array, namespace, requires_gradient, to_host
+from schedalg.arrays import (
+    Array,
+    flipped,
+    has_values,
+    is_array,
+    namespace,
+    requires_gradient,
+    to_host,
+)
 from schedalg.checks import as_array, real_number, shown
-from schedalg.plan.steps import array_like, column_log_alpha_bar
-from schedalg.schedule import Schedule, path
+from schedalg.plan.steps import array_like, column_scales
+from schedalg.schedule import Schedule
 
 #: The columns of a plan that hold floats, in the order in which they are printed.
 FLOATS = ("alpha", "sigma", "p", "q", "u", "a", "b", "c", "log_variance")
@@ -40,10 +48,8 @@ class Evaluations(NamedTuple):
 
 def schedule_evaluations(schedule: Schedule) -> Evaluations:
     """Return the points of a schedule, the noisiest first."""
-    log_alpha_bar = column_log_alpha_bar(schedule)
-    xp = namespace(log_alpha_bar.high)
-    alpha, sigma = path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
-    return Evaluations(schedule.timesteps[::-1], xp.flip(alpha[1:]), xp.flip(sigma[1:]))
+    alpha, sigma = column_scales(schedule)
+    return Evaluations(schedule.timesteps[::-1], flipped(alpha[1:]), flipped(sigma[1:]))
 
 
 def checked_column(name: str, values: Any, high: Array) -> Array:
@@ -52,6 +58,8 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
     Raises:
         TypeError: `values` does not hold real numbers, or requires a gradient and `high` does not.
     """
+    if type(values) is np.ndarray and values.dtype == np.float64 and type(high) is np.ndarray:
+        return values.copy()
     array = as_array(name, values)
     if not requires_gradient(high):
         if requires_gradient(array):
@@ -63,6 +71,11 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
     if isinstance(array, np.ndarray):
         return array_like(high, array)
     return namespace(high, array).astype(array, high.dtype, copy=False)
+
+
+def cannot_change(array: np.ndarray) -> bool:
+    """Whether an array is read-only and no view, so that a plan need not copy it."""
+    return not array.flags.writeable and array.base is None
 
 
 def checked_start(start: Any) -> tuple[Any, Any]:
@@ -95,7 +108,8 @@ def require_finite(name: str, host: np.ndarray) -> None:
     Raises:
         ValueError: A number is infinite or NaN.
     """
-    if not np.isfinite(host).all():
+    finite = np.isfinite(host)
+    if np.count_nonzero(finite) < finite.size:
         row = int(np.argwhere(~np.isfinite(host))[0, 0])
         raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
 
@@ -109,27 +123,40 @@ def check_rows(
         ValueError: A column has another shape or is not finite, `step` falls, or a row uses
             memories from before the first row.
     """
-    if step.shape != (rows,) or (np.diff(step) < 0).any() or (rows and step[0] < 0):
+    rises = np.count_nonzero(step[1:] < step[:-1]) == 0
+    if step.shape != (rows,) or not rises or (rows and step[0] < 0):
         raise ValueError(f"step must be {rows} rising integers, one per row; got {step.tolist()}")
-    for name, column in {"alpha": alpha, "sigma": sigma, **columns}.items():
-        if column is None:
-            continue
-        expected = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}.get(name, f"({rows},)")
+    given = {
+        name: column
+        for name, column in {"alpha": alpha, "sigma": sigma, **columns}.items()
+        if column is not None
+    }
+    hosts = {name: to_host(column) for name, column in given.items() if has_values(column)}
+    # All numbers are looked at together, and one by one only where a fault is to be named.
+    numbers = np.concatenate([np.empty(0), *(host.reshape(-1) for host in hosts.values())])
+    finite = np.count_nonzero(np.isfinite(numbers)) == len(numbers)
+    for name, column in given.items():
         shape = tuple(column.shape)
-        wide = {"b": 2, "log_variance": 2}.get(name, 1)
-        fits = len(shape) == wide and shape[0] == rows
-        fits = fits and (name != "b" or shape[1] > 0) and (name != "log_variance" or shape[1] == 2)
-        if not fits:
+        if not _fits(name, shape, rows):
+            expected = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}.get(name, f"({rows},)")
             raise ValueError(f"{name} must have shape {expected}, one row per call; got {shape}")
-        if has_values(column):
-            require_finite(name, to_host(column))
-    if not has_values(columns["b"]):
+        if not finite and name in hosts:
+            require_finite(name, hosts[name])
+    if "b" not in hosts:
         return
-    reach = to_host(columns["b"])
-    early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
-    if early.any():
+    reach = hosts["b"]
+    # Row k has k rows before it.
+    if any(np.count_nonzero(reach[:back, back]) for back in range(1, reach.shape[1])):
+        early = np.triu(np.ones(reach.shape, dtype=bool), 1) & (reach != 0)
         row = int(np.argwhere(early)[0, 0])
         raise ValueError(
             f"b[{row}] is {reach[row].tolist()}: row {row} can use the memory of only {row} rows "
             "before it"
         )
+
+
+def _fits(name: str, shape: tuple[int, ...], rows: int) -> bool:
+    """Whether a column of a plan has a shape that it can have."""
+    if name == "b":
+        return len(shape) == 2 and shape[0] == rows and shape[1] > 0
+    return shape == ((rows, 2) if name == "log_variance" else (rows,))

@@ -12,6 +12,7 @@ from schedalg.plan import inversion, text
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
+    cannot_change,
     check_rows,
     checked_column,
     checked_start,
@@ -96,11 +97,10 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("step", "timesteps", *FLOATS):
             values = getattr(self, name)
-            if isinstance(values, np.ndarray):
-                if values.flags.writeable or values.base is not None:
-                    values = values.copy()
-                    object.__setattr__(self, name, values)
+            if isinstance(values, np.ndarray) and not cannot_change(values):
+                values = values.copy()
                 values.flags.writeable = False
+                object.__setattr__(self, name, values)
         object.__setattr__(self, "start", checked_start(self.start))
         if has_values(self.a):
             hash(self)  # now, and not within a call that torch.compile traces
@@ -170,7 +170,7 @@ class Plan:
             ("sigma", sigma, sigma >= 0 if at_clean else sigma > 0),
         ):
             host = holds(allowed)
-            if not host.all():
+            if np.count_nonzero(host) < host.size:
                 row = int(np.argmin(host))
                 raise ValueError(
                     f"{name}[{row}] is {to_host(scale)[row]}: a network is called where alpha is "
@@ -209,6 +209,9 @@ class Plan:
         if numbers.size and numbers.dtype.kind != "i":
             raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
         check_rows(rows, numbers, alpha, sigma, columns)
+        for column in (timesteps, alpha, sigma, *columns.values()):
+            if isinstance(column, np.ndarray):
+                column.flags.writeable = False  # it is a copy already
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),
@@ -251,15 +254,13 @@ class Plan:
         """Return what the plan is equal by; made once, where the columns are read-only."""
         if self._identity is not None:
             return self._identity
-        columns = []
-        for name in FLOATS:
-            column = getattr(self, name)
-            if column is not None:
-                host = to_host(column).astype(np.float64) + 0.0  # -0.0 becomes 0.0
-                column = (host.shape, host.tobytes())
-            columns.append(column)
+        columns = [getattr(self, name) for name in FLOATS]
+        hosts = [to_host(column) for column in columns if column is not None]
+        shapes = tuple([None if column is None else tuple(column.shape) for column in columns])
+        values = np.concatenate([host.reshape(-1) for host in hosts])
+        values = values.astype(np.float64, copy=False) + 0.0  # -0.0 becomes 0.0
         numbers = (self.timesteps.dtype.str, self.timesteps.tobytes(), self.step.tobytes())
-        key = self.schedule, numbers, host_start(self.start), *columns
+        key = self.schedule, numbers, host_start(self.start), shapes, values.tobytes()
         if isinstance(self.a, np.ndarray):
             object.__setattr__(self, "_identity", key)
         return key

@@ -5,29 +5,33 @@ of the log-SNR between them, without the cancellation that differences of rounde
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from schedalg.arrays import (
     Array,
     Namespace,
-    constant,
     device,
+    flipped,
     holds,
+    known,
     namespace,
     requires_gradient,
     seen,
     to_host,
 )
-from schedalg.schedule import Schedule, check_schedule, double_double, path
+from schedalg.schedule import Schedule, check_schedule, double_double, path, scales_of
 from schedalg.schedule.double_double import DoubleDouble
 
 if TYPE_CHECKING:
     from schedalg.schedule import Point
 
 
-class Steps(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Steps:
     """Every step of a schedule, from the noisiest point to the origin: columns of N numbers.
 
     float64 NumPy arrays; where a gradient flows through the schedule, arrays of its own library.
@@ -58,10 +62,9 @@ class Steps(NamedTuple):
     sigma_t: Array
     alpha_s: Array
     sigma_s: Array
-    h: Array
-    decay: Array
-    rise: Array
     finite: np.ndarray
+    _change: path.SnrChange = field(repr=False)
+    _infinite: tuple[int, int] = field(repr=False)
 
     @classmethod
     def of(cls, schedule: Schedule) -> "Steps":
@@ -83,7 +86,7 @@ class Steps(NamedTuple):
         log_alpha_bar = column_log_alpha_bar(schedule)
         xp = namespace(log_alpha_bar.high)
         alpha, sigma = (
-            xp.flip(scale) for scale in path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
+            flipped(scale.copy() if xp is np else scale) for scale in column_scales(schedule)
         )
         n = len(schedule)
         signal = holds(alpha > 0)
@@ -93,51 +96,69 @@ class Steps(NamedTuple):
             finite[0] = signal[0]
             finite[-1] &= not schedule.starts_clean
         from_noise = int(n > 0 and not signal[0])
-        to_clean = n - int(finite.sum()) - from_noise
+        inside = int(np.count_nonzero(finite))
+        to_clean = n - inside - from_noise
         # Only the points that are neither clean nor pure noise, so that no infinity is computed.
-        inner = double_double.take(
-            log_alpha_bar, slice(to_clean if finite.any() else n, n + 1 - from_noise)
-        )
-        t, s = path.inner(inner), path.before(inner)
-        decay = path.snr_root(xp, t, s)
-        rise = path.snr_drop(xp, t, s) / (1 + decay)
-        h = (
-            -path.log_snr_change(
-                xp, double_double.concat(xp, double_double.take(inner, slice(1)), inner)
-            )
-            / 2
-        )
-
-        def ended(values: Array, end: float) -> Array:
-            before, after = (array_like(values, [end] * count) for count in (from_noise, to_clean))
-            return xp.concat([before, xp.flip(values), after])
-
+        first = to_clean if inside else n
+        inner = double_double.take(log_alpha_bar, slice(first, n + 1 - from_noise))
         return cls(
             xp=xp,
             alpha_t=alpha[:-1],
             sigma_t=sigma[:-1],
             alpha_s=alpha[1:],
             sigma_s=sigma[1:],
-            h=ended(h, np.inf),
-            decay=ended(decay, 0.0),
-            rise=ended(rise, 1.0),
             finite=finite,
+            _change=path.SnrChange.between(xp, inner),
+            _infinite=(from_noise, to_clean),
         )
 
-    @property
+    # Computed when a formula asks for it: a table of Euler's needs no h, which takes longest.
+
+    @cached_property
+    def _drop(self) -> Array:
+        return self._change.drop(self.xp)
+
+    @cached_property
+    def _root(self) -> Array:
+        return self._change.root(self.xp)
+
+    @cached_property
+    def h(self) -> Array:
+        """lambda_s - lambda_t."""
+        return self._ended(-self._change.log(self.xp, self._drop) / 2, np.inf)
+
+    @cached_property
+    def decay(self) -> Array:
+        """e^-h."""
+        return self._ended(self._root, 0.0)
+
+    @cached_property
+    def rise(self) -> Array:
+        """1 - e^-h."""
+        return self._ended(self._drop / (1 + self._root), 1.0)
+
+    def _ended(self, values: Array, end: float) -> Array:
+        """Return a column of all steps from one of those of finite length, least noisy first."""
+        parts = [flipped(values)]
+        for place, count in zip((0, 2), self._infinite, strict=True):
+            if count:
+                parts.insert(place, array_like(values, [end] * count))
+        return self.xp.concat(parts)  # also of one: other strides, other last bits in some powers
+
+    @cached_property
     def finite_h(self) -> Array:
         """The column h with 1 in place of infinity, for formulas whose result is not used there."""
         return self.where(self.finite, self.h, 1.0)
 
     def array(self, values: Any) -> Array:
         """Return NumPy numbers in the library and dtype and on the device of the columns."""
-        return array_like(self.h, values)
+        return array_like(self.alpha_t, values)
 
     def gather(self, values: Array, index: np.ndarray) -> Array:
         """Return the entries, or the rows of a 2-D array, at the indices of a NumPy array."""
         if isinstance(values, np.ndarray):
             return values[index]
-        return self.xp.take(values, self.xp.asarray(index, device=device(self.h)), axis=0)
+        return self.xp.take(values, self.xp.asarray(index, device=device(self.alpha_t)), axis=0)
 
     def root(self, values: Array) -> Array:
         """Return square roots, whose derivative at 0 is 0 rather than infinity."""
@@ -149,21 +170,31 @@ class Steps(NamedTuple):
 
         The mask is NumPy's, or made of columns that are traced.
         """
-        mask = self.xp.asarray(selected, device=device(self.h))
+        mask = self.xp.asarray(selected, device=device(self.alpha_t))
         return self.xp.where(mask[:, None] if values.ndim > 1 else mask, values, others)
 
 
 def array_like(column: Array, values: Any) -> Array:
     """Return NumPy numbers as an array of a column's library, in its dtype, on its device."""
-    return constant(values, column)
+    return known(column).array_like(np.asarray(values), column)
 
 
 def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
     """Return the levels that tables are made of: the schedule's own where a gradient flows."""
     if requires_gradient(schedule.log_alpha_bar.high):
         return schedule.log_alpha_bar
+    if isinstance(schedule.log_alpha_bar.high, np.ndarray):
+        return schedule.log_alpha_bar
     high, low = (to_host(part).astype(np.float64, copy=False) for part in schedule.log_alpha_bar)
     return DoubleDouble(high, low)
+
+
+def column_scales(schedule: Schedule) -> tuple[Array, Array]:
+    """Return alpha and sigma at the origin and at every point, as tables are made of them."""
+    if isinstance(schedule.log_alpha_bar.high, np.ndarray):
+        return scales_of(schedule)
+    log_alpha_bar = column_log_alpha_bar(schedule)
+    return path.alpha_sigma(namespace(log_alpha_bar.high), log_alpha_bar, schedule.kind)
 
 
 def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:
@@ -198,7 +229,7 @@ def check_arrivals(schedule: Schedule, signal: Sequence[bool] | np.ndarray) -> N
     Raises:
         ValueError: alpha is 0 at the origin, or at a point before the last.
     """
-    if all(signal[:-1]):
+    if np.count_nonzero(signal[:-1]) == len(signal) - 1:
         return
     k = list(signal).index(False) - 1
     where = f"point {k} (timestep {schedule.timesteps[k]})" if k >= 0 else "the origin"

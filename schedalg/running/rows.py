@@ -19,12 +19,13 @@ from schedalg.arrays import (
     to_host,
     widened,
 )
+from schedalg.cache import Cache
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.arrivals import arrivals
-from schedalg.running.cache import Cache, key_of
+from schedalg.running.cache import key_of
 from schedalg.running.philox import STEP
 
 #: How the x0 prediction is bounded: not at all; by a clamp, which the update makes itself; or by
@@ -171,6 +172,7 @@ class Rows:
         numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
             they are arrays: `reference.Functional` runs them.
         draws: The level and the visit of each row's noise, an int64 array (K, 2); see `arrivals`.
+            Zeros if there is no noise at all.
         start: The same of the noise before the first row.
         largest: The largest finite coefficient, if all are numbers.
         columns: What the rows are made of where they are not all numbers.
@@ -258,11 +260,12 @@ _ROWS: Cache[Rows] = Cache(2**26, _size)
 
 def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> Rows:
     reading = reading_of(meaning, plan.schedule, plan.alpha, plan.sigma)
+    newest = plan.b[:, 0]
+    columns = {"c_in": reading.c_in}
     if bounded is None:
         # p x0 + q eps + u x0, with x0 and eps as the output says them.
         of_x = _sum((plan.p, reading.c_x), (plan.u, reading.c_x), (plan.q, reading.e_x))
         of_d = _sum((plan.p, reading.c_out), (plan.u, reading.c_out), (plan.q, reading.e_out))
-        of_raw = namespace(of_d).zeros_like(of_d)
     else:
         # eps = (x - alpha x0) / sigma, with the bounded x0.
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -270,70 +273,86 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         of_x = _sum((plan.q, inverse), (plan.u, reading.c_x))
         of_d = plan.p - _sum((plan.q, ratio))
         of_raw = _sum((plan.u, reading.c_out))
-    x = widened(x[:0, ...])
-    columns = {"c_in": reading.c_in, "of_x": of_x, "of_d": of_d, "of_raw": of_raw}
-    if bounded is not None:
         columns |= {"c_x": reading.c_x, "c_out": reading.c_out}
+        columns |= {"of_raw": of_raw, "raw": newest * of_raw}
+    columns |= {"of_x": of_x, "of_d": of_d, "x": plan.a + newest * of_x, "d": newest * of_d}
+    columns["noise"] = plan.c
     _require_determined(plan, meaning, columns)
-    newest = plan.b[:, 0]
-    columns |= {
-        "x": plan.a + newest * of_x,
-        "d": newest * of_d,
-        "raw": newest * of_raw,
-        "noise": plan.c,
-    }
-    reads = _reads(plan)
+    reads, noisy = _reads(plan), holds(plan.c != 0)
+    zero = namespace(of_x).zeros_like(of_x)
     made = Columns(
         c_in=columns["c_in"],
         read=None if bounded is None else (columns["c_x"], columns["c_out"]),
         x=columns["x"],
         d=columns["d"],
-        raw=columns["raw"],
+        raw=columns.get("raw", zero),
         weights=plan.b,
-        memory=(of_x, of_d, of_raw),
+        memory=(of_x, of_d, columns.get("of_raw", zero)),
         noise=plan.c,
         log_variance=plan.log_variance,
         reads=reads,
         asked=_asked_for(reads),
-        noisy=holds(plan.c != 0),
+        noisy=noisy,
         unbounded=holds(plan.u != 0) if bounded is not None else np.zeros(len(plan), dtype=bool),
     )
-    numbers = all(not requires_gradient(column) for column in columns.values())
-    rows = _row_list(made, x) if numbers else _TracedRows(made, x)
-    clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None
-    largest = max(map(_largest, rows), default=0.0) if numbers else 0.0
-    start, draws = arrivals(plan)
+    numbers = not any(map(requires_gradient, columns.values()))
+    draws, start = np.zeros((len(plan), 2), dtype=np.int64), (0, 0)
+    if noisy.any() or given(plan.start[1]):
+        start, draws = arrivals(plan)
     draws.flags.writeable = False
-    return Rows(rows, made.depth, clip, numbers, draws, start, largest, None if numbers else made)
+    return Rows(
+        _row_list(made, x) if numbers else _TracedRows(made, widened(x[:0, ...])),
+        made.depth,
+        (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None,
+        numbers,
+        draws,
+        start,
+        _largest(columns, plan.b, made.asked) if numbers and len(plan) else 0.0,
+        None if numbers else made,
+    )
 
 
 def _row_list(columns: Columns, x: Array) -> list[Row]:
     """Return the rows that columns hold, with numbers that are ready to multiply x."""
-    c_in, of_x, of_d, raw, noise = (
-        numbers_of(column, x)
-        for column in (columns.c_in, columns.x, columns.d, columns.raw, columns.noise)
-    )
-    memory = [numbers_of(column, x) for column in columns.memory]
-    read = None if columns.read is None else [numbers_of(column, x) for column in columns.read]
-    weights, reads = numbers_of(columns.weights, x), columns.reads
-    learned = None if columns.log_variance is None else numbers_of(columns.log_variance, x)
-    unbounded = columns.unbounded.tolist()
-    return [
-        Row(
-            c_in=c_in[k],
-            read=None if read is None else (read[0][k], read[1][k]),
-            x=of_x[k],
-            d=of_d[k],
-            raw=raw[k] if unbounded[k] else 0.0,
-            memories=tuple((weights[k][j], j) for j in range(1, reads.shape[1]) if reads[k, j]),
-            memory=(memory[0][k], memory[1][k], memory[2][k] if unbounded[k] else 0.0)
-            if columns.asked[k]
-            else None,
-            noise=noise[k] if columns.noisy[k] else 0.0,
-            log_variance=None if learned is None else _middle_and_half(*learned[k]),
+    count = len(columns.noisy)
+    raw = memory_raw = [0.0] * count
+    if columns.unbounded.any():
+        there = columns.unbounded.tolist()
+        raw, memory_raw = (
+            [value if unbounded else 0.0 for value, unbounded in zip(of, there, strict=True)]
+            for of in (numbers_of(columns.raw, x), numbers_of(columns.memory[2], x))
         )
-        for k in range(len(columns.noisy))
-    ]
+    read: list[Any] = [None] * count
+    if columns.read is not None:
+        read = list(zip(*(numbers_of(column, x) for column in columns.read), strict=True))
+    of_x, of_d = (numbers_of(column, x) for column in columns.memory[:2])
+    memory = zip(of_x, of_d, memory_raw, strict=True)
+    asked, noisy = columns.asked.tolist(), columns.noisy.tolist()
+    log_variance: list[Any] = [None] * count
+    if columns.log_variance is not None:
+        log_variance = [_middle_and_half(*pair) for pair in numbers_of(columns.log_variance, x)]
+    return list(
+        map(
+            Row,
+            numbers_of(columns.c_in, x),
+            read,
+            numbers_of(columns.x, x),
+            numbers_of(columns.d, x),
+            [
+                tuple([(own[j], j) for j in range(1, len(own)) if reads[j]])
+                for own, reads in zip(
+                    numbers_of(columns.weights, x), columns.reads.tolist(), strict=True
+                )
+            ],
+            [m if later else None for m, later in zip(memory, asked, strict=True)],
+            [
+                z if there else 0.0
+                for z, there in zip(numbers_of(columns.noise, x), noisy, strict=True)
+            ],
+            log_variance,
+            raw,
+        )
+    )
 
 
 def _part(columns: Columns, part: slice) -> Columns:
@@ -358,10 +377,11 @@ def _sum(*terms: tuple[Array, Array]) -> Array:
     total: Any = 0.0
     for coefficient, column in terms:
         needed = holds(coefficient != 0)
-        if not needed.any():
+        count = np.count_nonzero(needed)
+        if not count:
             continue
-        xp = namespace(column)
-        if not needed.all():
+        if count < len(needed):
+            xp = namespace(column)
             mask = xp.asarray(needed, device=device(column))
             column = xp.where(mask, column, xp.zeros_like(column))
         total = total + coefficient * column
@@ -379,11 +399,21 @@ def _require_determined(
         ValueError: It does not: an epsilon prediction where there is no signal.
     """
     seen = [to_host(column) for column in columns.values() if has_values(column)]
-    finite = np.logical_and.reduce([np.isfinite(column) for column in seen])
-    if finite.all():
+    if not seen:
         return
-    k = int(np.argmin(finite))
+    finite = np.isfinite(np.stack(seen))
+    if np.count_nonzero(finite) == finite.size:
+        return
+    k = int(np.argmin(finite.all(axis=0)))
     raise_undetermined(meaning, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
+
+
+def _largest(columns: dict[str, Array], b: Array, asked: np.ndarray) -> float:
+    """Return the largest weight of all rows."""
+    in_memory, hosts = ("of_x", "of_d", "of_raw"), {k: to_host(v) for k, v in columns.items()}
+    weights = [column[asked] if name in in_memory else column for name, column in hosts.items()]
+    others = to_host(b)[:, 1:].reshape(-1)
+    return float(np.maximum.reduce(np.abs(np.concatenate([*weights, others]))))
 
 
 def _weights(row: Row) -> list[float]:
@@ -393,15 +423,14 @@ def _weights(row: Row) -> list[float]:
     return [*own, *(row.memory or ()), *(row.read or ()), *memories]
 
 
-def _largest(row: Row) -> float:
-    """Return the largest finite weight of a row."""
-    return max(abs(weight) for weight in _weights(row) if abs(weight) < np.inf)
-
-
 def _raise_out_of_range(rows: Rows, plan: Plan) -> None:
     """Say which coefficient is beyond float32, and what remedies it."""
-    k = next(k for k, row in enumerate(rows.rows) if _largest(row) > _LARGEST)
-    weight = next(weight for weight in _weights(rows.rows[k]) if _LARGEST < abs(weight) < np.inf)
+    k, weight = next(
+        (k, weight)
+        for k, row in enumerate(rows.rows)
+        for weight in _weights(row)
+        if abs(weight) > _LARGEST
+    )
     raise ValueError(
         f"a coefficient of row {k} (timestep {plan.timesteps[k]}) is {weight:.3g}, which float32 "
         "cannot hold: give x in float64, or use a network that predicts 'v' or 'x0'"

@@ -51,6 +51,9 @@ class DDIM:
         x_t / sigma_t, whatever the network predicts.
         """
         step = Steps.of(schedule)
+        if self.eta == 0:  # k = 1
+            a, b = step.sigma_s / step.sigma_t, step.alpha_s * step.rise
+            return Plan.of(schedule, a=a, b=b)
         # With the formula for eps: x_s = (k sigma_s/sigma_t) x_t + (alpha_s - k alpha_t
         # sigma_s/sigma_t) x0. At s, eps has the coefficient k sigma_s, k² = 1 - eta² (1 - decay²).
         k = ((1 - self.eta**2) + self.eta**2 * step.decay**2) ** 0.5

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from schedalg.arrays import Array, namespace
 from schedalg.checks import flag
 from schedalg.plan.plan import Plan
@@ -111,18 +113,19 @@ class DPMSolverPP:
             steps.finite, self.order, lower_order_final=self.lower_order_final
         )
         h = steps.finite_h
-        moments = data_moments(steps, self.order, self.eta)
+        moments = data_moments(steps, 3 if self.order == 3 else 1, self.eta)
         if self.order == 1:
             return moments[0][:, None]
         # 2M evaluates the line through two predictions in the middle of the step.
         half_way = [moments[0], moments[0] / 2]
-        of_two = multistep.weights(steps, h, orders.clip(max=2), half_way)
+        of_two = multistep.weights(steps, h, np.minimum(orders, 2), half_way)
         if self.order == 2:
             return of_two
         of_two = steps.xp.concat([of_two, steps.xp.zeros_like(of_two[:, :1])], axis=1)
         if not self.exact:
             moments[2] = moments[2] / 2  # that of (u/h)²
-        return steps.where(orders == 3, multistep.weights(steps, h, orders, moments), of_two)
+        of_three = multistep.weights(steps, h, np.where(orders == 3, 3, 0), moments)
+        return steps.where(orders == 3, of_three, of_two)
 
 
 def _stages(lengths: Sequence[Array]) -> list[list[Array]]:

@@ -19,7 +19,7 @@ import numpy as np
 from schedalg.arrays import Array, holds
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
-from schedalg.samplers.phi import phi
+from schedalg.samplers.phi import phis
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -29,15 +29,17 @@ def data_moments(steps: Steps, count: int, eta: float = 0.0) -> list[Array]:
     """Return ∫ q e^(-q(h - u)) (u/h)^k du for k = 0 … count - 1, of every step."""
     q, h = 1 + eta, steps.finite_h
     first = -steps.xp.expm1(-q * steps.h) if eta else steps.rise
-    return [first] + [
-        q * h * math.factorial(k) * phi(steps.xp, k + 1, -q * h) for k in range(1, count)
-    ]
+    if count == 1:
+        return [first]
+    later = phis(steps.xp, range(2, count + 1), -q * h)
+    return [first] + [q * h * math.factorial(k) * value for k, value in enumerate(later, 1)]
 
 
 def noise_moments(steps: Steps, count: int) -> list[Array]:
     """Return ∫ e^(h - u) (u/h)^k du for k = 0 … count - 1, of every step."""
     h = steps.finite_h
-    return [h * math.factorial(k) * phi(steps.xp, k + 1, h) for k in range(count)]
+    values = phis(steps.xp, range(1, count + 1), h)
+    return [h * math.factorial(k) * value for k, value in enumerate(values)]
 
 
 def x_coefficient(steps: Steps, eta: float) -> Array:

@@ -1,11 +1,12 @@
 """Weights of multistep methods: integrals of the polynomial through unevenly spaced values."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
-from schedalg.arrays import Array, seen
+from schedalg.arrays import Array, holds, namespace, seen
 from schedalg.plan.steps import Steps
 
 #: Largest allowed ratio of the sum of the absolute weights to the sum of the weights.
@@ -49,58 +50,76 @@ def weights(
     Args:
         steps: The steps of the schedule.
         length: Length of each step in the variable of the polynomial, (N,), finite.
-        orders: How many predictions each step uses, (N,).
+        orders: How many predictions each step uses, (N,); 0: none, and all weights are 0.
         moments: Integrals over each step of the weight function times r^0, r^1, ...; m columns.
         ahead: Whether the newest prediction is the one at the end of the step, r = 1, as in a
             corrector. The second is then the one at its start.
     """
-    xp = steps.xp
-    most = len(moments)
+    xp, most, first = steps.xp, len(moments), 2 if ahead else 1
     # Distance from each node to the one before it, in units of the step's length.
-    gaps = [xp.ones_like(length)] if ahead else []
-    for back in range(1, most + 1):
-        earlier = xp.concat([xp.ones_like(length[:back]), length[:-back]])
-        gaps.append(earlier / length)
-    result = xp.zeros_like(length)[:, None] + steps.array(np.zeros(most))[None, :]
-    for order in range(2 if ahead else 1, most + 1):
+    ones = xp.ones_like(length)
+    gaps = [ones] if ahead else []
+    for back in range(1, most + 1 - first):
+        gaps.append(xp.concat([ones[:back], length[:-back]]) / length)
+    result = steps.array(np.zeros((len(orders), most)))
+    left: Array
+    left, total = np.ones(len(orders), dtype=bool), abs(seen(moments[0]))
+    for order in range(most, first - 1, -1):
+        chosen = left & (orders >= order)
+        if not np.count_nonzero(holds(chosen)):
+            continue
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             rows = solve(gaps[: order - 1], moments[:order], int(ahead))
-            rows = xp.stack([*rows, *[xp.zeros_like(length)] * (most - order)], axis=1)
-            size = abs(seen(rows)).sum(axis=1) / abs(seen(moments[0]))
-        result = steps.where((orders >= order) & (size < LARGEST), rows, result)
+            chosen = chosen & (abs(seen(rows)).sum(axis=0) / total < LARGEST)
+        left = left & ~chosen
+        if order < most:
+            rows = xp.concat([rows, steps.array(np.zeros((most - order, len(orders))))])
+        result = steps.where(chosen, rows.T, result)
     return result
 
 
-def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> list[Array]:
+def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
     """Return w with Σ_j w_j node_j^i = moment_i, from the coefficients of the Lagrange polynomials.
 
     Args:
-        gaps: Distance from each node to the next older one, positive.
-        moments: One for each node.
+        gaps: Distance from each node to the next older one, positive, (N,).
+        moments: One for each of the m nodes, (N,).
         start: Which node is at 0. Those before it are newer, and positive.
+
+    Returns:
+        (m, N), the newest first.
     """
-    count = len(moments)
+    xp, count = namespace(moments[0]), len(moments)
+    if count == 1:
+        return moments[0][None, :]
+    # From each node to each other one; to an older one it is positive.
+    towards = {(j, j + 1): gap for j, gap in enumerate(gaps)}
+    for width in range(2, count):
+        for j in range(count - width):
+            towards[j, j + width] = towards[j, j + width - 1] + gaps[j + width - 1]
+    towards |= {(other, j): -value for (j, other), value in towards.items()}
+    towards[start, start] = xp.zeros_like(moments[0])
+    pairs = [towards[pair] for pair in _pairs(count, start)]
+    table = xp.reshape(xp.concat(pairs), (2, count - 1, count, -1))
+    minus_node, apart = table[0, ...], table[1, ...]  # from the start to a node is minus it
+    # Coefficients of Π (r - node), the lowest power of r first, but for the last, which is 1.
+    polynomial, scale = [minus_node[0, ...]], apart[0, ...]
+    for i in range(1, count - 1):
+        shift = minus_node[i, ...]
+        raised = [low + shift * high for low, high in pairwise(polynomial)]
+        polynomial = [shift * polynomial[0], *raised, polynomial[-1] + shift]
+        scale = scale * apart[i, ...]
+    total = sum(c * moment for c, moment in zip(polynomial, moments[:-1], strict=True))
+    return (total + moments[-1]) / scale
 
-    def distance(newer: int, older: int) -> Any:
-        return sum(gaps[newer + 1 : older], gaps[newer])
 
-    def node(j: int) -> Any:
-        if j == start:
-            return 0.0
-        return -distance(start, j) if j > start else distance(j, start)
+@cache
+def _pairs(count: int, start: int) -> list[tuple[int, int]]:
+    """Return which nodes lie apart in `solve`: from the start to others, and from each to others.
 
-    result = []
-    for j in range(count):
-        # Coefficients of Π (r - r_l), the lowest power of r first.
-        polynomial: list[Any] = [1.0]
-        scale: Any = 1.0
-        for other in range(count):
-            if other == j:
-                continue
-            lowered = [*(-node(other) * value for value in polynomial), 0.0]
-            raised = [0.0, *polynomial]
-            polynomial = [low + high for low, high in zip(lowered, raised, strict=True)]
-            scale = scale * (distance(j, other) if j < other else -distance(other, j))
-        total = sum(c * moment for c, moment in zip(polynomial, moments, strict=True))
-        result.append(total / scale)
-    return result
+    (count - 1, count) of both. Column j of row i is for w_j: the i-th of the nodes that are not its
+    own.
+    """
+    others = [[i + (i >= j) for j in range(count)] for i in range(count - 1)]
+    from_start = [(start, other) for row in others for other in row]
+    return from_start + [(j, other) for row in others for j, other in enumerate(row)]

@@ -94,22 +94,18 @@ class UniPC:
         h = steps.finite_h
         moments = data_moments(steps, self.order + 1)
         simple = [moments[0], (h if self.variant == "bh1" else steps.rise) / 2]
-        predictor = _either(
-            steps,
-            counted <= 2,
-            weights(steps, h, used.clip(max=2), simple[: min(2, self.order)]),
-            weights(steps, h, used, moments[: self.order]),
-        )
+        predictor = weights(steps, h, np.minimum(used, 2), simple[: min(2, self.order)])
+        if self.order > 2:
+            full = weights(steps, h, np.where(counted > 2, used, 0), moments[: self.order])
+            predictor = _either(steps, counted <= 2, predictor, full)
         form = Form(steps.finite, h, moments, steps.alpha_s)
         if not self.corrector:
             plan = _plan(schedule, steps, predictor)
             return with_full_start(plan, steps, form, self.order) if self.full_start else plan
-        corrector = _either(
-            steps,
-            counted == 1,
-            weights(steps, h, np.full_like(used, 2), simple, ahead=True),
-            weights(steps, h, used + 1, moments, ahead=True),
-        )
+        corrector = weights(steps, h, np.where(counted == 1, 2, 0), simple, ahead=True)
+        if self.order > 1:
+            full = weights(steps, h, np.where(counted > 1, used + 1, 0), moments, ahead=True)
+            corrector = _either(steps, counted == 1, corrector, full)
         if not self.full_start or start_order(form, self.order + 1) < 4:
             return _plan(schedule, steps, predictor, corrector, corrected=corrected)
         # The start corrects its two steps itself.
@@ -191,6 +187,8 @@ def _either(steps: Steps, chosen: np.ndarray, values: Array, others: Array) -> A
 
 
 def _widened(steps: Steps, w: Array, width: int) -> Array:
+    if w.shape[1] == width:
+        return w
     missing = steps.array(np.zeros((w.shape[0], width - w.shape[1])))
     return steps.xp.concat([w, missing], axis=1)
 

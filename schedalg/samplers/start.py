@@ -58,7 +58,8 @@ class Form(NamedTuple):
         gaps = [steps.gather(self.length, np.array([k])) / length for k in nodes[1:]]
         moments = [steps.gather(column, at) for column in self.moments[: len(nodes)]]
         scale = steps.gather(self.scale, at)
-        return [scale * weight for weight in solve(gaps, moments, nodes.index(step))]
+        rows = solve(gaps, moments, nodes.index(step))
+        return [scale * rows[j, ...] for j in range(len(nodes))]
 
 
 def start_order(form: Form, order: int) -> int:

@@ -351,8 +351,8 @@ def from_exact_betas(
     up_to = -1 if holds(beta.high[-1:] == 1, unseen=False)[0] else None
     rule = "betas must be in (0, 1), and the last may be 1"
     require("betas", beta.high, (beta.high > 0) & (beta.high < 1), rule, up_to=up_to)
-    fall = path.Fall(minus(single(1.0), beta), beta)
-    return make(cls, path.from_falls(xp, fall), "vp", timesteps, like=like)
+    log_alpha_bar = path.from_log_alphas(xp, elementary.log(xp, None, beta))
+    return make(cls, log_alpha_bar, "vp", timesteps, like=like)
 
 
 def capped(xp: Namespace, fall: path.Fall, max_beta: DoubleDouble) -> path.Fall:

@@ -72,7 +72,7 @@ def covering(base: "Schedule", places: np.ndarray) -> Curve | None:
         return None
     low, high = int(places[0]) // 2, (int(places[-1]) + 1) // 2
     places = places - 2 * low
-    if len(places) == high - low + 1 and not (places % 2).any():
+    if len(places) == high - low + 1 and not np.count_nonzero(places % 2):
         return None
     places.flags.writeable = False
     return Curve(base if (low, high) == (0, len(base)) else base[low:high], places)

@@ -5,6 +5,7 @@ Each function is a constructor of `Schedule` (its first argument), and is called
 schedule is the mathematical one, not the one that a rounded cumulative product leaves.
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from schedalg.schedule.double_double import (
     constant,
     divided,
     minus,
+    on_device_of,
     plus,
     product,
     quotients,
@@ -254,9 +256,23 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
 
 def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> DoubleDouble:
     """Return n numbers evenly from start to end, both of them exactly; start alone if n is 1."""
+    shares = on_device_of(xp, start.high, _few_shares(n) if n <= 2**14 else _shares(n))
+    ends = DoubleDouble(*(xp.stack(pair) for pair in zip(start, end, strict=True)))
+    high, low = product(ends, shares)
+    return plus(*(DoubleDouble(high[k, ...], low[k, ...]) for k in (0, 1)))
+
+
+def _shares(n: int) -> DoubleDouble:
+    """Return the shares of the first and of the last of n numbers in each, (2, n); read-only."""
     i, count = np.arange(n), max(n - 1, 1)
-    rise, fall = (quotients(xp, start.high, share, count) for share in (i, count - i))
-    return plus(product(start, fall), product(end, rise))
+    shares = divided(single(np.stack([count - i, i]).astype(np.float64)), single(float(count)))
+    for part in shares:
+        part.flags.writeable = False
+    return shares
+
+
+#: The same, made once for the few n that anybody trains with.
+_few_shares = lru_cache(maxsize=8)(_shares)
 
 
 def _range(beta_start: float, beta_end: float) -> tuple[Namespace, list[DoubleDouble]]:

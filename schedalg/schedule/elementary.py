@@ -54,21 +54,23 @@ def expm1(xp: Namespace, x: DoubleDouble) -> DoubleDouble:
     return where(xp, dark, single(-xp.ones_like(x.high)), where(xp, power == 1, change, result))
 
 
-def log(xp: Namespace, x: DoubleDouble, below_1: DoubleDouble) -> DoubleDouble:
+def log(xp: Namespace, x: DoubleDouble | None, below_1: DoubleDouble) -> DoubleDouble:
     """Return log x, or `-inf` where x is 0.
 
     Args:
         xp: The arrays' namespace.
-        x: At least 0; it counts where it is far from 1.
+        x: At least 0; it counts where it is far from 1. None: it is computed where it counts.
         below_1: 1 - x, which counts where x is near 1; at most 1.
     """
     near = (below_1.high < 0.5) & (below_1.high > -1.0)
+    if xp is np and WIDE and np.count_nonzero(near) == near.size:
+        return _narrow(np.log1p(_wide(negative(below_1))))
+    if x is None:
+        x = minus(single(1.0), below_1)
     if xp is np and WIDE:
         wide = np.log1p(-_wide(below_1) * near)
-        if not near.all():
-            with np.errstate(divide="ignore"):
-                wide = np.where(near, wide, np.log(np.where(near, 1.0, _wide(x))))
-        return _narrow(wide)
+        with np.errstate(divide="ignore"):
+            return _narrow(np.where(near, wide, np.log(np.where(near, 1.0, _wide(x)))))
     zero, one = single(xp.zeros_like(x.high)), single(xp.ones_like(x.high))
     below_1 = where(xp, near, below_1, zero)
     empty = ~near & (x.high == 0)
@@ -111,9 +113,12 @@ def _wide(x: DoubleDouble) -> np.ndarray:
 def _narrow(x: np.ndarray) -> DoubleDouble:
     """Return a long double as the sum of two floats."""
     high = x.astype(np.float64)
+    finite = np.isfinite(high)
+    if np.count_nonzero(finite) == finite.size:
+        return DoubleDouble(high, (x - high).astype(np.float64))
     with np.errstate(invalid="ignore"):  # the difference of two infinities
         low = (x - high).astype(np.float64)
-    return DoubleDouble(high, np.where(np.isfinite(high), low, 0.0))
+    return DoubleDouble(high, np.where(finite, low, 0.0))
 
 
 def _scaled(x: DoubleDouble, power: Array | float) -> DoubleDouble:

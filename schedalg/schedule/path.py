@@ -131,16 +131,41 @@ def before(log_alpha_bar: DoubleDouble) -> DoubleDouble:
     return double_double.take(log_alpha_bar, slice(-1))
 
 
-def log_snr_change(xp: Namespace, log_alpha_bar: DoubleDouble) -> Array:
-    """Log SNR_t - log SNR_s for each step but the first; negative, `-inf` at zero signal."""
-    points = inner(log_alpha_bar)
-    drop = snr_drop(xp, inner(points), before(points))
-    variance = sigmas_squared(xp, points)
-    small = drop < 0.5
-    # Both terms of the second form are negative; only where it is small would the ratio's logarithm
-    # be inexact.
-    large_change = log_alphas(xp, points) - xp.log(variance[1:] / variance[:-1])
-    return xp.where(small, xp.log1p(-xp.where(small, drop, 0.0)), large_change)
+class SnrChange(NamedTuple):
+    """How the SNR changes in each step from s to t, between points that are neither clean nor dark.
+
+    Attributes:
+        log_alphas: log ᾱ_t - log ᾱ_s, in double-double.
+        variance_s: 1 - ᾱ where the step arrives.
+        variance_t: 1 - ᾱ where it starts.
+    """
+
+    log_alphas: DoubleDouble
+    variance_s: Array
+    variance_t: Array
+
+    @classmethod
+    def between(cls, xp: Namespace, points: DoubleDouble) -> "SnrChange":
+        """Return the change from each point to the next."""
+        variance = sigmas_squared(xp, points)
+        log_alphas = plus(negative(before(points)), inner(points))
+        return cls(log_alphas, variance[:-1], variance[1:])
+
+    def drop(self, xp: Namespace) -> Array:
+        """Return 1 - SNR_t/SNR_s; see `snr_drop`."""
+        return -xp.expm1(self.log_alphas.high) / self.variance_t
+
+    def root(self, xp: Namespace) -> Array:
+        """Return sqrt(SNR_t/SNR_s); see `snr_root`."""
+        return _exp(xp, self.log_alphas, 0.5) * xp.sqrt(self.variance_s / self.variance_t)
+
+    def log(self, xp: Namespace, drop: Array) -> Array:
+        """Return log SNR_t - log SNR_s, negative, given the drop."""
+        small = drop < 0.5
+        # Both terms of the second form are negative; only where it is small would the ratio's
+        # logarithm be inexact.
+        large_change = self.log_alphas.high - xp.log(self.variance_t / self.variance_s)
+        return xp.where(small, xp.log1p(-xp.where(small, drop, 0.0)), large_change)
 
 
 class Fall(NamedTuple):

@@ -1,5 +1,6 @@
 """`Schedule`, the path that the noise takes, as an immutable value."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -48,7 +49,7 @@ from schedalg.schedule.timesteps import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, repr=False, kw_only=True)
 class Schedule:
     """A path of N noise levels, least noisy first, from an origin that is clean unless sliced.
 
@@ -101,6 +102,7 @@ class Schedule:
     origin_timestep: int | float | None = None
     curve: Curve | None = None
     _hash: int | None = field(init=False, default=None)
+    _scales: tuple[Array, Array] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         rule = self.timestep_rule
@@ -213,23 +215,33 @@ class Schedule:
 
     def _stretch(self, start: int, stop: int) -> "Schedule":
         """Return points start to stop - 1 after the one before them, and no curve."""
-        return replace(
-            self,
-            log_alpha_bar=double_double.take(self.log_alpha_bar, slice(start, stop + 1)),
-            timestep_rule=take_timesteps(self.timestep_rule, slice(start, stop)),
-            origin_timestep=self._timestep_before(start),
-            curve=None,
-        )
+        levels = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
+        return self._part(levels, slice(start, stop), start, None)
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
         """Return the points at strictly increasing indices, after the point before `start`."""
-        place = np.append(start, index + 1)
-        return replace(
-            self,
-            log_alpha_bar=double_double.gather(self._xp, self.log_alpha_bar, place),
+        place = np.empty(len(index) + 1, dtype=np.int64)
+        place[0] = start
+        np.add(index, 1, out=place[1:])
+        levels = double_double.gather(self._xp, self.log_alpha_bar, place)
+        places = 2 * place if self.curve is None else self.curve.places[place]
+        return self._part(levels, index, start, curve.covering(curve.base_of(self), places))
+
+    def _part(
+        self,
+        log_alpha_bar: DoubleDouble,
+        index: slice | np.ndarray,
+        start: int,
+        curve: Curve | None,
+    ) -> "Schedule":
+        """Return points by index, after the point before `start`."""
+        return type(self)(
+            log_alpha_bar=log_alpha_bar,
             timestep_rule=take_timesteps(self.timestep_rule, index),
+            kind=self.kind,
+            network_kind=self.network_kind,
             origin_timestep=self._timestep_before(start),
-            curve=curve.covering(curve.base_of(self), curve.places_of(self)[place]),
+            curve=curve,
         )
 
     def _timestep_before(self, start: int) -> Any:
@@ -250,7 +262,7 @@ class Schedule:
 
     def _points(self) -> list[Point]:
         """Return the origin and every point."""
-        alpha, sigma = path.alpha_sigma(self._xp, self.log_alpha_bar, self.kind)
+        alpha, sigma = scales_of(self)
         timesteps = [self._origin_timestep(), *list_of(self.timesteps)]
         columns = (alpha, sigma, *self.log_alpha_bar)
         if not requires_gradient(self.log_alpha_bar.high):
@@ -274,7 +286,8 @@ class Schedule:
         rule: object = self.timestep_rule
         if isinstance(rule, np.ndarray):
             rule = timesteps_key(rule)
-        high = to_host(self.log_alpha_bar.high).astype(np.float64) + 0.0  # -0.0 becomes 0.0
+        high = to_host(self.log_alpha_bar.high).astype(np.float64, copy=False)
+        high = high + 0.0  # -0.0 becomes 0.0
         between = None if self.curve is None else self.curve.base._key()
         return self.kind, self.network_kind, rule, self.origin_timestep, high.tobytes(), between
 
@@ -290,6 +303,12 @@ class Schedule:
         if self.is_constant:
             object.__setattr__(self, "_hash", value)
         return value
+
+    def __sizeof__(self) -> int:
+        """Return its bytes, those of its arrays and of its curve included."""
+        arrays = [*self.log_alpha_bar, self.timestep_rule]
+        between = 0 if self.curve is None else sys.getsizeof(self.curve.base)
+        return between + object.__sizeof__(self) + sum(getattr(a, "nbytes", 0) for a in arrays)
 
     @property
     def is_constant(self) -> bool:
@@ -341,6 +360,8 @@ class Schedule:
 
         Where timesteps follow from noise levels that are traced, they are a traced array.
         """
+        if isinstance(self.timestep_rule, np.ndarray):
+            return handed_out(self.timestep_rule)
         values: np.ndarray = timesteps_at(
             self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind
         )
@@ -349,24 +370,30 @@ class Schedule:
     @property
     def origin(self) -> Point:
         """Where the last sampling step arrives: clean data, or the point before a slice."""
-        return self._stretch(0, 0)._points()[0]
+        origin = double_double.take(self.log_alpha_bar, slice(0, 1))
+        scales = path.alpha_sigma(self._xp, origin, self.kind)
+        columns = (*scales, *origin)
+        if requires_gradient(origin.high):
+            alpha, sigma, high, low = (column[0] for column in columns)
+        else:
+            alpha, sigma, high, low = (to_host(column)[0].item() for column in columns)
+        return Point(alpha, sigma, self._origin_timestep(), DoubleDouble(high, low))
 
     @property
     def alpha(self) -> Array:
         """Signal scale at each point, (N,)."""
-        return self._scales()[0]
+        return self._scale(0)
 
     @property
     def sigma(self) -> Array:
         """Noise scale at each point, (N,); on a flow that is t. See also `to_sigmas`."""
-        return self._scales()[1]
+        return self._scale(1)
 
-    def _scales(self) -> tuple[Array, Array]:
-        scales = path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
-        for array in scales:
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-        return scales
+    def _scale(self, which: int) -> Array:
+        if isinstance(self.log_alpha_bar.high, np.ndarray):
+            return handed_out(scales_of(self)[which][1:])
+        # A gradient must not pass the origin, where the square root has none.
+        return path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)[which]
 
     @property
     def prior_std(self) -> float:
@@ -472,6 +499,19 @@ def _restore(
         origin_timestep=origin_timestep,
         curve=curve,
     )
+
+
+def scales_of(schedule: Schedule) -> tuple[Array, Array]:
+    """Return alpha and sigma at the origin and at every point; computed once, if read-only."""
+    if schedule._scales is not None:
+        return schedule._scales
+    xp = namespace(schedule.log_alpha_bar.high)
+    scales = path.alpha_sigma(xp, schedule.log_alpha_bar, schedule.kind)
+    if xp is np:
+        for array in scales:
+            array.flags.writeable = False
+        object.__setattr__(schedule, "_scales", scales)
+    return scales
 
 
 def check_schedule(schedule: object, name: str = "schedule") -> None:

@@ -144,6 +144,8 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         return np.flatnonzero(array)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}")
+    if len(array) and array[0] >= 0 and array[-1] < n and _rise(array):
+        return array.astype(np.int64)  # one look is enough where nothing is wrong
     outside = (array < 0) | (array >= n)
     if outside.any():
         k = int(np.argmax(outside))
@@ -157,6 +159,11 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         what = "repeats" if array[k] == array[k - 1] else "is out of order after"
         raise ValueError(f"{name}[{k}] is {array[k]}, which {what} {array[k - 1]}: they must rise")
     return array
+
+
+def _rise(array: np.ndarray) -> bool:
+    """Whether numbers rise strictly."""
+    return int(np.count_nonzero(array[1:] > array[:-1])) == len(array) - 1
 
 
 def _has_bool(values: Sequence[object]) -> bool:

@@ -127,7 +127,7 @@ def rounded_timesteps(timesteps: np.ndarray) -> np.ndarray:
 def timesteps_key(timesteps: np.ndarray) -> bytes:
     """Return what is the same for equal timesteps, be they held as integers or as floats."""
     key = timesteps.astype(np.float64)
-    if timesteps.dtype.kind == "i" and (np.abs(key) > 2**53).any():
+    if timesteps.dtype.kind == "i" and np.count_nonzero(np.abs(key) > 2**53):
         return timesteps.tobytes()
     return key.tobytes()
 

@@ -2,13 +2,12 @@
 
     python -m tests.benchmarks.backends
 
-from schedalg.network.reading import reading_of
 from the root of the repository. The network returns the same tensor in every call, so what is timed
 is what the sampler adds to it. Not part of the tests: times are noisy, and only ratios of times
 taken in turns mean anything. It draws docs/images/speed.png.
 
-The tables and the timesteps are made before, on both sides. diffusers is told not to clip x0, which
-the loops of schedalg do not do either.
+The tables and the timesteps are made before, on both sides, except in `cold`, which times them.
+diffusers is told not to clip x0, which the loops of schedalg do not do either.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     import torch
 
 STEPS = 50
+#: Steps and shape of a robot's policy, where making a table takes longer than running it.
+FEW_STEPS, SMALL = 10, (1, 16, 2)
 SHAPES = ((1, 4, 64, 64), (4, 4, 128, 128), (16, 3, 256, 256))
 DTYPES = ("float32", "bfloat16")
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "speed.png"
@@ -174,13 +176,18 @@ def theirs(contest: Contest, at: Setting) -> Timed:
     extra = {"generator": torch.Generator(at.device).manual_seed(0)} if contest.drawn else {}
 
     def loop() -> torch.Tensor:
-        x = at.x
-        for t in scheduler.timesteps:
-            scheduler.scale_model_input(x, t)
-            x = scheduler.step(at.output, t, x, **extra).prev_sample
-        return x
+        return _walked(scheduler, at, extra)
 
     return Timed(loop, partial(scheduler.set_timesteps, STEPS, device=at.device))
+
+
+def _walked(scheduler: Any, at: Setting, extra: dict[str, Any]) -> torch.Tensor:
+    """Return x at the end of diffusers' loop."""
+    x = at.x
+    for t in scheduler.timesteps:
+        scheduler.scale_model_input(x, t)
+        x = scheduler.step(at.output, t, x, **extra).prev_sample
+    return x
 
 
 def noise_as_told(contest: Contest, at: Setting) -> AbstractContextManager[object]:
@@ -343,6 +350,73 @@ def _drawn_in_loops(at: Setting) -> list[float]:
     seeded = Timed(lambda: run(ddpm.plan, lambda x, t: at.output, at.x, noise=7))
     times = in_turns(seeded, ours(ddpm, at), finish=at.finish)
     return [ratio(times[:, 0], times[:, 1])]
+
+
+def cold() -> None:
+    """Print what all that comes before a first sample takes, and its parts, over diffusers' loop.
+
+    Every call has a schedule of betas that no call had before, so that nothing is cached. That of
+    diffusers is given its betas before, and is timed from `set_timesteps` on.
+    """
+    at = setting("cpu", "float32", SMALL)
+    rows = []
+    for name, sampler, theirs, options in (
+        ("DDIM", DDIM(), "DDIMScheduler", {"clip_sample": False}),
+        ("DPM++ 2M", DPMSolverPP(2), "DPMSolverMultistepScheduler", {}),
+        ("UniPC 2", UniPC(2), "UniPCMultistepScheduler", {"solver_order": 2}),
+        ("UniPC 3", UniPC(3), "UniPCMultistepScheduler", {"solver_order": 3}),
+    ):
+        made: list[Schedule] = []
+        times = in_turns(
+            Timed(_with_timesteps(theirs, options, at)),
+            Timed(partial(_sampled_cold, sampler, at)),
+            Timed(_never_seen),
+            Timed(partial(_planned, sampler, made), partial(_add_unseen, made)),
+            rounds=(50, 1000),
+            seconds=5,
+        )
+        # The least: such short calls are either interrupted or not.
+        least = times.min(axis=0)
+        rows.append([name, *(f"{part / least[0]:.2f}" for part in least[1:])])
+    head = ["sampler", "all", "schedule", "table"]
+    print_table(f"cpu, float32, {at.label}, {FEW_STEPS} steps: cold, over diffusers", head, rows)
+
+
+_SEEN = count()
+
+
+def _planned(sampler: Any, made: list[Schedule]) -> Plan:
+    return sampler.plan(made.pop())
+
+
+def _add_unseen(made: list[Schedule]) -> None:
+    made.append(_never_seen())
+
+
+def _never_seen() -> Schedule:
+    """Return a respaced schedule that no call returned before."""
+    beta_start = 1e-4 * (1 + 1e-9 * next(_SEEN))
+    return Schedule.linear(1000, beta_start).subsample(steps=FEW_STEPS)
+
+
+def _sampled_cold(sampler: Any, at: Setting) -> object:
+    """Sample along such a schedule."""
+    return sample(lambda x, t: at.output, _never_seen(), sampler, at.x)
+
+
+def _with_timesteps(name: str, options: dict[str, Any], at: Setting) -> Callable[[], object]:
+    """Return diffusers' loop with its call of `set_timesteps`."""
+    import diffusers
+
+    scheduler = getattr(diffusers, name)(
+        num_train_timesteps=1000, beta_schedule="linear", **options
+    )
+
+    def loop() -> torch.Tensor:
+        scheduler.set_timesteps(FEW_STEPS)
+        return _walked(scheduler, at, {})
+
+    return loop
 
 
 def in_numpy() -> None:
@@ -551,6 +625,7 @@ def main() -> None:
                 launches()
                 captured()
             else:
+                cold()
                 in_numpy()
     draw(results, "\n".join(map(machine, devices)))
 

@@ -1,8 +1,14 @@
 """Weights of exponential integrators."""
 
+from fractions import Fraction
+
+import numpy as np
+import pytest
 from mpmath import mp, mpf
 
 from schedalg import DPMSolverPP, Schedule
+from schedalg.samplers.multistep import solve
+from schedalg.samplers.phi import phi, phis
 
 mp.dps = 60
 
@@ -24,3 +30,39 @@ def test_weights_are_exact_where_old_points_are_close_together() -> None:
             weight *= plan.schedule.alpha[::-1][row + 1] if row + 1 < 11 else schedule.origin.alpha
             weight /= (node - one) * (node - two)
             assert abs(plan.b[row, j] - weight) <= 4e-15 * abs(weight), (row, j)
+
+
+def test_phi_is_right_near_0_and_far_from_it() -> None:
+    """Each k by itself and all at once, against the recursion in 60 digits."""
+    z = np.array([-40.0, -7.3, -3.0000001, -3.0, -0.7, -1e-9, 1e-12, 0.4, 2.9, 3.1, 20.0])
+    expected = [mp.expm1(mpf(value)) / mpf(value) for value in z.tolist()]
+    columns = phis(np, (1, 2, 3, 4), z)
+    for k, column in enumerate(columns, 1):
+        for value, one, true in zip(column, phi(np, k, z), expected, strict=True):
+            assert value == one
+            assert abs(value - true) <= 4e-15 * abs(true), k
+        expected = [
+            (true - 1 / mp.factorial(k)) / mpf(value)
+            for true, value in zip(expected, z.tolist(), strict=True)
+        ]
+    # Where no argument is far from 0, only the series is summed, to the same bits.
+    near = np.abs(z) <= 3
+    for column, alone in zip(columns, phis(np, (1, 2, 3, 4), z[near]), strict=True):
+        np.testing.assert_array_equal(column[near], alone)
+
+
+@pytest.mark.parametrize(
+    ("count", "start"), [(count, start) for count in (1, 2, 3, 4) for start in range(count)]
+)
+def test_weights_solve_for_the_moments(count: int, start: int) -> None:
+    """In fractions, without an error: Σ_j w_j node_j^i = moment i."""
+    draw = np.random.default_rng(count).integers(1, 2**10, (2 * count, 5)) / 2**8
+    gaps, moments = list(draw[: count - 1]), list(draw[count:])
+    weights = solve(gaps, moments, start)
+    assert weights.shape == (count, 5)
+    for n in range(5):
+        back = [sum((Fraction(gap[n]) for gap in gaps[:j]), Fraction(0)) for j in range(count)]
+        nodes = [back[start] - distance for distance in back]
+        for i, moment in enumerate(moments):
+            terms = [Fraction(w) * node**i for w, node in zip(weights[:, n], nodes, strict=True)]
+            assert abs(sum(terms) - Fraction(moment[n])) <= 1e-13 * sum(map(abs, terms))

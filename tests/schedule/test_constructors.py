@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import Schedule
+from schedalg import Schedule, Steps
 from tests.bad_input import check_named
 
 
@@ -24,6 +24,29 @@ def test_a_flow_is_made_of_its_times() -> None:
     np.testing.assert_allclose(told.timesteps, 1000 * t, rtol=1e-15)
     np.testing.assert_allclose(told.shift(3.0).timesteps, 1000 * even.shift(3.0).sigma, rtol=1e-14)
     assert Schedule.from_flow_times([1e-9, 1 - 2.0**-40, 1.0]).alpha[1] == 2.0**-40
+
+
+@pytest.mark.parametrize("n", [1, 2, 1000, 2**14, 2**14 + 1])
+def test_evenly_spaced_betas_are_so_whatever_was_made_before(n: int) -> None:
+    """Their shares are kept for a few n, and not for large ones."""
+    Schedule.linear(n, 0.5, 0.75)
+    betas = Schedule.linear(n, 2**-20, 2**-10).to_betas()
+    share = np.arange(n) / max(n - 1, 1)
+    expected = 2**-20 + share * (2**-10 - 2**-20)
+    np.testing.assert_allclose(betas, expected, rtol=4e-15)
+    assert betas[0] == pytest.approx(2**-20, rel=1e-15)
+
+
+def test_scales_are_made_once_and_handed_out_as_copies() -> None:
+    s = Schedule.cosine(40)
+    assert not np.shares_memory(s.alpha, s.alpha)
+    assert not np.shares_memory(Steps.of(s).sigma_t, Steps.of(s).sigma_t)
+    for column in (s.alpha, s.sigma):
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = 0.0
+    shifted = s.shift(2.0)
+    assert (shifted.sigma > s.sigma).all()
+    assert s[3].alpha == s.alpha[3]
 
 
 def test_no_flow_is_told_positions_unasked() -> None:
