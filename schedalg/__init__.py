@@ -43,6 +43,7 @@ from schedalg.samplers import (
     UniPC,
 )
 from schedalg.schedule import Point, Schedule
+from schedalg.schedule.choosing import choose
 
 __version__ = "0.1.0"
 
@@ -86,6 +87,7 @@ __all__ = [
     "backends",
     "begin",
     "check_initial_noise",
+    "choose",
     "classifier_guidance",
     "convert",
     "edm",
