@@ -123,6 +123,17 @@ def test_excess_is_at_least_0_and_adds_up(data: st.DataObject) -> None:
     assert base.excess(errors, than=base) == 0
 
 
+@VARIANCES
+def test_with_the_variance_that_fits_no_subset_of_gaussian_data_loses_more(variance: float) -> None:
+    """½ log(1 + (SNR_s - SNR_t) error_t) over the steps sums to the integral."""
+    for kept in ([0, 999], [0, 400, 999], np.arange(0, 1000, 37).tolist()):
+        schedule = BASE[kept]
+        costs = schedule.step_costs(gaussian_errors(schedule, variance))[1:]
+        snr, c = exact_snr(levels_of(schedule)), mpf(variance)
+        integral = mp.log((1 + c * snr[0]) / (1 + c * snr[-1])) / 2
+        np.testing.assert_allclose(np.log1p(2 * costs).sum() / 2, float(integral), rtol=1e-13)
+
+
 def test_errors_of_0_cost_nothing() -> None:
     zeros = np.zeros(1000)
     assert BASE.excess(zeros) == BASE[::10].excess(zeros, than=BASE) == 0

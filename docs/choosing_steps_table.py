@@ -1,0 +1,135 @@
+"""Measure what respacings lose, and print the tables of docs/choosing-steps.md.
+
+    python -m docs.choosing_steps_table            # prints them
+    python -m docs.choosing_steps_table --write    # puts them into docs/choosing-steps.md
+
+from the root of the repository, with the packages that the tests need. It takes about a minute.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schedalg import DDPM, Schedule, sample
+from schedalg.testing import Mixture
+
+PAGE = Path(__file__).with_name("choosing-steps.md")
+START, END = "<!-- table {}: begin -->\n", "<!-- table {}: end -->\n"
+BASE = Schedule.linear(1000)
+PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
+COUNTS = (5, 10, 20, 50)
+#: Samples for a distance between distributions.
+SAMPLES = 200_000
+
+
+def errors_of(data: Mixture, schedule: Schedule) -> np.ndarray:
+    """Return the errors of the perfect network, by quadrature over x at each point.
+
+    The mean of the conditional variance is the variance of the data less that of the prediction.
+    """
+    errors = []
+    for point in schedule:
+        spread = data.marginal_std(point)
+        x = np.linspace(-12, 12, 6001) * spread
+        density = np.zeros(x.shape)
+        for weight, mean, own in zip(data.weights or (), data.means, data.spreads, strict=True):
+            variance = (point.alpha * own) ** 2 + point.sigma**2
+            density += weight * np.exp(-((x - point.alpha * mean) ** 2) / (2 * variance)) / (
+                variance**0.5
+            )
+        density /= density.sum()
+        x0 = data.expectation(x, point)
+        second = sum(
+            weight * (mean**2 + own**2)
+            for weight, mean, own in zip(data.weights or (), data.means, data.spreads, strict=True)
+        )
+        errors.append(second - float(density @ x0**2))
+    return np.array(errors)
+
+
+ERRORS = errors_of(PEAKS, BASE)
+#: The respacings of the tables.
+SPACINGS: Mapping[str, Callable[[int], Schedule]] = {
+    "chosen, `errors=errors`": lambda n: BASE.subsample(steps=n, errors=ERRORS),
+    '`spacing="log_snr"`': lambda n: BASE.subsample(steps=n, spacing="log_snr"),
+    '`spacing="karras"`': lambda n: BASE.subsample(steps=n, spacing="karras"),
+    '`spacing="quadratic"`': lambda n: BASE.subsample(steps=n, spacing="quadratic"),
+    '`spacing="linspace"`': lambda n: BASE.subsample(steps=n, spacing="linspace"),
+    '`spacing="trailing"`': lambda n: BASE.subsample(steps=n, spacing="trailing"),
+}
+VARIANCES: Mapping[str, DDPM] = {
+    "fixed_small": DDPM(),
+    "fixed_large": DDPM("fixed_large"),
+    "that fits": DDPM((BASE, ERRORS)),
+}
+
+
+def nats() -> str:
+    """Return the table of what respacings lose, as Markdown."""
+    return markdown(
+        ["points", *(str(n) for n in COUNTS)],
+        (
+            [name, *(f"{make(n).excess(ERRORS, than=BASE):.3g}" for n in COUNTS)]
+            for name, make in SPACINGS.items()
+        ),
+    )
+
+
+def distances() -> str:
+    """Return the table of distances between samples and data, as Markdown."""
+    shares = (np.arange(SAMPLES) + 0.5) / SAMPLES
+    quantiles = quantiles_of(PEAKS, shares)
+    rng = np.random.default_rng(0)
+    x_T = np.sort(rng.standard_normal((SAMPLES, 1)), axis=0)
+    counts = COUNTS[:-1]
+    lines = []
+    for name, make in SPACINGS.items():
+        cells = [name]
+        for sampler in VARIANCES.values():
+            for n in counts:
+                schedule = make(n)
+                result = sample(PEAKS.denoiser(schedule), schedule, sampler, x_T, noise=rng)
+                gap = np.sort(result[:, 0]) - quantiles
+                cells.append(f"{float(np.sqrt((gap**2).mean())):.3f}")
+        lines.append(cells)
+    titles = [f"{variance}, {n}" for variance in VARIANCES for n in counts]
+    return markdown(["points", *titles], lines)
+
+
+def quantiles_of(data: Mixture, shares: np.ndarray) -> np.ndarray:
+    """Return the quantiles of the data themselves."""
+    x = np.linspace(-5, 5, 200_001)
+    density = sum(
+        weight * np.exp(-((x - mean) ** 2) / (2 * own**2)) / own
+        for weight, mean, own in zip(data.weights or (), data.means, data.spreads, strict=True)
+    )
+    total = np.cumsum(density)
+    return np.interp(shares, total / total[-1], x)
+
+
+def markdown(titles: list[str], lines: Iterable[list[Any]]) -> str:
+    """Return a table as Markdown."""
+    rows = [titles, ["---"] * len(titles), *lines]
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+
+
+def main() -> None:
+    """Print the tables, or write them into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put them into the page")
+    tables = {"nats": nats(), "distances": distances()}
+    if not parser.parse_args().write:
+        print(*tables.values(), sep="\n")
+        return
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        before, rest = text.split(START.format(name))
+        text = before + START.format(name) + table + END.format(name) + rest.split(END.format(name))[1]
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
