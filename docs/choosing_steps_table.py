@@ -3,7 +3,7 @@
     python -m docs.choosing_steps_table            # prints them
     python -m docs.choosing_steps_table --write    # puts them into docs/choosing-steps.md
 
-from the root of the repository, with the packages that the tests need. It takes about a minute.
+from the root of the repository, with the packages that the tests need. It takes a minute.
 """
 
 import argparse
@@ -19,38 +19,40 @@ from schedalg.testing import Mixture
 PAGE = Path(__file__).with_name("choosing-steps.md")
 START, END = "<!-- table {}: begin -->\n", "<!-- table {}: end -->\n"
 BASE = Schedule.linear(1000)
-PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
+#: Weight, mean and standard deviation of each peak.
+PARTS = ((0.4, -0.8, 0.25), (0.6, 0.5, 0.4))
+PEAKS = Mixture([m for _, m, _ in PARTS], [s for *_, s in PARTS], [w for w, *_ in PARTS])
 COUNTS = (5, 10, 20, 50)
 #: Samples for a distance between distributions.
 SAMPLES = 200_000
 
 
-def errors_of(data: Mixture, schedule: Schedule) -> np.ndarray:
+def density(x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+    """Return the density of x at a noise level, up to a factor."""
+    spreads = [((alpha * own) ** 2 + sigma**2) ** 0.5 for *_, own in PARTS]
+    parts = [
+        weight / spread * np.exp(-(((x - alpha * mean) / spread) ** 2) / 2)
+        for (weight, mean, _), spread in zip(PARTS, spreads, strict=True)
+    ]
+    return np.asarray(sum(parts))
+
+
+def perfect_errors(schedule: Schedule) -> np.ndarray:
     """Return the errors of the perfect network, by quadrature over x at each point.
 
-    The mean of the conditional variance is the variance of the data less that of the prediction.
+    What is left of E x0² without that of the prediction.
     """
+    second = sum(weight * (mean**2 + own**2) for weight, mean, own in PARTS)
     errors = []
     for point in schedule:
-        spread = data.marginal_std(point)
-        x = np.linspace(-12, 12, 6001) * spread
-        density = np.zeros(x.shape)
-        for weight, mean, own in zip(data.weights or (), data.means, data.spreads, strict=True):
-            variance = (point.alpha * own) ** 2 + point.sigma**2
-            density += weight * np.exp(-((x - point.alpha * mean) ** 2) / (2 * variance)) / (
-                variance**0.5
-            )
-        density /= density.sum()
-        x0 = data.expectation(x, point)
-        second = sum(
-            weight * (mean**2 + own**2)
-            for weight, mean, own in zip(data.weights or (), data.means, data.spreads, strict=True)
-        )
-        errors.append(second - float(density @ x0**2))
+        x = np.linspace(-12, 12, 6001) * PEAKS.marginal_std(point)
+        shares = density(x, point.alpha, point.sigma)
+        x0 = PEAKS.expectation(x, point)
+        errors.append(second - float(shares @ x0**2) / float(shares.sum()))
     return np.array(errors)
 
 
-ERRORS = errors_of(PEAKS, BASE)
+ERRORS = perfect_errors(BASE)
 #: The respacings of the tables.
 SPACINGS: Mapping[str, Callable[[int], Schedule]] = {
     "chosen, `errors=errors`": lambda n: BASE.subsample(steps=n, errors=ERRORS),
@@ -80,10 +82,11 @@ def nats() -> str:
 
 def distances() -> str:
     """Return the table of distances between samples and data, as Markdown."""
-    shares = (np.arange(SAMPLES) + 0.5) / SAMPLES
-    quantiles = quantiles_of(PEAKS, shares)
+    x = np.linspace(-5, 5, 200_001)
+    below = np.cumsum(density(x, 1.0, 0.0))
+    quantiles = np.interp((np.arange(SAMPLES) + 0.5) / SAMPLES, below / below[-1], x)
     rng = np.random.default_rng(0)
-    x_T = np.sort(rng.standard_normal((SAMPLES, 1)), axis=0)
+    start = np.sort(rng.standard_normal((SAMPLES, 1)), axis=0)
     counts = COUNTS[:-1]
     lines = []
     for name, make in SPACINGS.items():
@@ -91,23 +94,12 @@ def distances() -> str:
         for sampler in VARIANCES.values():
             for n in counts:
                 schedule = make(n)
-                result = sample(PEAKS.denoiser(schedule), schedule, sampler, x_T, noise=rng)
+                result = sample(PEAKS.denoiser(schedule), schedule, sampler, start, noise=rng)
                 gap = np.sort(result[:, 0]) - quantiles
                 cells.append(f"{float(np.sqrt((gap**2).mean())):.3f}")
         lines.append(cells)
     titles = [f"{variance}, {n}" for variance in VARIANCES for n in counts]
     return markdown(["points", *titles], lines)
-
-
-def quantiles_of(data: Mixture, shares: np.ndarray) -> np.ndarray:
-    """Return the quantiles of the data themselves."""
-    x = np.linspace(-5, 5, 200_001)
-    density = sum(
-        weight * np.exp(-((x - mean) ** 2) / (2 * own**2)) / own
-        for weight, mean, own in zip(data.weights or (), data.means, data.spreads, strict=True)
-    )
-    total = np.cumsum(density)
-    return np.interp(shares, total / total[-1], x)
 
 
 def markdown(titles: list[str], lines: Iterable[list[Any]]) -> str:
@@ -127,7 +119,8 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, table in tables.items():
         before, rest = text.split(START.format(name))
-        text = before + START.format(name) + table + END.format(name) + rest.split(END.format(name))[1]
+        after = rest.split(END.format(name))[1]
+        text = before + START.format(name) + table + END.format(name) + after
     PAGE.write_text(text, encoding="utf-8")
 
 

@@ -29,7 +29,8 @@ def network(x: Any, timesteps: Any) -> Any:
 def test_the_parts_with_their_weights_are_what_a_run_returns(entry: Entry) -> None:
     for schedule in PATHS:
         plan = entry.sampler.plan(schedule)
-        predictions, draws = [], []
+        predictions: list[np.ndarray] = []
+        draws: list[np.ndarray] = []
         rng = np.random.default_rng(1)
 
         def recorded(x: Any, timesteps: Any, into: Any = predictions) -> Any:

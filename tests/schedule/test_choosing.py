@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedalg import Schedule, choose
-from tests.bad_input import LINEAR, X, check_named
+from tests.bad_input import LINEAR, check_named
 from tests.libraries import Library, lib
 from tests.schedule.test_errors import RISING, gaussian_errors
 
@@ -93,6 +93,10 @@ def costs_with(value: float) -> np.ndarray:
     return costs
 
 
+def in_words(i: int, j: int) -> Any:
+    return "1"
+
+
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "K of 1": (lambda: choose(LINEAR, 1, np.zeros((10, 10))), ValueError, ["steps", "2", "got 1"]),
@@ -129,7 +133,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["cost(1, 4)", "inf"],
     ),
-    "words of a function": (lambda: choose(LINEAR, 3, lambda i, j: X), TypeError, ["cost(0, 1)"]),
+    "words of a function": (lambda: choose(LINEAR, 3, in_words), TypeError, ["cost(0, 1)", "'1'"]),
     "no schedule": (lambda: choose([1, 2], 2, np.zeros((2, 2))), TypeError, ["schedule", "list"]),
     "errors and a spacing": (
         lambda: LINEAR.subsample(steps=3, errors=RISING, spacing="karras"),
