@@ -57,6 +57,8 @@ def _matrix(cost: Any, n: int) -> np.ndarray:
         TypeError: They are not real numbers.
         ValueError: They have another shape, or one is not finite.
     """
+    if isinstance(cost, type):
+        raise TypeError(f"cost must be a matrix or a function, not the class {cost.__name__}")
     upper = np.triu(np.ones((n, n), dtype=bool), 1)
     if callable(cost):
         costs = np.zeros((n, n))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
-from schedalg.checks import host_numbers, require
+from schedalg.checks import described, host_numbers, require
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.schedule import double_double, path
 from schedalg.schedule.double_double import DoubleDouble
@@ -88,7 +88,7 @@ def errors_on(
         (len(other),), float64 NumPy.
 
     Raises:
-        TypeError: `errors` does not hold real numbers.
+        TypeError: `errors` does not hold real numbers, or `other` is no schedule.
         ValueError: `errors` is not what `step_costs` takes, or a point of `other` lies outside.
 
     Example:
@@ -98,6 +98,8 @@ def errors_on(
         >>> s.errors_on(errors, Schedule.from_sigmas([0.8, 2.0])).round(6)
         array([0.390244, 0.8     ])
     """
+    if not isinstance(other, type(schedule)):
+        raise TypeError(f"other must be a Schedule, got {described(other)}")
     values = checked_errors(schedule, errors)
     return errors_at(levels_of(schedule), values, levels_of(other))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Array, device, namespace, to_host
+from schedalg.checks import described
 from schedalg.schedule import double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.errors import checked_errors, errors_at, levels_of, snr_falls
@@ -80,7 +81,7 @@ def excess(
         than: The full chain, of which the schedule is a subset, a slice or a spacing by noise.
 
     Raises:
-        TypeError: `errors` does not hold real numbers.
+        TypeError: `errors` does not hold real numbers, or `than` is no schedule.
         ValueError: `errors` is not what `step_costs` takes, or the schedule is not within `than`.
 
     Example:
@@ -96,6 +97,8 @@ def excess(
     """
     if than is None:
         return _above_integral(levels_of(schedule), checked_errors(schedule, errors))
+    if not isinstance(than, type(schedule)):
+        raise TypeError(f"than must be a Schedule, got {described(than)}")
     values, chain, own = checked_errors(than, errors), levels_of(than), levels_of(schedule)
     own_values = errors_at(chain, values, own)
     if not len(own.high):

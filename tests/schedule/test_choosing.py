@@ -127,6 +127,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         TypeError,
         ["cost", "real numbers"],
     ),
+    "cost of a class": (lambda: choose(LINEAR, 3, int), TypeError, ["cost", "class int"]),
     "cost None": (lambda: choose(LINEAR, 3, None), TypeError, ["cost", "NoneType"]),
     "cost of a function": (
         lambda: choose(LINEAR, 3, lambda i, j: np.inf if (i, j) == (1, 4) else 1.0),

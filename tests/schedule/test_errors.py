@@ -158,6 +158,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["losses[9]", "'epsilon'", "timestep 9"],
     ),
+    "on nothing": (lambda: LINEAR.errors_on(RISING, None), TypeError, ["other", "NoneType"]),
     "outside": (
         lambda: LINEAR[:5].errors_on(RISING[:5], LINEAR),
         ValueError,

@@ -180,6 +180,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["errors", "10 points", "got 5"],
     ),
+    "than what": (
+        lambda: LINEAR.excess(np.ones(10), than=[1]),
+        TypeError,
+        ["than must be a Schedule", "list"],
+    ),
     "another chain": (
         lambda: LINEAR.excess(np.ones(5), than=LINEAR[:5]),
         ValueError,
