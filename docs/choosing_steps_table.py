@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg import DDPM, Schedule, sample
+from schedalg import DDPM, Schedule, choose, sample
 from schedalg.testing import Mixture
 
 PAGE = Path(__file__).with_name("choosing-steps.md")
@@ -55,12 +55,17 @@ def perfect_errors(schedule: Schedule) -> np.ndarray:
 ERRORS = perfect_errors(BASE)
 #: The respacings of the tables.
 SPACINGS: Mapping[str, Callable[[int], Schedule]] = {
-    "chosen, `errors=errors`": lambda n: BASE.subsample(steps=n, errors=ERRORS),
+    "`errors=errors`": lambda n: BASE.subsample(steps=n, errors=ERRORS),
     '`spacing="log_snr"`': lambda n: BASE.subsample(steps=n, spacing="log_snr"),
     '`spacing="karras"`': lambda n: BASE.subsample(steps=n, spacing="karras"),
     '`spacing="quadratic"`': lambda n: BASE.subsample(steps=n, spacing="quadratic"),
     '`spacing="linspace"`': lambda n: BASE.subsample(steps=n, spacing="linspace"),
     '`spacing="trailing"`': lambda n: BASE.subsample(steps=n, spacing="trailing"),
+}
+#: And of the second one, where the variance fits.
+WITH_VARIANCE: Mapping[str, Callable[[int], Schedule]] = {
+    "`together`": lambda n: choose(BASE, n, np.log1p(2 * BASE.kl_costs(ERRORS)) / 2),
+    **SPACINGS,
 }
 VARIANCES: Mapping[str, DDPM] = {
     "fixed_small": DDPM(),
@@ -74,10 +79,15 @@ def nats() -> str:
     return markdown(
         ["points", *(str(n) for n in COUNTS)],
         (
-            [name, *(f"{make(n).excess(ERRORS, than=BASE):.3g}" for n in COUNTS)]
+            [name, *(brief(make(n).excess(ERRORS, than=BASE)) for n in COUNTS)]
             for name, make in SPACINGS.items()
         ),
     )
+
+
+def brief(value: float) -> str:
+    """Return a number in three digits or more, without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def distances() -> str:
@@ -89,7 +99,7 @@ def distances() -> str:
     start = np.sort(rng.standard_normal((SAMPLES, 1)), axis=0)
     counts = COUNTS[:-1]
     lines = []
-    for name, make in SPACINGS.items():
+    for name, make in WITH_VARIANCE.items():
         cells = [name]
         for sampler in VARIANCES.values():
             for n in counts:

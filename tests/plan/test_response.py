@@ -48,6 +48,13 @@ def test_ddim_of_one_step_by_hand() -> None:
     np.testing.assert_allclose(result.kl, (g**2 - 1 - np.log(g**2)) / 2, rtol=1e-14)
 
 
+def test_an_unbounded_prediction_counts_as_the_other() -> None:
+    schedule = Schedule.from_sigmas([2.0])
+    plain = Plan.of(schedule, a=[0.0], b=[1.0]).response([4.0])
+    twice = Plan.of(schedule, a=[0.0], b=[1.0], memory=([0.5], [0.0], [1.5])).response([4.0])
+    np.testing.assert_allclose(twice.variances, 4 * plain.variances, rtol=1e-15)
+
+
 def test_distances_are_those_of_the_variances_in_60_digits() -> None:
     v = 1 / np.arange(1, 9.0) ** 2
     for schedule in (FAST, FAST[3:], Schedule.linear(1000)):

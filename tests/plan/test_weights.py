@@ -72,20 +72,23 @@ def test_the_noise_of_a_path_to_clean_data_is_gone_but_for_predictions() -> None
 
 
 def test_weights_of_two_steps_by_hand() -> None:
-    """With x' = 2 (3 x + 5 m0 + 7 z) + 11 m1 + 13 m0 + 17 z': m0 = x0 + eps is 2 x."""
+    """With x' = 2 (3 x + 5 m0 + 7 z) + 11 m1 + 13 m0 + 17 z': m0 = x0 + eps is 2 x.
+
+    And m1 is x0 and thrice the unbounded x0.
+    """
     schedule = Schedule.from_flow_times([0.25, 0.5])
     plan = Plan.of(
         schedule,
         a=[3.0, 2.0],
         b=[[5.0, 0.0], [11.0, 13.0]],
         c=[7.0, 17.0],
-        memory=([1.0, 1.0], [1.0, 0.0]),
+        memory=([1.0, 1.0], [1.0, 0.0], [0.0, 3.0]),
         start=(19.0, 23.0),
     )
     weights = plan.weights()  # alpha and sigma are 1/2 in the first row
     start = 2 * (3 + 5 * 2) + 13 * 2
     np.testing.assert_allclose(weights.x, start * 19, rtol=1e-14)
-    np.testing.assert_allclose(weights.predictions, [0, 11], rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(weights.predictions, [0, 44], rtol=1e-14, atol=1e-14)
     np.testing.assert_allclose(weights.noise, [start * 23, 14, 17], rtol=1e-14)
 
 
