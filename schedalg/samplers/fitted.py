@@ -17,9 +17,9 @@ import numpy as np
 from schedalg.arrays import Array, to_host
 from schedalg.checks import described
 from schedalg.plan.plan import Plan
-from schedalg.plan.steps import Steps
-from schedalg.schedule import Schedule, check_schedule
-from schedalg.schedule.errors import checked_errors
+from schedalg.plan.steps import Steps, column_log_alpha_bar
+from schedalg.schedule import Schedule, check_schedule, path
+from schedalg.schedule.errors import checked_errors, errors_at, levels_of
 
 #: A schedule, and the errors of a network along it: the mean over elements of E(x0 - prediction)²
 #: at each point, the least noisy first.
@@ -54,6 +54,7 @@ def fitted(plan: Plan, curve: ErrorCurve) -> Plan:
     schedule = plan.schedule
     steps = Steps.of(schedule)
     noisy = to_host(steps.sigma_s) > 0
-    added = known.errors_on(errors, schedule)[::-1] * noisy
-    c = steps.root(plan.c**2 + plan.b[:, 0] ** 2 * steps.array(np.asarray(added)))
+    levels = path.inner(column_log_alpha_bar(schedule))
+    error = steps.xp.flip(errors_at(levels_of(known), np.array(errors), levels))
+    c = steps.root(plan.c**2 + plan.b[:, 0] ** 2 * error * steps.array(noisy))
     return replace(plan, c=c)

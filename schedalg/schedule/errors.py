@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, to_host
+from schedalg.arrays import Array, device, namespace, requires_gradient, to_host
 from schedalg.checks import described, host_numbers, require
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.schedule import double_double, path
@@ -101,7 +101,7 @@ def errors_on(
     if not isinstance(other, type(schedule)):
         raise TypeError(f"other must be a Schedule, got {described(other)}")
     values = checked_errors(schedule, errors)
-    return errors_at(levels_of(schedule), values, levels_of(other))
+    return np.asarray(errors_at(levels_of(schedule), values, levels_of(other)))
 
 
 def checked_errors(
@@ -157,35 +157,56 @@ def snr_falls(xp: Any, t: DoubleDouble, s: DoubleDouble) -> Array:
     return snr * path.snr_drop(xp, t, s)
 
 
-def errors_at(known: DoubleDouble, errors: np.ndarray, wanted: DoubleDouble) -> np.ndarray:
+def errors_at(known: DoubleDouble, errors: np.ndarray, wanted: DoubleDouble) -> Array:
     """Return the errors at noise levels, given those at others.
 
     Args:
-        known: log ᾱ where the errors are known, the least noisy first; NumPy.
+        known: log ᾱ where the errors are known, the least noisy first; float64 NumPy.
         errors: The errors there.
-        wanted: log ᾱ where they are wanted.
+        wanted: log ᾱ where they are wanted; float64 NumPy, or of a library where a gradient flows.
+
+    Returns:
+        float64 NumPy, or an array like `wanted` where a gradient flows, which it follows.
 
     Raises:
         ValueError: A level is outside of those that are known, or none are.
     """
+    host = DoubleDouble(to_host(wanted.high), to_host(wanted.low))
     count = len(known.high)
-    if count == 0 and len(wanted.high):
+    if count == 0 and len(host.high):
         raise ValueError("errors are known at no point: the schedule that they belong to is empty")
-    # The last known point that is less noisy, or the first of all.
-    after = np.searchsorted(-known.high, -wanted.high, side="left")
-    _check_within(known, wanted, after == count, (after == 0) & (wanted.high > known.high[:1]))
+    # The first known point that is as noisy or noisier.
+    after = np.searchsorted(-known.high, -host.high, side="left")
+    _check_within(known, host, after == count, (after == 0) & (host.high > known.high[:1]))
     after = np.minimum(after, count - 1)
     found = np.asarray(errors[after])
-    between = (after > 0) & (wanted.high > known.high[after])
+    if requires_gradient(wanted.high):
+        after = np.maximum(after, 1)
+        between = np.isfinite(host.high) & (count > 1)
+    else:
+        between = (after > 0) & (host.high > known.high[after])
     if not between.any():
-        return found
-    t, s = (double_double.gather(np, known, after[between] - shift) for shift in (0, 1))
-    point = double_double.gather(np, wanted, np.flatnonzero(between))
-    share = snr_falls(np, t, point) / snr_falls(np, t, s)
-    noisy, clean = found[between], errors[after[between] - 1]
+        return _like(wanted.high, found)
+    place, index = np.flatnonzero(between), after[between]
+    xp = namespace(wanted.high)
+    t, s = (
+        DoubleDouble(*(_like(wanted.high, part) for part in double_double.gather(np, known, k)))
+        for k in (index, index - 1)
+    )
+    noisy, clean = (_like(wanted.high, errors[k]) for k in (index, index - 1))
+    share = snr_falls(xp, t, double_double.gather(xp, wanted, place)) / snr_falls(xp, t, s)
     weight = (1 - share) * clean + share * noisy
-    found[between] = np.where(weight > 0, noisy * clean / np.where(weight > 0, weight, 1.0), 0.0)
-    return found
+    inner = xp.where(weight > 0, noisy * clean / xp.where(weight > 0, weight, 1.0), 0.0)
+    own = np.flatnonzero(~between)
+    joined = xp.concat([inner, _like(wanted.high, found[own])])
+    order = np.argsort(np.concatenate([place, own]))
+    return xp.take(joined, order if xp is np else xp.asarray(order, device=device(joined)))
+
+
+def _like(values: Array, numbers: np.ndarray) -> Array:
+    """Return NumPy numbers in the library and dtype and on the device of an array."""
+    xp = namespace(values)
+    return numbers if xp is np else xp.asarray(numbers, dtype=values.dtype, device=device(values))
 
 
 def _check_within(

@@ -28,7 +28,7 @@ def exact_snr(levels: DoubleDouble) -> list[mpf]:
         mp.exp(mpf(float(high)) + mpf(float(low)))
         for high, low in zip(levels.high, levels.low, strict=True)
     ]
-    return [a / (1 - a) for a in alphas_cumprod]
+    return [a / (1 - a) if a < 1 else mp.inf for a in alphas_cumprod]
 
 
 def gaussian_errors(schedule: Schedule, variance: float) -> np.ndarray:

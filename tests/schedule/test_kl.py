@@ -1,6 +1,7 @@
 """What steps lose, in nats: against 60 digits, the KL divergence itself, and closed forms."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ VARIANCES = pytest.mark.parametrize("variance", [0.01, 1.0, 30.0])
 @given(schedules())
 def test_costs_are_those_of_the_definition_in_60_digits(schedule: Schedule) -> None:
     errors = np.linspace(0.1, 1, len(schedule))
-    snr = exact_snr(levels_of(schedule))
-    exact = [(snr[k] - snr[k + 1]) * mpf(errors[k + 1]) / 2 for k in range(len(snr) - 1)]
+    clean = schedule.origin.sigma == 0
+    snr = [mp.inf if clean else exact_snr(schedule.log_alpha_bar)[0]]
+    snr += exact_snr(levels_of(schedule))
+    exact = [(s - t) * mpf(e) / 2 for (s, t), e in zip(pairwise(snr), errors, strict=True)]
     costs = schedule.step_costs(errors)
-    assert costs[0] == np.inf
-    np.testing.assert_allclose(costs[1:], np.array(exact, dtype=float), rtol=1e-14)
+    np.testing.assert_allclose(costs, np.array(exact, dtype=float), rtol=1e-14)
+    assert (costs[0] == np.inf) == clean
     np.testing.assert_allclose(np.diag(schedule.kl_costs(errors), 1), costs[1:], rtol=1e-15)
 
 
