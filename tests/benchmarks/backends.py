@@ -371,10 +371,7 @@ def cold() -> None:
             Timed(_with_timesteps(theirs, options, at)),
             Timed(partial(_sampled_cold, sampler, at)),
             Timed(_never_seen),
-            Timed(
-                lambda made=made, sampler=sampler: sampler.plan(made.pop()),
-                lambda made=made: made.append(_never_seen()),
-            ),
+            Timed(partial(_table, sampler, made), partial(_make_ready, made)),
             rounds=(50, 1000),
             seconds=5,
         )
@@ -397,6 +394,16 @@ def _never_seen() -> Schedule:
 def _sampled_cold(sampler: Any, at: Setting) -> object:
     """Sample along such a schedule."""
     return sample(lambda x, t: at.output, _never_seen(), sampler, at.x)
+
+
+def _make_ready(made: list[Schedule]) -> None:
+    """Have one such schedule in a list."""
+    made[:] = [_never_seen()]
+
+
+def _table(sampler: Any, made: list[Schedule]) -> object:
+    """Return a sampler's plan for it."""
+    return sampler.plan(made[0])
 
 
 def _with_timesteps(name: str, options: dict[str, Any], at: Setting) -> Callable[[], object]:
