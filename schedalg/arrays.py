@@ -1,7 +1,6 @@
 """What is asked of an array library."""
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,15 +69,7 @@ def integer_dtype(xp: Namespace, device: Any = None) -> Any:
 
 def is_real_floating(array: Array) -> bool:
     """Whether the array holds real floating-point numbers (half precision included)."""
-    xp = namespace(array)
-    if xp is np:
-        return bool(array.dtype.kind == "f")
-    return _is_real(xp, array.dtype)
-
-
-@cache
-def _is_real(xp: Namespace, dtype: Any) -> bool:
-    return bool(xp.isdtype(dtype, "real floating"))
+    return known(array).is_real_floating(array)
 
 
 def to_host(array: Array) -> np.ndarray:

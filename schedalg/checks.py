@@ -115,32 +115,22 @@ def host_numbers(name: str, values: object) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _surely_positions(k: Any, n: int, x: Array) -> bool:
-    """Whether tensors of torch on the CPU hold one position a sample, as torch wants it; fast."""
-    if (
-        type(k) is not type(x)
-        or str(getattr(k, "dtype", "")) != "torch.int64"
-        or k.shape != x.shape[:1]
-        or k.numel() == 0
-    ):
-        return False
-    if k.device.type != "cpu" or k.device != getattr(x, "device", None):
-        return False
-    least, most = k.aminmax()
-    return bool(least >= 0) and bool(most < n)
+def checked_positions(name: str, k: Any, n: int, x: Array) -> Any:
+    """Return positions among n points: integers on the same device as x, one for each sample.
 
-
-def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
-    """Return positions among n points as integers on the same device as x.
-
-    The result is 0-d, or has one position for each sample.
+    One for all samples is an int; or 0-d, where it cannot be looked at.
 
     Raises:
         TypeError: `k` does not hold integers, or is of another library than x (NumPy is allowed).
         ValueError: `k` is not one integer or one for each sample; or, in memory of the host, a
             position is out of range.
     """
-    if _surely_positions(k, n, x):
+    library = known(x)
+    if library.are_positions(k, n, x):
+        return k
+    if type(k) is int:
+        if not 0 <= k < n:
+            raise ValueError(f"{name} is {k}: {_range_of(n)}")
         return k
     xp = namespace(x)
     check_memory(name, k)
@@ -162,18 +152,20 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Array:
         )
     dtype = integer_dtype(xp, device(x))
     if not known(position).can_be_read(position):  # traced, or far from the host
-        if not known(x).moves_arrays and device(position) != device(x):
+        if not library.moves_arrays and device(position) != device(x):
             raise ValueError(
                 f"{name} must be on x's device or on the CPU: x is on {device(x)}, and {name} on "
                 f"{device(position)}"
             )
-        return xp.astype(position, dtype)
+        return xp.astype(position, dtype, copy=False)
     host = to_host(position)
     outside = (host < 0) | (host >= n)
     if outside.any():
         index = int(np.argmax(outside))
         place = f"{name}[{index}]" if host.ndim else name
         raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
+    if not host.ndim:
+        return int(host)
     if position is not host:
         position = xp.astype(position, dtype)
         return xp.asarray(position, device=device(x))

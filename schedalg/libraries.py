@@ -14,7 +14,7 @@ the first is: schedalg's own, or that of the distribution that comes first in th
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -25,6 +25,21 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "schedalg.backends"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def constant(function: Function) -> Function:
+    """Mark a function as one whose result follows from values alone, arrays not among them.
+
+    `torch.compile` calls it while it traces, and takes the result as a constant. It cannot look
+    into what such a function does: the arithmetic of tables, and the search for a backend.
+    """
+    # What torch.compiler.assume_constant_result does. torch is not imported here, and a backend
+    # that did it would be found too late: while a first call is traced.
+    function.__dict__["_dynamo_marked_constant"] = True
+    return function
+
 
 #: What the library asks of every array.
 NEEDED = ("shape", "dtype", "ndim", "device")
@@ -57,6 +72,10 @@ class Library:
         """Return the values of x, without its gradient, as a NumPy array."""
         return np.asarray(x)
 
+    def is_real_floating(self, x: Any) -> bool:
+        """Whether x holds real floating-point numbers, half precision included."""
+        return bool(self.namespace(x).isdtype(x.dtype, "real floating"))
+
     def requires_gradient(self, x: Any) -> bool:
         """Whether a gradient or a tracer follows x."""
         return False
@@ -64,6 +83,50 @@ class Library:
     def can_be_read(self, x: Any) -> bool:
         """Whether the values of x can be read at once: it is not traced, nor far from the host."""
         return True
+
+    def lasts(self, x: Any) -> bool:
+        """Whether an array like x, made now, is one in later calls: no tracer follows x.
+
+        Of a library without a class of its own nothing is known, and so nothing of it is cached.
+        """
+        return False
+
+    def constant_of(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a function returns; a compiler that traces the call takes it for a constant.
+
+        The arguments are no arrays. The result is an array, or numbers.
+        """
+        return function(*arguments)
+
+    def are_positions(self, k: Any, n: int, x: Any) -> bool:
+        """Whether k surely is a position below n for each sample of x, as they are indexed with."""
+        return False
+
+    def surely_fit(self, x: Any, y: Any, k: Any, n: int) -> bool:
+        """Whether x and y surely are samples alike, and `are_positions` of k; a quick test."""
+        return False
+
+    def rows_at(self, table: Any, position: Any) -> tuple[Any, ...]:
+        """Return each row of a table at positions.
+
+        Args:
+            table: (R, N, ...).
+            position: (B,) or () integers on the table's device, or an int: 0 to N - 1.
+
+        Returns:
+            R new arrays, (B, ...) or (1, ...).
+        """
+        xp = self.namespace(table)
+        if isinstance(position, int):  # which would have to be uploaded
+            rows = xp.asarray(table[:, position : position + 1, ...], copy=True)
+        else:
+            rows = xp.take(table, xp.reshape(position, (-1,)), axis=1)
+        return tuple(rows[r, ...] for r in range(table.shape[0]))
+
+    def mixed_at(self, table: Any, position: Any, x: Any, y: Any) -> Any:
+        """Return p x + q y, where p and q are the rows of a table at positions."""
+        p, q = self.rows_at(table, position)
+        return p * x + q * y
 
     def holds_elements(self, x: Any) -> bool:
         """Whether the memory of x is as large as its shape needs."""
@@ -111,6 +174,14 @@ class NumpyLibrary(Library):
         """Return "cpu"."""
         return "cpu"
 
+    def is_real_floating(self, x: Any) -> bool:
+        """Whether x holds real floating-point numbers, half precision included."""
+        return bool(x.dtype.kind == "f")
+
+    def lasts(self, x: Any) -> bool:
+        """Return True."""
+        return True
+
 
 class JaxLibrary(Library):
     """JAX: arrays may be traced, and keys make noise."""
@@ -137,6 +208,10 @@ class JaxLibrary(Library):
         """Return False: it may be traced, or on another device."""
         return False
 
+    def lasts(self, x: Any) -> bool:
+        """Whether x is not traced."""
+        return not self.requires_gradient(x)
+
     def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
         """Return a function that draws from a key: a typed one, or two words of 32 bits."""
         if not self.recognizes(source):
@@ -161,8 +236,9 @@ NUMPY = NumpyLibrary()
 _KNOWN: dict[str, Library] = {"numpy": NUMPY, "jax": JaxLibrary(), "jaxlib": JaxLibrary()}
 #: Modules that hold another library's arrays.
 _PARTS = {"jaxlib": "jax"}
+_BROUGHT: dict[str, Library] = {}
 _STANDARD = Library()
-_BY_TYPE: dict[type[Any], Library | None] = {}
+_BY_TYPE: dict[type[Any], Library | None] = {np.ndarray: NUMPY}
 
 
 def library_of(value: Any) -> Library | None:
@@ -177,21 +253,25 @@ def library_of(value: Any) -> Library | None:
 
 def _found(value: Any) -> Library | None:
     for name in serving_names(type(value)):
-        library = _KNOWN.get(name) or _brought(name)
+        if name not in _KNOWN:
+            _bring(name)
+        library = _KNOWN.get(name) or _BROUGHT.get(name)
         if library is not None and library.recognizes(value):
             return library
     return _STANDARD if _STANDARD.recognizes(value) else None
 
 
-def _brought(name: str) -> Library | None:
-    """Return the library that a backend brings, if it can be loaded."""
+@constant
+def _bring(name: str) -> None:
+    """Find the library that a backend brings, if it can be loaded."""
     if name not in entries():
-        return None
+        return
     try:
         library = getattr(load(name), "library", None)
     except (Exception, SystemExit):  # the error is raised where x is to be run
-        return None
-    return library if isinstance(library, Library) else None
+        return
+    if isinstance(library, Library):
+        _BROUGHT[name] = library
 
 
 def serving_names(kind: type[Any]) -> list[str]:

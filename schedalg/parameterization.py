@@ -216,9 +216,8 @@ def parameterization(prediction: object, name: str = "prediction") -> Parameteri
     """
     if isinstance(prediction, Parameterization):
         return prediction
-    for known in get_args(Prediction):
-        if isinstance(prediction, str) and prediction == known:
-            return PARAMETERIZATIONS[known]
+    if isinstance(prediction, str) and prediction in PARAMETERIZATIONS:
+        return PARAMETERIZATIONS[prediction]
     allowed = ", ".join(map(repr, get_args(Prediction)))
     raise ValueError(
         f"{name} must be one of {allowed}, or a Parameterization; got {shown(prediction)}"

@@ -9,8 +9,10 @@ grimp = pytest.importorskip("grimp")
 #: From the ground up: each room may import those before it.
 ROOMS = [
     "forks",
+    "cache",
     "libraries",
     "arrays",
+    "tables",
     "checks",
     "parameterization",
     "schedule",

@@ -7,8 +7,9 @@ import array_api_compat.torch as namespace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling, is_dynamo_compiling
 
-from schedalg.libraries import Library
+from schedalg.libraries import Library, constant
 
 #: The floating-point types that NumPy has too.
 _NUMPYS = (torch.float16, torch.float32, torch.float64)
@@ -40,13 +41,70 @@ class TorchLibrary(Library):
             x = x.float()
         return np.asarray(x)
 
+    def is_real_floating(self, x: Tensor) -> bool:
+        """Whether x holds real floating-point numbers, half precision included."""
+        return x.dtype.is_floating_point
+
     def requires_gradient(self, x: Tensor) -> bool:
         """Whether autograd follows x."""
         return x.requires_grad
 
     def can_be_read(self, x: Tensor) -> bool:
-        """Whether x is on the CPU."""
-        return x.device.type == "cpu"
+        """Whether x is on the CPU, and not traced."""
+        return x.device.type == "cpu" and not is_compiling() and not _wraps(x)
+
+    def lasts(self, x: Tensor) -> bool:
+        """Whether x is a mere tensor, with or without a gradient, as `torch.compile` takes it."""
+        return type(x) is Tensor and (is_dynamo_compiling() or not _wraps(x))
+
+    def constant_of(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a function returns; for `torch.compile`, it is a constant."""
+        if is_dynamo_compiling():
+            return _constant(function, *arguments)[0]
+        return function(*arguments)
+
+    def are_positions(self, k: Any, n: int, x: Tensor) -> bool:
+        """Whether k holds an int64 for each sample of x, in range if it can be looked at."""
+        if (
+            type(k) is not type(x)
+            or k.dtype is not torch.int64
+            or k.shape != x.shape[:1]
+            or k.device != x.device
+        ):
+            return False
+        return not self.can_be_read(k) or _are_in_range(k, n)
+
+    def surely_fit(self, x: Tensor, y: Any, k: Any, n: int) -> bool:
+        """Whether x and y are two mere tensors alike, and `are_positions` of k."""
+        if not type(x) is type(y) is type(k) is Tensor or is_compiling():
+            return False
+        shape, dtype, device = x.shape, x.dtype, x.device
+        return bool(
+            y.shape == shape
+            and k.shape == shape[:1] != ()
+            and dtype.is_floating_point
+            and y.dtype is dtype
+            and k.dtype is torch.int64
+            and y.device == device
+            and k.device == device
+            and self.holds_elements(x)
+            and self.holds_elements(y)
+            and (device.type != "cpu" or _wraps(k) or _are_in_range(k, n))
+        )
+
+    def rows_at(self, table: Tensor, position: Any) -> tuple[Tensor, ...]:
+        """Return each row of a table at positions."""
+        if isinstance(position, int):
+            return table.narrow(1, position, 1).clone().unbind()
+        return table.index_select(1, position).unbind()
+
+    def mixed_at(self, table: Tensor, position: Any, x: Tensor, y: Tensor) -> Tensor:
+        """Return p x + q y, where p and q are the rows of a table at positions."""
+        p, q = self.rows_at(table, position)
+        mixed = p * x
+        if self.lasts(x) and self.lasts(y):
+            return mixed.addcmul_(q, y)
+        return mixed.addcmul(q, y)  # torch.func writes no batch to what has none
 
     def is_like(self, result: Any, x: Tensor) -> bool:
         """Whether a result is a tensor like x, and its storage holds its elements."""
@@ -65,11 +123,11 @@ class TorchLibrary(Library):
         torch lets a storage be shrunk under a tensor (`x.untyped_storage().resize_(0)`), and its
         operations then read memory that is not theirs.
         """
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return True
         try:
             stored = x.untyped_storage().nbytes()
-        except NotImplementedError:  # of what only wraps a tensor, as torch.func does
+        except NotImplementedError:  # it only wraps a tensor
             return True
         if x.is_contiguous() and not x.storage_offset():
             return stored >= x.nbytes
@@ -97,3 +155,28 @@ class TorchLibrary(Library):
         if not isinstance(source, torch.Generator):
             return None
         return lambda x: torch.randn(x.shape, generator=source, dtype=x.dtype, device=x.device)
+
+
+def _wraps(x: Tensor) -> bool:
+    """Whether a tensor only wraps another one, as those do that torch.func transforms."""
+    try:
+        x.untyped_storage()
+    except NotImplementedError:
+        return True
+    return False
+
+
+def _are_in_range(k: Tensor, n: int) -> bool:
+    """Whether integers on the CPU are 0 to n - 1; of none, False."""
+    count = k.numel()
+    if count <= 32:  # a reduction of torch takes as long as a list of so many
+        values = k.tolist()
+        return count > 0 and min(values) >= 0 and max(values) < n
+    least, most = k.aminmax()
+    return bool(least.item() >= 0 and most.item() < n)
+
+
+@constant
+def _constant(function: Callable[..., Any], *arguments: Any) -> tuple[Any]:
+    # In a tuple, which is given a name of its own; mere tensors would share that of this function.
+    return (function(*arguments),)

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from schedalg.arrays import Array, device, namespace
+import numpy as np
+
+from schedalg import tables
+from schedalg.arrays import Array, known, namespace
 from schedalg.checks import (
     check_callable,
     check_sample,
@@ -67,7 +70,9 @@ class TimestepRemap:
                     "rescale_timesteps needs original_num_steps, the number of training steps"
                 )
             self.timesteps = self.timesteps * (1000.0 / steps)
-        self._cache: dict[tuple[str, str, str], Array] = {}
+        self.timesteps.flags.writeable = False
+        self._values, self._dtype = self.timesteps.tobytes(), self.timesteps.dtype.str
+        self._count, self._first = len(self.timesteps), self.timesteps[0].item()
 
     def __call__(self, x: Array, k: Array, **kwargs: Any) -> Array:
         """Return `model(x, timesteps[k], **kwargs)`.
@@ -80,20 +85,18 @@ class TimestepRemap:
         Raises:
             TypeError: k does not hold integers.
             ValueError: k does not have one position for each sample, or one is out of range. (With
-                JAX and on GPUs the range is not checked, since that would synchronize the device.)
+                JAX, on GPUs and under `torch.compile` the range is not checked, since that would
+                synchronize the device.)
         """
         check_sample("x", x)
-        position = checked_positions("k", k, len(self.timesteps), x)
-        xp = namespace(x)
-        if position.ndim == 0:
-            position = xp.broadcast_to(position, (x.shape[0],))
-        return self.model(x, xp.take(self._timesteps_like(x), position), **kwargs)
+        position = checked_positions("k", k, self._count, x)
+        dtype = timestep_dtype(x, self._first)
+        table = tables.copied(x, dtype, _row, self._values, self._dtype)
+        (timesteps,) = known(x).rows_at(table, position)
+        if timesteps.shape != x.shape[:1]:
+            timesteps = namespace(x).tile(timesteps, x.shape[:1])
+        return self.model(x, timesteps, **kwargs)
 
-    def _timesteps_like(self, x: Array) -> Array:
-        """Return the timesteps on the same device as x; cached by library, device and dtype."""
-        xp = namespace(x)
-        dtype = timestep_dtype(x, self.timesteps[0].item())
-        key = xp.__name__, str(device(x)), str(dtype)
-        if key not in self._cache:
-            self._cache[key] = xp.asarray(self.timesteps, dtype=dtype, device=device(x), copy=True)
-        return self._cache[key]
+
+def _row(values: bytes, dtype: str) -> np.ndarray:
+    return np.frombuffer(values, dtype)[None]

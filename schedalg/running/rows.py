@@ -16,13 +16,14 @@ from schedalg.arrays import (
     to_host,
     widened,
 )
+from schedalg.cache import Cache
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization
 from schedalg.plan.columns import host_start
 from schedalg.plan.plan import Plan
 from schedalg.running.arrivals import arrivals
-from schedalg.running.cache import Cache, key_of
+from schedalg.running.cache import key_of
 from schedalg.running.philox import STEP
 
 #: How the x0 prediction is bounded: not at all; by a clamp, which the update makes itself; or by

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from schedalg.arrays import Array, is_array, known, namespace, to_host
+from schedalg.cache import Cache
 from schedalg.checks import (
     check_like,
     check_memory,
@@ -23,7 +24,7 @@ from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.plan.steps import check_arrivals
 from schedalg.running import execution
-from schedalg.running.cache import Cache, key_of
+from schedalg.running.cache import key_of
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.running.noise import NoiseSource, StepNoise
 from schedalg.running.state import Run

@@ -1,5 +1,6 @@
 """`Schedule`, the path that the noise takes, as an immutable value."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -44,7 +45,7 @@ from schedalg.schedule.timesteps import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, repr=False, kw_only=True)
 class Schedule:
     """A path of N noise levels, least noisy first, from an origin that is clean unless sliced.
 
@@ -283,6 +284,12 @@ class Schedule:
             object.__setattr__(self, "_hash", value)
         return value
 
+    def __sizeof__(self) -> int:
+        """Return its bytes, those of its arrays and of its curve included."""
+        arrays = [*self.log_alpha_bar, self.timestep_rule]
+        between = 0 if self.curve is None else sys.getsizeof(self.curve.base)
+        return between + object.__sizeof__(self) + sum(getattr(a, "nbytes", 0) for a in arrays)
+
     @property
     def is_constant(self) -> bool:
         """Whether it is equal by value for good: its arrays are NumPy's, and read-only."""
@@ -328,6 +335,8 @@ class Schedule:
     @property
     def timesteps(self) -> np.ndarray:
         """The timestep of each point: a read-only NumPy array, (N,)."""
+        if isinstance(self.timestep_rule, np.ndarray):
+            return handed_out(self.timestep_rule)
         return handed_out(
             timesteps_at(self._xp, self.log_alpha_bar, self.timestep_rule, self.network_kind)
         )
@@ -347,19 +356,18 @@ class Schedule:
     @property
     def alpha(self) -> Array:
         """Signal scale at each point, (N,)."""
-        return self._point_scales()[0]
+        return self._scale(0)
 
     @property
     def sigma(self) -> Array:
         """Noise scale at each point, (N,); on a flow that is t. See also `to_sigmas`."""
-        return self._point_scales()[1]
+        return self._scale(1)
 
-    def _point_scales(self) -> tuple[Array, Array]:
+    def _scale(self, which: int) -> Array:
         if isinstance(self.log_alpha_bar.high, np.ndarray):
-            alpha, sigma = scales_of(self)
-            return handed_out(alpha[1:]), handed_out(sigma[1:])
+            return handed_out(scales_of(self)[which][1:])
         # A gradient must not pass the origin, where the square root has none.
-        return path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)
+        return path.alpha_sigma(self._xp, path.inner(self.log_alpha_bar), self.kind)[which]
 
     @property
     def prior_std(self) -> float:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schedalg.arrays import Array, device, namespace
+from schedalg import tables
+from schedalg.arrays import Array, namespace
 from schedalg.checks import check_like, check_sample, checked_positions
+from schedalg.libraries import Library, library_of
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.schedule import path
 from schedalg.schedule.path import Kind
@@ -24,9 +26,9 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
         schedule: Where alpha and sigma are read.
         x0: (B, ...), clean data in real floating point.
         noise: As x0: a standard normal draw.
-        k: Position in the schedule, from 0 to N - 1: an int or (B,) integers, one a sample. On JAX
-            or a GPU, a position out of range is what its library makes of it: looking would stop
-            the device.
+        k: Position in the schedule, from 0 to N - 1: an int or (B,) integers, one a sample. On JAX,
+            on a GPU and under `torch.compile`, a position out of range is what the library makes
+            of it: looking would stop the device.
 
     Returns:
         An array like x0.
@@ -45,8 +47,7 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
 
     Source: Ho et al., arXiv 2006.11239, equation 4.
     """
-    alpha, sigma = _scales_at(schedule, schedule.kind, x0, noise, k)
-    return alpha * x0 + sigma * noise
+    return _mixed(schedule, schedule.kind, None, x0, noise, k)
 
 
 def target(
@@ -82,28 +83,65 @@ def target(
 
     Source: Salimans and Ho, arXiv 2202.00512, section 4.
     """
-    alpha, sigma = _scales_at(schedule, schedule.network_kind, x0, noise, k)
-    of_x0, of_noise = parameterization(prediction).weights_at(alpha, sigma)
-    return of_x0 * x0 + of_noise * noise
+    parameterization(prediction)
+    return _mixed(schedule, schedule.network_kind, prediction, x0, noise, k)
 
 
-def _scales_at(
-    schedule: "Schedule", kind: Kind, x0: Array, noise: Array, k: int | Array
-) -> tuple[Array, Array]:
-    """Return alpha and sigma at k, shaped and typed to multiply x0."""
-    check_sample("x0", x0)
-    check_like("noise", noise, x0)
-    xp = namespace(x0)
-    _check_not_negative(k, len(schedule))
-    position = checked_positions("k", k, len(schedule), x0)
-    own = namespace(schedule.log_alpha_bar.high)
-    scales = path.alpha_sigma(own, path.inner(schedule.log_alpha_bar), kind)
-    shape = tuple(position.shape) + (1,) * (x0.ndim - position.ndim)
-    alpha, sigma = (
-        xp.reshape(xp.take(_like(scale, x0), xp.reshape(position, (-1,))), shape)
-        for scale in scales
-    )
-    return alpha, sigma
+def _mixed(
+    schedule: "Schedule",
+    kind: Kind,
+    prediction: Prediction | Parameterization | None,
+    x0: Array,
+    noise: Array,
+    k: int | Array,
+) -> Array:
+    """Return p x0 + q noise with what the prediction has of both at k; None: alpha and sigma."""
+    library = library_of(x0) or Library()  # if x0 is no array, the checks say so
+    points, on_host = library.constant_of(_extent, schedule)
+    if not library.surely_fit(x0, noise, k, points):
+        check_sample("x0", x0)
+        check_like("noise", noise, x0)
+        _check_not_negative(k, points)
+        k = checked_positions("k", k, points, x0)
+    # A user's functions of alpha and sigma may change: they are called at k every time.
+    called = isinstance(prediction, Parameterization)
+    if on_host:
+        listed = None if called else prediction
+        table = tables.copied(x0, x0.dtype, _weights, schedule, kind, listed, x0.ndim)
+    else:
+        called = prediction is not None
+        table = _traced_scales(schedule, kind, x0)
+    if not called:
+        return library.mixed_at(table, k, x0, noise)
+    p, q = parameterization(prediction).weights_at(*library.rows_at(table, k))
+    return p * x0 + q * noise
+
+
+def _extent(schedule: "Schedule") -> tuple[int, bool]:
+    """Return the number of points, and whether they are on the host."""
+    high = schedule.log_alpha_bar.high
+    return high.shape[0] - 1, isinstance(high, np.ndarray)
+
+
+def _weights(
+    schedule: "Schedule", kind: Kind, prediction: Prediction | Parameterization | None, ndim: int
+) -> np.ndarray:
+    """Return p and q at every point of a schedule on the host, (2, N, 1, ...)."""
+    weights = path.alpha_sigma(np, path.inner(schedule.log_alpha_bar), kind)
+    if prediction is not None:
+        with np.errstate(invalid="ignore"):  # EDM's where sigma is infinite
+            weights = parameterization(prediction).weights_at(*weights)
+    table = np.empty((2, len(schedule)))
+    table[0], table[1] = weights
+    return table.reshape(2, -1, *(1,) * (ndim - 1))
+
+
+def _traced_scales(schedule: "Schedule", kind: Kind, x0: Array) -> Array:
+    """Return alpha and sigma at every point of a schedule elsewhere, (2, N, 1, ...)."""
+    column = schedule.log_alpha_bar
+    xp = namespace(column.high, x0)
+    scales = xp.stack(path.alpha_sigma(xp, path.inner(column), kind))
+    return xp.reshape(xp.astype(scales, x0.dtype), (2, -1, *(1,) * (x0.ndim - 1)))
 
 
 def _check_not_negative(k: int | Array, n: int) -> None:
@@ -121,10 +159,3 @@ def _check_not_negative(k: int | Array, n: int) -> None:
             "of steps minus 1, then the strength that it comes from rounds to no steps: take at "
             "least one, or leave x0 as it is"
         )
-
-
-def _like(values: Array, x: Array) -> Array:
-    """Return a schedule's table in x's dtype; one of NumPy also in x's library, on its device."""
-    if isinstance(values, np.ndarray):
-        return namespace(x).asarray(values, dtype=x.dtype, device=device(x), copy=True)
-    return namespace(values, x).astype(values, x.dtype)

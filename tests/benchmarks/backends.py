@@ -371,7 +371,7 @@ def cold() -> None:
             Timed(_with_timesteps(theirs, options, at)),
             Timed(partial(_sampled_cold, sampler, at)),
             Timed(_never_seen),
-            Timed(partial(_table, sampler, made), partial(_make_ready, made)),
+            Timed(partial(_planned, sampler, made), partial(_add_unseen, made)),
             rounds=(50, 1000),
             seconds=5,
         )
@@ -385,6 +385,14 @@ def cold() -> None:
 _SEEN = count()
 
 
+def _planned(sampler: Any, made: list[Schedule]) -> Plan:
+    return sampler.plan(made.pop())
+
+
+def _add_unseen(made: list[Schedule]) -> None:
+    made.append(_never_seen())
+
+
 def _never_seen() -> Schedule:
     """Return a respaced schedule that no call returned before."""
     beta_start = 1e-4 * (1 + 1e-9 * next(_SEEN))
@@ -394,16 +402,6 @@ def _never_seen() -> Schedule:
 def _sampled_cold(sampler: Any, at: Setting) -> object:
     """Sample along such a schedule."""
     return sample(lambda x, t: at.output, _never_seen(), sampler, at.x)
-
-
-def _make_ready(made: list[Schedule]) -> None:
-    """Have one such schedule in a list."""
-    made[:] = [_never_seen()]
-
-
-def _table(sampler: Any, made: list[Schedule]) -> object:
-    """Return a sampler's plan for it."""
-    return sampler.plan(made[0])
 
 
 def _with_timesteps(name: str, options: dict[str, Any], at: Setting) -> Callable[[], object]:

@@ -6,7 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, LMS, DPMSolverPP, Heun, Schedule, UniPC, backends, sample
+from schedalg import (
+    DDIM,
+    DDPM,
+    LMS,
+    DPMSolverPP,
+    Heun,
+    Schedule,
+    TimestepRemap,
+    UniPC,
+    backends,
+    sample,
+    tables,
+)
+from schedalg.cache import Cache
 from schedalg.parameterization import PARAMETERIZATIONS
 from schedalg.running.rows import rows_of
 from schedalg.testing import check_backend
@@ -165,3 +178,29 @@ def test_networks_of_torch_read_and_write_the_same_memory() -> None:
             result = sample(model, FAST, DPMSolverPP(2), cupy.asarray(X))
         stream.synchronize()
         np.testing.assert_allclose(result.get(), expected, 1e-11, 1e-11)
+
+
+@on_gpu
+def test_training_and_remapped_networks_copy_their_tables_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy, copies = tables._copy, 0
+
+    def counted(*how: Any) -> Any:
+        nonlocal copies
+        copies += 1
+        return copy(*how)
+
+    monkeypatch.setattr(tables, "_copy", counted)
+    monkeypatch.setattr(tables, "_TABLES", Cache(tables._TABLES.limit, tables._size))
+    x, k = cupy.asarray(X), cupy.asarray([5, 0, 2])
+    remapped = TimestepRemap(lambda x, timesteps: timesteps, FAST)
+    for _ in range(2):
+        noisy, timesteps = FAST.add_noise(x, x, k), remapped(x, k)
+        one, alone = FAST.add_noise(x, x, 5), remapped(x, 5)
+    assert copies == 2
+    host = np.array([5, 0, 2])
+    np.testing.assert_allclose(noisy.get(), FAST.add_noise(X, X, host), rtol=1e-14)
+    np.testing.assert_allclose(one.get(), FAST.add_noise(X, X, 5), rtol=1e-14)
+    np.testing.assert_array_equal(timesteps.get(), FAST.timesteps[host])
+    np.testing.assert_array_equal(alone.get(), FAST.timesteps[[5, 5, 5]])

@@ -23,15 +23,6 @@ def test_remap_passes_trained_timesteps(lib: Library) -> None:
     np.testing.assert_array_equal(host(same), [FAST.timesteps[5]] * 4)
 
 
-def test_remap_caches_its_timesteps() -> None:
-    remapped = TimestepRemap(lambda x, timesteps: timesteps, FAST)
-    remapped(X, np.array([0, 1, 2, 3]))
-    cached = dict(remapped._cache)
-    remapped(X, np.array([3, 2, 1, 0]))
-    assert all(remapped._cache[key] is value for key, value in cached.items())
-    assert len(remapped._cache) == 1
-
-
 def test_remap_rescales() -> None:
     fast = Schedule.linear(4000).subsample(every=400)
     remapped = TimestepRemap(lambda x, t: t, fast, rescale_timesteps=True, original_num_steps=4000)

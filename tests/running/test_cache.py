@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DDPM, Parameterization, Plan, Restart, Schedule, UniPC, edm, run, sample
+from schedalg.cache import Cache
 from schedalg.running import rows
-from schedalg.running.cache import Cache, key_of
+from schedalg.running.cache import key_of
 from tests.registry.samplers import SAMPLERS
 
 X = np.random.default_rng(3).standard_normal((2, 3))
