@@ -151,6 +151,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Tableau", "b"): [1.0],
     ("Denoiser.__call__", "t"): LINEAR[1],
     ("Denoiser.predict", "t"): LINEAR[1],
+    ("network_errors", "data"): X,
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),

@@ -149,7 +149,8 @@ def _above_integral(levels: DoubleDouble, errors: np.ndarray) -> float:
         return 0.0
     falls = snr_falls(np, path.inner(levels), path.before(levels))
     clean, noisy = errors[:-1], errors[1:]
-    both = (clean > 0) & (noisy > 0)
+    # Where an error falls by more than float64 holds, all of it is lost.
+    both = (clean > 0) & (noisy > 0) & (noisy < 1e300 * clean)
     r = np.where(both, (noisy - clean) / np.where(both, clean, 1.0), 1.0)
     share = np.where(r == 0, 0.0, less_log1p(r) / np.where(r == 0, 1.0, r))
     return math.fsum(falls * noisy / 2 * np.where(both, share, noisy > 0))
