@@ -14,6 +14,7 @@ from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
+from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
@@ -43,6 +44,7 @@ from schedalg.samplers import (
     UniPC,
 )
 from schedalg.schedule import Point, Schedule
+from schedalg.schedule.choosing import choose
 
 __version__ = "0.1.0"
 
@@ -86,11 +88,13 @@ __all__ = [
     "backends",
     "begin",
     "check_initial_noise",
+    "choose",
     "classifier_guidance",
     "convert",
     "edm",
     "initial_noise",
     "inpaint",
+    "network_errors",
     "resume",
     "run",
     "sample",

@@ -72,7 +72,9 @@ class TorchLibrary(Library):
             or k.device != x.device
         ):
             return False
-        return not self.can_be_read(k) or _are_in_range(k, n)
+        if is_compiling() or _wraps(k):
+            return True
+        return self._is_whole(k) and (not self.can_be_read(k) or _are_in_range(k, n))
 
     def surely_fit(self, x: Tensor, y: Any, k: Any, n: int) -> bool:
         """Whether x and y are two mere tensors alike, and `are_positions` of k."""
@@ -87,10 +89,22 @@ class TorchLibrary(Library):
             and k.dtype is torch.int64
             and y.device == device
             and k.device == device
-            and self.holds_elements(x)
-            and self.holds_elements(y)
-            and (device.type != "cpu" or _wraps(k) or _are_in_range(k, n))
+            and device.type != "meta"
+            and self._is_whole(x)
+            and self._is_whole(y)
+            and self._is_whole(k)
+            and (not self.can_be_read(k) or _are_in_range(k, n))
         )
+
+    def _is_whole(self, x: Tensor) -> bool:
+        """Whether x is no wrapper and not sparse, and its storage holds its elements."""
+        try:
+            stored = x.untyped_storage().nbytes()
+        except NotImplementedError:
+            return False
+        if x.is_contiguous():
+            return stored >= x.storage_offset() * x.itemsize + x.nbytes
+        return self.holds_elements(x)
 
     def rows_at(self, table: Tensor, position: Any) -> tuple[Tensor, ...]:
         """Return each row of a table at positions."""
@@ -102,9 +116,9 @@ class TorchLibrary(Library):
         """Return p x + q y, where p and q are the rows of a table at positions."""
         p, q = self.rows_at(table, position)
         mixed = p * x
-        if self.lasts(x) and self.lasts(y):
-            return mixed.addcmul_(q, y)
-        return mixed.addcmul(q, y)  # torch.func writes no batch to what has none
+        if is_compiling() or _wraps(y):  # torch.func writes no batch to what has none
+            return mixed.addcmul(q, y)
+        return mixed.addcmul_(q, y)
 
     def is_like(self, result: Any, x: Tensor) -> bool:
         """Whether a result is a tensor like x, and its storage holds its elements."""

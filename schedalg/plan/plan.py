@@ -8,7 +8,7 @@ import numpy as np
 
 from schedalg.arrays import Array, has_values, holds, namespace, to_host
 from schedalg.checks import described, host_numbers, shown
-from schedalg.plan import inversion, text
+from schedalg.plan import inversion, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
@@ -246,6 +246,8 @@ class Plan:
         return replace(self, timesteps=rounded_timesteps(self.timesteps))
 
     reversed = inversion.reversed_plan
+    weights = weights.weights
+    response = response.response
     table = text.table
     to_dict = text.to_dict
     from_dict = classmethod(text.from_dict)

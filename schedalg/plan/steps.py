@@ -85,9 +85,7 @@ class Steps:
         check_schedule(schedule)
         log_alpha_bar = column_log_alpha_bar(schedule)
         xp = namespace(log_alpha_bar.high)
-        alpha, sigma = (
-            flipped(scale.copy() if xp is np else scale) for scale in column_scales(schedule)
-        )
+        alpha, sigma = map(flipped, column_scales(schedule))
         n = len(schedule)
         signal = holds(alpha > 0)
         check_arrivals(schedule, signal[::-1])
@@ -192,7 +190,11 @@ def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
 def column_scales(schedule: Schedule) -> tuple[Array, Array]:
     """Return alpha and sigma at the origin and at every point, as tables are made of them."""
     if isinstance(schedule.log_alpha_bar.high, np.ndarray):
-        return scales_of(schedule)
+        alpha, sigma = scales_of(schedule)
+        return (
+            alpha.copy(),
+            sigma.copy(),
+        )  # what is handed out can be written to through its address
     log_alpha_bar = column_log_alpha_bar(schedule)
     return path.alpha_sigma(namespace(log_alpha_bar.high), log_alpha_bar, schedule.kind)
 

@@ -28,9 +28,9 @@ _MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _WEYL = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], dtype=np.uint64)
 _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
 
-#: The domains of draws: noise that a row of a plan adds, the noise that sampling starts from, and
-#: what a sampler without a plan draws within its steps.
-STEP, START, WITHIN = 0, 1, 2
+#: The domains of draws: noise that a row of a plan adds, the noise that sampling starts from, what
+#: a sampler without a plan draws within its steps, and the noise with which errors are measured.
+STEP, START, WITHIN, MEASURE = 0, 1, 2, 3
 
 
 def normal(

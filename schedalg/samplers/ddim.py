@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
+from schedalg.samplers.fitted import ErrorCurve, checked_curve, fitted
 from schedalg.samplers.options import checked_eta
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ class DDIM:
     Args:
         eta: Share of the noise, in [0, 1]: 0 for the deterministic sampler, 1 for DDPM's variance
             "fixed_small".
+        variance: (schedule, errors): the network's errors along the schedule that it was trained
+            on, as `Schedule.step_costs` takes them. Each step then also adds the variance that the
+            error of its prediction lacks, with eta = 0 too. On Gaussian data the variance of x is
+            exact at every point. None: it adds none.
 
     Raises:
-        TypeError: `eta` is not a number.
-        ValueError: `eta` is outside [0, 1].
+        TypeError: `eta` is not a number, or `variance` is not a schedule and numbers.
+        ValueError: `eta` is outside [0, 1], or `variance` has errors that are not those of x0 at
+            each point.
 
     Example:
         >>> import numpy as np
@@ -36,31 +42,40 @@ class DDIM:
         >>> sample(model, schedule.subsample(steps=5), DDIM(), np.ones((1, 2))).round(12)
         array([[0.5, 0.5]])
 
-    Source: Song et al., arXiv 2010.02502, equations 12 and 16.
+    Source: Song et al., arXiv 2010.02502, equations 12 and 16; Bao et al., arXiv 2201.06503
+    (the variance that fits).
     """
 
     eta: float = 0.0
+    variance: ErrorCurve | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eta", checked_eta(self.eta))
+        if self.variance is not None:
+            object.__setattr__(self, "variance", checked_curve("variance", self.variance))
 
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.
 
         The step to clean data returns the x0 prediction. In a step from pure noise, eps is
         x_t / sigma_t, whatever the network predicts.
+
+        Raises:
+            ValueError: A point is outside of the noise levels at which the errors are known.
         """
         step = Steps.of(schedule)
         if self.eta == 0:  # k = 1
             a, b = step.sigma_s / step.sigma_t, step.alpha_s * step.rise
-            return Plan.of(schedule, a=a, b=b)
+            plan = Plan.of(schedule, a=a, b=b)
+            return plan if self.variance is None else fitted(plan, self.variance)
         # With the formula for eps: x_s = (k sigma_s/sigma_t) x_t + (alpha_s - k alpha_t
         # sigma_s/sigma_t) x0. At s, eps has the coefficient k sigma_s, k² = 1 - eta² (1 - decay²).
         k = ((1 - self.eta**2) + self.eta**2 * step.decay**2) ** 0.5
         rest = self.eta**2 * step.rise * (1 + step.decay) / (1 + k)  # 1 - k, without cancellation
-        return Plan.of(
+        plan = Plan.of(
             schedule,
             a=k * step.sigma_s / step.sigma_t,
             b=step.alpha_s * (step.rise + step.decay * rest),
             c=self.eta * step.sigma_s * (step.rise * (1 + step.decay)) ** 0.5,
         )
+        return plan if self.variance is None else fitted(plan, self.variance)

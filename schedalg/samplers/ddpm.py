@@ -7,6 +7,7 @@ from schedalg.arrays import Array
 from schedalg.checks import shown
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps, column_log_alpha_bar
+from schedalg.samplers.fitted import ErrorCurve, checked_curve, fitted
 from schedalg.schedule import path, posterior
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ class DDPM:
             the second half of the network's channels is the log-variance. With "learned_range" it
             is v in [-1, 1], and the log-variance lies (1 + v)/2 of the way from the posterior's
             log-variance to log β. Both are computed for the steps of the given schedule, so a
-            respaced schedule has its own.
+            respaced schedule has its own. (schedule, errors) is the variance that fits a network,
+            given its errors along the schedule that it was trained on, as `Schedule.step_costs`
+            takes them: that of "fixed_small" plus what the error of the prediction adds. On
+            Gaussian data the variance of x is then exact at every point, whatever was left out.
 
     Raises:
-        ValueError: `variance` is unknown.
+        TypeError: `variance` is a tuple, and not one of a schedule and numbers.
+        ValueError: `variance` is unknown, or its errors are not those of x0 at each point.
 
     Example:
         >>> import numpy as np
@@ -45,26 +50,34 @@ class DDPM:
         (2, 3)
 
     Source: Ho et al., arXiv 2006.11239, equations 6, 7 and section 3.2; Nichol and Dhariwal, arXiv
-    2102.09672, equation 15.
+    2102.09672, equation 15; Bao et al., arXiv 2201.06503 (the variance that fits).
     """
 
-    variance: Variance = "fixed_small"
+    variance: Variance | ErrorCurve = "fixed_small"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.variance, str) or self.variance not in get_args(Variance):
+        if isinstance(self.variance, tuple):
+            object.__setattr__(self, "variance", checked_curve("variance", self.variance))
+        elif not isinstance(self.variance, str) or self.variance not in get_args(Variance):
             allowed = ", ".join(map(repr, get_args(Variance)))
-            raise ValueError(f"variance must be one of {allowed}; got {shown(self.variance)}")
+            raise ValueError(
+                f"variance must be one of {allowed}, or (schedule, errors); got "
+                f"{shown(self.variance)}"
+            )
 
     def plan(self, schedule: "Schedule") -> Plan:
         """Return the table for a schedule; one call a step.
 
         The step to clean data returns the x0 prediction. A step from pure noise does not depend on
         x: it adds new noise to alpha_s x0.
+
+        Raises:
+            ValueError: A point is outside of the noise levels at which the errors are known.
         """
         step = Steps.of(schedule)
         drop = step.rise * (1 + step.decay)
         noisy = step.sigma_s > 0
-        if self.variance == "fixed_small":
+        if self.variance == "fixed_small" or isinstance(self.variance, tuple):
             c = step.sigma_s * drop**0.5
         elif self.variance == "fixed_large":
             # beta = r sigma_t², in the variance-preserving scale.
@@ -72,17 +85,18 @@ class DDPM:
             c = step.xp.where(noisy, to_scale * step.sigma_t * drop**0.5, 0.0)
         else:
             c = step.xp.astype(noisy, step.h.dtype)
-        return Plan.of(
+        plan = Plan.of(
             schedule,
             a=step.decay * (step.sigma_s / step.sigma_t),
             b=step.alpha_s * drop,
             c=c,
             log_variance=self._log_variance(schedule, step),
         )
+        return fitted(plan, self.variance) if isinstance(self.variance, tuple) else plan
 
     def _log_variance(self, schedule: "Schedule", step: Steps) -> Array | None:
         """Return the log-variance of each step at v = -1 and v = 1, (N, 2), noisiest step first."""
-        if not self.variance.startswith("learned"):
+        if self.variance not in ("learned", "learned_range"):
             return None
         xp, log_alpha_bar = step.xp, column_log_alpha_bar(schedule)
         # The network predicts the variance on the variance-preserving path.

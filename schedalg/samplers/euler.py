@@ -1,8 +1,14 @@
 """Named Runge-Kutta methods: the samplers of EDM and k-diffusion."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from schedalg.samplers.fitted import ErrorCurve, checked_curve, fitted
 from schedalg.samplers.runge_kutta import EULER, HEUN, MIDPOINT, RungeKutta, Tableau
+
+if TYPE_CHECKING:
+    from schedalg.plan.plan import Plan
+    from schedalg.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,16 @@ class Euler(RungeKutta):
 class EulerAncestral(RungeKutta):
     """Euler's method with ancestral noise: DDIM with eta, and DDPM at eta = 1.
 
-    One call of the network a step. The arguments are those of `RungeKutta`.
+    One call of the network a step. The arguments are those of `RungeKutta`, and one more.
+
+    Args:
+        variance: (schedule, errors), as `DDIM` takes it: each step also adds the variance that the
+            error of its prediction lacks. None: it adds none.
+
+    Raises:
+        TypeError: As `RungeKutta`, or `variance` is not a schedule and numbers.
+        ValueError: As `RungeKutta`; or `variance` has errors that are not those of x0 at each
+            point, or comes with churn.
 
     Example:
         >>> from schedalg import DDPM, EulerAncestral, Schedule
@@ -35,11 +50,30 @@ class EulerAncestral(RungeKutta):
         >>> bool(abs(EulerAncestral().plan(s).c - DDPM().plan(s).c).max() < 1e-15)
         True
 
-    Source: the ancestral sampler of k-diffusion; Song et al., arXiv 2010.02502, equation 16.
+    Source: the ancestral sampler of k-diffusion; Song et al., arXiv 2010.02502, equation 16; Bao et
+    al., arXiv 2201.06503 (the variance that fits).
     """
 
     tableau: Tableau = field(default=EULER, init=False)
     eta: float = 1.0
+    variance: ErrorCurve | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variance is None:
+            return
+        if self.s_churn:
+            raise ValueError("variance and s_churn are two kinds of noise: give one of them")
+        object.__setattr__(self, "variance", checked_curve("variance", self.variance))
+
+    def plan(self, schedule: "Schedule") -> "Plan":
+        """Return the table for a schedule.
+
+        Raises:
+            ValueError: A point is outside of the noise levels at which the errors are known.
+        """
+        plan = super().plan(schedule)
+        return plan if self.variance is None else fitted(plan, self.variance)
 
 
 @dataclass(frozen=True)

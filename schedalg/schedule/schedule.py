@@ -27,7 +27,9 @@ from schedalg.schedule import (
     curve,
     discrete,
     double_double,
+    errors,
     interpolation,
+    kl,
     path,
     posterior,
     serialization,
@@ -156,6 +158,11 @@ class Schedule:
     refine = interpolation.refine
     add_noise = training.add_noise
     target = training.target
+    errors_from_losses = errors.errors_from_losses
+    errors_on = errors.errors_on
+    step_costs = kl.step_costs
+    excess = kl.excess
+    kl_costs = kl.kl_costs
     to_dict = serialization.to_dict
     posterior_variance = property(posterior.variance)
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)

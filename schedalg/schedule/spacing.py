@@ -23,7 +23,9 @@ from schedalg.checks import (
 )
 from schedalg.libraries import imported
 from schedalg.schedule import curve, double_double, elementary, interpolation, path
+from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.kl import kl_costs
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -46,6 +48,7 @@ def subsample(
     timesteps: Sequence[float] | Array | None = None,
     sections: str | int | Sequence[int] | None = None,
     spacing: IndexSpacing | NoiseSpacing | None = None,
+    errors: Sequence[float] | Array | None = None,
     offset: int | None = None,
     rounded: bool = False,
 ) -> "Schedule":
@@ -57,7 +60,7 @@ def subsample(
     Args:
         schedule: The schedule to choose from, of n points.
         every: Keep 0, every, 2 every, ….
-        steps: Keep this many points, placed by `spacing`.
+        steps: Keep this many points, placed by `spacing`, or where `errors` says.
         indices: Keep these positions, rising strictly.
         timesteps: Keep the points with these timesteps, in the schedule's order; to rounding, where
             they come in float32 or less or are noise levels.
@@ -72,6 +75,9 @@ def subsample(
             (quantiles of Beta(.6, .6); needs SciPy). Points by noise have fractional timesteps, on
             the line between their neighbours'; a network that looks timesteps up in a table needs
             `round_timesteps` after it.
+        errors: With `steps` and in place of `spacing`: the network's errors at the n points, as
+            `step_costs` takes them. Of all subsets with the first and the last point, the one whose
+            steps lose least (see `choose`).
         offset: With "leading" only: added to every index.
         rounded: With a spacing by noise only: tell the network the nearer of the two neighbouring
             timesteps. They may repeat.
@@ -97,7 +103,8 @@ def subsample(
 
     Source: Nichol and Dhariwal, arXiv 2102.09672, section 4 (respacing); Song et al., arXiv
     2010.02502, appendix D.2 (quadratic); Lin et al., arXiv 2305.08891, table 2 (trailing); Karras
-    et al., arXiv 2206.00364, equation 5; Lee et al., arXiv 2407.12173 (beta).
+    et al., arXiv 2206.00364, equation 5; Lee et al., arXiv 2407.12173 (beta); Watson
+    et al., arXiv 2106.03802 (errors).
     """
     values = (every, steps, indices, timesteps, sections)
     given = [name for name, value in zip(_WAYS, values, strict=True) if value is not None]
@@ -106,9 +113,17 @@ def subsample(
             f"choose points in one way, of {', '.join(_WAYS)}; got {', '.join(given) or 'none'}"
         )
     rounded = flag("rounded", rounded)
-    if steps is None and (spacing is not None or offset is not None or rounded):
-        raise ValueError(f"spacing, offset and rounded go with steps=, not with {given[0]}=")
+    placed = spacing is not None or offset is not None or rounded
+    if steps is None and (placed or errors is not None):
+        raise ValueError(
+            f"spacing, errors, offset and rounded go with steps=, not with {given[0]}="
+        )
     n = len(schedule)
+    if errors is not None:
+        if placed:
+            raise ValueError("errors choose the points: give no spacing, offset or rounded")
+        costs = kl_costs(schedule, errors)
+        return schedule[cheapest(costs, checked_count(steps, n))]
     if steps is not None:
         return _spaced(schedule, positive_integer("steps", steps), spacing, offset, rounded)
     if every is not None:
@@ -175,6 +190,22 @@ def _stride(n: int, every: int) -> int:
     if every > n:
         raise ValueError(f"every must be at most the number of points, {n}; got {every}")
     return every
+
+
+def checked_count(steps: object, n: int) -> int:
+    """Return how many of n points to keep, the first and the last among them.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is less than 2, or more than there are.
+    """
+    count = integer("steps", steps)
+    if not 2 <= count <= n:
+        raise ValueError(
+            f"steps must be from 2, the first and the last point, to the number of points, {n}; "
+            f"got {count}"
+        )
+    return count
 
 
 def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> np.ndarray:

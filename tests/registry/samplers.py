@@ -5,6 +5,8 @@ A new sampler is entered here, and inherits them all.
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from schedalg import (
     DDIM,
     DDPM,
@@ -24,12 +26,17 @@ from schedalg import (
     Restart,
     RungeKutta,
     SASolver,
+    Schedule,
     Tableau,
     UniPC,
 )
 
 KUTTA = Tableau([[], [0.5], [-1, 2]], [1 / 6, 2 / 3, 1 / 6], order=3)
 RK4 = Tableau([[], [0.5], [0, 0.5], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6], order=4)
+
+#: The errors of the perfect network for data N(0, 1/4), at noise levels beyond those of any test.
+_WIDE = Schedule.from_log_snr([*np.linspace(300, -300, 61), -np.inf])
+CURVE = (_WIDE, tuple((1 / (4 + 1 / _WIDE.to_sigmas() ** 2)).tolist()))
 
 
 class Entry(NamedTuple):
@@ -45,6 +52,7 @@ class Entry(NamedTuple):
         uneven: Whether steps may be as uneven as they like. Methods in slopes, of eps or of tau,
             find a small sigma_s as the difference of large numbers, and lose as many digits as the
             noise falls by in a step.
+        of_points: Whether x has the variance of the noise level where the data are a single point.
     """
 
     sampler: Any
@@ -52,17 +60,21 @@ class Entry(NamedTuple):
     calls: int = 12
     distilled: str = ""
     uneven: bool = True
+    of_points: bool = True
 
 
 SAMPLERS: dict[str, Entry] = {
     "DDPM": Entry(DDPM()),
-    "DDPM large": Entry(DDPM("fixed_large")),
+    "DDPM large": Entry(DDPM("fixed_large"), of_points=False),
+    "DDPM fitted": Entry(DDPM(CURVE), of_points=False),
     "DDIM": Entry(DDIM(), 1),
     "DDIM 0.5": Entry(DDIM(0.5)),
     "DDIM 1": Entry(DDIM(1.0)),
+    "DDIM fitted": Entry(DDIM(variance=CURVE), of_points=False),
     "Euler": Entry(Euler(), 1),
     "Euler churn": Entry(Euler(s_churn=2.0, s_tmax=5.0)),
     "EulerAncestral": Entry(EulerAncestral()),
+    "EulerAncestral fitted": Entry(EulerAncestral(eta=0.5, variance=CURVE), of_points=False),
     "Heun": Entry(Heun(), 2, 23, uneven=False),
     "Heun churn": Entry(Heun(s_churn=2.0, s_tmin=0.1, s_tmax=5.0), calls=23, uneven=False),
     "Heun ancestral": Entry(Heun(eta=0.5), calls=23, uneven=False),

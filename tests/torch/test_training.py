@@ -13,6 +13,7 @@ from schedalg.parameterization import PARAMETERIZATIONS
 
 torch = pytest.importorskip("torch")
 
+from schedalg_torch.library import TorchLibrary  # noqa: E402
 from torch._dynamo.testing import CompileCounter  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
@@ -150,24 +151,20 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("far", [False, True], ids=["cpu", "far"])
 @pytest.mark.parametrize("call", [call for call in CALLS if call not in ("learned", "int32")])
 def test_a_second_call_brings_nothing_from_the_host(
-    call: str, device: str, no_tables: None, monkeypatch: pytest.MonkeyPatch
+    call: str, far: bool, no_tables: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The device meta stands for one far from the host: nothing on it can be looked at.
-
-    (So the check that keeps users' tensors off it is off here.)
-    """
-    monkeypatch.setattr("schedalg_torch.library.TorchLibrary.unreadable", lambda self, x: None)
-    arguments = [argument.to(device) for argument in (X0, NOISE, K)]
+    """A CPU whose tensors are not to be looked at stands for a device far from the host."""
+    if far:
+        monkeypatch.setattr(TorchLibrary, "can_be_read", lambda self, x: False)
     with Listed() as first:
-        CALLS[call](*arguments)
+        CALLS[call](X0, NOISE, K)
     assert COPIES & set(first.names)
     with Listed() as second:
-        CALLS[call](*arguments)
-    looked = {"_local_scalar_dense"} if device == "cpu" else set()
-    assert not COPIES & set(second.names) - looked
+        CALLS[call](X0, NOISE, K)
+    assert not COPIES & set(second.names) - (set() if far else {"_local_scalar_dense"})
 
 
 def test_transforms_of_functions_are_followed_and_leave_nothing(no_tables: None) -> None:
@@ -202,12 +199,18 @@ def test_it_is_exported(call: str, strict: bool, compiled: Any, no_tables: None)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_gradient_inside_of_a_compiled_function_leaves_nothing(
+def test_transforms_inside_of_a_compiled_function_leave_nothing(
     compiled: Any, no_tables: None
 ) -> None:
     def gradient(x: Any, k: Any) -> Any:
         return torch.func.grad(lambda x: LINEAR.add_noise(x, NOISE, k).square().sum())(x)
 
+    def batch(noise: Any, k: Any) -> Any:
+        return torch.vmap(lambda noise: LINEAR.add_noise(X0, noise, k))(noise)
+
+    noisy = compiled(batch, backend="eager", fullgraph=True)(NOISE[None], K)
+    torch.testing.assert_close(noisy[0], LINEAR.add_noise(X0, NOISE, K))
+    tables._TABLES._results.clear()
     result = compiled(gradient, backend="eager", fullgraph=True)(X0, K)
     for (table, _), _ in tables._TABLES._results.values():
         table.untyped_storage()  # a tensor that only wraps another has none
@@ -232,6 +235,24 @@ def test_a_position_out_of_range_is_named(count: int, wrong: int) -> None:
     for call in ("add_noise", "target v"):
         with pytest.raises(ValueError, match=rf"k\[1\] is {wrong}: positions are 0 to 999"):
             CALLS[call](x, x, k)
+
+
+def test_memory_that_was_freed_is_not_read() -> None:
+    for freed in (0, 1):
+        tensors = [X0.clone(), NOISE.clone()]
+        tensors[freed].untyped_storage().resize_(0)
+        for call in ("add_noise", "target v"):
+            with pytest.raises(ValueError, match="resized"):
+                CALLS[call](tensors[0], tensors[1], K)
+
+
+def test_views_are_read_where_they_lie() -> None:
+    expected = LINEAR.add_noise(X0, NOISE, K)
+    channels_last = X0.to(memory_format=torch.channels_last)
+    beside = torch.stack([NOISE, X0])[0], torch.stack([K, K], 1)[:, 1], torch.cat([K, K])[8:]
+    assert torch.equal(LINEAR.add_noise(channels_last, NOISE, K), expected)
+    for k in beside[1:]:
+        assert torch.equal(LINEAR.add_noise(X0, beside[0], k), expected)
 
 
 def test_the_dtype_and_each_sample_s_bits_are_its_own() -> None:

@@ -1,0 +1,138 @@
+"""Measure what respacings lose, and print the tables of docs/choosing-steps.md.
+
+    python -m docs.choosing_steps_table            # prints them
+    python -m docs.choosing_steps_table --write    # puts them into docs/choosing-steps.md
+
+from the root of the repository, with the packages that the tests need. It takes a minute.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schedalg import DDPM, Schedule, choose, sample
+from schedalg.testing import Mixture
+
+PAGE = Path(__file__).with_name("choosing-steps.md")
+START, END = "<!-- table {}: begin -->\n", "<!-- table {}: end -->\n"
+BASE = Schedule.linear(1000)
+#: Weight, mean and standard deviation of each peak.
+PARTS = ((0.4, -0.8, 0.25), (0.6, 0.5, 0.4))
+PEAKS = Mixture([m for _, m, _ in PARTS], [s for *_, s in PARTS], [w for w, *_ in PARTS])
+COUNTS = (5, 10, 20, 50)
+#: Samples for a distance between distributions.
+SAMPLES = 200_000
+
+
+def density(x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+    """Return the density of x at a noise level, up to a factor."""
+    spreads = [((alpha * own) ** 2 + sigma**2) ** 0.5 for *_, own in PARTS]
+    parts = [
+        weight / spread * np.exp(-(((x - alpha * mean) / spread) ** 2) / 2)
+        for (weight, mean, _), spread in zip(PARTS, spreads, strict=True)
+    ]
+    return np.asarray(sum(parts))
+
+
+def perfect_errors(schedule: Schedule) -> np.ndarray:
+    """Return the errors of the perfect network, by quadrature over x at each point.
+
+    What is left of E x0² without that of the prediction.
+    """
+    second = sum(weight * (mean**2 + own**2) for weight, mean, own in PARTS)
+    errors = []
+    for point in schedule:
+        x = np.linspace(-12, 12, 6001) * PEAKS.marginal_std(point)
+        shares = density(x, point.alpha, point.sigma)
+        x0 = PEAKS.expectation(x, point)
+        errors.append(second - float(shares @ x0**2) / float(shares.sum()))
+    return np.array(errors)
+
+
+ERRORS = perfect_errors(BASE)
+#: The respacings of the tables.
+SPACINGS: Mapping[str, Callable[[int], Schedule]] = {
+    "`errors=errors`": lambda n: BASE.subsample(steps=n, errors=ERRORS),
+    '`spacing="log_snr"`': lambda n: BASE.subsample(steps=n, spacing="log_snr"),
+    '`spacing="karras"`': lambda n: BASE.subsample(steps=n, spacing="karras"),
+    '`spacing="quadratic"`': lambda n: BASE.subsample(steps=n, spacing="quadratic"),
+    '`spacing="linspace"`': lambda n: BASE.subsample(steps=n, spacing="linspace"),
+    '`spacing="trailing"`': lambda n: BASE.subsample(steps=n, spacing="trailing"),
+}
+#: And of the second one, where the variance fits.
+WITH_VARIANCE: Mapping[str, Callable[[int], Schedule]] = {
+    "`together`": lambda n: choose(BASE, n, np.log1p(2 * BASE.kl_costs(ERRORS)) / 2),
+    **SPACINGS,
+}
+VARIANCES: Mapping[str, DDPM] = {
+    "fixed_small": DDPM(),
+    "fixed_large": DDPM("fixed_large"),
+    "that fits": DDPM((BASE, ERRORS)),
+}
+
+
+def nats() -> str:
+    """Return the table of what respacings lose, as Markdown."""
+    return markdown(
+        ["points", *(str(n) for n in COUNTS)],
+        (
+            [name, *(brief(make(n).excess(ERRORS, than=BASE)) for n in COUNTS)]
+            for name, make in SPACINGS.items()
+        ),
+    )
+
+
+def brief(value: float) -> str:
+    """Return a number in three digits or more, without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def distances() -> str:
+    """Return the table of distances between samples and data, as Markdown."""
+    x = np.linspace(-5, 5, 200_001)
+    below = np.cumsum(density(x, 1.0, 0.0))
+    quantiles = np.interp((np.arange(SAMPLES) + 0.5) / SAMPLES, below / below[-1], x)
+    rng = np.random.default_rng(0)
+    start = np.sort(rng.standard_normal((SAMPLES, 1)), axis=0)
+    counts = COUNTS[:-1]
+    lines = []
+    for name, make in WITH_VARIANCE.items():
+        cells = [name]
+        for sampler in VARIANCES.values():
+            for n in counts:
+                schedule = make(n)
+                result = sample(PEAKS.denoiser(schedule), schedule, sampler, start, noise=rng)
+                gap = np.sort(result[:, 0]) - quantiles
+                cells.append(f"{float(np.sqrt((gap**2).mean())):.3f}")
+        lines.append(cells)
+    titles = [f"{variance}, {n}" for variance in VARIANCES for n in counts]
+    return markdown(["points", *titles], lines)
+
+
+def markdown(titles: list[str], lines: Iterable[list[Any]]) -> str:
+    """Return a table as Markdown."""
+    rows = [titles, ["---"] * len(titles), *lines]
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+
+
+def main() -> None:
+    """Print the tables, or write them into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put them into the page")
+    tables = {"nats": nats(), "distances": distances()}
+    if not parser.parse_args().write:
+        print(*tables.values(), sep="\n")
+        return
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        before, rest = text.split(START.format(name))
+        after = rest.split(END.format(name))[1]
+        text = before + START.format(name) + table + END.format(name) + after
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
