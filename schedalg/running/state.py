@@ -252,7 +252,7 @@ class Run:
         known = self.source is None or isinstance(self.source, np.ndarray)
         if not known and any(self.rows.noisy[self.row :]):
             raise ValueError(
-                "the noise comes from a generator, a function or seeds that are traced, and what "
+                "the noise comes from a generator or a function, or its seeds are traced, and what "
                 "it will draw next is not known: give a seed, or a list of seeds"
             )
         xp, memories = namespace(self.x), self.memories()

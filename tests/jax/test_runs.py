@@ -67,7 +67,7 @@ def test_samples_at_rows_of_their_own_draw_from_traced_seeds() -> None:
 
 def test_a_state_does_not_hold_traced_seeds() -> None:
     x = jnp.asarray(X, dtype="float32")
-    with pytest.raises(ValueError, match="seeds that are traced"):
+    with pytest.raises(ValueError, match="its seeds are traced"):
         jax.jit(lambda seed: begin(DDPM().plan(FAST), x, noise=seed).state()["x"])(3)
 
 

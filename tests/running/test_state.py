@@ -296,7 +296,7 @@ class TestBadInput:
     def test_noise_whose_state_is_not_known(self) -> None:
         for source in (np.random.default_rng(1), lambda x: x):
             held = begin(self.plan, X, noise=source)
-            with pytest.raises(ValueError, match="from a generator, a function or seeds"):
+            with pytest.raises(ValueError, match="the noise comes from a generator or a function"):
                 held.state()
             assert "keys" not in begin(DDIM().plan(FAST), X, noise=source).state()
 
