@@ -78,7 +78,7 @@ def to_host(array: Array) -> np.ndarray:
     A number becomes an array of no dimensions. Small types that NumPy has no arithmetic for
     (bfloat16, int4, ...) become float32 and int8, which hold all their numbers.
     """
-    if type(array) is np.ndarray:
+    if type(array) is np.ndarray and array.dtype.kind != "V":
         return array
     library = library_of(array)
     host = np.asarray(array) if library is None else library.to_host(array)

@@ -165,7 +165,7 @@ if importlib.util.find_spec("torch"):
     GOOD["model_var_type"] = guided_diffusion.ModelVarType.FIXED_SMALL
     GOOD["loss_type"] = guided_diffusion.LossType.MSE
 #: Classes that are for what made them alone and check nothing, and what loops call in every step.
-UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Imported", "DiffusersScheduler"}
+UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Steps", "Imported", "DiffusersScheduler"}
 UNCHECKED |= {
     "mean_flat",
     "_extract_into_tensor",

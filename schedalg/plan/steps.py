@@ -23,7 +23,8 @@ from schedalg.arrays import (
     seen,
     to_host,
 )
-from schedalg.schedule import Schedule, check_schedule, double_double, path, scales_of
+from schedalg.schedule import Schedule, check_schedule, double_double, path
+from schedalg.schedule.schedule import scales_of
 from schedalg.schedule.double_double import DoubleDouble
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The path that the noise takes, as a value."""
 
 from schedalg.schedule.point import Point
-from schedalg.schedule.schedule import Schedule, check_schedule, scales_of
+from schedalg.schedule.schedule import Schedule, check_schedule
 
-__all__ = ["Point", "Schedule", "check_schedule", "scales_of"]
+__all__ = ["Point", "Schedule", "check_schedule"]
