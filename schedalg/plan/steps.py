@@ -24,8 +24,8 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.schedule import Schedule, check_schedule, double_double, path
-from schedalg.schedule.schedule import scales_of
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.schedule import scales_of
 
 if TYPE_CHECKING:
     from schedalg.schedule import Point
