@@ -103,6 +103,17 @@ def flipped(array: Array) -> Array:
     return array[::-1] if type(array) is np.ndarray else namespace(array).flip(array)
 
 
+def host_number(value: Any) -> float:
+    """Return a number, or the value of an array of no dimensions, without its gradient."""
+    return float(value) if isinstance(value, float) else float(to_host(value))
+
+
+def compiling(x: Array) -> bool:
+    """Whether a compiler of x's library traces the call, so that it follows arrays of it alone."""
+    library = library_of(x)
+    return library is not None and library.compiling()
+
+
 def requires_gradient(array: object) -> bool:
     """Whether the value is an array that a gradient or a tracer follows."""
     library = library_of(array)
@@ -148,7 +159,7 @@ def multiplier(value: Any, x: Array) -> Any:
     Floats do that by themselves, and so do 0-d tensors of torch; those of JAX (of a schedule with a
     gradient) must be in x's own dtype.
     """
-    if not is_array(value):
+    if isinstance(value, float) or not is_array(value):
         return float(value)
     if not requires_gradient(value):
         return float(to_host(value))

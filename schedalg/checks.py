@@ -5,6 +5,7 @@ import numbers
 import operator
 import sys
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -259,6 +260,8 @@ def _check_complete(name: str, array: Array) -> None:
 
 def _check_unmasked(name: str, values: object) -> None:
     # There is no masked array before numpy.ma is loaded, which NumPy does when it is first named.
+    if not isinstance(values, np.ndarray):  # a compiler would watch the modules that are loaded
+        return
     if isinstance(values, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise TypeError(f"{name} must not be a masked array: the values under the mask are unknown")
 
@@ -486,3 +489,23 @@ def raise_stopped(error: StopIteration, what: str = "model, sampler, clip or noi
     raise ValueError(
         f"{what} raised StopIteration: an iterator in it has come to its end"
     ) from error
+
+
+def require_whole(name: str, value: object) -> None:
+    """Raise if a value is the empty stand-in for one that is made in the traced program.
+
+    Raises:
+        ValueError: It is.
+    """
+    kind = type(value)
+    held: Any = getattr(value, "__dict__", None)
+    if is_dataclass(value):
+        names = [field.name for field in fields(value) if field.init]
+        whole = all(hasattr(value, name) if held is None else name in held for name in names)
+    else:
+        whole = held != {} or kind.__init__ is object.__init__
+    if not whole:
+        raise ValueError(
+            f"{name}: a {kind.__name__} that is made inside a function for torch.compile is not "
+            "known when the function is traced: make it outside of the function"
+        )

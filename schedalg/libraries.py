@@ -14,7 +14,7 @@ the first is: schedalg's own, or that of the distribution that comes first in th
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import array_api_compat
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GROUP = "schedalg.backends"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 def constant(function: Function) -> Function:
@@ -45,12 +46,29 @@ def constant(function: Function) -> Function:
 NEEDED = ("shape", "dtype", "ndim")
 
 
+class Value:
+    """An object that a program which `torch.compile` traces can hold as a constant."""
+
+    __slots__ = ()
+
+    @constant
+    def _constant(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Return `function(self, *arguments)`, as a constant where a call is traced.
+
+        A constant can be no argument of another `constant` function, but its methods can be called.
+        """
+        return function(self, *arguments)
+
+
 class Library:
     """What is asked of a library about its arrays; as here, where it follows the standard.
 
     A backend derives from it, and overrides what its library does otherwise.
     """
 
+    __slots__ = ()
+    #: The types of its arrays, if no value needs to be looked at; else `recognizes` says.
+    types: tuple[type[Any], ...] = ()
     #: Whether its 0-d arrays multiply any array without changing its dtype, as Python's floats do.
     scalars_adapt = False
     #: Whether it moves arrays between devices by itself.
@@ -58,7 +76,13 @@ class Library:
 
     def recognizes(self, value: object) -> bool:
         """Whether the value is an array of this library; the answer depends on its type alone."""
+        if self.types:
+            return isinstance(value, self.types)
         return bool(array_api_compat.is_array_api_obj(value))
+
+    def compiling(self) -> bool:
+        """Whether a compiler that can only follow its own library's operations traces the call."""
+        return False
 
     def namespace(self, x: Any) -> Any:
         """Return the module that holds the functions of the array API standard for x."""
@@ -172,10 +196,27 @@ class Library:
         """Return a function of x that draws noise like it, if the source is a generator of this.
 
         Args:
-            source: What the user gave as noise.
+            source: What the user gave as noise. None: any noise; a seed will be chosen, unless a
+                compiler traces the call, in whose program it would be the same in every call.
             x: The sample that noise will be added to.
         """
         return None
+
+    def untraced(self, function: Function) -> Function:
+        """Return a function that no compiler traces: its call is no part of a program."""
+        return function
+
+    def constants(
+        self, x: Any, function: Callable[..., list[np.ndarray]], *arguments: Any
+    ) -> list[Any]:
+        """Return `function(*arguments)`, arrays of NumPy, as constants of a traced program.
+
+        Args:
+            x: An array on the device where the results are to be.
+            function: A function of values, no arrays.
+            *arguments: The values.
+        """
+        raise NotImplementedError(f"no compiler of {type(self).__name__} is known")
 
 
 class NumpyLibrary(Library):
@@ -185,11 +226,8 @@ class NumpyLibrary(Library):
     than everything else in schedalg.
     """
 
+    types = (np.ndarray, np.generic)
     scalars_adapt = True
-
-    def recognizes(self, value: object) -> bool:
-        """Whether the value is an array or a scalar of NumPy."""
-        return isinstance(value, np.ndarray | np.generic)
 
     def namespace(self, x: Any) -> Any:
         """Return NumPy."""
@@ -213,42 +251,62 @@ NUMPY = NumpyLibrary()
 _KNOWN: dict[str, Library] = {"numpy": NUMPY}
 #: Modules that hold another library's arrays.
 _PARTS = {"jaxlib": "jax"}
-_BROUGHT: dict[str, Library] = {}
 _STANDARD = Library()
+#: A type of arrays that no library lists has one of these.
+_OF_ARRAYS = ("shape", "__array_namespace__", "__getattr__")
+#: Stands for the library of a type of which no value has been seen.
+UNSEEN: Final = Library()
 _BY_TYPE: dict[type[Any], Library | None] = {np.ndarray: NUMPY}
 
 
 def library_of(value: Any) -> Library | None:
     """Return the library of an array; None if the value is no array."""
-    kind = type(value)
+    library = _of_type(type(value))
+    return library if library is not UNSEEN else _seen(value)
+
+
+@constant
+def _of_type(kind: type[Any]) -> Library | None:
+    """Return the library of a type of arrays; `UNSEEN` if only a value can say."""
     try:
         return _BY_TYPE[kind]
     except KeyError:
-        found = _BY_TYPE[kind] = _found(value)
-        return found
+        for name in serving_names(kind):
+            library = _KNOWN.get(name) or _brought(name)
+            if library is not None and not library.types:
+                return UNSEEN
+            if library is not None and issubclass(kind, library.types):
+                _BY_TYPE[kind] = library
+                return library
+        if any(hasattr(kind, name) for name in _OF_ARRAYS):
+            return UNSEEN
+        _BY_TYPE[kind] = None
+        return None
+
+
+def _seen(value: Any) -> Library | None:
+    """Return the library of a value of a type that was not seen before."""
+    found = _BY_TYPE[type(value)] = _found(value)
+    return found
 
 
 def _found(value: Any) -> Library | None:
     for name in serving_names(type(value)):
-        if name not in _KNOWN:
-            _bring(name)
-        library = _KNOWN.get(name) or _BROUGHT.get(name)
+        library = _KNOWN.get(name) or _brought(name)
         if library is not None and library.recognizes(value):
             return library
     return _STANDARD if _STANDARD.recognizes(value) else None
 
 
-@constant
-def _bring(name: str) -> None:
-    """Find the library that a backend brings, if it can be loaded."""
+def _brought(name: str) -> Library | None:
+    """Return the library that a backend brings, if it can be loaded."""
     if name not in entries():
-        return
+        return None
     try:
         library = getattr(load(name), "library", None)
     except (Exception, SystemExit):  # the error is raised where x is to be run
-        return
-    if isinstance(library, Library):
-        _BROUGHT[name] = library
+        return None
+    return library if isinstance(library, Library) else None
 
 
 def serving_names(kind: type[Any]) -> list[str]:

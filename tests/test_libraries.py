@@ -13,7 +13,17 @@ import pytest
 
 from schedalg import DDIM, Schedule, backends, sample
 from schedalg.arrays import to_host
-from schedalg.libraries import NUMPY, imported, library_of, missing, offers, package, serving_names
+from schedalg.libraries import (
+    NUMPY,
+    UNSEEN,
+    _of_type,
+    imported,
+    library_of,
+    missing,
+    offers,
+    package,
+    serving_names,
+)
 from schedalg.running import backend as running_backend
 
 
@@ -145,3 +155,25 @@ def test_an_optional_package_that_is_missing_or_broken_is_an_import_error(
     said = f"w needs json: it cannot be imported: {type(error).__name__}: {error}"
     with pytest.raises(ImportError, match=said):
         imported("json", "w", "e")
+
+
+class Proxy:
+    """Stands for an array without being one by its type."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.array, name)
+
+
+def test_a_type_says_what_it_is_where_it_can() -> None:
+    class Own(np.ndarray):
+        pass
+
+    assert library_of(np.ones(2).view(Own)) is NUMPY
+    # What `torch.compile` has of a value is its type; where that does not say, a value is asked.
+    assert _of_type(Own) is NUMPY
+    assert _of_type(float) is None
+    assert _of_type(Incomplete) in (UNSEEN, library_of(Incomplete()))
+    assert library_of(Proxy(Incomplete())) is library_of(Incomplete())

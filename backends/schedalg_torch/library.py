@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling, is_dynamo_compiling
 
-from schedalg.libraries import Library, constant
+from schedalg.libraries import Function, Library, constant
 
 #: The floating-point types that NumPy has too.
 _NUMPYS = (torch.float16, torch.float32, torch.float64)
@@ -18,11 +18,13 @@ _NUMPYS = (torch.float16, torch.float32, torch.float64)
 class TorchLibrary(Library):
     """Tensors of torch."""
 
+    __slots__ = ()  # torch.compile calls no method of a constant that has a `__dict__`
+    types = (Tensor,)
     scalars_adapt = True
 
-    def recognizes(self, value: object) -> bool:
-        """Whether the value is a tensor."""
-        return isinstance(value, Tensor)
+    def compiling(self) -> bool:
+        """Whether torch.compile or torch.export traces the call."""
+        return is_compiling()
 
     def namespace(self, x: Tensor) -> Any:
         """Return array-api-compat's view of torch."""
@@ -165,10 +167,29 @@ class TorchLibrary(Library):
         return None
 
     def drawing(self, source: Any, x: Tensor) -> Callable[[Any], Any] | None:
-        """Return a function that draws from a `torch.Generator`."""
-        if not isinstance(source, torch.Generator):
+        """Return a function that draws from a `torch.Generator`; while compiling, from torch's."""
+        if source is None and is_compiling():
+            return torch.randn_like
+        if isinstance(source, Tensor) or not isinstance(source, torch.Generator):
             return None
         return lambda x: torch.randn(x.shape, generator=source, dtype=x.dtype, device=x.device)
+
+    def untraced(self, function: Function) -> Function:
+        """Return a function that torch.compile does not trace, nor what it calls."""
+        return torch.compiler.disable(function) if is_compiling() else function
+
+    def constants(
+        self, x: Tensor, function: Callable[..., list[np.ndarray]], *arguments: Any
+    ) -> list[Tensor]:
+        """Return arrays of NumPy that follow from values, as constants on x's device."""
+        made: list[Tensor] = self.constant_of(_on_device, x.device, function, *arguments)
+        return made
+
+
+def _on_device(
+    device: torch.device, function: Callable[..., list[np.ndarray]], *arguments: Any
+) -> list[Tensor]:
+    return [torch.from_numpy(array).to(device) for array in function(*arguments)]
 
 
 def _wraps(x: Tensor) -> bool:

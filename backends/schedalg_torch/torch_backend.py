@@ -26,6 +26,7 @@ _IN_PLACE = ("cpu", "cuda", "mps", "xpu")
 class TorchBackend:
     """Runs plans on tensors of torch; see `schedalg.Backend`."""
 
+    __slots__ = ()  # as `TorchLibrary`
     library = TorchLibrary()
 
     def unavailable(self) -> str | None:

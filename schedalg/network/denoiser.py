@@ -7,8 +7,26 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, has_values, is_array, multiplier, to_host, weighted, widened
-from schedalg.checks import check_callable, check_like, check_sample, described, shown
+from schedalg.arrays import (
+    Array,
+    compiling,
+    has_values,
+    host_number,
+    is_array,
+    multiplier,
+    to_host,
+    weighted,
+    widened,
+)
+from schedalg.checks import (
+    check_callable,
+    check_like,
+    check_sample,
+    described,
+    require_whole,
+    shown,
+)
+from schedalg.libraries import constant
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import (
     Model,
@@ -114,7 +132,8 @@ class Denoiser(AnyDenoiser):
         check_sample("x", x)
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to pass to the network")
-        reading = self._reading(t)
+        weights = _constant_weights if compiling(x) else _weights
+        reading = weights(self.parameterization, self.schedule, t.alpha, t.sigma, t.timestep)
         c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in reading)
         model_input = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
         output, variance = self.output(model_input, timestep_batch(x, t.timestep), t.timestep)
@@ -152,27 +171,6 @@ class Denoiser(AnyDenoiser):
             ValueError: What it returns differs from x0 in shape, dtype or device.
         """
         return x0 if self.clip is None else bounded(self.clip, x0)
-
-    def _reading(self, t: Point) -> tuple[Any, Any, Any]:
-        """Return c_in, c_x and c_out at a point.
-
-        Raises:
-            TypeError: A function of the parameterization did not return a number.
-            ValueError: The output does not determine x0, such as epsilon at zero signal.
-        """
-        reading = reading_at(self.parameterization, self.schedule, t.alpha, t.sigma)
-        for name, column in zip(("c_in", "c_x", "c_out"), reading, strict=False):
-            if not has_values(column):
-                continue
-            value = to_host(column) if is_array(column) else column
-            if not isinstance(value, int | float | np.number | np.ndarray) or np.ndim(value) > 0:
-                raise TypeError(
-                    f"{name} of the parameterization must return a number, got {described(value)}"
-                )
-            if not np.isfinite(value):
-                alpha = float(to_host(t.alpha) if is_array(t.alpha) else t.alpha)
-                raise_undetermined(self.parameterization, t.timestep or 0, alpha)
-        return reading[:3]
 
     def checked_by(self, check: "OutputCheck") -> "Denoiser":
         """Return a copy of this denoiser that passes every output of the network to `check`."""
@@ -261,6 +259,35 @@ class DerivedDenoiser(AnyDenoiser):
         checked = DerivedDenoiser(self.function, self.schedule, inner)
         checked._check = check
         return checked
+
+
+@constant
+def _constant_weights(meaning: Parameterization, *arguments: Any) -> tuple[Any, Any, Any]:
+    require_whole("prediction", meaning)
+    return _weights(meaning, *arguments)
+
+
+def _weights(
+    meaning: Parameterization, schedule: Schedule, alpha: Any, sigma: Any, timestep: int | float
+) -> tuple[Any, Any, Any]:
+    """Return c_in, c_x and c_out at a point.
+
+    Raises:
+        TypeError: A function of the parameterization did not return a number.
+        ValueError: The output does not determine x0, such as epsilon at zero signal.
+    """
+    reading = reading_at(meaning, schedule, alpha, sigma)
+    for name, column in zip(("c_in", "c_x", "c_out"), reading, strict=False):
+        if not has_values(column):
+            continue
+        value = to_host(column) if is_array(column) else column
+        if not isinstance(value, int | float | np.number | np.ndarray) or np.ndim(value) > 0:
+            raise TypeError(
+                f"{name} of the parameterization must return a number, got {described(value)}"
+            )
+        if not np.isfinite(value):
+            raise_undetermined(meaning, timestep, host_number(alpha))
+    return reading[:3]
 
 
 #: Takes a network's output and its timestep, and raises if the output is wrong.

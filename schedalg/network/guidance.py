@@ -9,6 +9,7 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     device,
+    host_number,
     is_array,
     is_real_floating,
     multiplier,
@@ -26,6 +27,7 @@ from schedalg.checks import (
     real_number,
     shown,
 )
+from schedalg.libraries import constant
 from schedalg.network.denoiser import AnyDenoiser, Denoiser, DerivedDenoiser, check_denoiser
 from schedalg.network.model import Model, called
 from schedalg.network.reading import scale_to
@@ -228,7 +230,7 @@ def classifier_guidance(
         x0 = inner(x, t)
         to_network = scale_to(schedule.network_kind, t.alpha, t.sigma)
         if following is None:
-            if float(to_host(t.alpha)) == 0:
+            if host_number(t.alpha) == 0:
                 raise ValueError(
                     f"the score does not shift x0 at timestep {t.timestep}, where alpha is 0: "
                     "start guidance at a lower noise level (see `switch`)"
@@ -237,7 +239,8 @@ def classifier_guidance(
         else:
             # In the variance-preserving scale, where the mean is DDPM's.
             to_vp = scale_to("vp", t.alpha, t.sigma)
-            strength = factor * following(t) * to_network / to_vp
+            after = following(host_number(t.alpha), host_number(t.sigma), t.timestep)
+            strength = factor * after * to_network / to_vp
         if isinstance(strength, float) and strength == 0:
             return x0
         slope = gradient(to_network * x, timestep_batch(x, t.timestep), **gradient_kwargs)
@@ -247,15 +250,18 @@ def classifier_guidance(
     return Denoiser.from_function(guided, schedule, denoiser)
 
 
-def _following(schedule: Schedule) -> Callable[[Point], float]:
-    """Return a function from a point t to sigma²/alpha at the point after it, in vp scale."""
+def _following(schedule: Schedule) -> Callable[[float, float, int | float], float]:
+    """Return a function from a point to sigma²/alpha at the point after it, in vp scale.
+
+    It takes alpha, sigma and the timestep.
+    """
     log_alpha_bar = schedule.log_alpha_bar
     xp = namespace(log_alpha_bar.high)
     known = to_host(path.log_snr(xp, log_alpha_bar))
     alpha, sigma = (to_host(scale).tolist() for scale in path.alpha_sigma(xp, log_alpha_bar, "vp"))
 
-    def after(t: Point) -> float:
-        signal, noise = float(to_host(t.alpha)), float(to_host(t.sigma))
+    @constant
+    def after(signal: float, noise: float, timestep: int | float) -> float:
         at = 2 * math.log(signal / noise) if signal > 0 else -math.inf
         near = known == at
         if math.isfinite(at):
@@ -263,7 +269,7 @@ def _following(schedule: Schedule) -> Callable[[Point], float]:
         if not near.any():
             raise ValueError(
                 f"shift='mean' needs points of the schedule, and log SNR {at:.6g} (timestep "
-                f"{t.timestep}) is not one of them: use shift='score'"
+                f"{timestep}) is not one of them: use shift='score'"
             )
         k = int(np.argmax(near))
         return float(sigma[k - 1] ** 2 / alpha[k - 1]) if k else 0.0
@@ -366,12 +372,12 @@ def _interval(name: str, low: float | None, high: float | None) -> tuple[float, 
 
 
 def _noise_to_signal(t: Point) -> float:
-    alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
+    alpha, sigma = host_number(t.alpha), host_number(t.sigma)
     return sigma / alpha if alpha > 0 else math.inf
 
 
 def _flow_time(t: Point) -> float:
-    alpha, sigma = float(to_host(t.alpha)), float(to_host(t.sigma))
+    alpha, sigma = host_number(t.alpha), host_number(t.sigma)
     return sigma / (alpha + sigma)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from schedalg.arrays import Array, has_values, holds, namespace, to_host
 from schedalg.checks import described, host_numbers, shown
+from schedalg.libraries import Value
 from schedalg.plan import inversion, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
@@ -30,7 +31,7 @@ Memory: TypeAlias = Literal["x0", "epsilon"] | tuple[Any, Any] | tuple[Any, Any,
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
-class Plan:
+class Plan(Value):
     """A sampler as a table of numbers: K rows, one for each call of the network.
 
     Row k calls the network at the noise level (`alpha`, `sigma`), where x = alpha x0 + sigma eps,

@@ -5,13 +5,12 @@ nobody serves are run by plain array-API operations.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from schedalg.arrays import Array
-from schedalg.libraries import entries, load, offers, package, serving_names
+from schedalg.libraries import constant, entries, load, offers, package, serving_names
 from schedalg.running.reference import ReferenceBackend
 
 if TYPE_CHECKING:
@@ -251,9 +250,17 @@ def backend_for(x: Array) -> Backend:
     return backend
 
 
-@cache
+@constant
 def _serving(kind: type[Any]) -> Backend:
     """Return the backend for a type of array, or one of the types that it derives from."""
+    try:
+        return _SERVING[kind]
+    except KeyError:
+        backend = _SERVING[kind] = _found(kind)
+        return backend
+
+
+def _found(kind: type[Any]) -> Backend:
     for name in serving_names(kind):
         if name not in entries():
             continue
@@ -269,3 +276,4 @@ def _serving(kind: type[Any]) -> Backend:
 
 
 _REFERENCE = ReferenceBackend()
+_SERVING: dict[type[Any], Backend] = {}

@@ -51,7 +51,7 @@ def denoiser_for(
         )
     if clip is not None or model_kwargs:
         raise ValueError("clip and keywords of the network belong to the Denoiser that is given")
-    if not _is_stretch(schedule, model.schedule):
+    if not schedule._constant(_is_stretch, model.schedule):
         raise ValueError(
             f"the denoiser is for another schedule: {model.schedule!r}, not {schedule!r}"
         )

@@ -1,11 +1,11 @@
 """Running a plan: a network, called row after row."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, holds, list_of
+from schedalg.arrays import Array, compiling, holds, list_of
 from schedalg.checks import raise_stopped
 from schedalg.network.bounds import Clamp, bounded
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
@@ -86,7 +86,7 @@ def _ready(
         meaning = denoise.parameterization
         rows, bound = rows_for(plan, meaning, denoise.clip, x)
     else:
-        if holds(plan.u != 0).any():
+        if plan._constant(_takes_unbounded):
             raise ValueError(
                 "the plan takes the x0 prediction from before it is bounded, which a denoiser made "
                 "from a function does not tell: give the network, or a Denoiser of it"
@@ -99,13 +99,33 @@ def _ready(
 
 def _run(ready: _Ready, x: Array, reuse: bool) -> tuple[Run, Call]:
     plan, denoise, meaning, bound, rows, backend, source = ready
-    call = _network(plan, denoise) if isinstance(denoise, Denoiser) else _derived(plan, denoise, x)
+    call = _network(rows, denoise) if isinstance(denoise, Denoiser) else _derived(plan, denoise, x)
     return Run(plan, meaning, bound, rows, backend, x, source, reuse=reuse), call
+
+
+def _takes_unbounded(plan: Plan) -> bool:
+    """Whether a row takes the x0 prediction from before it is bounded."""
+    return bool(holds(plan.u != 0).any())
+
+
+def _levels(plan: Plan, x: Any) -> list[tuple[Any, Any, int | float]]:
+    """Return alpha, sigma and the timestep where each row calls the network.
+
+    Args:
+        plan: The plan.
+        x: What the numbers will multiply; None where no gradient flows through them.
+    """
+    columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
+    return list(zip(*columns, list_of(plan.timesteps), strict=True))
+
+
+def _step_of_rows(plan: Plan) -> list[int]:
+    return plan.step.tolist()  # type: ignore[no-any-return]
 
 
 def steps(run: Run, call: Call) -> Iterator[Run]:
     """Yield the run after the last row of every step."""
-    step = [*run.plan.step.tolist(), None]
+    step = [*run.plan._constant(_step_of_rows), None]
     while not run.done:
         k = run.row
         call(run)
@@ -113,9 +133,9 @@ def steps(run: Run, call: Call) -> Iterator[Run]:
             yield run
 
 
-def _network(plan: Plan, denoise: Denoiser) -> Call:
+def _network(rows: Rows, denoise: Denoiser) -> Call:
     """Return what calls a network."""
-    numbers, output_of = list_of(plan.timesteps), denoise.output
+    numbers, output_of = rows.timesteps, denoise.output
     bounds = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
 
     def call(run: Run) -> None:
@@ -130,8 +150,8 @@ def _network(plan: Plan, denoise: Denoiser) -> Call:
 
 def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> Call:
     """Return what asks a denoiser that was made from others."""
-    columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
-    points = [Point(*scales) for scales in zip(*columns, list_of(plan.timesteps), strict=True)]
+    levels = plan._constant(_levels, None) if compiling(x) else _levels(plan, x)
+    points = [Point(*level) for level in levels]
 
     def call(run: Run) -> None:
         try:

@@ -6,10 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, device, multiplier, namespace, to_host, weighted, widened
-from schedalg.checks import check_sample, described, integer, shown
+from schedalg.arrays import (
+    Array,
+    compiling,
+    device,
+    multiplier,
+    namespace,
+    to_host,
+    weighted,
+    widened,
+)
+from schedalg.checks import check_sample, described, integer, require_whole, shown
+from schedalg.libraries import constant
 from schedalg.running.backend import backend_for
-from schedalg.running.noise import keys_for
+from schedalg.running.noise import constant_normals, keys_for
 from schedalg.running.philox import START
 from schedalg.schedule import Schedule, check_schedule
 
@@ -59,8 +69,13 @@ def initial_noise(
         check_sample("like", like)
     wide = widened(like[:0, ...])
     x = namespace(wide).empty(sizes, dtype=wide.dtype, device=device(wide))
-    z = backend_for(x).normal(x, keys_for("seeds", seeds, sizes[0]), (0, 0, START))
-    scaled = weighted([(multiplier(schedule.prior_std, wide), z)])
+    words = (0, 0, START)
+    if compiling(x):
+        (z,) = constant_normals(x, "seeds", seeds, [words])
+        scaled = _constant_prior_std(schedule) * z
+    else:
+        z = backend_for(x).normal(x, keys_for("seeds", seeds, sizes[0]), words)
+        scaled = weighted([(multiplier(schedule.prior_std, wide), z)])
     return namespace(like).astype(scaled, like.dtype)
 
 
@@ -102,6 +117,12 @@ def check_initial_noise(schedule: Schedule, x: Array) -> None:
             f"x has a spread of {ratio * expected:.3g}, and the schedule starts from noise with a "
             f"spread of {expected:.3g}: multiply standard normal noise by schedule.prior_std"
         )
+
+
+@constant
+def _constant_prior_std(schedule: Schedule) -> float:
+    require_whole("schedule", schedule)
+    return float(to_host(schedule.prior_std))
 
 
 def _sizes(shape: Any) -> tuple[int, ...]:

@@ -1,5 +1,7 @@
 """Where the random numbers of a sample come from."""
 
+import math
+import operator
 import secrets
 import sys
 from collections import Counter
@@ -48,22 +50,14 @@ def noise_for(x: Array, source: NoiseSource) -> "Keys | Noise":
         ValueError: A seed is out of range, or there is not one a sample; or, when called, a
             function returns something unlike x.
     """
-    if isinstance(source, bool | np.bool_):
-        raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
-    if callable(source):
-        return _checked(source)
-    if source is None:
-        source = secrets.randbits(128)
-    draw = known(x).drawing(source, x)
+    draw = _drawing(x, source)
     if draw is not None:
         return draw
+    if source is None:
+        source = secrets.randbits(128)
     traced = known(x).traced_keys(source, x)
     if traced is not None:
         return traced
-    # There is no generator before numpy.random is loaded, which takes a while.
-    generators: Any = getattr(sys.modules.get("numpy.random"), "Generator", ())
-    if isinstance(source, generators):
-        return _numpy_normal(source)
     keys = _keys_of("noise", source, x.shape[0])
     if keys is None:
         raise TypeError(
@@ -71,6 +65,80 @@ def noise_for(x: Array, source: NoiseSource) -> "Keys | Noise":
             f"or a function of x; got {described(source)}"
         )
     return keys
+
+
+def constant_noise(x: Array, source: NoiseSource, words: Sequence[tuple[int, int, int]]) -> "Noise":
+    """Return a function of x that draws noise like it, for a program that is being traced.
+
+    What seeds draw is a constant of the program.
+
+    Args:
+        x: As in `noise_for`.
+        source: As in `noise_for`; seeds are integers, or a list or tuple of them.
+        words: Of all draws that will be made, in their order; see `philox`.
+
+    Raises:
+        TypeError: As `noise_for`; or the seeds are in an array, whose values a program may change.
+        ValueError: As `noise_for`.
+    """
+    draw = _drawing(x, source)
+    if draw is not None:
+        return draw
+    draws = iter(constant_normals(x, "noise", source, words))
+    return lambda x: next(draws)
+
+
+def constant_normals(
+    x: Array, name: str, source: Any, words: Sequence[tuple[int, int, int]]
+) -> list[Array]:
+    """Return what seeds draw, like x (half precision in float32), as constants of a program.
+
+    Raises:
+        TypeError: The argument is no seed, list or tuple of seeds. (What is in an array is not
+            known when a function is traced.)
+        ValueError: A seed is out of range, or there is not one a sample.
+    """
+    # Where a compiler has made a variable of an integer, `index` takes its value.
+    if isinstance(source, list | tuple):
+        seeds: Any = tuple(
+            operator.index(seed) if isinstance(seed, int) else seed for seed in source
+        )
+    elif isinstance(source, int) and not isinstance(source, bool):
+        seeds = operator.index(source)
+    else:
+        raise TypeError(
+            f"{name} in a function that is being compiled must be a seed or a list of seeds; got "
+            f"{described(source)}"
+        )
+    shape = tuple(map(operator.index, x.shape))
+    single = is_half(x) or str(x.dtype).endswith("float32")
+    return known(x).constants(x, _draws, name, seeds, tuple(words), shape, single)
+
+
+def _draws(
+    name: str,
+    seeds: int | Sequence[int],
+    words: tuple[tuple[int, int, int], ...],
+    shape: tuple[int, ...],
+    single: bool,
+) -> list[np.ndarray]:
+    """Return the noise of seeds, an array for each draw."""
+    keys, count = keys_for(name, seeds, shape[0]), math.prod(shape[1:])
+    return [_drawn(keys, each, count, single).reshape(shape) for each in words]
+
+
+def _drawing(x: Array, source: NoiseSource) -> "Noise | None":
+    """Return a function of x that draws noise like it; None if the source is no such."""
+    if isinstance(source, bool | np.bool_):
+        raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
+    if callable(source):
+        return _checked(source)
+    draw = known(x).drawing(source, x)
+    if draw is not None:
+        return draw
+    # There is no generator before numpy.random is loaded, which takes a while.
+    generators: Any = getattr(sys.modules.get("numpy.random"), "Generator", ())
+    return _numpy_normal(source) if isinstance(source, generators) else None
 
 
 def keys_for(name: str, seeds: object, batch: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from schedalg.arrays import (
     Array,
+    compiling,
     device,
     given,
     has_values,
@@ -20,6 +21,7 @@ from schedalg.arrays import (
     widened,
 )
 from schedalg.cache import Cache
+from schedalg.checks import require_whole
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization
@@ -175,6 +177,7 @@ class Rows:
             Zeros if there is no noise at all.
         start: The same of the noise before the first row.
         largest: The largest finite coefficient, if all are numbers.
+        timesteps: The timestep of each row: numbers, or an array that is traced.
         columns: What the rows are made of where they are not all numbers.
     """
 
@@ -185,6 +188,7 @@ class Rows:
     draws: np.ndarray
     start: tuple[int, int] = (0, 0)
     largest: float = 0.0
+    timesteps: Any = ()
     columns: Columns | None = None
     _tables: dict[int, np.ndarray] = field(init=False, repr=False, default_factory=dict)
 
@@ -241,12 +245,36 @@ def rows_of(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded = 
         ValueError: The output does not determine what a row needs; or x is in float32, which
             cannot hold a coefficient.
     """
+    if compiling(x):
+        clip = (bounded.low, bounded.high) if isinstance(bounded, Clamp) else bounded
+        rows = plan._constant(_constant_rows, meaning, clip)
+    else:
+        rows = _cached(plan, x, meaning, bounded)
+    if rows.largest > _LARGEST and "float64" not in str(x.dtype):
+        _raise_out_of_range(rows)
+    return rows
+
+
+def _cached(plan: Plan, x: Any, meaning: Parameterization, bounded: Bounded) -> Rows:
     key = None
     if isinstance(plan.a, np.ndarray):
         key = key_of((meaning, bounded))
-    rows = _ROWS.get(None if key is None else (plan, key), lambda: _made(plan, x, meaning, bounded))
-    if rows.largest > _LARGEST and "float64" not in str(x.dtype):
-        _raise_out_of_range(rows, plan)
+    return _ROWS.get(None if key is None else (plan, key), lambda: _made(plan, x, meaning, bounded))
+
+
+def _constant_rows(
+    plan: Plan, meaning: Parameterization, clip: tuple[float, float] | Literal["given"] | None
+) -> Rows:
+    """Return the rows of a plan of numbers; what they compute from arrays is computed at once.
+
+    Raises:
+        ValueError: A gradient flows through the plan; or the meaning was made in the program.
+    """
+    if not isinstance(plan.a, np.ndarray):
+        raise ValueError("a schedule that requires a gradient cannot be a constant of a program")
+    require_whole("prediction", meaning)
+    rows = _cached(plan, None, meaning, Clamp(*clip) if isinstance(clip, tuple) else clip)
+    _ = rows.words, rows.noisy, rows.scaled  # which cache what they compute
     return rows
 
 
@@ -308,6 +336,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         draws,
         start,
         _largest(columns, plan.b, made.asked) if numbers and len(plan) else 0.0,
+        plan.timesteps if requires_gradient(plan.timesteps) else tuple(plan.timesteps.tolist()),
         None if numbers else made,
     )
 
@@ -423,7 +452,7 @@ def _weights(row: Row) -> list[float]:
     return [*own, *(row.memory or ()), *(row.read or ()), *memories]
 
 
-def _raise_out_of_range(rows: Rows, plan: Plan) -> None:
+def _raise_out_of_range(rows: Rows) -> None:
     """Say which coefficient is beyond float32, and what remedies it."""
     k, weight = next(
         (k, weight)
@@ -432,7 +461,7 @@ def _raise_out_of_range(rows: Rows, plan: Plan) -> None:
         if abs(weight) > _LARGEST
     )
     raise ValueError(
-        f"a coefficient of row {k} (timestep {plan.timesteps[k]}) is {weight:.3g}, which float32 "
+        f"a coefficient of row {k} (timestep {rows.timesteps[k]}) is {weight:.3g}, which float32 "
         "cannot hold: give x in float64, or use a network that predicts 'v' or 'x0'"
     )
 

@@ -1,12 +1,21 @@
 """Sampling: `sample`, `sample_steps` to see every step, and `run` for a plan."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from schedalg.arrays import Array, has_values, holds, is_array, known, namespace, to_host
+from schedalg.arrays import (
+    Array,
+    compiling,
+    has_values,
+    holds,
+    is_array,
+    known,
+    namespace,
+    to_host,
+)
 from schedalg.cache import Cache
 from schedalg.checks import (
     check_like,
@@ -15,8 +24,9 @@ from schedalg.checks import (
     described,
     flag,
     raise_stopped,
+    require_whole,
 )
-from schedalg.libraries import imported
+from schedalg.libraries import constant, imported
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
@@ -29,7 +39,7 @@ from schedalg.running.backend import backend_for
 from schedalg.running.cache import key_of
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.running.noise import NoiseSource, StepNoise
-from schedalg.running.state import Run
+from schedalg.running.state import Run, constant_plan
 from schedalg.samplers.protocols import Sampler, StepSampler
 from schedalg.schedule import Point, Schedule, check_schedule
 
@@ -100,15 +110,14 @@ def sample(
         array([[0., 0.]])
     """
     check_sample("x", x)
-    plan = _plan(schedule, sampler)
+    plan = _plan_for(schedule, sampler, x)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     if plan is not None:
         return _run(plan, model, x, options, noise, progress=progress, capture=capture)
     if flag("capture", capture):
         raise ValueError("capture=True takes a sampler that has a plan, a method plan")
-    for pair in _walked(model, schedule, sampler, x, options, noise, progress):
-        x = pair[0]
-    return x
+    walked_to_end = known(x).untraced(_walked_to_end)
+    return walked_to_end(model, schedule, sampler, x, options, noise, progress)
 
 
 def run(
@@ -160,6 +169,8 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    if compiling(x):
+        plan = constant_plan(plan)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     return _run(plan, model, x, options, noise, progress=progress, capture=capture)
 
@@ -226,7 +237,7 @@ def sample_steps(
     check_sample("x", x)
     previews, progress = flag("previews", previews), flag("progress", progress)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
-    plan = _plan(schedule, sampler)
+    plan = _plan_for(schedule, sampler, x)
     if plan is None:
         walk = _walked(model, schedule, sampler, x, options, noise, progress)
         return walk if previews else (x for x, _ in walk)
@@ -247,6 +258,21 @@ def _shown(runs: Iterator[Run], previews: bool) -> Iterator[Any]:
 def _steps_of(plan: Plan) -> int:
     """Return how many steps a plan has."""
     return len(np.unique(plan.step))
+
+
+def _walked_to_end(
+    model: Model | AnyDenoiser,
+    schedule: Schedule,
+    sampler: Any,
+    x: Array,
+    options: NetworkOptions,
+    noise: NoiseSource,
+    progress: bool,
+) -> Array:
+    """Return x after the last step of a sampler that has no plan."""
+    for pair in _walked(model, schedule, sampler, x, options, noise, progress):
+        x = pair[0]
+    return x
 
 
 def _walked(
@@ -353,6 +379,63 @@ def _plan(schedule: Schedule, sampler: Any) -> Plan | None:
         return None
     key = key_of((sampler, schedule))
     return _PLANS.get(key, lambda: check_plan(sampler.plan(schedule), schedule))
+
+
+def _plan_for(schedule: Schedule, sampler: Any, x: Array) -> Plan | None:
+    """Return the sampler's plan, as a constant where a call is traced.
+
+    A sampler may be made in the traced function if it is a value: its fields are passed one by one.
+    """
+    if not compiling(x):
+        return _plan(schedule, sampler)
+    kind = type(sampler)
+    names = None if kind is Plan else _value_fields(kind)
+    if names is not None:
+        values = [getattr(sampler, name) for name in names]
+        if not any(isinstance(value, tuple) and _holds_schedule(value) for value in values):
+            return _constant_plan_of(schedule, kind, names, *values)
+        return _constant_plan(schedule, sampler)  # torch passes no schedule within a tuple
+    return _constant_plan(
+        schedule, sampler, *[getattr(sampler, name) for name in _plain_attributes(sampler)]
+    )
+
+
+def _holds_schedule(values: tuple[Any, ...]) -> bool:
+    return any(isinstance(value, Schedule) for value in values)
+
+
+@constant
+def _value_fields(kind: type[Any]) -> tuple[str, ...] | None:
+    """Return the fields that the constructor of a frozen dataclass takes; None if it is none."""
+    if "__dataclass_params__" not in vars(kind) or not kind.__dataclass_params__.frozen:
+        return None
+    return tuple(field.name for field in fields(kind) if field.init)
+
+
+@constant
+def _plain_attributes(sampler: Any) -> tuple[str, ...]:
+    """Return the attributes of a sampler that is no value which are values."""
+    require_whole("sampler", sampler)
+    attributes = getattr(sampler, "__dict__", {})
+    return tuple(name for name, value in attributes.items() if key_of(value) is not None)
+
+
+@constant
+def _constant_plan(schedule: Schedule, sampler: Any, *attributes: Any) -> Plan | None:
+    # The attributes are passed so that torch compares them: the sampler is the same object when
+    # they have changed.
+    require_whole("schedule", schedule)
+    return _plan(schedule, sampler)
+
+
+@constant
+def _constant_plan_of(
+    schedule: Schedule, kind: type[Any], names: tuple[str, ...], *values: Any
+) -> Plan | None:
+    require_whole("schedule", schedule)
+    for name, value in zip(names, values, strict=True):
+        require_whole(name, value)
+    return _plan(schedule, kind(**dict(zip(names, values, strict=True))))
 
 
 def _size(plan: Plan) -> int:

@@ -1,21 +1,25 @@
 """`Run`: a plan on its way, which whoever calls the network holds in hand."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from schedalg.arrays import (
     Array,
+    compiling,
     given,
     is_array,
     multiplier,
     namespace,
     requires_gradient,
+    to_host,
     weighted,
     widened,
 )
 from schedalg.checks import check_sample, described
+from schedalg.libraries import constant
 from schedalg.network.bounds import Clamp, Clip, bounded, bounding
 from schedalg.network.model import check_input_shape, read_output
 from schedalg.network.reading import default_prediction, raise_undetermined, reading_of
@@ -23,10 +27,11 @@ from schedalg.parameterization import Parameterization, Prediction, parameteriza
 from schedalg.plan.plan import Plan
 from schedalg.running import philox, snapshot
 from schedalg.running.backend import Backend, Update, backend_for
-from schedalg.running.noise import Keys, NoiseSource, noise_for
+from schedalg.running.noise import Keys, NoiseSource, constant_noise, noise_for
 from schedalg.running.rows import Rows, rows_of
 from schedalg.samplers.protocols import Noise
 from schedalg.schedule import Point
+from schedalg.schedule.timesteps import timestep_batch
 
 #: Keys, one a sample, (B, 2); a function of x that draws noise like it; or None where no row has
 #: noise.
@@ -107,10 +112,10 @@ class Run:
         self.x = x if row is not None else started(plan, rows, x, source, backend)
         self._end = len(rows.rows)
         self._noisy = rows.noisy
-        self._learned = plan.log_variance is not None
+        self._learned = bool(rows.rows) and rows.rows[0].log_variance is not None
         self._reuse = reuse
         self._shape = x.shape
-        self._timesteps = backend.timesteps(plan.timesteps, x)
+        self._timesteps = timesteps_of(plan, rows, x, backend)
         self._update: Update = backend.update(
             rows, self.x, keys if any(rows.noisy) else None, reuse=reuse
         )
@@ -158,10 +163,9 @@ class Run:
         """
         if self.row == self._end:
             self._raise_ended()
-        plan, k = self.plan, self.row
-        like = widened(self.x[:0, ...])
-        alpha, sigma = (multiplier(column[(k, ...)], like) for column in (plan.alpha, plan.sigma))
-        return Point(alpha, sigma, _told(plan, k))
+        k, like = self.row, widened(self.x[:0, ...])
+        alpha, sigma = (multiplier(scale, like) for scale in self.plan._constant(scales_at, k))
+        return Point(alpha, sigma, self.rows.timesteps[k])
 
     @property
     def x0(self) -> Array | None:
@@ -194,7 +198,7 @@ class Run:
         k, x = self.row, self.x
         if self._input is not None:
             check_input_shape(self._input, self._shape)
-        output, variance = read_output(output, x, _told(self.plan, k))
+        output, variance = read_output(output, x, self.rows.timesteps[k])
         self.take(output, self.bounded(output), variance)
 
     def bounded(self, output: Array) -> Array | None:
@@ -278,12 +282,12 @@ class Run:
         ]
 
     def _predicted(self, k: int, x: Array, output: Array) -> Array:
-        plan = self.plan
-        reading = reading_of(self.meaning, plan.schedule, plan.alpha, plan.sigma)
         like = widened(x[:0, ...])
-        read = [multiplier(column[(k, ...)], like) for column in (reading.c_x, reading.c_out)]
-        if not all(is_array(weight) or np.isfinite(weight) for weight in read):
-            raise_undetermined(self.meaning, plan.timesteps[k].item(), float(plan.alpha[k]))
+        weights = self.plan._constant(reading_weights_at, self.meaning, k)
+        read = [multiplier(weight, like) for weight in weights]
+        if not all(is_array(weight) or math.isfinite(weight) for weight in read):
+            alpha, _ = self.plan._constant(scales_at, k)
+            raise_undetermined(self.meaning, self.rows.timesteps[k], alpha)
         x0 = weighted(zip(read, (x, output), strict=True))
         clip = self.rows.clip
         return x0 if clip is None else namespace(x0).clip(x0, *clip)
@@ -330,6 +334,8 @@ def begin(
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
     backend = checked_backend(plan, x)
+    if compiling(x):
+        plan = constant_plan(plan)
     meaning = meaning_of(plan, prediction)
     bound = bounding(clip)
     rows, outside = rows_for(plan, meaning, bound, x)
@@ -398,6 +404,12 @@ def resume(
     )
 
 
+@constant
+def constant_plan(plan: Plan) -> Plan:
+    """Return the plan, which is a constant where a call is traced: given another, it is another."""
+    return plan
+
+
 def checked_backend(plan: Plan, x: Array) -> Backend:
     """Return the backend that takes x through a plan.
 
@@ -412,10 +424,28 @@ def checked_backend(plan: Plan, x: Array) -> Backend:
     return backend_for(x)
 
 
-def _told(plan: Plan, k: int) -> Any:
-    """Return the timestep of a row: a number, or what is traced."""
-    timesteps = plan.timesteps
-    return timesteps[k].item() if isinstance(timesteps, np.ndarray) else timesteps[k]
+def scales_at(plan: Plan, k: int) -> tuple[Any, Any]:
+    """Return alpha and sigma where row k calls the network: numbers, unless a gradient flows."""
+    return entry(plan.alpha, k), entry(plan.sigma, k)
+
+
+def reading_weights_at(plan: Plan, meaning: Parameterization, k: int) -> tuple[Any, Any]:
+    """Return c_x and c_out of row k: x0 = c_x x + c_out output."""
+    reading = reading_of(meaning, plan.schedule, plan.alpha, plan.sigma)
+    return entry(reading.c_x, k), entry(reading.c_out, k)
+
+
+def entry(column: Array, k: int) -> Any:
+    """Return an entry of a column: a number, unless a gradient flows."""
+    value = column[(k, ...)]
+    return value if requires_gradient(value) else float(to_host(value))
+
+
+def timesteps_of(plan: Plan, rows: Rows, x: Array, backend: Backend) -> Sequence[Array]:
+    """Return the timesteps of each row for the network, (B,) each, on x's device."""
+    if compiling(x):
+        return [timestep_batch(x, timestep) for timestep in rows.timesteps]
+    return backend.timesteps(plan.timesteps, x)
 
 
 def meaning_of(plan: Plan, prediction: Prediction | Parameterization | None) -> Parameterization:
@@ -440,7 +470,11 @@ def source_for(plan: Plan, rows: Rows, x: Array, noise: NoiseSource) -> Source:
     """Return where the noise comes from; None if the plan needs none, and none was given."""
     if noise is None and not any(rows.noisy) and not given(plan.start[1]):
         return None
-    return noise_for(x, noise)
+    if not compiling(x):
+        return noise_for(x, noise)
+    words = [(*rows.start, philox.STEP)] if given(plan.start[1]) else []
+    words += [rows.words[k] for k, noisy in enumerate(rows.noisy) if noisy]
+    return constant_noise(x, noise, words)
 
 
 def raise_without_variance(x: Array) -> None:

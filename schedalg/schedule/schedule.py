@@ -21,6 +21,7 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.checks import described, integer, shown
+from schedalg.libraries import Value
 from schedalg.schedule import (
     constructors,
     continuous,
@@ -52,7 +53,7 @@ from schedalg.schedule.timesteps import (
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, repr=False, kw_only=True)
-class Schedule:
+class Schedule(Value):
     """A path of N noise levels, least noisy first, from an origin that is clean unless sliced.
 
     Made by one of its constructors (`Schedule.linear(1000)`, `Schedule.from_betas(...)`, ...), and

@@ -94,7 +94,6 @@ def test_tensors_may_be_met_by_the_compiler_first(
     compiled: Any, no_tables: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libraries, "_BY_TYPE", {np.ndarray: libraries.NUMPY})
-    monkeypatch.setattr(libraries, "_BROUGHT", {})
     function = compiled(LINEAR.add_noise, fullgraph=True, backend="eager")
     torch.testing.assert_close(function(X0, NOISE, K), LINEAR.add_noise(X0, NOISE, K))
 
