@@ -22,6 +22,7 @@ for package, paths in {
         "docs/backends.md",
         "docs/from-guided-diffusion.md",
         "docs/runs.md",
+        "tests/benchmarks/training.py",
         "schedalg/interop/guided_diffusion",
         "tests/interop/guided_diffusion",
         "tests/interpreted.py",
