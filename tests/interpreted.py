@@ -101,7 +101,7 @@ def main() -> None:
     assert callable(interpreter._patch_builtin)
     interpreter._patch_builtin = patch_builtins
     for name in ("normal", "update", "replay"):
-        setattr(schedalg_torch.backend, name, getattr(Interpreted(), name))
+        setattr(type(schedalg_torch.backend), name, getattr(Interpreted, name))
     check_backend(lambda values, dtype: torch.tensor(values, dtype=getattr(torch, dtype)))
     fused.BLOCK = 64  # so that samples have several blocks, and a part of one
     check_backend(channels_last, ["float32", "float16"])
