@@ -7,14 +7,14 @@ import numpy as np
 
 from schedalg.arrays import Array, compiling, holds, list_of
 from schedalg.checks import raise_stopped
-from schedalg.network.bounds import Clamp, bounded
+from schedalg.network.bounds import bounded
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.backend import Backend, Network, Replaying, Whole
 from schedalg.running.calling import NetworkOptions, denoiser_for
-from schedalg.running.noise import NoiseSource, noise_for
+from schedalg.running.noise import NoiseSource
 from schedalg.running.rows import Rows, numbers_of, rows_of
 from schedalg.running.state import (
     Run,
@@ -174,21 +174,18 @@ def captured(
     """
     if options.check_finite:
         raise ValueError("capture=True and check_finite=True: nothing is looked at between steps")
-    backend = checked_backend(plan, x)
-    denoise = denoiser_for(model, plan.schedule, options)
-    if not isinstance(denoise, Denoiser) or not isinstance(denoise.clip, Clamp | None):
+    plan, denoise, _, bound, rows, backend, keys = _ready(plan, model, x, options, noise)
+    if not isinstance(denoise, Denoiser) or bound is not None:
         raise ValueError(
             "capture=True takes a network, with clip=None or (low, high): what else is done to x0 "
             "may differ from step to step"
         )
-    keys = noise_for(x, noise)
-    if not isinstance(keys, np.ndarray):
+    if not isinstance(keys, np.ndarray | None):
         raise ValueError("capture=True takes noise from a seed, or a list of seeds")
     if not isinstance(backend, Replaying):
         raise ValueError(
             f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
         )
-    rows, _ = rows_for(plan, denoise.parameterization, denoise.clip, x)
     if not len(plan):
         return x
     x = started(plan, rows, x, keys, backend)

@@ -1,5 +1,6 @@
 """Sampling: `sample`, `sample_steps` to see every step, and `run` for a plan."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -440,7 +441,8 @@ def _constant_plan_of(
 
 def _size(plan: Plan) -> int:
     """Return about how many bytes a plan takes, with its schedule."""
-    return 2000 + 32 * len(plan.schedule) + len(plan) * (100 + 8 * int(plan.b.shape[1]))
+    # The columns are held once more in what the plan is equal by.
+    return 2000 + sys.getsizeof(plan.schedule) + len(plan) * 2 * (100 + 8 * int(plan.b.shape[1]))
 
 
 _PLANS: Cache[Plan] = Cache(2**26, _size)

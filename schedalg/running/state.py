@@ -497,10 +497,8 @@ def started(plan: Plan, rows: Rows, x: Array, source: Source, backend: Backend) 
     like = widened(x[:0, ...])
     scale, noise = multiplier(scale, like), multiplier(noise, like)
     if given(noise):
-        if callable(source):
-            z = source(x)
-        else:
-            assert source is not None
-            z = backend.normal(x, source, (*rows.start, philox.STEP))
+        keys: Any = source  # which are there, or a function: see `source_for`
+        words = (*rows.start, philox.STEP)
+        z = source(x) if callable(source) else backend.normal(x, keys, words)
         return weighted([(scale, x), (noise, z)])
     return weighted([(scale, x)])

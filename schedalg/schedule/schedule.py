@@ -314,7 +314,7 @@ class Schedule(Value):
 
     def __sizeof__(self) -> int:
         """Return its bytes, those of its arrays and of its curve included."""
-        arrays = [*self.log_alpha_bar, self.timestep_rule]
+        arrays = [*self.log_alpha_bar, self.timestep_rule, *(self._scales or ())]
         between = 0 if self.curve is None else sys.getsizeof(self.curve.base)
         return between + object.__sizeof__(self) + sum(getattr(a, "nbytes", 0) for a in arrays)
 
