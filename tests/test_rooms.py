@@ -10,6 +10,7 @@ grimp = pytest.importorskip("grimp")
 ROOMS = [
     "forks",
     "cache",
+    "plugins",
     "libraries",
     "arrays",
     "tables",

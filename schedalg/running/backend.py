@@ -1,6 +1,6 @@
 """What runs plans on an array library: the contract, and how the one for an array is found.
 
-A package offers a backend by an entry point (see `schedalg.libraries`). Arrays of a library that
+A package offers a backend by an entry point (see `schedalg.plugins`). Arrays of a library that
 nobody serves are run by plain array-API operations.
 """
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 import numpy as np
 
 from schedalg.arrays import Array
-from schedalg.libraries import constant, entries, load, offers, package, serving_names
+from schedalg.libraries import constant, serving_names
+from schedalg.plugins import entries, load, offers, package
 from schedalg.running.reference import ReferenceBackend
 
 if TYPE_CHECKING:

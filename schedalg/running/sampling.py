@@ -27,13 +27,14 @@ from schedalg.checks import (
     raise_stopped,
     require_whole,
 )
-from schedalg.libraries import constant, imported
+from schedalg.libraries import constant
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.plan.steps import check_arrivals
+from schedalg.plugins import imported
 from schedalg.running import execution
 from schedalg.running.arrivals import level_word
 from schedalg.running.backend import backend_for

@@ -21,7 +21,7 @@ from schedalg.checks import (
     positive_integer,
     shown,
 )
-from schedalg.libraries import imported
+from schedalg.plugins import imported
 from schedalg.schedule import curve, double_double, elementary, interpolation, path
 from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.double_double import DoubleDouble
