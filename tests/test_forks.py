@@ -79,7 +79,7 @@ import numpy as np
 from schedalg import DDPM, Schedule, sample
 from schedalg.forks import WORK
 from schedalg.running.rows import _ROWS
-from schedalg.running.sampling import _PLANS
+from schedalg.running.plans import _PLANS
 """
     work = f"""
     with {lock}:

@@ -15,7 +15,7 @@ from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
 from schedalg_jax.library import JaxLibrary, KeyNoise
 from schedalg_jax.philox import halves_of
-from schedalg_jax.running import OneByOne, draw, scanned, told
+from schedalg_jax.running import OneByOne, draw, scanned, timestep_column
 
 
 class JaxBackend:
@@ -39,7 +39,7 @@ class JaxBackend:
         """Return the timesteps of each row, (B,) each: rows of one array."""
         if not len(values):
             return ()
-        column = told(values, x)[:, None]
+        column = timestep_column(values, x)[:, None]
         return list(jnp.broadcast_to(column, (len(values), x.shape[0])))
 
     def normal(self, x: Array, keys: np.ndarray | Array, words: Sequence[int]) -> Array:

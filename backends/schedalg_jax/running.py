@@ -21,7 +21,7 @@ def wide(x: Array) -> Any:
     return jnp.float64 if x.dtype == jnp.float64 else jnp.float32
 
 
-def told(values: np.ndarray | Array, x: Array) -> Array:
+def timestep_column(values: np.ndarray | Array, x: Array) -> Array:
     """Return the timestep of each row, (K,), in the dtype of timesteps for a network of x."""
     first = (
         values[0].item() if isinstance(values, np.ndarray) else 0.5
@@ -101,7 +101,7 @@ def scanned(
     columns = {
         "numbers": jnp.asarray(table.numbers, dtype=wide(x)),
         "counted": jnp.asarray(table.counted),
-        "timestep": told(values, x),
+        "timestep": timestep_column(values, x),
         "words": jnp.asarray(halves_of(rows.words)),
         "noisy": jnp.asarray(noisy),
     }

@@ -45,7 +45,7 @@ def reversed_plan(plan: "Plan") -> "Plan":
         )
     points = plan.schedule.timesteps[::-1]
     at_points = any(
-        np.array_equal(plan.timesteps, told) for told in (points, rounded_timesteps(points))
+        np.array_equal(plan.timesteps, listed) for listed in (points, rounded_timesteps(points))
     )
     if host_start(plan.start)[0] != 1 or not at_points:
         raise ValueError(

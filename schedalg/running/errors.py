@@ -16,7 +16,7 @@ from schedalg.running.arrivals import level_word
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.running.noise import keyed_normal, keys_for
 from schedalg.running.philox import MEASURE
-from schedalg.running.sampling import _with_progress_bar
+from schedalg.running.progress import progress_bar
 from schedalg.schedule import Point, Schedule, check_schedule
 
 
@@ -120,7 +120,7 @@ def network_errors(
     parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
     points: Iterator[tuple[int, Point]] = enumerate(schedule)
     if flag("progress", progress):
-        points = _with_progress_bar(points, len(schedule))
+        points = progress_bar(points, len(schedule))
     means, spreads = np.zeros(len(schedule)), np.zeros(len(schedule))
     for k, point in points:
         each = np.concatenate(

@@ -15,9 +15,7 @@ from schedalg.plan.plan import Plan
 from schedalg.running.backend import Backend, Network, Replaying, Whole
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.running.noise import NoiseSource
-from schedalg.running.rows import Rows, numbers_of, rows_of
-from schedalg.running.state import (
-    Run,
+from schedalg.running.preparation import (
     Source,
     checked_backend,
     raise_without_variance,
@@ -25,6 +23,8 @@ from schedalg.running.state import (
     source_for,
     started,
 )
+from schedalg.running.rows import Rows, numbers_of, rows_of
+from schedalg.running.state import Run
 from schedalg.schedule import Point
 
 #: Calls the network for the next row of a run, and takes the run through it.

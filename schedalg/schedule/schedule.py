@@ -287,8 +287,8 @@ class Schedule(Value):
             return self.origin_timestep
         if self.starts_clean:
             return None
-        told = following(self._xp, origin, rule, self.network_kind)
-        return told[0].item() if isinstance(told, np.ndarray) else told[0]
+        found = following(self._xp, origin, rule, self.network_kind)
+        return found[0].item() if isinstance(found, np.ndarray) else found[0]
 
     def _key(self) -> tuple[object, ...]:
         rule: object = self.timestep_rule

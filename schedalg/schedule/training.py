@@ -57,7 +57,7 @@ def target(
     k: int | Array,
     prediction: Prediction | Parameterization = "epsilon",
 ) -> Array:
-    """Return what a perfect network puts out at x_k: the noise, x0, v = alpha noise - sigma x0, ...
+    """Return what a perfect network returns at x_k: the noise, x0, v = alpha noise - sigma x0, ...
 
     Args:
         schedule: Where alpha and sigma are read, in the scale of the network.

@@ -103,7 +103,7 @@ def _spread(base: Schedule, original: int, steps: int, strength: float) -> Sched
 
 
 def _labelled(path: Schedule, timesteps: np.ndarray) -> Schedule:
-    """Return the path whose networks are told other timesteps."""
+    """Return the path whose networks are given other timesteps."""
     if len(timesteps) != len(path):
         raise ValueError(f"timesteps and sigmas differ in length: {len(timesteps)} and {len(path)}")
     log_snr = np.append(float(path.origin.log_snr), to_host(path.to_log_snr()))

@@ -289,7 +289,7 @@ class DiffusersScheduler:
         Args:
             num_inference_steps: The number of points, with the `spacing` of `to_diffusers`.
             device: The device of the property `timesteps`.
-            timesteps: Timesteps of the schedule, falling; with `sigmas`, what the network is told
+            timesteps: Timesteps of the schedule, falling; with `sigmas`, what the network is given
                 there.
             sigmas: Noise levels, falling: sigma/alpha, or sigma of a flow. They may end with where
                 the schedule ends, such as 0. Their timesteps are interpolated between those of the

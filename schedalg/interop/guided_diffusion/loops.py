@@ -9,7 +9,7 @@ from schedalg.checks import flag, raise_stopped, shown
 from schedalg.interop.guided_diffusion.checks import check_shape
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.network.model import Model
-from schedalg.running.sampling import _with_progress_bar
+from schedalg.running.progress import progress_bar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,7 +173,7 @@ def _results(
     x = _first_x(model, shape, noise, device)
     positions = iter(range(num_timesteps - 1, -1, -1))
     if flag("progress", progress):
-        positions = _with_progress_bar(positions, num_timesteps)
+        positions = progress_bar(positions, num_timesteps)
     for k in positions:
         t = torch.full((x.shape[0],), k, device=x.device)
         with torch.no_grad():  # not around the yield, where the caller's own code runs
