@@ -14,7 +14,9 @@ from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
+from schedalg_torch.layout import Layout
 from schedalg_torch.library import TorchLibrary
+from schedalg_torch.memory import Buffers, written
 from schedalg_torch.optional import faults
 from schedalg_torch.update import requires_gradient
 
@@ -104,3 +106,20 @@ def _watched() -> bool:
     """Whether something looks for operations of torch, which a compiled loop is none of."""
     # torch has no public way to ask.
     return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
+
+
+def _prepare() -> None:
+    """Call every operation that a run begins with once, while a fork waits for this import.
+
+    torch prepares an operation in its first call, behind a lock that no fork waits for: the child
+    of a fork at that moment hangs in its own first call.
+    """
+    x = torch.zeros(1, 2)
+    buffer = Buffers(Layout.of(x), x, reuse=True).new()
+    timestep_table(np.zeros(1, dtype=np.int64), x).unbind()
+    torch.addr(buffer.column, x.view(-1), torch.ones(1), beta=0.5, alpha=0.5, out=buffer.column)
+    torch.mul(x, 0.5, out=buffer.tensor).add_(x, alpha=0.5)
+    written(buffer.flat)
+
+
+_prepare()
