@@ -12,12 +12,20 @@ import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, NoReturn, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, multiplier, to_host
-from schedalg.checks import check_like, check_sample, described, positive_number, shown
+from schedalg.arrays import Array, is_array, is_real_floating, multiplier, to_host
+from schedalg.checks import (
+    check_like,
+    check_readable,
+    check_sample,
+    described,
+    number_or_infinity,
+    positive_number,
+    shown,
+)
 
 #: The names that `prediction=` takes.
 Prediction: TypeAlias = Literal["epsilon", "x0", "v", "flow", "score", "edm"]
@@ -91,20 +99,65 @@ class Parameterization:
             )
 
     def weights_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        """Return p and q: a perfect network predicts p x0 + q eps."""
-        if self.weights is not None:
-            return self.weights(alpha, sigma)
-        c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
-        return (1 - alpha * c_x) / c_out, -sigma * c_x / c_out
+        """Return p and q: a perfect network predicts p x0 + q eps.
+
+        Raises:
+            TypeError: alpha or sigma is neither a number nor an array of numbers.
+            ValueError: One is NaN, or an array that cannot be read; or p and q are not determined.
+        """
+        alpha, sigma = _checked_scales(alpha, sigma)
+        try:
+            if self.weights is not None:
+                return self.weights(alpha, sigma)
+            c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
+            return (1 - alpha * c_x) / c_out, -sigma * c_x / c_out
+        except (ZeroDivisionError, OverflowError):
+            _raise_unknown(alpha, sigma)
 
     def noise_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        """Return e_x and e_out: eps = e_x x + e_out output."""
-        if self.weights is None:
-            c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
-            return (1 - alpha * c_x) / sigma, -alpha * c_out / sigma
-        p, q = self.weights(alpha, sigma)
-        determinant = alpha * q - sigma * p
-        return -p / determinant, alpha / determinant
+        """Return e_x and e_out: eps = e_x x + e_out output.
+
+        Raises:
+            TypeError: As `weights_at`.
+            ValueError: As `weights_at`.
+        """
+        alpha, sigma = _checked_scales(alpha, sigma)
+        try:
+            if self.weights is None:
+                c_x, c_out = self.c_x(alpha, sigma), self.c_out(alpha, sigma)
+                return (1 - alpha * c_x) / sigma, -alpha * c_out / sigma
+            p, q = self.weights(alpha, sigma)
+            determinant = alpha * q - sigma * p
+            return -p / determinant, alpha / determinant
+        except (ZeroDivisionError, OverflowError):
+            _raise_unknown(alpha, sigma)
+
+
+def _checked_scales(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    """Return alpha and sigma, each a float or an array, whose shapes can be broadcast."""
+    alpha, sigma = _checked_scale("alpha", alpha), _checked_scale("sigma", sigma)
+    if is_array(alpha) and is_array(sigma) and alpha.shape != sigma.shape:
+        try:
+            np.broadcast_shapes(tuple(alpha.shape), tuple(sigma.shape))
+        except ValueError:
+            raise ValueError(
+                f"alpha and sigma must be of one shape, got {tuple(alpha.shape)} and "
+                f"{tuple(sigma.shape)}"
+            ) from None
+    return alpha, sigma
+
+
+def _checked_scale(name: str, value: Any) -> Any:
+    if not is_array(value):
+        return number_or_infinity(name, value)
+    if not is_real_floating(value) or getattr(value.dtype, "itemsize", 2) < 2:
+        raise TypeError(f"{name} must be of a real floating-point dtype, got {described(value)}")
+    check_readable(name, value)
+    return value
+
+
+def _raise_unknown(alpha: Any, sigma: Any) -> NoReturn:
+    raise ValueError(f"alpha is {alpha} and sigma is {sigma}, where a coefficient is infinite")
 
 
 @dataclass(frozen=True)
@@ -114,8 +167,12 @@ class _OfX:
     weights: Callable[[Any, Any], tuple[Any, Any]]
 
     def __call__(self, alpha: Any, sigma: Any) -> Any:
-        p, q = self.weights(alpha, sigma)
-        return q / (alpha * q - sigma * p)
+        alpha, sigma = _checked_scales(alpha, sigma)
+        try:
+            p, q = self.weights(alpha, sigma)
+            return q / (alpha * q - sigma * p)
+        except (ZeroDivisionError, OverflowError):
+            _raise_unknown(alpha, sigma)
 
 
 @dataclass(frozen=True)
@@ -125,8 +182,12 @@ class _OfOutput:
     weights: Callable[[Any, Any], tuple[Any, Any]]
 
     def __call__(self, alpha: Any, sigma: Any) -> Any:
-        p, q = self.weights(alpha, sigma)
-        return -sigma / (alpha * q - sigma * p)
+        alpha, sigma = _checked_scales(alpha, sigma)
+        try:
+            p, q = self.weights(alpha, sigma)
+            return -sigma / (alpha * q - sigma * p)
+        except (ZeroDivisionError, OverflowError):
+            _raise_unknown(alpha, sigma)
 
 
 def _from_weights(
@@ -158,7 +219,11 @@ class _UnitVariance:
     preconditioning: _Preconditioning
 
     def __call__(self, alpha: Any, sigma: Any) -> Any:
-        return 1 / self.preconditioning.spread(alpha, sigma)
+        alpha, sigma = _checked_scales(alpha, sigma)
+        try:
+            return 1 / self.preconditioning.spread(alpha, sigma)
+        except (ZeroDivisionError, OverflowError):
+            _raise_unknown(alpha, sigma)
 
 
 def edm(sigma_data: float = 0.5) -> Parameterization:
@@ -279,7 +344,7 @@ def convert(
             determinant = alpha * q - sigma * p
             of_x = multiplier((other_p * q - other_q * p) / determinant, x)
             of_output = multiplier((alpha * other_q - sigma * other_p) / determinant, x)
-    except ZeroDivisionError:
+    except (ZeroDivisionError, OverflowError, ValueError):
         of_x = of_output = math.nan
     if not all(np.isfinite(to_host(c) if is_array(c) else c) for c in (of_x, of_output)):
         raise ValueError(

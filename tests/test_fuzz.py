@@ -7,6 +7,7 @@ library's own that names an argument.
 """
 
 import enum
+import functools
 import importlib.util
 import inspect
 import os
@@ -160,11 +161,39 @@ OTHERWISE: dict[tuple[str, str], Any] = {
 }
 TORCH = importlib.util.find_spec("torch") is not None
 if TORCH:
-    from schedalg.interop import guided_diffusion
+    import torch
 
+    from schedalg.interop import diffusers, guided_diffusion
+
+    T = torch.ones(2, 3)
     GOOD["model_mean_type"] = guided_diffusion.ModelMeanType.EPSILON
     GOOD["model_var_type"] = guided_diffusion.ModelVarType.FIXED_SMALL
     GOOD["loss_type"] = guided_diffusion.LossType.MSE
+
+    def make_process() -> Any:
+        kinds = {name: GOOD[name] for name in ("model_mean_type", "model_var_type", "loss_type")}
+        return guided_diffusion.GaussianDiffusion(betas=[0.1, 0.2, 0.3, 0.4], **kinds)
+
+    def make_scheduler() -> Any:
+        scheduler = diffusers.to_diffusers(LINEAR, DDIM())
+        scheduler.set_timesteps(2)
+        return scheduler
+
+    for method in [each for each in dir(guided_diffusion.GaussianDiffusion) if each[0] != "_"]:
+        for name, value in {
+            **dict.fromkeys(("x", "x0", "x_start", "x_t", "noise", "output"), T),
+            "t": torch.tensor([1, 1]),
+            "cond_fn": lambda x, t, **kwargs: x,
+            "p_mean_var": dict.fromkeys(("mean", "variance", "pred_xstart"), T),
+        }.items():
+            OTHERWISE[f"GaussianDiffusion.{method}", name] = value
+    for method in ("scale_model_input", "step", "add_noise", "scale_noise"):
+        for name in ("sample", "model_output", "original_samples", "noise"):
+            OTHERWISE[f"DiffusersScheduler.{method}", name] = T
+        OTHERWISE[f"DiffusersScheduler.{method}", "timestep"] = 2
+        OTHERWISE[f"DiffusersScheduler.{method}", "timesteps"] = torch.tensor([2])
+    OTHERWISE["DiffusersScheduler.scale_noise", "timestep"] = torch.tensor([2])
+    OTHERWISE["DiffusersScheduler.set_timesteps", "num_inference_steps"] = 2
 #: Classes that are for what made them alone and check nothing, and what loops call in every step.
 UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Steps", "Imported", "DiffusersScheduler"}
 UNCHECKED |= {
@@ -174,6 +203,8 @@ UNCHECKED |= {
     "Denoiser.output",
     "Denoiser.bounded",
     "Denoiser.checked_by",
+    "Run.bounded",
+    "Run.take",
 }
 #: What errors call arguments by other names.
 KNOWN_AS = {
@@ -183,14 +214,21 @@ KNOWN_AS = {
     "beta_end": ("betas", "step"),
     "scheduler": ("_class_name",),
 }
-#: What methods are called on.
-OBJECTS: list[Any] = [
-    LINEAR,
-    DDIM().plan(LINEAR),
-    GOOD["denoiser"],
-    TimestepRemap(network, LINEAR),
-    DynamicThreshold(),
+#: What makes the objects whose methods are called, one for each call.
+OBJECTS: list[Callable[[], Any]] = [
+    lambda: LINEAR,
+    lambda: DDIM().plan(LINEAR),
+    lambda: GOOD["denoiser"],
+    lambda: TimestepRemap(network, LINEAR),
+    DynamicThreshold,
+    lambda: begin(DDIM().plan(LINEAR), X),
+    lambda: schedalg.ClassifierFreeGuidance(network, scale=2.0, cond={}, uncond={}),
+    DDIM,
+    schedalg.DDPM,
+    edm,
 ]
+if TORCH:
+    OBJECTS += [make_process, make_scheduler]
 
 
 def hostile() -> list[Any]:
@@ -254,9 +292,19 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
         if isinstance(found, type):
             for method, each in methods(found, static=True):
                 yield f"{name}.{method}", each
-    for item in OBJECTS:
-        for method, each in methods(item, static=False):
-            yield f"{type(item).__name__}.{method}", each
+    for make in OBJECTS:
+        for method, each in methods(made := make(), static=False):
+            yield f"{type(made).__name__}.{method}", on_new(make, method, each)
+
+
+def on_new(make: Callable[[], Any], method: str, like: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls a method of a new object: calls may change what it is of."""
+
+    @functools.wraps(like)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return getattr(make(), method)(*args, **kwargs)
+
+    return call
 
 
 def is_passive(value: Any) -> bool:

@@ -22,6 +22,7 @@ from schedalg.checks import (
     check_callable,
     check_like,
     check_readable,
+    check_sample,
     described,
     number_or_infinity,
     real_number,
@@ -108,6 +109,8 @@ class ClassifierFreeGuidance:
                 differs between `cond` and `uncond`; an array does not have B entries; or the output
                 does not have 2 B samples.
         """
+        check_sample("x", x)
+        _check_batch("timesteps", timesteps, x)
         xp, batch = namespace(x), x.shape[0]
         if twice := sorted(set(kwargs) & set(self.cond)):
             raise ValueError(
@@ -121,6 +124,7 @@ class ClassifierFreeGuidance:
         if not is_array(output) or output.ndim == 0 or output.shape[0] != 2 * batch:
             shape = tuple(output.shape) if is_array(output) else type(output).__name__
             raise ValueError(f"model must return {2 * batch} samples for {2 * batch}, got {shape}")
+        check_readable("what model returns", output)
         cond, uncond = output[:batch, ...], output[batch:, ...]
         if x.ndim > 1 and output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:
             channels = x.shape[1]
@@ -130,6 +134,20 @@ class ClassifierFreeGuidance:
 
     def _guided(self, cond: Array, uncond: Array) -> Array:
         return uncond + multiplier(self.scale, cond) * (cond - uncond)
+
+
+def _check_batch(name: str, value: Any, x: Array) -> None:
+    """Raise unless it is an array of x's library with an entry for each sample."""
+    if not is_array(value) or value.ndim == 0 or value.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"{name} must be an array with {x.shape[0]} entries, one for each sample; got "
+            f"{described(value)}"
+        )
+    try:
+        namespace(x, value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be of x's library: {error}") from None
+    check_readable(name, value)
 
 
 def _factor(name: str, value: Any) -> Any:
@@ -144,6 +162,8 @@ def _factor(name: str, value: Any) -> Any:
 def _joined(name: str, cond: Any, uncond: Any, batch: int) -> Any:
     """Return the value of a keyword for both halves of the batch."""
     if is_array(cond) and is_array(uncond) and cond.ndim > 0:
+        for value in (cond, uncond):
+            check_readable(name, value)
         xp = namespace(cond, uncond)
         for value in (cond, uncond):
             fits = value.ndim > 0 and value.shape[0] in (1, batch)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from schedalg.arrays import to_host, weighted
-from schedalg.checks import flag, integer, positive_number, shown
+from schedalg.checks import (
+    check_sample,
+    flag,
+    host_numbers,
+    integer,
+    positive_number,
+    real_number,
+    shown,
+)
 from schedalg.interop.diffusers import points
 from schedalg.interop.diffusers.tables import State, Table
 from schedalg.network.bounds import Clip, bounding
@@ -304,8 +312,10 @@ class DiffusersScheduler:
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: None of the three is given, or the points do not exist.
+            ValueError: None of the three is given, the points do not exist, or torch does not know
+                the device.
         """
+        _check_device(device)
         if original_inference_steps is None:
             original_inference_steps = self._config.get("original_inference_steps")
         asked = points.Asked(
@@ -360,9 +370,12 @@ class DiffusersScheduler:
             sample: x, or several copies of x in one batch, as for guidance.
             timestep: The timestep passed to the network.
         """
+        _check_tensor("sample", sample)
         state = self._run_of(sample)
         if state is None:
             state = self._found(timestep)
+        if state.row >= len(state.table):
+            raise ValueError("the run of this sample is at its end: sample needs no scaling")
         scaled: Tensor = state.table.input(state.row, sample)
         return scaled
 
@@ -403,15 +416,21 @@ class DiffusersScheduler:
         for name, value in {"eta": eta, **options}.items():
             if name not in _STEP_OPTIONS:
                 raise TypeError(f"step has no option {name!r}")
-            if not any(value is idle or value == idle for idle in _STEP_OPTIONS[name]):
+            plain = value is None or isinstance(value, bool | int | float)
+            if not plain or value not in _STEP_OPTIONS[name]:
                 raise ValueError(
                     f"{name}={shown(value)} must be an argument of the sampler, {self.sampler!r}"
                 )
+        _check_tensor("sample", sample)
+        _check_tensor("model_output", model_output)
+        _check_generator(generator, len(sample))
+        as_named = flag("return_dict", return_dict)
         state = self._run_of(sample)
         if state is None:
             state = self._found(timestep)
         elif getattr(getattr(timestep, "device", None), "type", "cpu") == "cpu":
-            _check_next(state, float(timestep))  # not on a GPU, which it would wait for
+            # not on a GPU, which it would wait for
+            _check_next(state, real_number("timestep", timestep))
         table = state.table
         after, x0, next_state = table.step(
             state, sample, model_output, lambda x: _normal(x, generator), pred_original_sample
@@ -421,42 +440,52 @@ class DiffusersScheduler:
             self._store(after, next_state)
         elif table.ends_at_x0:
             x0 = after
-        return StepOutput(after, x0) if return_dict else (after, x0)
+        return StepOutput(after, x0) if as_named else (after, x0)
 
     def add_noise(
         self, original_samples: "Tensor", noise: "Tensor", timesteps: "Tensor"
     ) -> "Tensor":
         """Return noisy data at one of the selected timesteps, or at one for each sample."""
-        wanted = timesteps.detach().cpu().reshape(-1).tolist()
-        if not wanted:
-            raise ValueError("timesteps is empty: the strength of a pipeline leaves no steps")
-        rows = [self._row(t) for t in wanted]
-        x, z = original_samples, noise.to(original_samples)
-        if len(set(rows)) == 1:
-            return self._noisy(x, z, rows[0])
-        if len(rows) != len(x):
-            raise ValueError(f"timesteps holds {len(rows)} values for {len(x)} samples")
-        parts = [self._noisy(x[i : i + 1], z[i : i + 1], row) for i, row in enumerate(rows)]
-        noisy: Tensor = _torch().cat(parts)
-        return noisy
+        return self._noised("original_samples", original_samples, noise, "timesteps", timesteps)
 
     def scale_noise(self, sample: "Tensor", timestep: "Tensor", noise: "Tensor") -> "Tensor":
         """Return the result of `add_noise`; pipelines of flows call it by this name."""
-        return self.add_noise(sample, noise, timestep)
+        return self._noised("sample", sample, noise, "timestep", timestep)
+
+    def _noised(self, name: str, x: Any, noise: Any, place: str, timesteps: Any) -> "Tensor":
+        """Return noisy data; the names are those of the arguments that x and timesteps were."""
+        _check_tensor(name, x)
+        _check_tensor("noise", noise)
+        if noise.shape != x.shape:
+            raise ValueError(
+                f"noise must have the shape of {name}, {tuple(x.shape)}; got {tuple(noise.shape)}"
+            )
+        wanted = host_numbers(place, timesteps).reshape(-1).tolist()
+        if not wanted:
+            raise ValueError(f"{place} is empty: the strength of a pipeline leaves no steps")
+        rows = [self._row(place, t) for t in wanted]
+        z = noise.to(x)
+        if len(set(rows)) == 1:
+            return self._noisy(x, z, rows[0])
+        if len(rows) != len(x):
+            raise ValueError(f"{place} holds {len(rows)} values for {len(x)} samples")
+        parts = [self._noisy(x[i : i + 1], z[i : i + 1], row) for i, row in enumerate(rows)]
+        noisy: Tensor = _torch().cat(parts)
+        return noisy
 
     def _noisy(self, x: "Tensor", z: "Tensor", row: int) -> "Tensor":
         plan = self.table.plan
         noisy: Tensor = weighted([(float(plan.alpha[row]), x), (float(plan.sigma[row]), z)])
         return noisy
 
-    def _row(self, t: float) -> int:
+    def _row(self, place: str, t: float) -> int:
         """Return the row that calls the network at a timestep: the next one, if it does."""
         now = self._begin if self._latest is None else self.step_index
         if now is not None and _begins(self.table, now, t):
             return now
         row = self._first(t)
         if row is None:
-            raise ValueError(f"timesteps holds {t!r}, which is not in {self.schedule!r}")
+            raise ValueError(f"{place} holds {t!r}, which is not in {self.schedule!r}")
         return row
 
     def _place(self, timestep: Any) -> int | None:
@@ -497,7 +526,7 @@ class DiffusersScheduler:
         table, latest = self.table, self._latest
         if timestep is None:
             return latest or table.start()
-        t = float(timestep)
+        t = real_number("timestep", timestep)
         new = latest is None or latest.row >= len(latest.table)
         # The first two calls may have the same timestep.
         repeated = latest is not None and latest.row == 1 and _is(latest.table, 1, t)
@@ -511,6 +540,48 @@ class DiffusersScheduler:
         if row is None:
             raise ValueError(f"timestep is {t:g}, which is not one of {table.timesteps.tolist()}")
         return table.from_row(row).start()
+
+
+def _check_tensor(name: str, value: object) -> None:
+    """Raise unless the value is a batch of floating-point numbers of torch.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: It has no batch dimension, or cannot be read.
+    """
+    if not isinstance(value, _torch().Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {shown(value)}")
+    check_sample(name, value)
+
+
+def _check_generator(generator: object, batch: int) -> None:
+    """Raise unless it is a generator of torch, a list with one for each sample, or None.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: The list has another length.
+    """
+    each = generator if isinstance(generator, list) else [generator]
+    if not all(one is None or isinstance(one, _torch().Generator) for one in each):
+        raise TypeError(
+            f"generator must be a torch.Generator or a list of them, got {shown(generator)}"
+        )
+    if len(each) not in (1, batch):
+        raise ValueError(f"generator holds {len(each)} generators for {batch} samples")
+
+
+def _check_device(device: object) -> None:
+    """Raise unless torch knows the device, or it is None.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if device is None:
+        return
+    try:
+        _torch().device(device)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"device is {shown(device)}, which torch does not know: {error}") from None
 
 
 def _check_next(run: State, t: float) -> None:

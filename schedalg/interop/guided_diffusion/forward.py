@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from schedalg.interop.guided_diffusion.checks import check_shape
+from schedalg.interop.guided_diffusion.checks import check_shape, checked_batch
 from schedalg.interop.guided_diffusion.lazy import torch
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def q_mean_variance(
         TypeError: An argument is not a tensor, or has the wrong dtype.
         ValueError: t does not have one position for each sample, or (on a CPU) one is out of range.
     """
+    checked_batch("x_start", x_start)
     at = diffusion._table.at(_one_each(t, x_start), x_start)
     return (
         at.sqrt_alphas_cumprod * x_start,
@@ -54,6 +55,7 @@ def q_sample(
         TypeError: An argument is not a tensor, or has the wrong dtype.
         ValueError: The shapes do not fit, or (on a CPU) a position is out of range.
     """
+    checked_batch("x_start", x_start)
     at = diffusion._table.at(_one_each(t, x_start), x_start)
     if noise is None:
         noise = torch.randn_like(x_start)
@@ -80,6 +82,7 @@ def q_posterior_mean_variance(
         TypeError: An argument is not a tensor, or has the wrong dtype.
         ValueError: The shapes do not fit, or (on a CPU) a position is out of range.
     """
+    checked_batch("x_t", x_t)
     at = diffusion._table.at(_one_each(t, x_t), x_t)
     check_shape("x_start", x_start, x_t.shape)
     return (

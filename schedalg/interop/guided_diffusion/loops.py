@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import flag, raise_stopped, shown
-from schedalg.interop.guided_diffusion.checks import check_shape
+from schedalg.checks import check_callable, flag, shown
+from schedalg.interop.guided_diffusion.checks import called, check_shape, checked_sizes
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.network.model import Model
 from schedalg.running.progress import progress_bar
@@ -177,10 +177,7 @@ def _results(
     for k in positions:
         t = torch.full((x.shape[0],), k, device=x.device)
         with torch.no_grad():  # not around the yield, where the caller's own code runs
-            try:
-                result = step(x, t)
-            except StopIteration as error:
-                raise_stopped(error)
+            result = called("a method of the process", step, x, t)
         yield result
         x = result["sample"]
 
@@ -193,14 +190,17 @@ def _first_x(model: Any, shape: Sequence[int], noise: "Tensor | None", device: A
         ValueError: The noise has another shape, or no device is given and the model has no
             parameters.
     """
-    if not isinstance(shape, tuple | list):
-        raise TypeError(f"shape must be a tuple or a list of integers, got {shown(shape)}")
+    check_callable("model", model)
+    sizes = checked_sizes(shape)
     if noise is not None:
-        check_shape("noise", noise, shape)
+        check_shape("noise", noise, sizes)
         return noise
     if device is None:
         parameter = next(model.parameters(), None) if hasattr(model, "parameters") else None
         if parameter is None:
             raise ValueError("device is None, and the model has no parameters to take it from")
         device = parameter.device
-    return torch.randn(*shape, device=device)
+    try:
+        return torch.randn(sizes, device=device)
+    except (TypeError, RuntimeError, AssertionError) as error:
+        raise ValueError(f"device is {shown(device)}, with no tensors of torch: {error}") from None

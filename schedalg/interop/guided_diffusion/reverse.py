@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import flag
-from schedalg.interop.guided_diffusion.checks import check_image, check_shape, keywords
+from schedalg.checks import check_callable, described, flag
+from schedalg.interop.guided_diffusion.checks import called, check_image, check_shape, keywords
 from schedalg.interop.guided_diffusion.kinds import ModelMeanType
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.interop.guided_diffusion.outputs import parts_of, split_output, step_variance
@@ -46,9 +46,14 @@ def p_mean_variance(
             predicts EPSILON and the schedule ends without any signal.
     """
     check_image("x", x)
+    check_callable("model", model)
+    if denoised_fn is not None:
+        check_callable("denoised_fn", denoised_fn)
+    clip = flag("clip_denoised", clip_denoised)
     at = diffusion._table.at(t, x)
     timesteps = diffusion._scale_timesteps(t)
-    output, extra = parts_of(diffusion._wrap_model(model)(x, timesteps, **keywords(model_kwargs)))
+    network, named = diffusion._wrap_model(model), keywords(model_kwargs)
+    output, extra = parts_of(called("model", network, x, timesteps, **named))
     output, values = split_output(output, x, diffusion.model_var_type)
     variance, log_variance = step_variance(at, values, x, diffusion.model_var_type)
     mean_type = diffusion.model_mean_type
@@ -68,9 +73,9 @@ def p_mean_variance(
     else:
         x0 = output
     if denoised_fn is not None:
-        x0 = denoised_fn(x0)
+        x0 = called("denoised_fn", denoised_fn, x0)
         check_shape("what denoised_fn returns", x0, x.shape)
-    if flag("clip_denoised", clip_denoised):
+    if clip:
         x0 = x0.clamp(-1, 1)
     if mean_type is ModelMeanType.PREVIOUS_X:
         mean = output
@@ -129,9 +134,9 @@ def condition_mean(
 
     Source: Dhariwal and Nichol, arXiv 2105.05233, algorithm 1.
     """
+    mean, variance = _parts(p_mean_var, ("mean", "variance"), x)
     gradient = _gradient(diffusion, cond_fn, x, t, model_kwargs)
     wide = torch.promote_types(x.dtype, torch.float32)  # half precision is too coarse
-    mean, variance = p_mean_var["mean"], p_mean_var["variance"]
     return mean.to(wide) + variance.to(wide) * gradient.to(wide)
 
 
@@ -158,13 +163,31 @@ def condition_score(
     Source: Dhariwal and Nichol, arXiv 2105.05233, algorithm 2.
     """
     _require_signal(diffusion)
+    (x0,) = _parts(p_mean_var, ("pred_xstart",), x)
     at = diffusion._table.at(t, x)
     gradient = _gradient(diffusion, cond_fn, x, t, model_kwargs)
-    eps = diffusion._predict_eps_from_xstart(x, t, p_mean_var["pred_xstart"])
+    eps = diffusion._predict_eps_from_xstart(x, t, x0)
     eps = eps - at.sqrt_one_minus_alphas_cumprod * gradient
     x0 = diffusion._predict_xstart_from_eps(x, t, eps)
     mean = diffusion.q_posterior_mean_variance(x_start=x0, x_t=x, t=t)[0]
     return {**p_mean_var, "pred_xstart": x0, "mean": mean}
+
+
+def _parts(p_mean_var: object, names: tuple[str, ...], x: "Tensor") -> list["Tensor"]:
+    """Return tensors of what `p_mean_variance` returned.
+
+    Raises:
+        TypeError: It is not a mapping, or a part is not a tensor.
+        ValueError: A part is missing, or has another shape than x.
+    """
+    check_image("x", x)
+    if not isinstance(p_mean_var, Mapping):
+        raise TypeError(f"p_mean_var must be a mapping, got {described(p_mean_var)}")
+    for name in names:
+        if name not in p_mean_var:
+            raise ValueError(f"p_mean_var lacks {name!r}")
+        check_shape(f"p_mean_var[{name!r}]", p_mean_var[name], x.shape)
+    return [p_mean_var[name] for name in names]
 
 
 def _gradient(
@@ -174,8 +197,10 @@ def _gradient(
     t: "Tensor",
     model_kwargs: Mapping[str, Any] | None,
 ) -> "Tensor":
+    check_callable("cond_fn", cond_fn)
     timesteps = diffusion._scale_timesteps(t)
-    gradient: Tensor = diffusion._wrap_model(cond_fn)(x, timesteps, **keywords(model_kwargs))
+    function, named = diffusion._wrap_model(cond_fn), keywords(model_kwargs)
+    gradient: Tensor = called("cond_fn", function, x, timesteps, **named)
     check_shape("what cond_fn returns", gradient, x.shape)
     return gradient
 

@@ -7,7 +7,7 @@ whether or not the step uses them, as in the original: a seed gives the same ima
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.checks import real_number, shown
+from schedalg.checks import check_callable, real_number, shown
 from schedalg.interop.guided_diffusion.coefficients import CoefficientTable, ddim_coefficients
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.interop.guided_diffusion.reverse import overridden, predict_eps_from_xstart
@@ -53,6 +53,8 @@ def p_sample(
 
     Source: Ho et al., arXiv 2006.11239, algorithm 2.
     """
+    if cond_fn is not None:
+        check_callable("cond_fn", cond_fn)
     if (factor := real_number("temperature", temperature)) < 0:
         raise ValueError(f"temperature must be at least 0, got {shown(temperature)}")
     out = diffusion.p_mean_variance(
@@ -107,6 +109,8 @@ def ddim_sample(
 
     Source: Song et al., arXiv 2010.02502, equation 12.
     """
+    if cond_fn is not None:
+        check_callable("cond_fn", cond_fn)
     share = checked_eta(eta)
     if share not in diffusion._ddim_tables:
         columns = ddim_coefficients(diffusion.schedule, share)
@@ -166,6 +170,8 @@ def ddim_reverse_sample(
 
     Source: Song et al., arXiv 2010.02502, equation 14.
     """
+    if cond_fn is not None:
+        check_callable("cond_fn", cond_fn)
     if real_number("eta", eta) != 0:
         raise ValueError(
             f"eta must be 0: only the deterministic path is reversed; got {shown(eta)}"

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from schedalg.interop.guided_diffusion.checks import check_image, keywords
+from schedalg.checks import check_callable
+from schedalg.interop.guided_diffusion.checks import called, check_image, keywords
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType
 from schedalg.interop.guided_diffusion.lazy import torch
 from schedalg.interop.guided_diffusion.losses import (
@@ -50,6 +51,7 @@ def training_losses(
     Source: Nichol and Dhariwal, arXiv 2102.09672, equations 12 and 16.
     """
     check_image("x_start", x_start)
+    check_callable("model", model)
     if noise is None:
         noise = torch.randn_like(x_start)
     x_t = diffusion.q_sample(x_start, t, noise=noise)
@@ -65,7 +67,8 @@ def training_losses(
         )["output"]
         scale = diffusion.num_timesteps if diffusion.loss_type is LossType.RESCALED_KL else 1
         return {"loss": bound * scale}
-    output = parts_of(model(x_t, diffusion._scale_timesteps(t), **keywords(model_kwargs)))[0]
+    timesteps, named = diffusion._scale_timesteps(t), keywords(model_kwargs)
+    output = parts_of(called("model", model, x_t, timesteps, **named))[0]
     predicted, values = split_output(output, x_t, diffusion.model_var_type)
     at = diffusion._table.at(t, x_t)
     if diffusion.model_mean_type is ModelMeanType.EPSILON:
@@ -127,6 +130,8 @@ def calc_bpd_loop(
 
     Source: Ho et al., arXiv 2006.11239, equation 5.
     """
+    check_image("x_start", x_start)
+    check_callable("model", model)
     terms: dict[str, list[Tensor]] = {"vb": [], "xstart_mse": [], "mse": []}
     for k in range(diffusion.num_timesteps - 1, -1, -1):
         t = torch.full((x_start.shape[0],), k, device=x_start.device)
