@@ -230,3 +230,32 @@ def test_what_is_nan_in_diffusers_is_finite(
         undefined += np.isnan(theirs_after(theirs, diffusers.torch, noises(16))).any()
         assert np.isfinite(ours_after(read, noises(16))).all()
     assert undefined > 0
+
+
+def test_unipc_corrects_from_x_as_it_was(diffusers: Any) -> None:
+    """Diffusers keeps the tensor x itself, which pipelines that write into x change under it."""
+    torch = diffusers.torch
+
+    def ends(scheduler: Any, *, in_place: bool) -> Any:
+        x, video = torch.tensor(X), torch.tensor(X)
+        for t in scheduler.timesteps:
+            x = video[:] if in_place else x
+            x = scheduler.step(torch.tanh(x + t / 1000), t, x, return_dict=False)[0]
+            video[:] = x
+        return video
+
+    def theirs() -> Any:
+        scheduler = diffusers.UniPCMultistepScheduler()
+        scheduler.set_timesteps(6)
+        return scheduler
+
+    def ours() -> Any:
+        read = from_diffusers(theirs(), 6)
+        scheduler = to_diffusers(read.schedule, read.sampler, spacing="all")
+        scheduler.set_timesteps(6)
+        return scheduler
+
+    plain = ends(theirs(), in_place=False)
+    assert (ends(theirs(), in_place=True) - plain).abs().max() > 1e-2
+    for in_place in (False, True):
+        assert (ends(ours(), in_place=in_place) - plain).abs().max() < 1e-5
