@@ -29,6 +29,7 @@ from schedalg import (
     Denoiser,
     DynamicThreshold,
     Plan,
+    Pool,
     Schedule,
     Steps,
     Tableau,
@@ -142,6 +143,7 @@ GOOD: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
+    "capacity": 10**6,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -152,6 +154,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.__call__", "t"): LINEAR[1],
     ("Denoiser.predict", "t"): LINEAR[1],
     ("network_errors", "data"): X,
+    ("Pool.add", "seed"): 3,
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
@@ -174,6 +177,8 @@ UNCHECKED |= {
     "Denoiser.output",
     "Denoiser.bounded",
     "Denoiser.checked_by",
+    "Pool.advance",
+    "Pool.cancel",
 }
 #: What errors call arguments by other names.
 KNOWN_AS = {
@@ -190,6 +195,7 @@ OBJECTS: list[Any] = [
     GOOD["denoiser"],
     TimestepRemap(network, LINEAR),
     DynamicThreshold(),
+    Pool(network, (3,), 10**6),
 ]
 
 

@@ -157,14 +157,14 @@ def keys_for(name: str, seeds: object, batch: int) -> np.ndarray:
 def _keys_of(name: str, source: Any, batch: int) -> np.ndarray | None:
     """Return the keys of seeds; None if the source is something else."""
     if isinstance(source, int | np.integer) or _is_one_integer(source):
-        first = _seed(name, source)
+        first = seed_of(name, source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(batch)])
     seeds = _listed(source)
     if seeds is None:
         return None
     if len(seeds) != batch:
         raise ValueError(f"{name} holds {len(seeds)} seeds for {batch} samples of x")
-    return _keys([_seed(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
+    return _keys([seed_of(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
 
 
 class StepNoise:
@@ -269,7 +269,13 @@ def _listed(source: Any) -> Sequence[Any] | None:
     return None
 
 
-def _seed(name: str, value: object) -> int:
+def seed_of(name: str, value: object) -> int:
+    """Return a seed as an int.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is out of range.
+    """
     seed = integer(name, value)
     if not 0 <= seed < 2**128:
         raise ValueError(f"{name}: a seed must be at least 0 and less than 2**128, got {seed}")
