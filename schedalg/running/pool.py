@@ -378,8 +378,8 @@ class _Batch(NamedTuple):
 
 def _starts_below(plan: Plan) -> bool:
     """Whether the network is called first where there is less noise than at the last point."""
-    last = plan.schedule[-1]
-    (alpha, sigma), (signal, noise) = scales_at(plan, 0), (last.alpha, last.sigma)
+    alpha, sigma = scales_at(plan, 0)
+    signal, noise = plan.schedule.alpha[(-1, ...)], plan.schedule.sigma[(-1, ...)]
     return bool(holds(sigma * signal < alpha * noise * (1 - 1e-6), unseen=False))
 
 
