@@ -16,6 +16,7 @@ from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
 from schedalg.samplers import (
@@ -72,6 +73,7 @@ __all__ = [
     "Parameterization",
     "Plan",
     "Point",
+    "Pool",
     "RePaint",
     "Restart",
     "Run",

@@ -30,6 +30,7 @@ from schedalg import (
     Denoiser,
     DynamicThreshold,
     Plan,
+    Pool,
     Schedule,
     Steps,
     Tableau,
@@ -53,6 +54,12 @@ X = np.ones((2, 3))
 
 def network(x: Any, timesteps: Any, **kwargs: Any) -> Any:
     return 0.1 * x
+
+
+def make_pool() -> Pool:
+    pool = Pool(network, (3,), 10**6)
+    pool.add(DDIM().plan(LINEAR), x=X[0])
+    return pool
 
 
 def stopped(*args: Any, **kwargs: Any) -> Any:
@@ -143,6 +150,7 @@ GOOD: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
+    "capacity": 10**6,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -153,6 +161,9 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.__call__", "t"): LINEAR[1],
     ("Denoiser.predict", "t"): LINEAR[1],
     ("network_errors", "data"): X,
+    ("Pool.add", "seed"): 3,
+    ("Pool.advance", "output"): X[:1],
+    ("Pool.cancel", "ticket"): 1,
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
@@ -226,6 +237,7 @@ OBJECTS: list[Callable[[], Any]] = [
     DDIM,
     schedalg.DDPM,
     edm,
+    make_pool,
 ]
 if TORCH:
     OBJECTS += [make_process, make_scheduler]

@@ -62,7 +62,9 @@ def initial_noise(
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
     check_schedule(schedule)
-    sizes = _sizes(shape)
+    sizes = sizes_of(shape)
+    if not sizes:
+        raise ValueError("shape must have a batch dimension, (B, ...); got ()")
     if like is None:
         like = np.empty(0)
     else:
@@ -125,12 +127,16 @@ def _constant_prior_std(schedule: Schedule) -> float:
     return float(to_host(schedule.prior_std))
 
 
-def _sizes(shape: Any) -> tuple[int, ...]:
+def sizes_of(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple.
+
+    Raises:
+        TypeError: It is not a sequence of integers.
+        ValueError: A number is negative, or no machine holds so many elements.
+    """
     if not isinstance(shape, Sequence) or isinstance(shape, str | bytes):
         raise TypeError(f"shape must be a sequence of integers, got {described(shape)}")
     sizes = tuple(integer(f"shape[{i}]", size) for i, size in enumerate(shape))
-    if not sizes:
-        raise ValueError("shape must have a batch dimension, (B, ...); got ()")
     for i, size in enumerate(sizes):
         if size < 0:
             raise ValueError(f"shape[{i}] must be at least 0, got {shown(size)}")

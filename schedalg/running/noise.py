@@ -157,14 +157,14 @@ def keys_for(name: str, seeds: object, batch: int) -> np.ndarray:
 def _keys_of(name: str, source: Any, batch: int) -> np.ndarray | None:
     """Return the keys of seeds; None if the source is something else."""
     if isinstance(source, int | np.integer) or _is_one_integer(source):
-        first = _seed(name, source)
+        first = seed_of(name, source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(batch)])
     seeds = _listed(source)
     if seeds is None:
         return None
     if len(seeds) != batch:
         raise ValueError(f"{name} holds {len(seeds)} seeds for {batch} samples of x")
-    return _keys([_seed(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
+    return _keys([seed_of(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
 
 
 class StepNoise:
@@ -221,14 +221,7 @@ def keyed_normal(
     count = int(np.prod(shape[1:]))
     # Half precision by way of single, in every library.
     single = is_half(x) or str(x.dtype).endswith("float32")
-    if isinstance(words, np.ndarray):
-        draw = np.empty((shape[0], count), dtype=np.float32 if single else np.float64)
-        for each in np.unique(words, axis=0):
-            mine = (words == each).all(axis=1)
-            draw[mine] = _drawn(keys[mine], each.tolist(), count, single)
-    else:
-        draw = _drawn(keys, words, count, single)
-    draw = draw.reshape(shape)
+    draw = _drawn(keys, words, count, single).reshape(shape)
     xp = namespace(x)
     dtype = xp.float32 if is_half(x) and not rounded else x.dtype
     if isinstance(x, np.ndarray):
@@ -236,7 +229,9 @@ def keyed_normal(
     return xp.asarray(draw, dtype=dtype, device=device(x))
 
 
-def _drawn(keys: np.ndarray, words: Sequence[int], count: int, single: bool) -> np.ndarray:
+def _drawn(
+    keys: np.ndarray, words: Sequence[int] | np.ndarray, count: int, single: bool
+) -> np.ndarray:
     """Return `count` elements of a draw for each key, made in parts that fit the cache."""
     draw = np.empty((len(keys), count), dtype=np.float32 if single else np.float64)
     together = max(1, _TOGETHER // max(count, 1))
@@ -244,7 +239,8 @@ def _drawn(keys: np.ndarray, words: Sequence[int], count: int, single: bool) -> 
         samples = slice(first, first + together)
         for start in range(0, count, _TOGETHER):
             size = min(_TOGETHER, count - start)
-            part = philox.normal(keys[samples], words, size, start=start, single=single)
+            own = words[samples] if isinstance(words, np.ndarray) else words
+            part = philox.normal(keys[samples], own, size, start=start, single=single)
             draw[samples, start : start + size] = part
     return draw
 
@@ -269,7 +265,13 @@ def _listed(source: Any) -> Sequence[Any] | None:
     return None
 
 
-def _seed(name: str, value: object) -> int:
+def seed_of(name: str, value: object) -> int:
+    """Return a seed as an int.
+
+    Raises:
+        TypeError: It is not an integer.
+        ValueError: It is out of range.
+    """
     seed = integer(name, value)
     if not 0 <= seed < 2**128:
         raise ValueError(f"{name}: a seed must be at least 0 and less than 2**128, got {seed}")

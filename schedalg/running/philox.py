@@ -34,13 +34,19 @@ STEP, START, WITHIN, MEASURE = 0, 1, 2, 3
 
 
 def normal(
-    keys: np.ndarray, words: Sequence[int], count: int, *, start: int = 0, single: bool = False
+    keys: np.ndarray,
+    words: Sequence[int] | np.ndarray,
+    count: int,
+    *,
+    start: int = 0,
+    single: bool = False,
 ) -> np.ndarray:
     """Return the elements start, start + 1, … of every sample of a draw, (B, count).
 
     Args:
         keys: (B, 2), uint64.
-        words: Level, visit and domain: integers, of which the lower 64 bits count.
+        words: Level, visit and domain: integers, of which the lower 64 bits count. Or those of
+            each sample, int64, (B, 3).
         count: Number of elements of a sample.
         start: The first of them, a multiple of 4.
         single: Whether to return float32, with the sine and cosine taken in it. Otherwise float64.
@@ -52,8 +58,10 @@ def normal(
     """
     blocks = -(-count // 4)
     words_of = _of_many if len(keys) >= _MANY and blocks <= _FEW else _of_each
-    counter = [word % 2**64 for word in words]
-    raw = words_of(keys, counter, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
+    if not isinstance(words, np.ndarray):
+        words = np.array([[word % 2**64 for word in words]], dtype=np.uint64)
+    counters = np.broadcast_to(words.astype(np.uint64, copy=False), (len(keys), 3))
+    raw = words_of(keys, counters, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
     real = np.float32 if single else np.float64
     u = (raw[..., 0] >> np.uint64(11)) + 0.5
     u *= 2.0**-53
@@ -71,23 +79,24 @@ def normal(
     return pairs.reshape(len(keys), 4 * blocks)[:, :count]
 
 
-def _of_each(keys: np.ndarray, words: list[int], first: int, blocks: int) -> np.ndarray:
+def _of_each(keys: np.ndarray, words: np.ndarray, first: int, blocks: int) -> np.ndarray:
     """Return the words of blocks of every sample, (B, blocks, 4), by NumPy's generator."""
-    counter = np.array([first, *words], dtype=np.uint64)
+    counters = np.empty((len(keys), 4), dtype=np.uint64)
+    counters[:, 0], counters[:, 1:] = first, words
     raw = np.empty((len(keys), blocks, 4), dtype=np.uint64)
     with WORK:  # NumPy loads its random numbers when they are first named
         make = np.random.Philox
-    for key, result in zip(keys, raw, strict=True):
+    for key, counter, result in zip(keys, counters, raw, strict=True):
         philox = make(key=key, counter=counter)
         result.reshape(-1)[:] = philox.random_raw(4 * blocks)
     return raw
 
 
-def _of_many(keys: np.ndarray, words: list[int], first: int, blocks: int) -> np.ndarray:
+def _of_many(keys: np.ndarray, words: np.ndarray, first: int, blocks: int) -> np.ndarray:
     """Return the same for all samples at once, by arithmetic on arrays."""
     shape = len(keys), blocks
     c0 = np.broadcast_to(np.arange(first + 1, first + blocks + 1, dtype=np.uint64), shape)
-    c1, c2, c3 = (np.full(shape, word, dtype=np.uint64) for word in words)
+    c1, c2, c3 = (np.broadcast_to(word[:, None], shape) for word in words.T)
     keys = keys.copy()
     for _ in range(10):
         high_0, low_0 = _product(_MULTIPLIERS[0], c0)

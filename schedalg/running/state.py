@@ -221,15 +221,20 @@ class Run:
         """
         k, x, noise = self.row, self.x, None
         if self._noisy[k]:
-            if callable(self.source):
-                noise = self.source(x)
             if self._learned and variance is None:
                 raise_without_variance(x)
+            if callable(self.source):
+                noise = self.source(x)
         self._input = None
         if not self._reuse:
             self._last, self._x0 = (k, x, output), x0
         self.x = self._update(k, x, output, x0, variance, noise)
         self.row = k + 1
+
+    @property
+    def takes_variance(self) -> bool:
+        """Whether the next row takes a learned variance."""
+        return self._learned and self._noisy[self.row]
 
     def state(self) -> dict[str, Any]:
         """Return a snapshot of the run: arrays like x, NumPy arrays and integers; see `resume`.
@@ -336,14 +341,39 @@ def begin(
     """
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    return begun(plan, x, prediction, bounding(clip), noise, reuse=False)
+
+
+def begun(
+    plan: Plan,
+    x: Array,
+    prediction: Prediction | Parameterization | None,
+    bound: Callable[[Array], Array] | None,
+    noise: NoiseSource,
+    *,
+    reuse: bool,
+) -> Run:
+    """Return a run at the first row.
+
+    Args:
+        plan: As in `begin`.
+        x: As in `begin`.
+        prediction: As in `begin`.
+        bound: The bounds of the x0 prediction as a function, or None; see `bounding`.
+        noise: As in `begin`.
+        reuse: Whether the run may write to its x in later rows.
+
+    Raises:
+        TypeError: As `begin`.
+        ValueError: As `begin`.
+    """
     backend = checked_backend(plan, x)
     if compiling(x):
         plan = constant_plan(plan)
     meaning = meaning_of(plan, prediction)
-    bound = bounding(clip)
     rows, outside = rows_for(plan, meaning, bound, x)
     source = source_for(plan, rows, x, noise)
-    return Run(plan, meaning, outside, rows, backend, x, source, reuse=False)
+    return Run(plan, meaning, outside, rows, backend, x, source, reuse=reuse)
 
 
 def resume(

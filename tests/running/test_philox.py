@@ -56,6 +56,16 @@ def test_many_samples_have_the_words_of_each(count: int, draw: Any) -> None:
     np.testing.assert_array_equal(keys, given)
 
 
+@pytest.mark.parametrize("count", [1, 6, 129])
+@pytest.mark.parametrize("samples", [3, 40])
+def test_samples_have_draws_of_their_own(samples: int, count: int) -> None:
+    keys = np.random.default_rng(1).integers(0, 2**64, (samples, 2), dtype=np.uint64)
+    draws = [DRAWS[i % 3] for i in range(samples)]
+    batch = philox.normal(keys, np.array(draws), count)
+    alone = [philox.normal(keys[i : i + 1], draws[i], count)[0] for i in range(samples)]
+    np.testing.assert_array_equal(batch, alone)
+
+
 @pytest.mark.parametrize("draw", DRAWS)
 @pytest.mark.parametrize("count", [1, 4, 7])
 def test_normals_are_those_of_the_words(draw: Any, count: int) -> None:

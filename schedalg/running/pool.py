@@ -1,0 +1,414 @@
+"""`Pool`: samples that join and leave a batch at any time, each in the row of a plan of its own."""
+
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from schedalg.arrays import Array, device, given, holds, integer_dtype, is_array, namespace
+from schedalg.checks import (
+    check_callable,
+    check_like,
+    check_sample,
+    described,
+    integer,
+    is_like,
+    positive_integer,
+    raise_stopped,
+    real_number,
+    shown,
+)
+from schedalg.network.bounds import Clip, bounding
+from schedalg.network.denoiser import AnyDenoiser
+from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
+from schedalg.parameterization import Parameterization, Prediction, parameterization
+from schedalg.plan.plan import Plan
+from schedalg.running.initial_noise import initial_noise, sizes_of
+from schedalg.running.noise import seed_of
+from schedalg.running.preparation import raise_without_variance
+from schedalg.running.state import Run, begun, scales_at
+
+
+class Pool:
+    """Samples that share the calls of one network, and begin and end at any time.
+
+    Each has a plan, a seed and conditions of its own. In every step the network is called once for
+    all that are in the pool. With a network that treats samples independently, a sample is to the
+    last bit what it is alone, whatever joins and leaves:
+
+        run(plan, model, x[None, ...], noise=[seed], **{name: c[None, ...] for each condition})
+
+    The batch is as large as the number of samples in the pool. One thread at a time may use a pool.
+
+    Args:
+        model: The network, called as `model(x, timesteps, **conditions)`; None for those who call
+            it themselves, with `input`, `timesteps` and `conditions`, and pass its output to
+            `advance`.
+        shape: That of one sample, without a batch dimension.
+        capacity: How many samples may be in the pool.
+        like: An array whose library, device and dtype the samples have. None: NumPy's float64.
+        prediction: What the network's output means, as in `sample`.
+        clip: The bounds of x0 predictions, as in `sample`. A function is called for each sample,
+            with a batch of one.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a wrong value.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDIM, DDPM, Pool, Schedule
+        >>> s = Schedule.linear(1000)
+        >>> pool = Pool(lambda x, timesteps: np.tanh(x), shape=(3,), capacity=8)
+        >>> slow = pool.add(DDPM().plan(s.subsample(steps=4)), seed=1)
+        >>> fast = pool.add(DDIM().plan(s.subsample(steps=2)), seed=2)
+        >>> [sorted(pool.step()) for _ in range(4)] == [[], [fast], [], [slow]]
+        True
+    """
+
+    def __init__(
+        self,
+        model: Model | None,
+        shape: Sequence[int],
+        capacity: int,
+        *,
+        like: Array | None = None,
+        prediction: Prediction | Parameterization | None = None,
+        clip: Clip | None = None,
+    ) -> None:
+        if isinstance(model, AnyDenoiser):
+            raise TypeError(
+                "model must be a network, got a denoiser, which is for one schedule: give the "
+                "network of it, with prediction= and clip="
+            )
+        if model is not None:
+            check_callable("model", model)
+        if like is not None:
+            check_sample("like", like)
+        if prediction is not None:
+            parameterization(prediction)
+        self.model = model
+        self.shape = sizes_of(shape)
+        self.capacity = positive_integer("capacity", capacity)
+        self.like = np.empty(0) if like is None else like[:0, ...]
+        self.prediction = prediction
+        self.bound = bounding(clip)
+        self._tickets = 0
+        self._members: dict[int, _Member] = {}
+        self._finished: dict[int, Array] = {}
+        self._batch: _Batch | None = None  # that `input` was last made of
+        self._changed = False  # whether others are in the pool since then
+
+    def __len__(self) -> int:
+        """Return how many samples are in the pool."""
+        return len(self._members)
+
+    def add(
+        self,
+        plan: Plan,
+        *,
+        seed: int | None = None,
+        x: Array | None = None,
+        **conditions: Array | float,
+    ) -> int:
+        """Return the ticket of a sample that joins the pool, and is in the next call.
+
+        Args:
+            plan: The plan. It may differ from those of the others in everything but what the
+                network is told: timesteps must be integers for all or fractional for all, and the
+                network must predict the same thing.
+            seed: From 0 to 2^128 - 1: of the sample's noise, and of x where none is given. None:
+                for a plan without noise, with x.
+            x: The sample at the noise level of the first row, of the pool's shape, without a batch
+                dimension. It is not written to, and must not be while the sample is in the pool.
+                None: `initial_noise` of the seed, for a plan that starts at its noisiest point.
+            **conditions: Keywords of the network, each an array for this sample alone, without a
+                batch dimension, or a number. They must have the names, shapes and dtypes of those
+                in the pool, with which they are stacked along the batch.
+
+        Raises:
+            TypeError: An argument is of the wrong type or library.
+            ValueError: The pool is full; the plan or the conditions do not fit those in the pool;
+                x has another shape, dtype or device than the pool; the seed is missing or out of
+                range; or the network's output would not determine what a row needs.
+        """
+        if not isinstance(plan, Plan):
+            raise TypeError(f"plan must be a Plan, got {described(plan)}")
+        if self.model is not None:
+            check_keywords(self.model, conditions)
+        if len(self) >= self.capacity:
+            raise ValueError(
+                f"the pool is full: capacity is {self.capacity}, and {len(self)} samples are in it"
+            )
+        seeds = None if seed is None else [seed_of("seed", seed)]
+        start = self._start(plan, seeds, x)
+        run = begun(plan, start, self.prediction, self.bound, seeds, reuse=True)
+        member = _Member(run, {name: self._condition(name, c) for name, c in conditions.items()})
+        for other in self._members.values():  # which fit one another
+            _check_fits(member, other)
+            break
+        self._tickets += 1
+        if run.done:
+            self._finished[self._tickets] = run.x[0, ...]
+        else:
+            self._members[self._tickets] = member
+            self._changed = True
+        return self._tickets
+
+    def cancel(self, ticket: int) -> None:
+        """Take a sample out of the pool; a call of the network that it is in goes on without it.
+
+        Args:
+            ticket: What `add` returned for it.
+
+        Raises:
+            TypeError: The ticket is not an integer.
+            ValueError: No such sample is in the pool: it is finished, was cancelled, or was never
+                there.
+        """
+        number = integer("ticket", ticket)
+        if number not in self._members:
+            reason = "is finished or was cancelled" if 0 < number <= self._tickets else "never was"
+            raise ValueError(
+                f"ticket {shown(number)} is not in the pool: the sample {reason}; tickets from 1 "
+                f"to {self._tickets} were given"
+            )
+        del self._members[number]
+        self._changed = True
+
+    @property
+    def input(self) -> Array:
+        """What the network is to be given, (B, ...), for the samples that are in the pool now.
+
+        Raises:
+            ValueError: The pool is empty.
+        """
+        return self._gathered().input
+
+    @property
+    def timesteps(self) -> Array:
+        """The timestep of each sample in `input`, (B,).
+
+        Raises:
+            ValueError: The pool is empty.
+        """
+        return self._gathered().timesteps
+
+    @property
+    def conditions(self) -> Mapping[str, Array]:
+        """The conditions of the samples in `input`, by name, (B, ...) each.
+
+        Raises:
+            ValueError: The pool is empty.
+        """
+        return self._gathered().conditions
+
+    def advance(self, output: Array) -> dict[int, Array]:
+        """Take samples through their next rows, and return those that are finished.
+
+        Samples that joined after `input` was made are not among them, and wait for the next call.
+        What belongs to samples that were cancelled since then is left out.
+
+        Args:
+            output: What the network returned for `input`, `timesteps` and `conditions`.
+
+        Returns:
+            x by ticket, of the pool's shape.
+
+        Raises:
+            TypeError: The output is not an array of the samples' library.
+            ValueError: The pool is empty; the output has a wrong shape, dtype or device; or a plan
+                takes a learned variance, and there is none. Nothing has changed then.
+        """
+        self._take(output)
+        return self._handed_out()
+
+    def step(self) -> dict[int, Array]:
+        """Call the network once for all samples in the pool, and return those that are finished.
+
+        An empty pool calls nothing. If the network raises, the pool is as it was before: the step
+        can be tried again, or samples can be cancelled.
+
+        Returns:
+            x by ticket, of the pool's shape.
+
+        Raises:
+            TypeError: As `advance`.
+            ValueError: As `advance`; or the pool has no network.
+            Exception: What the network raises.
+        """
+        self._step()
+        return self._handed_out()
+
+    def drain(self) -> dict[int, Array]:
+        """Step until the pool is empty, and return x of all samples that were in it, by ticket.
+
+        If the network raises, those finished before are among what the next step returns.
+
+        Raises:
+            TypeError: As `step`.
+            ValueError: As `step`.
+            Exception: What the network raises.
+        """
+        while self._members:
+            self._step()
+        return self._handed_out()
+
+    def _start(self, plan: Plan, seeds: list[int] | None, x: Array | None) -> Array:
+        """Return x before the first row, as a batch of one."""
+        if seeds is None and (holds(plan.c != 0).any() or given(plan.start[1])):
+            raise ValueError("seed is None, and the plan adds noise: give a seed")
+        if x is not None:
+            check_like("x", x, self._empty(self.shape))
+            return x[None, ...]
+        if seeds is None:
+            raise ValueError("seed and x are None: give x, or the seed to make it from")
+        if len(plan) and plan._constant(_starts_below):
+            raise ValueError(
+                f"the plan starts at timestep {plan.timesteps[0].item()}, which is not the "
+                "noisiest point of its schedule: give x"
+            )
+        return initial_noise(plan.schedule, (1, *self.shape), seeds, like=self.like)
+
+    def _empty(self, shape: tuple[int, ...]) -> Array:
+        like = self.like
+        return namespace(like).empty(shape, dtype=like.dtype, device=device(like))
+
+    def _condition(self, name: str, value: Any) -> Array:
+        """Return a condition of one sample as an array."""
+        if is_array(value):
+            return value
+        if not isinstance(value, numbers.Real):
+            raise TypeError(
+                f"condition {name!r} must be an array or a number for the one sample, got "
+                f"{described(value)}: what is the same for all belongs to the network"
+            )
+        xp, of = namespace(self.like), device(self.like)
+        if isinstance(value, bool):
+            return xp.asarray(value, dtype=xp.bool, device=of)
+        if isinstance(value, int):
+            dtype = integer_dtype(xp, of)
+            if not xp.iinfo(dtype).min <= value <= xp.iinfo(dtype).max:
+                raise ValueError(f"condition {name!r} is {shown(value)}, which {dtype} cannot hold")
+            return xp.asarray(value, dtype=dtype, device=of)
+        number = real_number(f"condition {name!r}", value)
+        return xp.asarray(number, dtype=self.like.dtype, device=of)
+
+    def _gathered(self) -> "_Batch":
+        """Return the batch of those that are in the pool now."""
+        if self._batch is None or self._changed:
+            members = self._members.copy()
+            if not members:
+                raise ValueError("the pool is empty: add a sample first")
+            xp, each = namespace(self.like), list(members.values())
+            self._batch = _Batch(
+                members,
+                xp.concat([member.run.input for member in each], axis=0),
+                xp.concat([member.run.timesteps for member in each], axis=0),
+                {
+                    name: namespace(one).stack([member.conditions[name] for member in each], axis=0)
+                    for name, one in each[0].conditions.items()
+                },
+            )
+            self._changed = False
+        return self._batch
+
+    def _step(self) -> None:
+        if not self._members:
+            return
+        if self.model is None:
+            raise ValueError("the pool has no network: call yours, and pass its output to advance")
+        batch = self._gathered()
+        try:
+            self._take(called(self.model, batch.input, batch.timesteps, batch.conditions))
+        except BaseException as error:
+            self._changed = True  # the network may have written to its input
+            if isinstance(error, StopIteration):
+                raise_stopped(error, "model or clip")
+            raise
+
+    def _take(self, output: Array) -> None:
+        """Take the samples of the last batch through their rows."""
+        if self._batch is None and not self._members:
+            raise ValueError("output is for no sample: the pool is empty")
+        batch = self._batch or self._gathered()
+        check_input_shape(batch.input, (len(batch.members), *self.shape))
+        output, variance = read_output(output, batch.input)
+        parts = []
+        for i, (ticket, member) in enumerate(batch.members.items()):
+            if ticket in self._members:
+                own = slice(i, i + 1)
+                if variance is None and member.run.takes_variance:
+                    raise_without_variance(batch.input)
+                said = output[own, ...]
+                x0 = member.run.bounded(said)
+                parts.append(
+                    (ticket, member.run, said, x0, None if variance is None else variance[own, ...])
+                )
+        # Nothing raises from here on, so that all samples go on or none.
+        self._batch = None
+        for ticket, run, said, x0, of in parts:
+            run.take(said, x0, of)
+            if run.done:
+                del self._members[ticket]
+                self._finished[ticket] = run.x[0, ...]
+
+    def _handed_out(self) -> dict[int, Array]:
+        """Return those that are finished, for once."""
+        finished, self._finished = self._finished, {}
+        return finished
+
+
+class _Member(NamedTuple):
+    """A sample in the pool."""
+
+    run: Run
+    conditions: dict[str, Array]
+
+
+class _Batch(NamedTuple):
+    """What the network is given, and for whom."""
+
+    members: dict[int, _Member]
+    input: Array
+    timesteps: Array
+    conditions: dict[str, Array]
+
+
+def _starts_below(plan: Plan) -> bool:
+    """Whether the network is called first where there is less noise than at the last point."""
+    alpha, sigma = scales_at(plan, 0)
+    signal, noise = plan.schedule.alpha[(-1, ...)], plan.schedule.sigma[(-1, ...)]
+    return bool(holds(sigma * signal < alpha * noise * (1 - 1e-6), unseen=False))
+
+
+def _check_fits(new: _Member, other: _Member) -> None:
+    """Raise unless two samples can share a batch.
+
+    Raises:
+        ValueError: Their networks are of different kinds, or are given timesteps of different
+            dtypes; or their conditions have different names, shapes or dtypes.
+    """
+    plan, theirs = new.run.plan, other.run.plan
+    kinds = [each.schedule.network_kind for each in (plan, theirs)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            f"the plan is for networks of the kind {kinds[0]!r}, and the plans in the pool for "
+            f"networks of the kind {kinds[1]!r}: a pool has one network"
+        )
+    dtypes = [each.timesteps.dtype for each in (plan, theirs)]
+    if dtypes[0] != dtypes[1]:
+        raise ValueError(
+            f"the plan has timesteps in {dtypes[0]}, and the plans in the pool in {dtypes[1]}, and "
+            "one call takes one of them: plan.round_timesteps() makes whole numbers"
+        )
+    names = [sorted(each.conditions) for each in (new, other)]
+    if names[0] != names[1]:
+        raise ValueError(f"conditions are {names[0]}, and the samples in the pool have {names[1]}")
+    for name, condition in new.conditions.items():
+        if not is_like(condition, other.conditions[name]):
+            raise ValueError(
+                f"condition {name!r} has {described(condition)}, and those in the pool have "
+                f"{described(other.conditions[name])}"
+            )

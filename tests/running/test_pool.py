@@ -1,0 +1,416 @@
+"""A sample in a pool is, to the last bit, what it is alone, whatever joins and leaves."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schedalg import (
+    DDIM,
+    DDPM,
+    DPMSolverPP,
+    DynamicThreshold,
+    Euler,
+    EulerAncestral,
+    Heun,
+    Pool,
+    Restart,
+    Schedule,
+    UniPC,
+    initial_noise,
+    run,
+)
+from tests.bad_input import DENOISER, check_named
+from tests.libraries import INSTALLED, Library, host
+from tests.registry.samplers import SAMPLERS
+
+BASE = Schedule.linear(1000)
+SHAPE = (2, 3)
+#: Of different lengths, numbers of memories and kinds of noise.
+PLANS = [
+    DDIM().plan(BASE.subsample(steps=3)),
+    DDIM(1.0).plan(BASE.as_ve().subsample(steps=2)),
+    DDPM().plan(BASE.subsample(steps=5)),
+    DDPM("learned_range").plan(BASE.subsample(steps=4)),
+    DPMSolverPP(2).plan(BASE.subsample(steps=6)),
+    UniPC(3).plan(BASE.subsample(steps=5)),
+    EulerAncestral().plan(BASE.subsample(steps=4)),
+    Euler(s_churn=2.0).plan(BASE.subsample(steps=3)).round_timesteps(),
+    Restart(Heun(), [(1, 3, 2)]).plan(BASE.subsample(steps=4)).round_timesteps(),
+]
+CLIPS: list[Any] = [None, (-1.0, 1.0), DynamicThreshold()]
+
+
+def network(x: Any, timesteps: Any, labels: Any) -> Any:
+    """Mix the elements of a sample, but no two samples; with a variance for plans that ask."""
+    xp: Any = array_api_compat.array_namespace(x)
+    t, told = (xp.reshape(xp.astype(of, x.dtype), (-1, 1, 1)) for of in (timesteps, labels))
+    y = 0.125 * told + (t * 2.0**-10) * x - 0.1 * xp.flip(x, axis=2) / (1 + x * x)
+    return xp.concat([y, 0.5 * y / (1 + y * y)], axis=1)
+
+
+@cache
+def alone(library: Library, dtype: str, plan: int, seed: int, label: int, clip: int) -> np.ndarray:
+    """Return a sample as `run` makes it."""
+    start = x_of(library, dtype, plan, seed)[None, ...]
+    labels = library.array([label])
+    x = run(PLANS[plan], network, start, noise=[seed], clip=CLIPS[clip], labels=labels)
+    return host(x)[0]
+
+
+def x_of(library: Library, dtype: str, plan: int, seed: int) -> Any:
+    like = library.array([0.0], dtype)
+    return initial_noise(PLANS[plan].schedule, (1, *SHAPE), [seed], like=like)[0, ...]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two arrays are equal to the bit."""
+    a, b = host(a), host(b)
+    return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+PLACES = st.integers(0, 5)
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(0, len(PLANS) - 1), st.integers(0, 2), st.booleans()),
+        st.tuples(st.just("step")),
+        st.tuples(st.just("raise")),
+        st.tuples(st.just("cancel"), PLACES),
+        st.tuples(st.just("call"), PLACES),
+    ),
+    min_size=8,
+    max_size=30,
+)
+
+
+def _of(*names: str) -> list[Any]:
+    return [pytest.param(each, id=each.name) for each in INSTALLED if each.name in names]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("library", _of("numpy"))
+@settings(max_examples=40)
+@given(events=EVENTS, clip=st.integers(0, 2))
+def test_whatever_joins_and_leaves(
+    library: Library, dtype: str, events: list[Any], clip: int
+) -> None:
+    check_pool(library, dtype, events, clip)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("library", _of("strict", "torch"))
+@settings(max_examples=8)
+@given(events=EVENTS, clip=st.integers(0, 2))
+def test_whatever_joins_and_leaves_elsewhere(
+    library: Library, dtype: str, events: list[Any], clip: int
+) -> None:
+    if library.name == "strict" and dtype == "float16":
+        dtype = "float64"  # which it has, and float16 not
+    check_pool(library, dtype, events, clip)
+
+
+def check_pool(library: Library, dtype: str, events: list[Any], clip: int) -> None:
+    """Check every sample of a pool in which these events happen."""
+    fails = False
+
+    def model(x: Any, timesteps: Any, labels: Any) -> Any:
+        if fails:
+            if library.name != "strict":
+                x[...] = np.nan
+            raise RuntimeError("no memory")
+        return network(x, timesteps, labels)
+
+    pool = Pool(model, SHAPE, 4, like=library.array([0.0], dtype), clip=CLIPS[clip])
+    waiting: dict[int, tuple[int, int, int]] = {}
+
+    def add(plan: int, seed: int, given: bool) -> None:
+        x = x_of(library, dtype, plan, seed) if given else None
+        label = seed + plan
+        ticket = pool.add(PLANS[plan], seed=seed, x=x, labels=label)
+        waiting[ticket] = plan, seed, label
+
+    def check(finished: dict[int, Any]) -> None:
+        for ticket, x in finished.items():
+            assert same(x, alone(library, dtype, *waiting.pop(ticket), clip))
+        assert len(pool) == len(waiting)
+
+    def cancel(place: int) -> None:
+        if waiting:
+            ticket = list(waiting)[place % len(waiting)]
+            pool.cancel(ticket)
+            del waiting[ticket]
+
+    for event, *how in events:
+        if event == "add" and len(pool) < pool.capacity:
+            add(*how)
+        elif event == "cancel":
+            cancel(*how)
+        elif event == "step":
+            check(pool.step())
+        elif event == "raise" and waiting:
+            fails = True
+            with pytest.raises(RuntimeError, match="no memory"):
+                pool.step()
+            fails = False
+        elif event == "call" and waiting:  # while which one leaves and one joins
+            output = network(pool.input, pool.timesteps, **pool.conditions)
+            cancel(*how)
+            add(0, 1, False)
+            check(pool.advance(output))
+    check(pool.drain())
+    assert not waiting
+    assert pool.step() == {}
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+def test_every_sampler_shares_one_pool(prediction: Any) -> None:
+    plans = [entry.sampler.plan(BASE.subsample(steps=8)) for entry in SAMPLERS.values()]
+    plans = [plan.round_timesteps() for plan in plans]
+    pool = Pool(network, SHAPE, len(plans), prediction=prediction, clip=(-2, 2))
+    tickets: dict[int, int] = {}
+    finished: dict[int, Any] = {}
+    for seed, plan in enumerate(plans):
+        tickets[pool.add(plan, seed=seed, labels=1)] = seed
+        finished |= pool.step() if seed % 3 == 0 else {}
+    finished |= pool.drain()
+    labels = np.array([1])
+    for ticket, seed in tickets.items():
+        plan = plans[seed]
+        x = initial_noise(plan.schedule, (1, *SHAPE), [seed])
+        how: Any = {"prediction": prediction, "clip": (-2, 2), "labels": labels}
+        assert same(finished[ticket], run(plan, network, x, noise=[seed], **how)[0])
+
+
+@pytest.mark.parametrize("library", _of("jax"))
+def test_jax(library: Library) -> None:
+    """Two plans alone: JAX compiles each operation for each number of samples."""
+    pool = Pool(network, SHAPE, 2, like=library.array([0.0]), clip=(-1, 1))
+    tickets: dict[int, int] = {}
+    finished: dict[int, Any] = {}
+    for plan in (0, 3):
+        tickets[pool.add(PLANS[plan], seed=7, labels=library.array(plan))] = plan
+        finished |= pool.step()
+    finished |= pool.drain()
+    for ticket, plan in tickets.items():
+        assert library.is_mine(finished[ticket])
+        assert same(finished[ticket], alone(library, "float32", plan, 7, plan, 1))
+
+
+def test_a_plan_of_no_rows_is_finished_at_once() -> None:
+    pool = Pool(None, (3,), 1)
+    x = np.arange(3.0)
+    ticket = pool.add(DDIM().plan(BASE[:0]), x=x)
+    assert len(pool) == 0
+    assert same(pool.drain()[ticket], x)
+    assert pool.drain() == {}
+
+
+def test_what_is_finished_is_kept_while_the_network_raises() -> None:
+    calls = 0
+
+    def model(x: Any, timesteps: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise RuntimeError("no memory")
+        return 0.1 * x
+
+    pool = Pool(model, (3,), 2)
+    short, long = (pool.add(DDIM().plan(BASE.subsample(steps=n)), seed=n) for n in (3, 5))
+    with pytest.raises(RuntimeError, match="no memory"):
+        pool.drain()
+    assert len(pool) == 1
+    assert sorted(pool.step()) == [short]
+    assert sorted(pool.drain()) == [long]
+
+
+def stops(x: Any, *others: Any) -> Any:
+    return next(iter(()))
+
+
+def small(x: Any, timesteps: Any) -> Any:
+    return x[:, :1]
+
+
+def unasked(x: Any, timesteps: Any) -> Any:
+    return 0.1 * x
+
+
+@pytest.mark.parametrize(
+    ("model", "clip", "words"),
+    [
+        (small, None, ["model output", "(1, 2, 3)", "(1, 1, 3)"]),
+        (unasked, None, ["learned variance", "(1, 2, 3)"]),
+        (lambda x, timesteps: None, None, ["model output", "NoneType"]),
+        (lambda x, timesteps: np.concatenate([x, x], axis=1), stops, ["clip", "StopIteration"]),
+        (stops, None, ["model", "StopIteration"]),
+    ],
+)
+def test_a_wrong_output_changes_nothing(model: Any, clip: Any, words: list[str]) -> None:
+    plan, wrong = PLANS[3], True
+
+    def network(x: Any, timesteps: Any) -> Any:
+        return model(x, timesteps) if wrong else np.concatenate([x, x], axis=1)
+
+    def bounds(x0: Any) -> Any:
+        return clip(x0) if wrong and clip is not None else x0
+
+    pool = Pool(network, SHAPE, 1, clip=bounds)
+    ticket = pool.add(plan, seed=3)
+    check_named(pool.step, (ValueError, TypeError), words)
+    wrong = False
+    x = initial_noise(plan.schedule, (1, *SHAPE), [3])
+    assert same(pool.drain()[ticket], run(plan, network, x, noise=[3], clip=bounds)[0])
+
+
+def test_the_batch_is_what_was_read_last() -> None:
+    """Who joins while the network is called waits; who leaves is left out; and so is nobody."""
+    pool = Pool(None, (3,), 3, prediction="x0")
+    plan = DDIM().plan(BASE.subsample(steps=2))
+    first, second = (pool.add(plan, seed=seed, scale=float(seed)) for seed in (1, 2))
+    output = pool.input * pool.conditions["scale"][:, None]
+    assert pool.input.shape == (2, 3)
+    third = pool.add(plan, seed=3, scale=3.0)
+    pool.cancel(first)
+    assert pool.advance(output) == {}
+    assert pool.timesteps.tolist() == [499, 999]  # the second's next row, the third's first
+    assert pool.conditions["scale"].tolist() == [2.0, 3.0]
+    assert sorted(pool.advance(pool.input)) == [second]
+    pool.input  # noqa: B018
+    pool.cancel(third)
+    assert pool.advance(np.zeros((1, 3))) == {}
+
+
+def filled(**how: Any) -> Pool:
+    """Return a pool of two samples, which takes one more."""
+    pool = Pool(unasked, (3,), 3, **how)
+    for seed in range(2):
+        pool.add(DDIM().plan(BASE.subsample(steps=2)), seed=seed, labels=seed, mask=np.ones(3))
+    return pool
+
+
+def add(plan: Any = PLANS[0], seed: Any = 1, **how: Any) -> Any:
+    return filled().add(plan, seed=seed, **{"labels": 1, "mask": np.ones(3), **how})
+
+
+def full() -> Any:
+    pool = filled()
+    for seed in range(2):
+        pool.add(PLANS[0], seed=seed, labels=seed, mask=np.ones(3))
+
+
+def gone() -> Any:
+    pool = filled()
+    pool.cancel(2)
+    pool.cancel(2)
+
+
+FLOW = DDIM().plan(Schedule.flow(4))
+#: What is called, the error, and words that its message must hold.
+CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "full": (full, ValueError, ["full", "capacity is 3", "3 samples"]),
+    "no plan": (lambda: add(plan=DDIM()), TypeError, ["plan", "Plan", "DDIM"]),
+    "another kind of network": (lambda: add(plan=FLOW), ValueError, ["plan", "'flow'", "'vp'"]),
+    "fractional timesteps": (
+        lambda: add(DDIM().plan(BASE.subsample(steps=4, spacing="karras"))),
+        ValueError,
+        ["timesteps", "float64", "int64", "round_timesteps"],
+    ),
+    "no seed": (lambda: add(PLANS[2], None, x=np.ones(3)), ValueError, ["seed", "adds noise"]),
+    "no seed for a start with noise": (
+        lambda: add(PLANS[7], None, x=np.ones(3)),
+        ValueError,
+        ["seed", "adds noise"],
+    ),
+    "neither seed nor x": (lambda: add(seed=None), ValueError, ["seed", "x"]),
+    "seed negative": (lambda: add(seed=-1), ValueError, ["seed", "-1"]),
+    "seeds": (lambda: add(seed=[1]), TypeError, ["seed"]),
+    "starts in the middle": (
+        lambda: add(PLANS[0].reversed()),
+        ValueError,
+        ["starts at timestep 332", "give x"],
+    ),
+    "x of another shape": (lambda: add(x=np.ones((1, 3))), ValueError, ["x", "(3,)", "(1, 3)"]),
+    "x of another dtype": (
+        lambda: add(x=np.ones(3, "f4")),
+        ValueError,
+        ["x", "float64", "float32"],
+    ),
+    "x a list": (lambda: add(x=[1.0, 2.0, 3.0]), TypeError, ["x", "list"]),
+    "a condition less": (
+        lambda: filled().add(PLANS[0], seed=1, mask=np.ones(3)),
+        ValueError,
+        ["conditions", "['mask']", "['labels', 'mask']"],
+    ),
+    "a condition more": (lambda: add(other=1), ValueError, ["conditions", "'other'"]),
+    "a condition of another shape": (
+        lambda: add(mask=np.ones((1, 3))),
+        ValueError,
+        ["'mask'", "(1, 3)", "(3,)"],
+    ),
+    "a condition of another dtype": (
+        lambda: add(labels=1.0),
+        ValueError,
+        ["'labels'", "float64", "int64"],
+    ),
+    "a condition that is no array": (
+        lambda: add(labels="a cat"),
+        TypeError,
+        ["'labels'", "array or a number", "str"],
+    ),
+    "a condition that is too large": (
+        lambda: add(labels=2**70),
+        ValueError,
+        ["'labels'", "int64", str(2**70)],
+    ),
+    "steps": (lambda: add(num_inference_steps=5), TypeError, ["num_inference_steps", "subsample"]),
+    "unknown ticket": (lambda: filled().cancel(9), ValueError, ["ticket 9", "from 1 to 2"]),
+    "ticket of one that left": (gone, ValueError, ["ticket 2", "cancelled"]),
+    "ticket None": (lambda: filled().cancel(None), TypeError, ["ticket", "None"]),
+    "input of none": (lambda: Pool(None, (3,), 1).input, ValueError, ["pool is empty"]),
+    "output for none": (
+        lambda: Pool(None, (3,), 1).advance(np.ones((1, 3))),
+        ValueError,
+        ["output", "empty"],
+    ),
+    "output of more": (
+        lambda: filled().advance(np.ones((3, 3))),
+        ValueError,
+        ["output", "(2, 3)", "(3, 3)"],
+    ),
+    "no network": (
+        lambda: [pool := Pool(None, (3,), 1), pool.add(PLANS[0], seed=1), pool.step()],
+        ValueError,
+        ["no network", "advance"],
+    ),
+    "a denoiser": (lambda: Pool(DENOISER, (3,), 1), TypeError, ["model", "denoiser"]),
+    "a network that is no function": (lambda: Pool(3, (3,), 1), TypeError, ["model", "int"]),
+    "capacity 0": (lambda: Pool(None, (3,), 0), ValueError, ["capacity", "at least 1", "0"]),
+    "shape a number": (lambda: Pool(None, 3, 1), TypeError, ["shape", "int"]),
+    "shape negative": (lambda: Pool(None, (2, -3), 1), ValueError, ["shape[1]", "-3"]),
+    "like a list": (lambda: Pool(None, (3,), 1, like=[1.0]), TypeError, ["like", "list"]),
+    "prediction": (
+        lambda: Pool(None, (3,), 1, prediction="eps"),
+        ValueError,
+        ["prediction", "'eps'", "'epsilon'"],
+    ),
+    "clip": (lambda: Pool(None, (3,), 1, clip=(1, -1)), ValueError, ["clip"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_named(name: str) -> None:
+    check_named(*CASES[name])
+
+
+def test_what_is_refused_leaves_no_trace() -> None:
+    pool = filled()
+    with pytest.raises(ValueError, match="seed"):
+        pool.add(PLANS[2], x=np.ones(3), labels=1, mask=np.ones(3))
+    assert len(pool) == 2
+    assert pool.add(PLANS[0], seed=1, labels=1, mask=np.ones(3)) == 3
