@@ -1,5 +1,6 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
+from schedalg.bulk.recipe import Recipe
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -43,6 +44,7 @@ from schedalg.samplers import (
     TableSampler,
     UniPC,
 )
+from schedalg.samplers.serialization import sampler_from_dict, sampler_to_dict
 from schedalg.schedule import Point, Schedule
 from schedalg.schedule.choosing import choose
 
@@ -73,6 +75,7 @@ __all__ = [
     "Plan",
     "Point",
     "RePaint",
+    "Recipe",
     "Restart",
     "Run",
     "RungeKutta",
@@ -99,5 +102,7 @@ __all__ = [
     "run",
     "sample",
     "sample_steps",
+    "sampler_from_dict",
+    "sampler_to_dict",
     "switch",
 ]

@@ -29,12 +29,14 @@ from schedalg import (
     Denoiser,
     DynamicThreshold,
     Plan,
+    Recipe,
     Schedule,
     Steps,
     Tableau,
     TimestepRemap,
     begin,
     edm,
+    sampler_to_dict,
 )
 from schedalg.checks import shown
 from schedalg.plan.columns import schedule_evaluations
@@ -142,6 +144,7 @@ GOOD: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
+    "text": Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,)).to_json(),
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -153,6 +156,11 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.predict", "t"): LINEAR[1],
     ("network_errors", "data"): X,
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
+    ("Recipe", "schedule"): LINEAR,
+    ("Recipe", "sampler"): DDIM(),
+    ("Recipe.from_dict", "data"): Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,)).to_dict(),
+    ("Recipe.sample", "seeds"): [3, 4],
+    ("sampler_from_dict", "data"): sampler_to_dict(DDIM()),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
@@ -190,6 +198,7 @@ OBJECTS: list[Any] = [
     GOOD["denoiser"],
     TimestepRemap(network, LINEAR),
     DynamicThreshold(),
+    Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,)),
 ]
 
 
