@@ -1,6 +1,8 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
+from schedalg.bulk.generation import generate
 from schedalg.bulk.recipe import Recipe
+from schedalg.bulk.verification import Verification, verify
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -88,6 +90,7 @@ __all__ = [
     "Tableau",
     "TimestepRemap",
     "UniPC",
+    "Verification",
     "backends",
     "begin",
     "check_initial_noise",
@@ -95,6 +98,7 @@ __all__ = [
     "classifier_guidance",
     "convert",
     "edm",
+    "generate",
     "initial_noise",
     "inpaint",
     "network_errors",
@@ -105,4 +109,5 @@ __all__ = [
     "sampler_from_dict",
     "sampler_to_dict",
     "switch",
+    "verify",
 ]

@@ -13,6 +13,7 @@ import os
 import pkgutil
 import random
 import re
+import tempfile
 import traceback
 import types
 import warnings
@@ -71,6 +72,12 @@ class Odd:
 
     def __repr__(self) -> str:
         return "Odd()"
+
+
+RECIPE = Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,))
+#: A folder of samples, made once.
+FOLDER = tempfile.TemporaryDirectory()
+schedalg.generate(RECIPE, network, range(3), FOLDER.name, batch_size=2)
 
 
 #: Good values, by the names of arguments. An argument with a default and no value here keeps it.
@@ -144,7 +151,10 @@ GOOD: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
-    "text": Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,)).to_json(),
+    "text": RECIPE.to_json(),
+    "recipe": RECIPE,
+    "out": FOLDER.name,
+    "batch_size": 2,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -158,8 +168,9 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
     ("Recipe", "schedule"): LINEAR,
     ("Recipe", "sampler"): DDIM(),
-    ("Recipe.from_dict", "data"): Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,)).to_dict(),
+    ("Recipe.from_dict", "data"): RECIPE.to_dict(),
     ("Recipe.sample", "seeds"): [3, 4],
+    ("generate", "seeds"): range(3),
     ("sampler_from_dict", "data"): sampler_to_dict(DDIM()),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
@@ -175,6 +186,7 @@ if TORCH:
     GOOD["loss_type"] = guided_diffusion.LossType.MSE
 #: Classes that are for what made them alone and check nothing, and what loops call in every step.
 UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Steps", "Imported", "DiffusersScheduler"}
+UNCHECKED |= {"Verification"}
 UNCHECKED |= {
     "mean_flat",
     "_extract_into_tensor",
@@ -198,7 +210,7 @@ OBJECTS: list[Any] = [
     GOOD["denoiser"],
     TimestepRemap(network, LINEAR),
     DynamicThreshold(),
-    Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,)),
+    RECIPE,
 ]
 
 
@@ -309,8 +321,8 @@ def arguments(name: str, call: Callable[..., Any]) -> tuple[list[str], dict[str,
 
 def fault(error: BaseException, names: list[str]) -> str | None:
     """Return what is wrong with an error; None if it is one of the library's own that names."""
-    if isinstance(error, OSError) and "scheduler" in names:
-        return None  # of the file that it is read from
+    if isinstance(error, OSError) and {"scheduler", "out"} & set(names):
+        return None  # of the file that it is read from, or written to
     if not isinstance(error, NAMED):
         return "an error of this type"
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -365,6 +377,12 @@ def check(name: str, replaced: Iterator[dict[str, Any]], *, called_code: bool = 
                     how = ", ".join(f"{key}={shown(value)}" for key, value in given.items())
                     wrong.append(f"{how}: {said}: {error!r:.200}")
     assert not wrong, f"{len(wrong)} faults:\n" + "\n".join(wrong)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have relative paths lie in a folder that is removed."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", CALLABLES)

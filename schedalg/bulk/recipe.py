@@ -22,12 +22,12 @@ from schedalg.bulk.options import (
     written_clip,
     written_prediction,
 )
+from schedalg.bulk.seeds import checked_seeds
 from schedalg.checks import (
     check_callable,
     check_sample,
     described,
     flag,
-    integer,
     raise_stopped,
     real_number,
     shown,
@@ -39,7 +39,6 @@ from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.initial_noise import initial_noise
-from schedalg.running.noise import keys_for
 from schedalg.running.plans import plan_of
 from schedalg.running.sampling import sample
 from schedalg.samplers.protocols import Sampler
@@ -190,7 +189,7 @@ class Recipe:
             >>> bool((recipe.sample(model, [4]) == batch[1:2]).all())
             True
         """
-        chosen = checked_seeds(seeds)
+        chosen = list(checked_seeds(seeds))
         network, options = self._network(model, chosen, cond, uncond)
         x = initial_noise(self.schedule, (len(chosen), *self.shape), chosen, like=self._like(like))
         return sample(
@@ -353,24 +352,6 @@ def lines_of(data: Mapping[str, Any]) -> str:
 
 def _canonical(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def checked_seeds(seeds: object) -> list[int]:
-    """Return seeds as a list of ints.
-
-    Raises:
-        TypeError: They are no sequence of integers.
-        ValueError: A seed is outside of 0 to 2^128 - 1.
-    """
-    if isinstance(seeds, np.ndarray) and seeds.ndim == 1:
-        seeds = seeds.tolist()
-    if not isinstance(seeds, Sequence) or isinstance(seeds, str | bytes):
-        raise TypeError(
-            f"seeds must be a list of integers, one a sample, or a range; got {shown(seeds)}"
-        )
-    chosen = [integer(f"seeds[{i}]", seed) for i, seed in enumerate(seeds)]
-    keys_for("seeds", chosen, len(chosen))
-    return chosen
 
 
 def keywords_of(name: str, keywords: Keywords | None, seeds: list[int]) -> dict[str, Any]:

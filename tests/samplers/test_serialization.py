@@ -71,7 +71,7 @@ def named(name: str, **options: Any) -> dict[str, Any]:
 
 
 LATER = {**named("DDIM"), "version": 2}
-SAME = dataclass(frozen=True)(type("DDIM", (), {"__module__": "mine"}))
+SAME: type[Any] = dataclass(frozen=True)(type("DDIM", (), {"__module__": "mine"}))
 EXTRA = DDIM()
 object.__setattr__(EXTRA, "count", 3)
 
