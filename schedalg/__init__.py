@@ -2,6 +2,8 @@
 
 from schedalg.bulk.generation import generate
 from schedalg.bulk.recipe import Recipe
+from schedalg.bulk.sweep_table import Sweep
+from schedalg.bulk.sweeping import sweep
 from schedalg.bulk.verification import Verification, verify
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
@@ -86,6 +88,7 @@ __all__ = [
     "Schedule",
     "StepSampler",
     "Steps",
+    "Sweep",
     "TableSampler",
     "Tableau",
     "TimestepRemap",
@@ -108,6 +111,7 @@ __all__ = [
     "sample_steps",
     "sampler_from_dict",
     "sampler_to_dict",
+    "sweep",
     "switch",
     "verify",
 ]

@@ -155,6 +155,8 @@ GOOD: dict[str, Any] = {
     "recipe": RECIPE,
     "out": FOLDER.name,
     "batch_size": 2,
+    "recipes": {"a": RECIPE},
+    "measure": lambda samples, seeds: 1.0,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -171,6 +173,8 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Recipe.from_dict", "data"): RECIPE.to_dict(),
     ("Recipe.sample", "seeds"): [3, 4],
     ("generate", "seeds"): range(3),
+    ("sweep", "seeds"): range(3),
+    ("sweep", "out"): "table.csv",
     ("sampler_from_dict", "data"): sampler_to_dict(DDIM()),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
@@ -186,7 +190,7 @@ if TORCH:
     GOOD["loss_type"] = guided_diffusion.LossType.MSE
 #: Classes that are for what made them alone and check nothing, and what loops call in every step.
 UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Steps", "Imported", "DiffusersScheduler"}
-UNCHECKED |= {"Verification"}
+UNCHECKED |= {"Sweep", "Verification"}
 UNCHECKED |= {
     "mean_flat",
     "_extract_into_tensor",

@@ -37,16 +37,46 @@ def write(path: Path, chunks: Iterable[bytes], *, replace: bool = True) -> None:
         else:
             _put(temporary, path)
     except OSError as error:
-        if error.errno in FULL:
-            raise OSError(
-                error.errno,
-                "there is no room for the file. What is done is kept: make room, and call the same "
-                "again",
-                str(path),
-            ) from error
-        raise
+        if error.errno not in FULL:
+            raise
+        raise no_room(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to the end of a file, and have it reach the disk.
+
+    Raises:
+        OSError: The file system has no room, or another fault. The file may then end within the
+            line.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            _write_whole(file.fileno(), line)
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(error, path) from error
+
+
+def whole_lines(path: Path) -> bytes:
+    """Return the lines of a file, and remove what follows the last whole one."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end < len(data):
+        os.truncate(path, end)
+    return data[:end]
+
+
+def no_room(error: OSError, path: Path) -> OSError:
+    """Return what is said where there is no room for a file."""
+    return OSError(
+        error.errno,
+        "there is no room for the file. What is done is kept: make room, and call the same again",
+        str(path),
+    )
 
 
 def _write_whole(file: int, chunk: bytes) -> None:

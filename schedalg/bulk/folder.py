@@ -38,6 +38,8 @@ class Folder:
             OSError: It cannot be made.
             ValueError: It is of something else.
         """
+        if self.path.is_file():
+            raise ValueError(f"out must be the path of a folder, and {self.path} is a file")
         self.path.mkdir(parents=True, exist_ok=True)
         sync_folder(self.path.absolute().parent)
         check_owner(self.path, self.layout)
@@ -103,18 +105,21 @@ class Folder:
         return True
 
 
-def checked_path(name: str, path: object) -> Path:
-    """Return the path of a folder.
+def checked_path(name: str, path: object, what: str = "a folder") -> Path:
+    """Return the path of a folder or of a file.
+
+    Args:
+        name: What errors call it.
+        path: The path.
+        what: What it is the path of.
 
     Raises:
         TypeError: It is no path.
-        ValueError: It is empty, or there is a file of that name.
+        ValueError: It is empty.
     """
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{name} must be the path of a folder, got {shown(path)}")
+        raise TypeError(f"{name} must be the path of {what}, got {shown(path)}")
     found = os.fspath(path)
     if not isinstance(found, str) or not found or "\0" in found:
-        raise ValueError(f"{name} must be the path of a folder, got {shown(found)}")
-    if Path(found).is_file():
-        raise ValueError(f"{name} must be the path of a folder, and {found} is a file")
+        raise ValueError(f"{name} must be the path of {what}, got {shown(found)}")
     return Path(found)

@@ -75,7 +75,11 @@ class Maker:
         }
 
     def block(self, seeds: list[int]) -> np.ndarray:
-        """Return the samples of seeds, in one batch.
+        """Return the samples of seeds, made in one batch, on the host; see `samples`."""
+        return to_host(self.samples(seeds))
+
+    def samples(self, seeds: list[int]) -> Array:
+        """Return the samples of seeds, made in one batch.
 
         Raises:
             ValueError: The network returned NaN or infinity.
@@ -83,10 +87,9 @@ class Maker:
             Exception: What the network raises, with a note that names the seeds.
         """
         try:
-            x = self.recipe.sample(
+            return self.recipe.sample(
                 self._checked(seeds), seeds, like=self.like, cond=self.cond, uncond=self.uncond
             )
-            return to_host(x)
         except Exception as error:
             if _ran_out(error):
                 half = len(seeds) // 2

@@ -13,20 +13,32 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from schedalg import generate
+from schedalg import DDIM, generate, sweep
 from tests.bulk.few import RECIPE, held, network
 
 #: What changes a file system; the process is killed at each call of each.
-CALLS = ("open", "write", "fsync", "replace", "link", "unlink", "mkdir", "rmdir")
+CALLS = ("open", "write", "fsync", "replace", "link", "unlink", "mkdir", "rmdir", "truncate")
 
 
-def make(out: Path, format: str, count: int = 5, model: Any = network) -> None:  # noqa: A002
-    generate(RECIPE, model, range(count), out, batch_size=2, format=format)
+def make(out: Path, form: str, count: int = 5, model: Any = network) -> None:
+    """Make samples of a format, or a table."""
+    if form in ("csv", "table.parquet"):
+        recipes = {"DDPM": RECIPE, "DDIM, with a comma": replace(RECIPE, sampler=DDIM())}
+        table = out / f"table.{form.removeprefix('table.')}"
+        sweep(model, recipes, range(count), mean, table, batch_size=2)
+    else:
+        generate(RECIPE, model, range(count), out, batch_size=2, format=form)
+
+
+def mean(samples: Any, seeds: list[int]) -> dict[str, float]:
+    """Return what a table holds."""
+    return {"mean": float(samples.mean()), "square": float((samples**2).mean())}
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -164,7 +176,8 @@ WAYS = (killed_at_every_moment, killed_again_and_again, full, full_device)
 
 if __name__ == "__main__":
     found = {}
-    for way in WAYS:
+    tables = "csv" in sys.argv[1] or "table" in sys.argv[1]
+    for way in WAYS[:2] if tables else WAYS:
         with tempfile.TemporaryDirectory() as place:
             found[way.__name__] = way(Path(place), sys.argv[1])
     print(json.dumps(found))
