@@ -1,5 +1,10 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
+from schedalg.bulk.generation import generate
+from schedalg.bulk.recipe import Recipe
+from schedalg.bulk.sweep_table import Sweep
+from schedalg.bulk.sweeping import sweep
+from schedalg.bulk.verification import Verification, verify
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -44,6 +49,7 @@ from schedalg.samplers import (
     TableSampler,
     UniPC,
 )
+from schedalg.samplers.serialization import sampler_from_dict, sampler_to_dict
 from schedalg.schedule import Point, Schedule
 from schedalg.schedule.choosing import choose
 
@@ -75,6 +81,7 @@ __all__ = [
     "Point",
     "Pool",
     "RePaint",
+    "Recipe",
     "Restart",
     "Run",
     "RungeKutta",
@@ -83,10 +90,12 @@ __all__ = [
     "Schedule",
     "StepSampler",
     "Steps",
+    "Sweep",
     "TableSampler",
     "Tableau",
     "TimestepRemap",
     "UniPC",
+    "Verification",
     "backends",
     "begin",
     "check_initial_noise",
@@ -94,6 +103,7 @@ __all__ = [
     "classifier_guidance",
     "convert",
     "edm",
+    "generate",
     "initial_noise",
     "inpaint",
     "network_errors",
@@ -101,5 +111,9 @@ __all__ = [
     "run",
     "sample",
     "sample_steps",
+    "sampler_from_dict",
+    "sampler_to_dict",
+    "sweep",
     "switch",
+    "verify",
 ]

@@ -14,6 +14,7 @@ import os
 import pkgutil
 import random
 import re
+import tempfile
 import traceback
 import types
 import warnings
@@ -31,12 +32,14 @@ from schedalg import (
     DynamicThreshold,
     Plan,
     Pool,
+    Recipe,
     Schedule,
     Steps,
     Tableau,
     TimestepRemap,
     begin,
     edm,
+    sampler_to_dict,
 )
 from schedalg.checks import shown
 from schedalg.plan.columns import schedule_evaluations
@@ -77,6 +80,12 @@ class Odd:
 
     def __repr__(self) -> str:
         return "Odd()"
+
+
+RECIPE = Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,))
+#: A folder of samples, made once.
+FOLDER = tempfile.TemporaryDirectory()
+schedalg.generate(RECIPE, network, range(3), FOLDER.name, batch_size=2)
 
 
 #: Good values, by the names of arguments. An argument with a default and no value here keeps it.
@@ -151,6 +160,12 @@ GOOD: dict[str, Any] = {
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
     "capacity": 10**6,
+    "text": RECIPE.to_json(),
+    "recipe": RECIPE,
+    "out": FOLDER.name,
+    "batch_size": 2,
+    "recipes": {"a": RECIPE},
+    "measure": lambda samples, seeds: 1.0,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -165,6 +180,14 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Pool.advance", "output"): X[:1],
     ("Pool.cancel", "ticket"): 1,
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
+    ("Recipe", "schedule"): LINEAR,
+    ("Recipe", "sampler"): DDIM(),
+    ("Recipe.from_dict", "data"): RECIPE.to_dict(),
+    ("Recipe.sample", "seeds"): [3, 4],
+    ("generate", "seeds"): range(3),
+    ("sweep", "seeds"): range(3),
+    ("sweep", "out"): "table.csv",
+    ("sampler_from_dict", "data"): sampler_to_dict(DDIM()),
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
@@ -207,6 +230,7 @@ if TORCH:
     OTHERWISE["DiffusersScheduler.set_timesteps", "num_inference_steps"] = 2
 #: Classes that are for what made them alone and check nothing, and what loops call in every step.
 UNCHECKED = {"Schedule", "Plan", "Point", "Run", "Steps", "Imported", "DiffusersScheduler"}
+UNCHECKED |= {"Sweep", "Verification"}
 UNCHECKED |= {
     "mean_flat",
     "_extract_into_tensor",
@@ -238,6 +262,7 @@ OBJECTS: list[Callable[[], Any]] = [
     schedalg.DDPM,
     edm,
     make_pool,
+    lambda: RECIPE,
 ]
 if TORCH:
     OBJECTS += [make_process, make_scheduler]
@@ -360,8 +385,8 @@ def arguments(name: str, call: Callable[..., Any]) -> tuple[list[str], dict[str,
 
 def fault(error: BaseException, names: list[str]) -> str | None:
     """Return what is wrong with an error; None if it is one of the library's own that names."""
-    if isinstance(error, OSError) and "scheduler" in names:
-        return None  # of the file that it is read from
+    if isinstance(error, OSError) and {"scheduler", "out"} & set(names):
+        return None  # of the file that it is read from, or written to
     if not isinstance(error, NAMED):
         return "an error of this type"
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -416,6 +441,12 @@ def check(name: str, replaced: Iterator[dict[str, Any]], *, called_code: bool = 
                     how = ", ".join(f"{key}={shown(value)}" for key, value in given.items())
                     wrong.append(f"{how}: {said}: {error!r:.200}")
     assert not wrong, f"{len(wrong)} faults:\n" + "\n".join(wrong)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have relative paths lie in a folder that is removed."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", CALLABLES)

@@ -1,0 +1,117 @@
+"""Files that are there whole or not at all, whenever the process or the machine stops."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+#: What the names of files begin with that are still being written.
+TEMPORARY = ".tmp-"
+
+#: What writing fails with where there is no room: on the device, for the user, for one file.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def write(path: Path, chunks: Iterable[bytes], *, replace: bool = True) -> None:
+    """Write a file under another name, have it reach the disk, and give it its own name.
+
+    The name itself reaches the disk with `sync_folder`.
+
+    Args:
+        path: The file.
+        chunks: What it holds.
+        replace: Whether a file of the name is replaced. If not, it stays, and nothing is said.
+
+    Raises:
+        OSError: The file system has no room, or another fault.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb", buffering=0) as file:
+            for chunk in chunks:
+                _write_whole(file.fileno(), chunk)
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+        else:
+            _put(temporary, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to the end of a file, and have it reach the disk.
+
+    Raises:
+        OSError: The file system has no room, or another fault. The file may then end within the
+            line.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            _write_whole(file.fileno(), line)
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room(error, path) from error
+
+
+def whole_lines(path: Path) -> bytes:
+    """Return the lines of a file, and remove what follows the last whole one."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end < len(data):
+        os.truncate(path, end)
+    return data[:end]
+
+
+def no_room(error: OSError, path: Path) -> OSError:
+    """Return what is said where there is no room for a file."""
+    return OSError(
+        error.errno,
+        "there is no room for the file. What is done is kept: make room, and call the same again",
+        str(path),
+    )
+
+
+def _write_whole(file: int, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give a file its name unless there is one of that name: of two at once, the first wins."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        if not path.exists():  # a file system without links
+            os.replace(temporary, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder reach the disk, where the system can do that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def remove_temporary(folder: Path, names: Iterable[str]) -> None:
+    """Remove what was begun and not finished of the files with these names."""
+    wanted = set(names)
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.name.removeprefix(TEMPORARY).rpartition("-")[0] in wanted:
+            path.unlink(missing_ok=True)

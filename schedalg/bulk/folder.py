@@ -1,0 +1,125 @@
+"""`Folder`: a folder of samples that is being made: what is there, and what is missing."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from schedalg.bulk.files import TEMPORARY, remove_temporary, sync_folder, write
+from schedalg.bulk.formats import Format, format_named
+from schedalg.bulk.images import pixels
+from schedalg.bulk.layout import Layout, check_owner, claim
+from schedalg.checks import shown
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder, and what it is to hold.
+
+    Attributes:
+        path: The folder.
+        layout: What it is to hold.
+    """
+
+    path: Path
+    layout: Layout
+
+    @property
+    def form(self) -> Format:
+        """How samples lie in it."""
+        return format_named(self.layout.format)
+
+    def open(self) -> None:
+        """Make the folder if it does not exist, and see whose it is.
+
+        Raises:
+            OSError: It cannot be made.
+            ValueError: It is of something else.
+        """
+        if self.path.is_file():
+            raise ValueError(f"out must be the path of a folder, and {self.path} is a file")
+        self.path.mkdir(parents=True, exist_ok=True)
+        sync_folder(self.path.absolute().parent)
+        check_owner(self.path, self.layout)
+
+    def claim(self, made_with: Mapping[str, str]) -> None:
+        """Write `recipe.json`, or compare the one that is there.
+
+        Raises:
+            ValueError: The folder is of something else, or was made with another version.
+        """
+        claim(self.path, self.layout, {**made_with, **self.form.versions()})
+        sync_folder(self.path)
+
+    def missing(self, blocks: Iterable[int]) -> list[int]:
+        """Return those of the blocks that are not there."""
+        if self.form.is_whole(self.path, self.layout):
+            return []
+        there = set()
+        for place, _, names in os.walk(self.path):
+            inside = Path(place).relative_to(self.path).as_posix()
+            there |= {name if inside == "." else f"{inside}/{name}" for name in names}
+        return [
+            block for block in blocks if not there.issuperset(self.form.names(self.layout, block))
+        ]
+
+    def remove_begun(self, blocks: Iterable[int]) -> None:
+        """Remove what a process that was stopped had begun of these blocks."""
+        names = [name for block in blocks for name in self.form.names(self.layout, block)]
+        for place in {Path(name).parent for name in names}:
+            if (self.path / place).exists():
+                remove_temporary(self.path / place, [Path(name).name for name in names])
+
+    def deliver(self, block: int, samples: np.ndarray) -> None:
+        """Write the samples of a block.
+
+        Raises:
+            OSError: There is no room, or another fault.
+        """
+        names = self.form.names(self.layout, block)
+        place = (self.path / names[0]).parent
+        if place != self.path and not place.exists():
+            place.mkdir(exist_ok=True)
+            sync_folder(self.path)
+        for name, data in zip(
+            names, self.form.encoded(self.layout, block, self.held(samples)), strict=True
+        ):
+            write(self.path / name, [data])
+        sync_folder(place)
+
+    def held(self, samples: np.ndarray) -> np.ndarray:
+        """Return samples as the format holds them: as they are, or as bytes."""
+        span = self.layout.pixel_range
+        return samples if span is None else pixels(samples, span)
+
+    def finish(self) -> bool:
+        """Do what is left where all blocks are there; return whether the folder is whole."""
+        if self.missing(self.layout.blocks):
+            return False
+        self.form.finish(self.path, self.layout)
+        for path in self.path.glob(f"{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+        sync_folder(self.path)
+        return True
+
+
+def checked_path(name: str, path: object, what: str = "a folder") -> Path:
+    """Return the path of a folder or of a file.
+
+    Args:
+        name: What errors call it.
+        path: The path.
+        what: What it is the path of.
+
+    Raises:
+        TypeError: It is no path.
+        ValueError: It is empty.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be the path of {what}, got {shown(path)}")
+    found = os.fspath(path)
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise ValueError(f"{name} must be the path of {what}, got {shown(found)}")
+    return Path(found)

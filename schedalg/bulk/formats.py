@@ -1,0 +1,341 @@
+"""The formats of folders of samples: which files a block becomes, byte for byte, and back."""
+
+import io
+import shutil
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schedalg.bulk.files import sync_folder, write
+from schedalg.bulk.images import channels_first
+from schedalg.bulk.layout import Layout
+from schedalg.checks import shown
+from schedalg.plugins import imported
+
+
+class Format(ABC):
+    """How samples lie in a folder. A block is there when all of its files are."""
+
+    #: Whether the samples are images, as bytes.
+    of_bytes = False
+
+    def check(self, layout: Layout) -> None:  # noqa: B027  # most can write anything
+        """Raise if samples of this shape or these seeds cannot be written.
+
+        Raises:
+            ValueError: They cannot.
+            ImportError: A package is missing.
+        """
+
+    def versions(self) -> dict[str, str]:
+        """Return the packages that the bytes follow from, and their versions."""
+        return {}
+
+    @abstractmethod
+    def names(self, layout: Layout, block: int) -> list[str]:
+        """Return the names of the files of a block, in the folder."""
+
+    @abstractmethod
+    def encoded(self, layout: Layout, block: int, samples: np.ndarray) -> Iterator[bytes]:
+        """Yield what each file of a block holds, in the order of `names`."""
+
+    @abstractmethod
+    def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
+        """Return the samples of a block, as they were written.
+
+        Raises:
+            OSError: A file is missing or cannot be read.
+            ValueError: A file is damaged.
+        """
+
+    def is_whole(self, folder: Path, layout: Layout) -> bool:
+        """Whether there is nothing left to do, whatever blocks there are."""
+        return False
+
+    def finish(self, folder: Path, layout: Layout) -> None:  # noqa: B027  # most have no more to do
+        """Do what is to be done when all blocks are there."""
+
+    def final_names(self, layout: Layout) -> Iterator[str]:
+        """Yield the names of all files of a folder that is whole, but `recipe.json`."""
+        for block in layout.blocks:
+            yield from self.names(layout, block)
+
+
+class Shards(Format):
+    """A `.npy` file for each block, in the dtype of the recipe (bfloat16 as float32)."""
+
+    def names(self, layout: Layout, block: int) -> list[str]:
+        """Return the name of its file."""
+        return [layout.block_name(block, "npy")]
+
+    def encoded(self, layout: Layout, block: int, samples: np.ndarray) -> Iterator[bytes]:
+        """Yield what its file holds."""
+        yield npy(samples)
+
+    def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
+        """Return the samples of a block, as they were written."""
+        return read_npy(folder / self.names(layout, block)[0])
+
+
+class Parquet(Format):
+    """A Parquet file for each block: a column `seed`, and `sample`, a tensor of fixed shape."""
+
+    def check(self, layout: Layout) -> None:
+        """Raise if samples of this shape or these seeds cannot be written."""
+        _pyarrow("pyarrow")
+        largest = max(layout.seeds)
+        if largest >= 2**64:
+            raise ValueError(
+                f"seeds hold {largest}, and format 'parquet' has a column of 64 bits for them: use "
+                "seeds below 2^64"
+            )
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of the package that the bytes follow from."""
+        return {"pyarrow": str(_pyarrow("pyarrow").__version__)}
+
+    def names(self, layout: Layout, block: int) -> list[str]:
+        """Return the name of its file."""
+        return [layout.block_name(block, "parquet")]
+
+    def encoded(self, layout: Layout, block: int, samples: np.ndarray) -> Iterator[bytes]:
+        """Yield what its file holds."""
+        arrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
+        seeds = np.array(layout.seeds_of(block), dtype=np.uint64)
+        kind = arrow.fixed_shape_tensor(arrow.from_numpy_dtype(samples.dtype), samples.shape[1:])
+        flat = arrow.FixedSizeListArray.from_arrays(
+            arrow.array(samples.reshape(-1)), samples[0].size
+        )
+        column = arrow.ExtensionArray.from_storage(kind, flat)
+        table = arrow.table({"seed": arrow.array(seeds), "sample": column})
+        file = io.BytesIO()
+        parquet.write_table(
+            table, file, row_group_size=len(seeds), compression="none", use_dictionary=False
+        )
+        yield file.getvalue()
+
+    def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
+        """Return the samples of a block, as they were written."""
+        parquet, path = _pyarrow("pyarrow.parquet"), folder / self.names(layout, block)[0]
+        try:
+            table = parquet.read_table(path, partitioning=None)
+        except OSError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{path.name} is damaged: {error}") from None
+        if table["seed"].to_pylist() != layout.seeds_of(block):
+            raise ValueError(f"{path.name} has other seeds than block {block} has")
+        samples: np.ndarray = table["sample"].combine_chunks().to_numpy_ndarray()
+        return samples
+
+
+class Images(Format):
+    """A PNG file for each seed."""
+
+    of_bytes = True
+
+    def check(self, layout: Layout) -> None:
+        """Raise if samples of this shape or these seeds cannot be written."""
+        channels_first(layout.recipe.shape)
+        _pillow()
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of the package that the bytes follow from."""
+        return {"pillow": str(imported("PIL", 'format="png"', "images").__version__)}
+
+    def names(self, layout: Layout, block: int) -> list[str]:
+        """Return the names of its files, one a seed."""
+        return [layout.seed_name(seed, "png") for seed in layout.seeds_of(block)]
+
+    def encoded(self, layout: Layout, block: int, samples: np.ndarray) -> Iterator[bytes]:
+        """Yield what its file holds."""
+        image = _pillow()
+        for picture in samples:
+            file = io.BytesIO()
+            drawn = picture[..., 0] if picture.shape[-1] == 1 else picture
+            image.fromarray(drawn).save(file, format="PNG")
+            yield file.getvalue()
+
+    def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
+        """Return the samples of a block, as they were written."""
+        image, pictures = _pillow(), []
+        for name in self.names(layout, block):
+            try:
+                with image.open(folder / name) as file:
+                    pictures.append(np.asarray(file))
+            except FileNotFoundError:
+                raise
+            except (OSError, SyntaxError) as error:  # what Pillow says of damaged files
+                raise ValueError(f"{name} is damaged: {error}") from None
+        samples = np.stack(pictures)
+        return samples[..., None] if samples.ndim == 3 else samples
+
+
+class Evaluated(Format):
+    """The `.npz` of ADM's evaluator: `arr_0`, (N, height, width, channels), bytes.
+
+    Blocks are `.npy` files in a folder `parts` until all are there, and then one file.
+    """
+
+    of_bytes = True
+    PARTS = "parts"
+
+    def check(self, layout: Layout) -> None:
+        """Raise if samples of this shape or these seeds cannot be written."""
+        channels_first(layout.recipe.shape)
+
+    def names(self, layout: Layout, block: int) -> list[str]:
+        """Return the name of its file."""
+        return [f"{self.PARTS}/{layout.block_name(block, 'npy')}"]
+
+    def encoded(self, layout: Layout, block: int, samples: np.ndarray) -> Iterator[bytes]:
+        """Yield what its file holds."""
+        yield npy(samples)
+
+    def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
+        """Return the samples of a block, as they were written."""
+        if not self.is_whole(folder, layout):
+            return read_npy(folder / self.names(layout, block)[0])
+        path = folder / self._name(layout)
+        seeds = len(layout.seeds_of(block))
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as file:
+                shape, dtype = _header(file)
+                size = int(np.prod(shape[1:])) * dtype.itemsize
+                file.seek(block * layout.batch_size * size, io.SEEK_CUR)
+                data = file.read(seeds * size)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path.name} is damaged: {error}") from None
+        if shape[0] != len(layout.seeds) or len(data) != seeds * size:
+            raise ValueError(f"{path.name} has {shape[0]} samples for {len(layout.seeds)} seeds")
+        return np.frombuffer(data, dtype).reshape(seeds, *shape[1:])
+
+    def is_whole(self, folder: Path, layout: Layout) -> bool:
+        """Whether the one file is there."""
+        return (folder / self._name(layout)).exists()
+
+    def finish(self, folder: Path, layout: Layout) -> None:
+        """Make the one file of all parts, and remove them."""
+        parts = [folder / self.names(layout, block)[0] for block in layout.blocks]
+        path = folder / self._name(layout)
+        if not path.exists():
+            try:
+                write(path, _archived(parts, len(layout.seeds)))
+            except FileNotFoundError:  # another process was faster, and has removed the parts
+                if not path.exists():
+                    raise
+            sync_folder(folder)  # it is there before the parts are not
+        for part in parts:
+            part.unlink(missing_ok=True)
+        shutil.rmtree(folder / self.PARTS, ignore_errors=True)
+
+    def final_names(self, layout: Layout) -> Iterator[str]:
+        """Yield the name of the one file."""
+        yield self._name(layout)
+
+    def _name(self, layout: Layout) -> str:
+        return f"{layout.prefix}.npz"
+
+
+FORMATS: dict[str, Format] = {
+    "npy": Shards(),
+    "parquet": Parquet(),
+    "npz": Evaluated(),
+    "png": Images(),
+}
+
+
+def format_named(name: Any) -> Format:
+    """Return the format of a name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not isinstance(name, str) or name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {shown(name)}")
+    return FORMATS[name]
+
+
+def npy(samples: np.ndarray) -> bytes:
+    """Return an array as the bytes of a `.npy` file."""
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.ascontiguousarray(samples), (1, 0), allow_pickle=False)
+    return file.getvalue()
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array of a `.npy` file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
+    try:
+        array: np.ndarray = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from None
+    return array
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return shape, dtype
+
+
+def _archived(parts: list[Path], count: int) -> Iterator[bytes]:
+    """Yield the bytes of a `.npz` of all parts, in which no time and no system is written.
+
+    The archive is made piece by piece, as it may be larger than memory.
+    """
+    pieces = _Pieces()
+    entry = zipfile.ZipInfo("arr_0.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3
+    archive = zipfile.ZipFile(pieces, "w", zipfile.ZIP_STORED)
+    with archive, archive.open(entry, "w", force_zip64=True) as file:
+        for k, part in enumerate(parts):
+            samples = read_npy(part)
+            if k == 0:
+                header = io.BytesIO()
+                np.lib.format.write_array_header_1_0(
+                    header,
+                    {
+                        "descr": np.lib.format.dtype_to_descr(samples.dtype),
+                        "fortran_order": False,
+                        "shape": (count, *samples.shape[1:]),
+                    },
+                )
+                file.write(header.getvalue())
+            file.write(samples.tobytes())
+            yield from pieces.taken()
+    yield from pieces.taken()
+
+
+class _Pieces(io.RawIOBase):
+    """A file that cannot be sought in, and whose bytes are taken away as they come."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> list[bytes]:
+        held, self._held = self._held, []
+        return held
+
+
+def _pyarrow(module: str) -> Any:
+    return imported(module, 'format="parquet"', "parquet")
+
+
+def _pillow() -> Any:
+    return imported("PIL.Image", 'format="png"', "images")

@@ -1,0 +1,146 @@
+"""The options of a recipe: checked, written as what JSON holds, and read again."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from schedalg.checks import positive_integer, real_number, shown
+from schedalg.network.bounds import Clamp, DynamicThreshold, bounding
+from schedalg.network.denoiser import Denoiser
+from schedalg.network.guidance import switch
+from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction, edm
+from schedalg.schedule import Schedule
+
+#: (quantity, low, high), as `switch` bounds it; None leaves an end open.
+Interval: TypeAlias = tuple[str, float | None, float | None]
+
+QUANTITIES = ("sigma", "t", "timestep", "log_snr")
+
+
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """Return the shape of a sample as a tuple of ints.
+
+    Raises:
+        TypeError: It is no sequence of integers.
+        ValueError: A size is below 1.
+    """
+    if not isinstance(shape, Sequence) or isinstance(shape, str | bytes):
+        raise TypeError(
+            f"shape must be that of one sample, such as (3, 32, 32); got {shown(shape)}"
+        )
+    return tuple(positive_integer(f"shape[{i}]", size) for i, size in enumerate(shape))
+
+
+def checked_clip(clip: Any) -> tuple[float, float] | DynamicThreshold | None:
+    """Return bounds of x0 as two floats, a `DynamicThreshold` unchanged, or None.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It is a pair whose first number is not below the second.
+    """
+    bounds = clip if isinstance(clip, Clamp | DynamicThreshold) else bounding(clip)
+    if bounds is None or isinstance(bounds, DynamicThreshold):
+        return bounds
+    if not isinstance(bounds, Clamp):
+        raise TypeError(
+            "clip must be (low, high) or DynamicThreshold(...) in a recipe, which JSON holds; got "
+            f"{shown(clip)}"
+        )
+    return bounds.low, bounds.high
+
+
+def checked_interval(interval: Any, scale: float | None, schedule: Schedule) -> Interval | None:
+    """Return the interval of guidance, with its bounds as floats.
+
+    Raises:
+        TypeError: It is no tuple of a name and two numbers.
+        ValueError: The quantity is unknown, `switch` does not take the bounds, or there is no
+            guidance.
+    """
+    if interval is None:
+        return None
+    if scale is None:
+        raise ValueError("guidance_interval needs a guidance_scale")
+    if not isinstance(interval, tuple | list) or len(interval) != 3:
+        raise TypeError(f"guidance_interval must be (quantity, low, high), got {shown(interval)}")
+    quantity, *ends = interval
+    if quantity not in QUANTITIES:
+        raise ValueError(
+            f"guidance_interval[0] must be one of {', '.join(QUANTITIES)}; got {shown(quantity)}"
+        )
+    low, high = (
+        None if end is None or end == math.inf else real_number(f"guidance_interval[{i}]", end)
+        for i, end in enumerate(ends, 1)
+    )
+    inner = Denoiser(lambda x, timesteps: x, schedule)
+    try:
+        switch(inner, inner, **bounds_of((quantity, low, high)))
+    except ValueError as error:
+        raise ValueError(f"guidance_interval: {error}") from None
+    return quantity, low, high
+
+
+def written_prediction(prediction: Prediction | Parameterization | None) -> Any:
+    """Return what a network predicts for JSON.
+
+    Raises:
+        TypeError: It is a parameterization made of functions.
+    """
+    if prediction is None or isinstance(prediction, str):
+        return prediction
+    for name, known in PARAMETERIZATIONS.items():
+        if prediction == known:
+            return name
+    data = getattr(prediction.weights, "data", None)
+    if isinstance(data, float) and prediction == edm(data):
+        return {"edm": data}
+    raise TypeError(
+        "prediction must be a name or edm(...) in a recipe, which JSON holds; got a "
+        "Parameterization of functions"
+    )
+
+
+def read_prediction(data: Any) -> Any:
+    """Return the prediction that `written_prediction` wrote.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(data, Mapping):
+        return data
+    if set(data) != {"edm"}:
+        raise ValueError(f"prediction must be a name or {{'edm': sigma_data}}, got {list(data)}")
+    return edm(data["edm"])
+
+
+def written_clip(clip: tuple[float, float] | DynamicThreshold | None) -> Any:
+    """Return bounds of x0 for JSON."""
+    if isinstance(clip, DynamicThreshold):
+        return {"quantile": clip.quantile, "max_value": clip.max_value}
+    return None if clip is None else list(clip)
+
+
+def read_clip(data: Any) -> Any:
+    """Return the bounds that `written_clip` wrote.
+
+    Raises:
+        ValueError: They are none.
+    """
+    if not isinstance(data, Mapping):
+        return data
+    if set(data) != {"quantile", "max_value"}:
+        raise ValueError(
+            f"clip must be two numbers, or hold quantile and max_value; got {list(data)}"
+        )
+    return DynamicThreshold(data["quantile"], data["max_value"])
+
+
+def read_tuple(values: Any) -> Any:
+    """Return a list of JSON as a tuple, and all else unchanged, to be checked."""
+    return tuple(values) if isinstance(values, list) else values
+
+
+def bounds_of(interval: Interval) -> dict[str, Any]:
+    """Return an interval as `switch` takes it."""
+    quantity, low, high = interval
+    return {f"{quantity}_min": low, f"{quantity}_max": high}

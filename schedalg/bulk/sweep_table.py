@@ -1,0 +1,234 @@
+"""`Sweep`: what was measured of many recipes, with standard errors, as a table and a plot."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from schedalg.bulk.seeds import seeds_to_json
+from schedalg.checks import check_callable, shown
+from schedalg.plugins import imported
+
+#: The columns before those of what is measured.
+COLUMNS = ("recipe", "fingerprint", "calls", "seeds", "samples")
+
+
+class Row(NamedTuple):
+    """What was measured of one recipe on one block of seeds.
+
+    Attributes:
+        recipe: The name of the recipe.
+        fingerprint: Its fingerprint.
+        calls: How often the network is called for a sample; None for a sampler without a plan.
+        seeds: The seeds, as "start:stop:step" or as numbers with spaces between.
+        samples: How many they are.
+        values: What was measured, by name.
+    """
+
+    recipe: str
+    fingerprint: str
+    calls: int | None
+    seeds: str
+    samples: int
+    values: dict[str, float]
+
+
+class Average(NamedTuple):
+    """The mean over the samples of a recipe, and its standard error.
+
+    Attributes:
+        recipe: The name of the recipe.
+        calls: How often the network is called for a sample; None for a sampler without a plan.
+        samples: How many samples there are.
+        blocks: How many blocks of seeds.
+        mean: The mean of each measure, each block weighed by its samples.
+        error: The standard error of each, from the differences between blocks: NaN for one block.
+    """
+
+    recipe: str
+    calls: int | None
+    samples: int
+    blocks: int
+    mean: dict[str, float]
+    error: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What `sweep` measured: a row for each recipe and block of seeds.
+
+    Attributes:
+        rows: The rows, in the order in which they were measured.
+
+    Example:
+        >>> from schedalg.bulk.sweep_table import Row, Sweep
+        >>> rows = [Row("DDIM/5", "3f…", 5, f"{k}:{k + 1}:1", 1, {"error": k}) for k in (1, 3)]
+        >>> print(Sweep(tuple(rows)))
+        recipe calls samples error ±
+        DDIM/5     5       2     2 1
+    """
+
+    rows: tuple[Row, ...]
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names of what was measured."""
+        return tuple(self.rows[0].values) if self.rows else ()
+
+    def averages(self) -> list[Average]:
+        """Return the mean and the standard error of each recipe, in the order of the rows.
+
+        With the share w of each block's samples and the mean m, the standard error is
+        sqrt(K / (K - 1) Σ w² (value - m)²), for K blocks: of blocks of one size, their standard
+        deviation over sqrt(K).
+        """
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(row.recipe, []).append(row)
+        return [_average(name, rows) for name, rows in groups.items()]
+
+    def __str__(self) -> str:
+        heads = ["recipe", "calls", "samples"]
+        for name in self.measures:
+            heads += [name, "±"]
+        lines = [heads]
+        for each in self.averages():
+            line = [each.recipe, "" if each.calls is None else str(each.calls), str(each.samples)]
+            for name in self.measures:
+                line += [f"{each.mean[name]:.4g}", f"{each.error[name]:.2g}"]
+            lines.append(line)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            " ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in lines
+        )
+
+    def plot(
+        self,
+        measure: str | None = None,
+        *,
+        series: Callable[[str], str] | None = None,
+        axes: Any = None,
+    ) -> Any:
+        """Draw a measure against the calls of the network, with standard errors (needs matplotlib).
+
+        Args:
+            measure: What is drawn. None: the first.
+            series: Of which line a recipe is a point, from its name. None: what stands before the
+                last "/", so that "DDIM/10" is a point of "DDIM".
+            axes: Where it is drawn. None: on axes of its own.
+
+        Returns:
+            The axes: `axes.figure.savefig("sweep.svg")` saves them.
+
+        Raises:
+            TypeError: `series` is not callable.
+            ValueError: There is no such measure, or a sampler has no plan, and so no fixed number
+                of calls.
+            ImportError: matplotlib is not installed.
+        """
+        if measure is None and self.rows:
+            measure = self.measures[0]
+        if measure not in self.measures:
+            listed = ", ".join(self.measures)
+            raise ValueError(f"measure must be one of {listed or 'none'}; got {shown(measure)}")
+        if series is not None:
+            check_callable("series", series)
+        lines: dict[str, list[Average]] = {}
+        for each in self.averages():
+            if each.calls is None:
+                raise ValueError(
+                    f"recipe {each.recipe!r} has a sampler without a plan, and so no fixed number "
+                    "of calls to be drawn at"
+                )
+            line = _before_slash(each.recipe) if series is None else series(each.recipe)
+            lines.setdefault(line, []).append(each)
+        if axes is None:
+            figure = imported("matplotlib.figure", "plot", "plot").Figure()
+            axes = figure.subplots()
+        for line, points in lines.items():
+            points.sort(key=lambda each: each.calls or 0)
+            axes.errorbar(
+                [each.calls for each in points],
+                [each.mean[measure] for each in points],
+                [each.error[measure] for each in points],
+                marker=".",
+                capsize=2,
+                label=line,
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("calls of the network")
+        axes.set_ylabel(measure)
+        axes.legend()
+        return axes
+
+
+def _before_slash(name: str) -> str:
+    return name.rpartition("/")[0] or name
+
+
+def _average(name: str, rows: Sequence[Row]) -> Average:
+    samples, count = sum(row.samples for row in rows), len(rows)
+    shares = [row.samples / samples for row in rows]
+    mean, error = {}, {}
+    for measure in rows[0].values:
+        values = [row.values[measure] for row in rows]
+        middle = math.fsum(w * v for w, v in zip(shares, values, strict=True))
+        squares = math.fsum((w * (v - middle)) ** 2 for w, v in zip(shares, values, strict=True))
+        mean[measure] = middle
+        error[measure] = math.sqrt(count / (count - 1) * squares) if count > 1 else math.nan
+    return Average(name, rows[0].calls, samples, count, mean, error)
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return the seeds of a block as a text: "start:stop:step", or numbers with spaces between."""
+    data = seeds_to_json(seeds)
+    if isinstance(data, Mapping):
+        return f"{data['start']}:{data['stop']}:{data['step']}"
+    return " ".join(map(str, data))
+
+
+def csv_line(cells: Sequence[Any]) -> str:
+    """Return a line of a CSV file. Floats are written so that they are read as they were."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def cells_of(row: Row) -> list[Any]:
+    """Return the cells of a row."""
+    calls = "" if row.calls is None else row.calls
+    values = [repr(value) for value in row.values.values()]
+    return [row.recipe, row.fingerprint, calls, row.seeds, row.samples, *values]
+
+
+def rows_of(name: str, text: str) -> Iterator[Row]:
+    """Yield the rows of a CSV file that `sweep` wrote.
+
+    Raises:
+        ValueError: It is none.
+    """
+    lines = csv.reader(io.StringIO(text))
+    heads = next(lines, [])
+    if tuple(heads[: len(COLUMNS)]) != COLUMNS:
+        raise ValueError(
+            f"out: {name} is no table of sweep, whose columns begin with {', '.join(COLUMNS)}; got "
+            f"{shown(heads)}"
+        )
+    for k, cells in enumerate(lines, 2):
+        try:
+            if len(cells) != len(heads):
+                raise ValueError(f"it has {len(cells)} cells, and there are {len(heads)} columns")
+            recipe, fingerprint, calls, seeds, samples, *values = cells
+            yield Row(
+                recipe,
+                fingerprint,
+                int(calls) if calls else None,
+                seeds,
+                int(samples),
+                dict(zip(heads[len(COLUMNS) :], map(float, values), strict=True)),
+            )
+        except ValueError as error:
+            raise ValueError(f"out: line {k} of {name} is damaged: {error}") from None
