@@ -45,6 +45,7 @@ from schedalg.samplers import (
 )
 from schedalg.schedule import Point, Schedule
 from schedalg.schedule.choosing import choose
+from schedalg.schedule.moving import minimize
 
 __version__ = "0.1.0"
 
@@ -94,6 +95,7 @@ __all__ = [
     "edm",
     "initial_noise",
     "inpaint",
+    "minimize",
     "network_errors",
     "resume",
     "run",

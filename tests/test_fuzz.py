@@ -136,6 +136,7 @@ GOOD: dict[str, Any] = {
     "losses": [0.4, 0.3, 0.2, 0.1],
     "prediction": "epsilon",
     "cost": np.ones((4, 4)),
+    "objective": lambda schedule: float(schedule.to_log_snr()[1] ** 2),
     "variances": [0.5, 1.0],
     "shape": (2, 3),
     "seeds": 3,
