@@ -176,6 +176,8 @@ UNCHECKED |= {
     "Denoiser.bounded",
     "Denoiser.checked_by",
 }
+if importlib.util.find_spec("scipy") is None:
+    UNCHECKED.add("minimize")
 #: What errors call arguments by other names.
 KNOWN_AS = {
     "model": ("denoiser", "denoisers"),

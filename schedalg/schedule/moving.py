@@ -95,7 +95,7 @@ def minimize(
     check_callable("objective", objective)
     ends = (not flag("free_first", free_first), not flag("free_last", free_last))
     calls = positive_integer("max_calls", max_calls)
-    if gradient not in (None, "torch", "jax"):
+    if gradient is not None and not (isinstance(gradient, str) and gradient in _EVALUATIONS):
         raise ValueError(f"gradient must be None, 'torch' or 'jax'; got {shown(gradient)}")
     if requires_gradient(schedule.log_alpha_bar.high):
         raise TypeError(
