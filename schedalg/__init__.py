@@ -52,6 +52,7 @@ from schedalg.samplers import (
 from schedalg.samplers.serialization import sampler_from_dict, sampler_to_dict
 from schedalg.schedule import Point, Schedule
 from schedalg.schedule.choosing import choose
+from schedalg.schedule.moving import minimize
 
 __version__ = "0.1.0"
 
@@ -106,6 +107,7 @@ __all__ = [
     "generate",
     "initial_noise",
     "inpaint",
+    "minimize",
     "network_errors",
     "resume",
     "run",

@@ -199,16 +199,13 @@ def require(name: str, values: Array, allowed: Array, rule: str, up_to: int | No
     raise ValueError(f"{name}[{index}] is {float(to_host(values)[index])!r}: {rule}")
 
 
-def check_order(
-    name: str, values: Array, *, falls: bool = False, leave_out_0: bool = False
-) -> None:
+def check_order(name: str, values: Array, *, falls: bool = False) -> None:
     """Raise if values run the other way from first to last: noisiest first, as elsewhere.
 
     Args:
         name: What they are called.
         values: Numbers, one a point.
         falls: Whether they fall from least to most noisy, as ᾱ does; else they rise.
-        leave_out_0: Whether a final 0 is not one of the points.
 
     Raises:
         ValueError: There are two or more, and all run the other way.
@@ -219,11 +216,10 @@ def check_order(
     change = np.diff(host)
     if len(change) and ((change > 0) if falls else (change < 0)).all():
         way = "fall" if falls else "rise"
-        reverse = f"{name}[{'-2' if leave_out_0 and host[-1] == 0 else ''}::-1]"
         raise ValueError(
             f"{name}[1] is {host[1].item()!r} after {host[0].item()!r}: all {name} run from most "
             f"to least noisy, as other libraries list them. Here they must {way} strictly, in the "
-            f"order from least to most noisy: reverse them, as in {reverse}"
+            f"order from least to most noisy: reverse them, as in {name}[::-1]"
         )
 
 

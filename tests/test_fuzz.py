@@ -153,6 +153,7 @@ GOOD: dict[str, Any] = {
     "losses": [0.4, 0.3, 0.2, 0.1],
     "prediction": "epsilon",
     "cost": np.ones((4, 4)),
+    "objective": lambda schedule: float(schedule.to_log_snr()[1] ** 2),
     "variances": [0.5, 1.0],
     "shape": (2, 3),
     "seeds": 3,
@@ -241,6 +242,8 @@ UNCHECKED |= {
     "Run.bounded",
     "Run.take",
 }
+if importlib.util.find_spec("scipy") is None:
+    UNCHECKED.add("minimize")
 #: What errors call arguments by other names.
 KNOWN_AS = {
     "model": ("denoiser", "denoisers"),

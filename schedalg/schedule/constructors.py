@@ -44,6 +44,7 @@ from schedalg.schedule.double_double import (
     single,
     where,
 )
+from schedalg.schedule.pasted import rising_levels
 from schedalg.schedule.path import Kind
 from schedalg.schedule.scalars import arrays_of, scalar
 from schedalg.schedule.timesteps import (
@@ -187,13 +188,13 @@ def from_alpha_bar(
 
 
 def from_sigmas(
-    cls: "type[Schedule]", sigmas: Values, *, timesteps: Timesteps | None = None
+    cls: "type[Schedule]", sigmas: Values | str, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the variance-exploding schedule (alpha = 1) with the given noise levels.
 
     Args:
-        sigmas: (N,), rising strictly, each in (1e-153, 1e153). The clean end is the origin, not a
-            point: leave out a final 0, and reverse a list that runs from noisy to clean.
+        sigmas: (N,), rising or falling strictly, each in (1e-153, 1e153). A 0 at the clean end is
+            the origin, not a point. Or a text with such a list, as web UIs write it.
         timesteps: (N,), the timesteps, or a name or a function as in `from_betas`;
             sigma itself if not given.
 
@@ -202,19 +203,21 @@ def from_sigmas(
 
     Raises:
         TypeError: `sigmas` holds no real numbers.
-        ValueError: It is empty, not 1-D, out of range, NaN, or out of order.
+        ValueError: It is empty, not 1-D, out of range, NaN, or out of order; or a part of the text
+            is no number.
 
     Example:
         >>> from schedalg import Schedule
         >>> Schedule.from_sigmas([0.1, 1.0, 10.0]).to_sigmas().round(12)
         array([ 0.1,  1. , 10. ])
+        >>> Schedule.from_sigmas("14.6, 6.47, 1.52, 0").to_sigmas().round(12)
+        array([ 1.52,  6.47, 14.6 ])
 
     Source: Karras et al., arXiv 2206.00364.
     """
-    xp, sigma = table("sigmas", sigmas)
-    check_order("sigmas", sigma, leave_out_0=True)
+    xp, sigma = rising_levels("sigmas", sigmas)
     before = xp.concat([xp.zeros_like(sigma[:1]), sigma[:-1]])
-    rule = "sigmas must rise strictly, from least to most noisy, without a final 0"
+    rule = "sigmas must rise or fall strictly, and only the one at the clean end may be 0"
     require("sigmas", sigma, sigma > before, rule)
     limit = LARGEST_SIGMA if sigma.dtype == xp.float64 else 1e18
     inside = (sigma > 1 / limit) & (sigma < limit)
@@ -226,13 +229,13 @@ def from_sigmas(
 
 
 def from_flow_times(
-    cls: "type[Schedule]", times: Values, *, timesteps: Timesteps | None = None
+    cls: "type[Schedule]", times: Values | str, *, timesteps: Timesteps | None = None
 ) -> "Schedule":
     """Return the straight path of flow matching, alpha = 1 - t and sigma = t, at the given t.
 
     Args:
-        times: (N,), rising strictly, each in (0, 1]; 1 is pure noise. The clean end is the origin,
-            not a point: leave out a final 0, and reverse a list that runs from noisy to clean.
+        times: (N,), rising or falling strictly, each in (0, 1]; 1 is pure noise. A 0 at the clean
+            end is the origin, not a point. Or a text with such a list, as web UIs write it.
         timesteps: (N,), the timesteps, or a name or a function as in `from_betas`, such
             as "1000 flow_time"; t itself if not given.
 
@@ -241,7 +244,8 @@ def from_flow_times(
 
     Raises:
         TypeError: `times` holds no real numbers.
-        ValueError: It is empty, not 1-D, out of range, NaN, or out of order.
+        ValueError: It is empty, not 1-D, out of range, NaN, or out of order; or a part of the text
+            is no number.
 
     Example:
         >>> from schedalg import Schedule
@@ -251,10 +255,9 @@ def from_flow_times(
 
     Source: Lipman et al., arXiv 2210.02747.
     """
-    xp, noise = table("times", times)
-    check_order("times", noise, leave_out_0=True)
+    xp, noise = rising_levels("times", times)
     before = xp.concat([xp.zeros_like(noise[:1]), noise[:-1]])
-    rule = "times must rise strictly, from least to most noisy, without a final 0"
+    rule = "times must rise or fall strictly, and only the one at the clean end may be 0"
     require("times", noise, noise > before, rule)
     least = 1 / LARGEST_SIGMA if noise.dtype == xp.float64 else 1e-18
     inside = (noise > least) & (noise <= 1)

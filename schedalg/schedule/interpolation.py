@@ -8,7 +8,7 @@ exact rather than interpolated.
 
 from bisect import bisect_right
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from schedalg.schedule.timesteps import (
 if TYPE_CHECKING:
     from schedalg.schedule.point import Point
     from schedalg.schedule.schedule import Schedule
+
+#: Log-SNRs that differ by less are one level, of which one is in float32.
+_SAME_LEVEL = 5e-7
 
 
 @curve.computed_on_host
@@ -164,13 +167,27 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     if (len(schedule) - 1) * k >= MOST:
         raise ValueError(f"k is {k}: a schedule must have at most {MOST} points")
     position = np.arange((len(schedule) - 1) * k + 1)
-    index, fraction = position // k, double_double.quotients(np, np.ones(1), position % k, k)
+    fraction = double_double.quotients(np, np.ones(1), position % k, k)
+    return at_positions(schedule, position // k, fraction, "refine")
+
+
+def at_positions(
+    schedule: "Schedule", index: np.ndarray, fraction: DoubleDouble, name: str
+) -> "Schedule":
+    """Return the points a share of the way, in timesteps, from one point to the next.
+
+    Args:
+        schedule: One with timesteps that do not fall.
+        index: (M,), which point to start from.
+        fraction: (M,), how far to go to the next: in [0, 1). 0 is the point itself, exactly.
+        name: What asks for them, for an error.
+    """
     rule = schedule.timestep_rule
     if not isinstance(rule, np.ndarray):
         found = _insert_level(schedule, rule, index, fraction)
         return _with_points(schedule, found, rule, None)
     if (np.diff(curve.base_of(schedule).timesteps) < 0).any():
-        raise ValueError("refine needs timesteps that do not fall; these do")
+        raise ValueError(f"{name} needs timesteps that do not fall; these do")
     timestep_values, place, share = _places_between(schedule, index, fraction)
     points, timesteps, first = curve.knots(schedule)
     found = _insert(points, timesteps, np.maximum(place - first, 0), share)
@@ -178,7 +195,9 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
     mine = fraction.high == 0
     xp, count = namespace(own.high), len(schedule)
     found = double_double.gather(
-        xp, double_double.concat(xp, own, found), np.where(mine, index, count + position)
+        xp,
+        double_double.concat(xp, own, found),
+        np.where(mine, index, count + np.arange(len(index))),
     )
     places = np.where(mine, curve.places_of(schedule)[1:][index], 2 * place + (share.high > 0))
     places = np.append(curve.places_of(schedule)[:1], places)
@@ -378,40 +397,111 @@ def at_log_snr(schedule: "Schedule", since: DoubleDouble, *, rounded: bool) -> "
             last is that of the last point.
         rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
     """
-    timestep_values = schedule.timestep_rule
-    if not isinstance(timestep_values, np.ndarray):
+    if not isinstance(schedule.timestep_rule, np.ndarray):
         points, timesteps, first = path.inner(schedule.log_alpha_bar), schedule.timesteps, 1
     else:
         points, timesteps, first = curve.knots(schedule)
-    xp = namespace(points.high)
     start = double_double.take(schedule.log_alpha_bar, slice(1, 2))
-    own = path.log_snr_since(xp, points, start)
-    host = to_host(own.high)
+    own = path.log_snr_since(namespace(points.high), points, start)
+    return _located(
+        schedule, _Knots(points, timesteps, first, own), since, (True, True), rounded=rounded
+    )
+
+
+def at_levels(
+    schedule: "Schedule", log_alpha_bar: DoubleDouble, ends: tuple[bool, bool], *, rounded: bool
+) -> "Schedule":
+    """Return the points at given noise levels, which fall and lie on the schedule's curve.
+
+    A level that is a point's to the rounding of float32 is that point.
+
+    Args:
+        schedule: Where they lie. If its timesteps are listed, its last point is not pure noise.
+        log_alpha_bar: (M,), without an origin.
+        ends: Whether the first and the last of them are the schedule's own.
+        rounded: As in `at_log_snr`.
+    """
+    rule = schedule.timestep_rule
+    if not isinstance(rule, np.ndarray):
+        return _with_points(schedule, _with_ends(schedule, log_alpha_bar, ends), rule, None)
+    points, timesteps, first = curve.knots(schedule)
+    xp = namespace(points.high)
+    start = double_double.take(points, slice(1))
+    own, since = (path.log_snr_since(xp, p, start) for p in (points, log_alpha_bar))
+    known, wanted = to_host(own.high), to_host(since.high)
+    after = np.clip(np.searchsorted(-known, -wanted), 1, max(len(known) - 1, 1))
+    pair = np.stack([after - 1, np.minimum(after, len(known) - 1)])
+    off = np.abs(known[pair] - wanted)
+    nearest = np.where(off[0] <= off[1], pair[0], pair[1])
+    same = off.min(axis=0) < _SAME_LEVEL
+    where = np.where(same, nearest, len(known) + np.arange(len(wanted)))
+    since = double_double.gather(xp, double_double.concat(xp, own, since), where)
+    knots = _Knots(points, timesteps, first, own)
+    return _located(schedule, knots, since, ends, rounded=rounded)
+
+
+def _with_ends(schedule: "Schedule", points: DoubleDouble, ends: tuple[bool, bool]) -> DoubleDouble:
+    """Return points of which the first or the last is replaced by the schedule's own."""
+    xp, own = namespace(points.high), path.inner(schedule.log_alpha_bar)
+    index = len(schedule) + np.arange(points.high.shape[0])
+    if ends[0]:
+        index[0] = 0
+    if ends[1]:
+        index[-1] = len(schedule) - 1
+    return double_double.gather(xp, double_double.concat(xp, own, points), index)
+
+
+class _Knots(NamedTuple):
+    """What lies between points is interpolated from: `curve.knots`, and log-SNRs since one."""
+
+    points: DoubleDouble
+    timesteps: np.ndarray
+    first: int
+    since: DoubleDouble
+
+
+def _located(
+    schedule: "Schedule",
+    knots: _Knots,
+    since: DoubleDouble,
+    ends: tuple[bool, bool],
+    *,
+    rounded: bool,
+) -> "Schedule":
+    """Return the points at given log-SNRs, which fall and lie within the knots'.
+
+    Args:
+        schedule: Where they lie.
+        knots: The points of its curve.
+        since: (M,), each minus the level from which those of the knots are counted.
+        ends: Whether the first and the last of them are the schedule's own.
+        rounded: Give each point the timestep of its nearer neighbour, in place of a fractional one.
+    """
+    points, timesteps, first, own = knots
+    xp, host = namespace(points.high), to_host(own.high)
     index = np.searchsorted(-host, -to_host(since.high), side="right") - 1
     index = np.clip(index, 0, len(host) - 1)
     exact_change = double_double.minus(since, _gather(points, own, index))
-    change = exact_change.high
+    change = to_host(exact_change.high)
     found = _moved(points, index, path.fall_by(xp, exact_change))
-    ends = path.inner(schedule.log_alpha_bar)
-    middle = double_double.concat(
-        xp, double_double.take(ends, slice(1)), double_double.take(found, slice(1, -1))
-    )
-    found = double_double.concat(xp, middle, double_double.take(ends, slice(-1, None)))
-    if not isinstance(timestep_values, np.ndarray):
-        return _with_points(schedule, found, timestep_values, None)
+    found = _with_ends(schedule, found, ends)
+    rule = schedule.timestep_rule
+    if not isinstance(rule, np.ndarray):
+        return _with_points(schedule, found, rule, None)
     follow = np.minimum(index + 1, len(host) - 1)
     gap = host[follow] - host[index]
     gap = np.where(gap < 0, gap, -1.0)  # no gap: at the last point, or below float64's reach
-    fraction = to_host(change) / gap
+    fraction = change / gap
     if rounded:
         timestep_values = np.where(fraction < 0.5, timesteps[index], timesteps[follow])
     else:
         timestep_values = timesteps[index] + fraction * (timesteps[follow] - timesteps[index])
-    timestep_values[[0, -1]] = schedule.timesteps[[0, -1]]
-    places = curve.places_of(schedule)
-    inside = (2 * (index + first) + (to_host(change) != 0))[1:-1]
-    places = np.concatenate([places[:2], inside, places[-1:]])
-    between = curve.covering(curve.base_of(schedule), places)
+    places, mine = curve.places_of(schedule), 2 * (index + first) + (change != 0)
+    for end, place in zip(ends, (0, -1), strict=True):
+        if end:
+            timestep_values[place] = rule[place]
+            mine[place] = places[1:][place]
+    between = curve.covering(curve.base_of(schedule), np.append(places[:1], mine))
     return _with_points(schedule, found, canonical_timesteps(timestep_values), between)
 
 

@@ -25,18 +25,27 @@ from schedalg.plugins import imported
 from schedalg.schedule import curve, double_double, elementary, interpolation, path
 from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.double_double import DoubleDouble
+from schedalg.schedule.grids import GRIDS
 from schedalg.schedule.kl import kl_costs
+from schedalg.schedule.noise_levels import at_noise_levels, noise_levels, require_signal
+from schedalg.schedule.pasted import rising_levels
+from schedalg.schedule.published import PUBLISHED, published_levels
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
 
 #: Ways to space the indices of the kept points.
-IndexSpacing: TypeAlias = Literal["leading", "trailing", "linspace", "quadratic"]
-#: Ways to space noise levels, which need not be those of points.
-NoiseSpacing: TypeAlias = Literal["log_snr", "exponential", "karras", "beta"]
+IndexSpacing: TypeAlias = Literal[
+    "leading", "trailing", "linspace", "quadratic", "simple", "ddim_uniform", "beta_timesteps"
+]
+#: Ways to space noise levels or timesteps, which need not be those of points.
+NoiseSpacing: TypeAlias = Literal[
+    "log_snr", "exponential", "karras", "beta", "kl_optimal", "linear_quadratic", "bong_tangent",
+    "sgm_uniform", "ays_sd15", "ays_sdxl", "ays_svd", "gits", "oss_flux", "oss_wan", "oss_chroma",
+]  # fmt: skip
 
 
-_WAYS = ("every", "steps", "indices", "timesteps", "sections")
+_WAYS = ("every", "steps", "indices", "timesteps", "sections", "sigmas")
 
 
 def subsample(
@@ -47,6 +56,7 @@ def subsample(
     indices: Sequence[int] | Array | None = None,
     timesteps: Sequence[float] | Array | None = None,
     sections: str | int | Sequence[int] | None = None,
+    sigmas: str | Sequence[float] | Array | None = None,
     spacing: IndexSpacing | NoiseSpacing | None = None,
     errors: Sequence[float] | Array | None = None,
     offset: int | None = None,
@@ -67,14 +77,21 @@ def subsample(
         sections: Divide the schedule evenly and keep so many points of each part: `"10,15,20"`,
             `[10, 15, 20]`, a single count, or `"ddim25"` for the smallest whole stride from 0 that
             gives 25 points. Exactly the indices of guided-diffusion's `space_timesteps`.
+        sigmas: Keep the points at these noise levels, between points where need be: a list as other
+            programs write it, either way round, with the 0 of clean data or without, or a text such
+            as "14.6, 6.47, 0". They are sigma / alpha, or t where the network is a flow's. One that
+            lies beyond the first or the last by up to 1 % is that.
         spacing: With `steps` only. By index: "trailing" (strides back from the end, which stays;
             the default, since sampling starts from pure noise), "leading" (whole strides from 0),
             "linspace" (first and last stay, the rest rounded half to even), "quadratic" (denser
             near clean data). By noise, between points where need be: "log_snr" (uniform in
             log-SNR; "exponential" is the same grid), "karras" (sigma^(1/7) uniform), "beta"
-            (quantiles of Beta(.6, .6); needs SciPy). Points by noise have fractional timesteps, on
-            the line between their neighbours'; a network that looks timesteps up in a table needs
-            `round_timesteps` after it.
+            (quantiles of Beta(.6, .6); needs SciPy). And what others have published:
+            "simple", "ddim_uniform", "beta_timesteps", "sgm_uniform", "kl_optimal",
+            "linear_quadratic", "bong_tangent", "ays_sd15", "ays_sdxl", "ays_svd", "gits",
+            "oss_flux", "oss_wan" and "oss_chroma" (see "Steps that others have published" in the
+            docs). Points by noise have fractional timesteps, on the line between their neighbours';
+            a network that looks timesteps up in a table needs `round_timesteps` after it.
         errors: With `steps` and in place of `spacing`: the network's errors at the n points, as
             `step_costs` takes them. Of all subsets with the first and the last point, the one whose
             steps lose least (see `choose`).
@@ -100,13 +117,15 @@ def subsample(
         array([ 0, 40, 80])
         >>> base.subsample(steps=4, spacing="karras").timesteps.round(2)
         array([  0.  , 300.98, 775.13, 999.  ])
+        >>> base.subsample(sigmas="12.5, 1.5, 0.1, 0").timesteps.round(2)
+        array([ 26.41, 338.12, 705.42])
 
     Source: Nichol and Dhariwal, arXiv 2102.09672, section 4 (respacing); Song et al., arXiv
     2010.02502, appendix D.2 (quadratic); Lin et al., arXiv 2305.08891, table 2 (trailing); Karras
     et al., arXiv 2206.00364, equation 5; Lee et al., arXiv 2407.12173 (beta); Watson
     et al., arXiv 2106.03802 (errors).
     """
-    values = (every, steps, indices, timesteps, sections)
+    values = (every, steps, indices, timesteps, sections, sigmas)
     given = [name for name, value in zip(_WAYS, values, strict=True) if value is not None]
     if len(given) != 1:
         raise ValueError(
@@ -128,6 +147,9 @@ def subsample(
         return _spaced(schedule, positive_integer("steps", steps), spacing, offset, rounded)
     if every is not None:
         return schedule[:: _stride(n, every)]
+    if sigmas is not None:
+        listed = sigmas if isinstance(sigmas, str) else host_numbers("sigmas", sigmas)
+        return at_noise_levels(schedule, "sigmas", rising_levels("sigmas", listed)[1])
     if indices is not None:
         chosen = checked_indices("indices", indices, n)
     elif timesteps is not None:
@@ -298,34 +320,38 @@ def _spaced(
     schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
 ) -> "Schedule":
     name = "trailing" if spacing is None else spacing
-    if not isinstance(name, str) or name not in (*_BY_INDEX, *_BY_NOISE):
-        allowed = ", ".join(map(repr, (*_BY_INDEX, *_BY_NOISE)))
+    by_noise = (*_BY_NOISE, *GRIDS, *PUBLISHED)
+    if not isinstance(name, str) or name not in (*_BY_INDEX, *by_noise, "sgm_uniform"):
+        allowed = ", ".join(map(repr, (*_BY_INDEX, *by_noise, "sgm_uniform")))
         raise ValueError(f"spacing must be one of {allowed}; got {shown(spacing)}")
-    if name in _BY_NOISE:
+    if name in by_noise:
         if offset is not None:
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
-        return _by_noise(schedule, steps, _BY_NOISE[name], rounded)
+        if name in _BY_NOISE:
+            return _by_noise(schedule, steps, _BY_NOISE[name], rounded)
+        return _by_level(schedule, steps, name, rounded)
     if rounded:
         raise ValueError(f"rounded goes with a spacing by noise level, not with {name!r}")
     n = len(schedule)
     if steps > n:
         raise ValueError(f"steps must be at most the number of points, {n}; got {steps}")
-    index = _BY_INDEX[name](n, steps)
     if offset is not None:
         if name != "leading":
             said = "without a spacing" if spacing is None else f"with {name!r}"
             raise ValueError(
                 f"offset goes with spacing='leading', not {said}: give spacing='leading'"
             )
-        first = integer("offset", offset)
+        index, first = _leading(n, steps), integer("offset", offset)
         last = first + int(index[-1])
         if first < 0 or last >= n:
             raise ValueError(
                 f"offset is {first}: indices would run from {first} to {last}, and allowed are 0 "
                 f"to {n - 1}"
             )
-        index = index + first
-    return schedule[index]
+        return schedule[index + first]
+    if name == "sgm_uniform":
+        return _sgm_uniform(schedule, steps)
+    return schedule[_BY_INDEX[name](n, steps)]
 
 
 def _leading(n: int, steps: int) -> np.ndarray:
@@ -352,12 +378,64 @@ def _quadratic(n: int, steps: int) -> np.ndarray:
     return np.array(kept)
 
 
+def _simple(n: int, steps: int) -> np.ndarray:
+    """Return the indices of ComfyUI's "simple": strides back from the end, rounded down."""
+    stride = n / steps
+    return np.array([n - 1 - int(k * stride) for k in range(steps - 1, -1, -1)])
+
+
+def _ddim_uniform(n: int, steps: int) -> np.ndarray:
+    """Return the indices of ComfyUI's "ddim_uniform", whole strides from 1: as many as asked for.
+
+    There, the strides go on to the end, which may give more.
+    """
+    return _leading(n, steps) + (steps < n)
+
+
+def _beta_timesteps(n: int, steps: int) -> np.ndarray:
+    """Return the indices of ComfyUI's "beta", quantiles of Beta(.6, .6): as many as asked for.
+
+    There, what coincides is left out. Here, the next index takes its place.
+    """
+    beta = imported("scipy.stats", "spacing='beta_timesteps'", "scipy").beta
+    quantiles = beta.ppf(1 - np.linspace(0, 1, steps, endpoint=False), 0.6, 0.6)
+    index, k = np.rint(quantiles * (n - 1)).astype(np.int64)[::-1], np.arange(steps)
+    return np.minimum(np.maximum.accumulate(index - k) + k, n - steps + k)
+
+
 _BY_INDEX: dict[str, Callable[[int, int], np.ndarray]] = {
     "leading": _leading,
     "trailing": _trailing,
     "linspace": _linspace,
     "quadratic": _quadratic,
+    "simple": _simple,
+    "ddim_uniform": _ddim_uniform,
+    "beta_timesteps": _beta_timesteps,
 }
+
+
+@curve.computed_on_host
+def _sgm_uniform(schedule: "Schedule", steps: int) -> "Schedule":
+    """Return points at even strides back from the last, which would reach the first in one more."""
+    position = (len(schedule) - 1) * np.arange(1, steps + 1)
+    fraction = double_double.quotients(np, np.ones(1), position % steps, steps)
+    return interpolation.at_positions(
+        schedule, position // steps, fraction, "spacing='sgm_uniform'"
+    )
+
+
+@curve.computed_on_host
+def _by_level(schedule: "Schedule", steps: int, name: str, rounded: bool) -> "Schedule":
+    """Return the points at noise levels by a formula, or from a published list."""
+    if rounded and not isinstance(schedule.timestep_rule, np.ndarray):
+        raise ValueError("rounded: the timesteps of this schedule are its noise levels themselves")
+    levels: Array
+    if name in PUBLISHED:
+        levels = published_levels(name, steps)
+    else:
+        own = noise_levels(schedule)
+        levels = GRIDS[name](namespace(own), own[:1], own[-1:], steps)
+    return at_noise_levels(schedule, f"levels of spacing={name!r}", levels, rounded=rounded)
 
 
 @curve.computed_on_host
@@ -369,11 +447,7 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
         raise ValueError("rounded: the timesteps of this schedule are its noise levels themselves")
     xp = namespace(schedule.log_alpha_bar.high)
     points = path.inner(schedule.log_alpha_bar)
-    if not np.isfinite(to_host(points.high[-1:])).all():
-        raise ValueError(
-            f"spacing by noise level needs a finite log-SNR, and point {n - 1} (timestep "
-            f"{schedule.timesteps[-1]}) has zero signal: space schedule[:{n - 1}] instead"
-        )
+    require_signal(schedule)
     if n == 1 or steps == 1:
         if steps > 1:
             raise ValueError(f"no {steps} different noise levels lie in a schedule of one point")

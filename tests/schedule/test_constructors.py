@@ -57,18 +57,22 @@ def test_no_flow_is_told_positions_unasked() -> None:
     assert told.timesteps.tolist() == [0, 1]
 
 
+def test_lists_are_taken_as_others_write_them() -> None:
+    sigmas, expected = [14.6, 6.47, 1.52], Schedule.from_sigmas([1.52, 6.47, 14.6])
+    listed: list[Any] = [
+        sigmas, [*sigmas, 0], [0.0, *sigmas[::-1]], np.array([*sigmas, 0.0]),
+        "14.6, 6.47, 1.52, 0", "0 1.52 6.47 14.6", "[14.6,6.47,1.52,0.000]", "(14.6; 6.47; 1.52)",
+        " 1.46e1\n6.47\n1.52\n0\n", "14.6, 6.47, 1.52,",
+    ]  # fmt: skip
+    for values in listed:
+        assert Schedule.from_sigmas(values) == expected
+    flow = Schedule.from_flow_times([0.25, 0.5, 1.0])
+    for times in ([1.0, 0.5, 0.25], [1.0, 0.5, 0.25, 0.0], "1.0, 0.5, 0.25, 0.0"):
+        assert Schedule.from_flow_times(times) == flow
+
+
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
-    "noisiest first": (
-        lambda: Schedule.from_sigmas([80.0, 1.0, 0.1]),
-        ValueError,
-        ["sigmas[1] is 1.0 after 80.0", "least to most noisy", "sigmas[::-1]"],
-    ),
-    "noisiest first, to 0": (
-        lambda: Schedule.from_sigmas([80.0, 1.0, 0.0]),
-        ValueError,
-        ["reverse", "sigmas[-2::-1]"],
-    ),
     "ᾱ noisiest first": (
         lambda: Schedule.from_alphas_cumprod([0.0, 0.4, 0.9]),
         ValueError,
@@ -79,15 +83,21 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["fall", "log_snr[::-1]"],
     ),
-    "time 0": (
-        lambda: Schedule.from_flow_times([0.0, 0.5]),
+    "time 0 inside": (
+        lambda: Schedule.from_flow_times([0.2, 0.0, 0.5]),
         ValueError,
-        ["times[0]", "0.0", "rise", "final 0"],
+        ["times[1]", "0.0", "rise or fall", "clean end may be 0"],
     ),
-    "times falling": (
-        lambda: Schedule.from_flow_times([1.0, 0.5]),
+    "time 0 twice": (
+        lambda: Schedule.from_flow_times([1.0, 0.0, 0.0]),
         ValueError,
-        ["times[1]", "0.5", "rise"],
+        ["times[1]", "0.0", "rise or fall"],
+    ),
+    "time 0 alone": (lambda: Schedule.from_flow_times([0.0]), ValueError, ["times", "0 alone"]),
+    "times in disorder": (
+        lambda: Schedule.from_flow_times([0.5, 1.0, 0.7]),
+        ValueError,
+        ["times[2]", "0.7", "rise or fall"],
     ),
     "time 1000": (
         lambda: Schedule.from_flow_times([0.5, 1000.0]),
@@ -135,12 +145,21 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["alphas_cumprod[0]", "nan"],
     ),
-    "σ falls": (
-        lambda: Schedule.from_sigmas([10.0, 1.0]),
+    "σ repeats": (
+        lambda: Schedule.from_sigmas([10.0, 1.0, 1.0, 0.0]),
         ValueError,
-        ["sigmas[1]", "1.0", "least to most noisy"],
+        ["sigmas[1]", "1.0", "rise or fall strictly"],
     ),
-    "σ 0": (lambda: Schedule.from_sigmas([0.0, 1.0]), ValueError, ["sigmas[0]", "0.0"]),
+    "σ 0 alone": (lambda: Schedule.from_sigmas("0"), ValueError, ["sigmas", "0 alone", "origin"]),
+    "σ 0 inside": (lambda: Schedule.from_sigmas([0.5, 0.0, 1.0]), ValueError, ["sigmas[1]", "0.0"]),
+    "σ < 0": (lambda: Schedule.from_sigmas([1.0, -1.0]), ValueError, ["sigmas[0]", "-1.0"]),
+    "σ words": (
+        lambda: Schedule.from_sigmas("14.6, six, 0"),
+        ValueError,
+        ["sigmas[1]", "'six'", "numbers"],
+    ),
+    "σ no text": (lambda: Schedule.from_sigmas(" , "), ValueError, ["sigmas", "empty"]),
+    "σ NaN in a text": (lambda: Schedule.from_sigmas("1, nan"), ValueError, ["sigmas[1]", "nan"]),
     "σ inf": (lambda: Schedule.from_sigmas([1.0, np.inf]), ValueError, ["sigmas[1]", "inf"]),
     "log SNR rises": (
         lambda: Schedule.from_log_snr([0.0, 1.0]),

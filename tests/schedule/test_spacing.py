@@ -14,9 +14,10 @@ from schedalg.schedule.spacing import sections_of
 from tests.bad_input import KARRAS, LINEAR, ZERO_SNR, check_named
 from tests.registry.schedules import has_signal, on_every_schedule
 
-INDEX_SPACINGS = ["leading", "trailing", "linspace", "quadratic"]
-NOISE_SPACINGS = ["log_snr", "exponential", "karras"]
+INDEX_SPACINGS = ["leading", "trailing", "linspace", "quadratic", "simple", "ddim_uniform"]
+NOISE_SPACINGS = ["log_snr", "exponential", "karras", "kl_optimal"]
 if importlib.util.find_spec("scipy"):
+    INDEX_SPACINGS.append("beta_timesteps")
     NOISE_SPACINGS.append("beta")
 BASE = Schedule.linear(1000)
 

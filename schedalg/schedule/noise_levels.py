@@ -1,0 +1,93 @@
+"""Noise levels as other programs list them, and the points of a schedule there.
+
+A level is sigma / alpha; for the network of a flow it is t = sigma / (alpha + sigma), which those
+programs call sigma too.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schedalg.arrays import Array, namespace, to_host
+from schedalg.checks import require
+from schedalg.schedule import constructors, curve, double_double, interpolation, path
+
+if TYPE_CHECKING:
+    from schedalg.schedule.schedule import Schedule
+
+#: Levels beyond an end by up to this share are the end: lists are rounded.
+_ROUNDED = 0.01
+
+
+def noise_levels(schedule: "Schedule") -> Array:
+    """Return the noise level of each point, (N,)."""
+    xp, points = namespace(schedule.log_alpha_bar.high), path.inner(schedule.log_alpha_bar)
+    return _of(schedule, xp, points)
+
+
+def _of(schedule: "Schedule", xp: object, points: double_double.DoubleDouble) -> Array:
+    if schedule.network_kind == "flow":
+        return path.alpha_sigma(xp, points, "flow")[1]
+    return path.noise_to_signal(xp, points)
+
+
+@curve.computed_on_host
+def at_noise_levels(
+    schedule: "Schedule", name: str, levels: Array, *, rounded: bool = False
+) -> "Schedule":
+    """Return the points at noise levels, which rise.
+
+    Args:
+        schedule: Where they lie, on its curve.
+        name: What they are called, and `name[k]` each of them.
+        levels: (M,).
+        rounded: As in `subsample`.
+
+    Raises:
+        ValueError: They do not rise, or one lies beyond the schedule's; the schedule has no points,
+            or ends in pure noise and has listed timesteps.
+    """
+    if len(schedule) == 0:
+        raise ValueError("an empty schedule has no noise levels to choose from")
+    host = to_host(levels).astype(np.float64)
+    order = "noise levels must rise or fall strictly, above 0 but for one 0 at the clean end"
+    require(name, host, host > np.append(0.0, host[:-1]), order)
+    if isinstance(schedule.timestep_rule, np.ndarray):
+        require_signal(schedule)
+    own = to_host(noise_levels(schedule)).astype(np.float64)
+    low, high = _least(schedule), float(own[-1])
+    inside = (host >= low * (1 - _ROUNDED)) & (host <= high * (1 + _ROUNDED))
+    span = f"the noise levels of this schedule run from {low:.6g} to {high:.6g}"
+    require(name, host, inside, span)
+    xp, like = namespace(levels), schedule.log_alpha_bar.high
+    levels = xp.where(levels < low, low, xp.where(levels > high, high, levels))
+    cls, flow = type(schedule), schedule.network_kind == "flow"
+    made = (constructors.from_flow_times if flow else constructors.from_sigmas)(cls, levels)
+    points = path.inner(made.log_alpha_bar)
+    if isinstance(points.high, np.ndarray):
+        points = double_double.on_device_of(namespace(like), like, points)
+    ends = (bool(abs(host[0] - own[0]) <= 1e-12 * own[0]), bool(host[-1] >= high * (1 - 1e-12)))
+    return interpolation.at_levels(schedule, points, ends, rounded=rounded)
+
+
+def _least(schedule: "Schedule") -> float:
+    """Return the level from which on there are points: the origin's where these follow from it."""
+    levels = schedule.log_alpha_bar
+    if isinstance(schedule.timestep_rule, np.ndarray):
+        levels = curve.knots(schedule)[0]
+    first = double_double.take(levels, slice(1))
+    return float(to_host(_of(schedule, namespace(first.high), first))[0])
+
+
+def require_signal(schedule: "Schedule") -> None:
+    """Raise if the last point is pure noise, which is infinitely far in log-SNR.
+
+    Raises:
+        ValueError: It is.
+    """
+    if not np.isfinite(to_host(schedule.log_alpha_bar.high)[-1]):
+        last = len(schedule) - 1
+        raise ValueError(
+            f"spacing by noise level needs a finite log-SNR, and point {last} (timestep "
+            f"{schedule.timesteps[-1]}) has zero signal: space schedule[:{last}] instead"
+        )
