@@ -1,5 +1,7 @@
 """Noise schedules of diffusion models as values, and samplers that run on any of them."""
 
+from schedalg.fitting.least_squares import fit
+from schedalg.fitting.trajectories import Trajectories, trajectories
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -84,6 +86,7 @@ __all__ = [
     "TableSampler",
     "Tableau",
     "TimestepRemap",
+    "Trajectories",
     "UniPC",
     "backends",
     "begin",
@@ -92,6 +95,7 @@ __all__ = [
     "classifier_guidance",
     "convert",
     "edm",
+    "fit",
     "initial_noise",
     "inpaint",
     "network_errors",
@@ -100,4 +104,5 @@ __all__ = [
     "sample",
     "sample_steps",
     "switch",
+    "trajectories",
 ]

@@ -33,6 +33,7 @@ from schedalg import (
     Steps,
     Tableau,
     TimestepRemap,
+    Trajectories,
     begin,
     edm,
 )
@@ -142,6 +143,10 @@ GOOD: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
+    "states": [X] * 5,
+    "denoise": Denoiser(network, LINEAR),
+    "teacher": DDIM().plan(LINEAR),
+    "trajectories": Trajectories(LINEAR, [X] * 5, Denoiser(network, LINEAR)),
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {

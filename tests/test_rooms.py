@@ -21,6 +21,7 @@ ROOMS = [
     "plan",
     "samplers",
     "running",
+    "fitting",
     "interop",
     "testing",
 ]
