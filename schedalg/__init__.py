@@ -18,6 +18,7 @@ from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.parallel import parallel
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
 from schedalg.samplers import (
@@ -99,6 +100,7 @@ __all__ = [
     "initial_noise",
     "inpaint",
     "network_errors",
+    "parallel",
     "resume",
     "run",
     "sample",
