@@ -1,14 +1,13 @@
 """`fit`: the coefficients of a plan that lead closest to a teacher's states."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, known, to_host
-from schedalg.checks import described, positive_integer, raise_stopped
-from schedalg.fitting.trajectories import Trajectories, check_noiseless
-from schedalg.plan.columns import Evaluations, schedule_evaluations
+from schedalg.arrays import to_host
+from schedalg.fitting.samples import Split, check_fitted, checked_memories, predicted, wide
+from schedalg.fitting.trajectories import Trajectories
+from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.running.sampling import run
 from schedalg.schedule import Point
@@ -68,22 +67,18 @@ def fit(plan: Plan, trajectories: Trajectories, *, memories: int | None = None) 
 
     Source: Duan et al., arXiv 2305.14677.
     """
-    _check(plan, trajectories)
-    width = plan.b.shape[1] if memories is None else positive_integer("memories", memories)
-    if not plan.b.shape[1] <= width <= max(len(plan), plan.b.shape[1]):
-        raise ValueError(
-            f"memories must be from {plan.b.shape[1]}, which the plan's rows read, to {len(plan)}, "
-            f"the number of rows; got {width}"
-        )
+    check_fitted(plan, trajectories)
+    width = checked_memories(plan, memories)
     if not len(plan):
         return plan
     states = trajectories.states
-    split = _Split.of(states[0], min(width, len(plan)))
+    split = Split.of(states[0], min(width, len(plan)))
+    rounded = _ROUNDED if str(states[0].dtype).endswith("float64") else _ROUNDED_SINGLE
     to_clean = float(to_host(plan.schedule.origin.sigma)) == 0
     noise_left = plan.weights().x * float(plan.sigma[0])  # none, unless the plan is an odd one
     a, b = plan.a.copy(), np.zeros((len(plan), width))
     b[:, : plan.b.shape[1]] = plan.b
-    x = _Term(_wide(states[0]), float(plan.alpha[0]), float(plan.sigma[0]))
+    x = _Term(wide(states[0]), float(plan.alpha[0]), float(plan.sigma[0]))
     terms: list[_Term] = []
     for k in range(len(plan)):
         terms = [_memory(plan, k, x, trajectories), *terms[: width - 1]]
@@ -96,7 +91,7 @@ def fit(plan: Plan, trajectories: Trajectories, *, memories: int | None = None) 
             amounts[1] = noise_left
         else:
             laws, amounts = laws[:1], amounts[:1]
-        row = _fitted(row, read, _wide(states[k + 1]), laws, amounts, split)
+        row = _fitted(row, read, wide(states[k + 1]), laws, amounts, split, rounded)
         a[k], b[k, :count] = row[0], row[1:]
         x = _sum(row, read)
     fitted = Plan.of(
@@ -107,7 +102,7 @@ def fit(plan: Plan, trajectories: Trajectories, *, memories: int | None = None) 
         evaluations=Evaluations(plan.timesteps, plan.alpha, plan.sigma),
     )
     before, after = (
-        split.error(_wide(run(each, trajectories.denoise, states[0])) - _wide(states[-1]))
+        split.error(wide(run(each, trajectories.denoise, states[0])) - wide(states[-1]))
         for each in (plan, fitted)
     )
     return fitted if after < before else plan
@@ -128,48 +123,14 @@ class _Term(NamedTuple):
     noise: float
 
 
-class _Split(NamedTuple):
-    """Which samples are fitted, and which are held out.
-
-    Attributes:
-        fitted: The former.
-        held: The latter.
-        rounded: See `_ROUNDED`.
-    """
-
-    fitted: slice
-    held: slice
-    rounded: float
-
-    @classmethod
-    def of(cls, x: Array, unknowns: int) -> "_Split":
-        """Return the split of samples for rows of so many unknowns.
-
-        Raises:
-            ValueError: There are too few.
-        """
-        count, elements = x.shape[0], math.prod(x.shape[1:])
-        held = max(count // 4, 1)
-        if (count - held) * elements < unknowns:
-            raise ValueError(
-                f"trajectories hold {count} samples of {elements} elements, of which {held} are "
-                f"held out: too few for {unknowns} unknowns in a row"
-            )
-        rounded = _ROUNDED if str(x.dtype).endswith("float64") else _ROUNDED_SINGLE
-        return cls(slice(count - held), slice(count - held, None), rounded)
-
-    def error(self, off: np.ndarray) -> float:
-        """Return the mean square on the samples that are held out."""
-        return float(np.mean(off[self.held] ** 2))
-
-
 def _fitted(
     row: np.ndarray,
     read: list[_Term],
     wanted: np.ndarray,
     laws: np.ndarray,
     amounts: np.ndarray,
-    split: _Split,
+    split: Split,
+    rounded: float,
 ) -> np.ndarray:
     """Return the coefficients of a row that lead closest to the wanted states.
 
@@ -180,6 +141,7 @@ def _fitted(
         laws: (L, d), what the coefficients must keep: laws row = amounts.
         amounts: (L,).
         split: The samples to fit.
+        rounded: See `_ROUNDED`.
     """
     table = np.stack([term.values for term in read], axis=-1)
     columns = table[split.fitted].reshape(-1, len(read))
@@ -188,7 +150,7 @@ def _fitted(
     row = row + np.linalg.lstsq(laws / scales, amounts - laws @ row)[0] / scales
     missed = wanted - table @ row
     free = _unlimited(laws / scales) / scales[:, None]
-    change, *_ = np.linalg.lstsq(columns @ free, missed[split.fitted].reshape(-1), split.rounded)
+    change, *_ = np.linalg.lstsq(columns @ free, missed[split.fitted].reshape(-1), rounded)
     better = row + free @ change
     is_better = split.error(wanted - table @ better) < split.error(missed)
     return better if is_better else row
@@ -203,27 +165,13 @@ def _unlimited(laws: np.ndarray) -> np.ndarray:
 
 
 def _memory(plan: Plan, k: int, x: _Term, trajectories: Trajectories) -> _Term:
-    """Return what row k remembers.
-
-    Raises:
-        ValueError: The prediction is NaN or infinite.
-    """
+    """Return what row k remembers."""
     alpha, sigma, p, q = (float(column[k]) for column in (plan.alpha, plan.sigma, plan.p, plan.q))
-    timestep = plan.timesteps[k].item()
-    like = trajectories.states[0]
-    try:
-        x0 = trajectories.denoise(
-            known(like).array_like(x.values, like), Point(alpha, sigma, timestep)
-        )
-    except StopIteration as error:
-        raise_stopped(error, "model or clip")
-    of_data = _wide(x0)
-    if not np.isfinite(of_data).all():
-        raise ValueError(f"the prediction at timestep {timestep} (row {k}) is NaN or infinite")
+    x0 = predicted(trajectories, x.values, Point(alpha, sigma, plan.timesteps[k].item()))
     if q == 0:
-        return _Term(p * of_data, p, 0.0)
-    noise = (x.values - alpha * of_data) / sigma
-    return _Term(p * of_data + q * noise, p + q * (x.signal - alpha) / sigma, q * x.noise / sigma)
+        return _Term(p * x0, p, 0.0)
+    noise = (x.values - alpha * x0) / sigma
+    return _Term(p * x0 + q * noise, p + q * (x.signal - alpha) / sigma, q * x.noise / sigma)
 
 
 def _sum(row: np.ndarray, read: list[_Term]) -> _Term:
@@ -234,43 +182,3 @@ def _sum(row: np.ndarray, read: list[_Term]) -> _Term:
         for name in ("signal", "noise")
     )
     return _Term(np.asarray(values), signal, noise)
-
-
-def _wide(x: Array) -> np.ndarray:
-    return to_host(x).astype(np.float64, copy=False)
-
-
-def _check(plan: object, trajectories: object) -> None:
-    """Raise unless a plan can be fitted to trajectories.
-
-    Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: See `fit`.
-    """
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan must be a Plan, got {described(plan)}")
-    if not isinstance(trajectories, Trajectories):
-        raise TypeError(f"trajectories must be Trajectories, got {described(trajectories)}")
-    if not isinstance(plan.a, np.ndarray):
-        raise ValueError("plan must be of numbers, and a gradient flows through this one")
-    if plan.schedule != trajectories.schedule:
-        raise ValueError(
-            f"trajectories are of another schedule: {trajectories.schedule!r}, not "
-            f"{plan.schedule!r}"
-        )
-    check_noiseless("plan", plan)
-    points = schedule_evaluations(plan.schedule)
-    if (
-        plan.start[0] != 1
-        or not np.array_equal(plan.step, np.arange(len(points.alpha)))
-        or not np.array_equal(plan.alpha, points.alpha)
-        or not np.array_equal(plan.sigma, points.sigma)
-    ):
-        raise ValueError(
-            "plan must call the network once at each point of its schedule, the noisiest first: a "
-            "plan with stages, such as Heun's, or a reversed one cannot be fitted"
-        )
-    if plan.u.any():
-        raise ValueError("plan uses x0 before it is bounded, which cannot be fitted")
-    if ((plan.q != 0) & (plan.sigma == 0)).any():
-        raise ValueError("plan uses the slope at clean data, which cannot be fitted")
