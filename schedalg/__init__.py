@@ -5,6 +5,8 @@ from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.sweep_table import Sweep
 from schedalg.bulk.sweeping import sweep
 from schedalg.bulk.verification import Verification, verify
+from schedalg.fitting.least_squares import fit
+from schedalg.fitting.trajectories import Trajectories, trajectories
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -21,6 +23,7 @@ from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.parallel import parallel
 from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
@@ -95,6 +98,7 @@ __all__ = [
     "TableSampler",
     "Tableau",
     "TimestepRemap",
+    "Trajectories",
     "UniPC",
     "Verification",
     "backends",
@@ -104,11 +108,13 @@ __all__ = [
     "classifier_guidance",
     "convert",
     "edm",
+    "fit",
     "generate",
     "initial_noise",
     "inpaint",
     "minimize",
     "network_errors",
+    "parallel",
     "resume",
     "run",
     "sample",
@@ -117,5 +123,6 @@ __all__ = [
     "sampler_to_dict",
     "sweep",
     "switch",
+    "trajectories",
     "verify",
 ]

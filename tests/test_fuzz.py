@@ -37,6 +37,7 @@ from schedalg import (
     Steps,
     Tableau,
     TimestepRemap,
+    Trajectories,
     begin,
     edm,
     sampler_to_dict,
@@ -167,6 +168,10 @@ GOOD: dict[str, Any] = {
     "batch_size": 2,
     "recipes": {"a": RECIPE},
     "measure": lambda samples, seeds: 1.0,
+    "states": [X] * 5,
+    "denoise": Denoiser(network, LINEAR),
+    "teacher": DDIM().plan(LINEAR),
+    "trajectories": Trajectories(LINEAR, [X] * 5, Denoiser(network, LINEAR)),
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {

@@ -22,6 +22,7 @@ ROOMS = [
     "samplers",
     "running",
     "bulk",
+    "fitting",
     "interop",
     "testing",
 ]

@@ -1,0 +1,93 @@
+"""Measure what fitted coefficients gain, and print the table of docs/fitting.md.
+
+    python -m docs.fitting_table            # prints it
+    python -m docs.fitting_table --write    # puts it into docs/fitting.md
+
+from the root of the repository, with the packages that the tests need. It takes half a minute.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from docs.choosing_steps_table import markdown
+from docs.few_steps_table import DATA, Cloud, distance, exact, noise
+from schedalg import DDIM, DPMSolverPP, Plan, Schedule, fit, run, trajectories
+from schedalg.fitting.trajectories import Trajectories
+
+PAGE = Path(__file__).with_name("fitting.md")
+START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+BASE = Schedule.linear(1000)
+#: Samples to fit to.
+SAMPLES = 512
+
+
+def on_grid(schedule: Schedule) -> Schedule:
+    """Return the points of the base that are nearest to those of a schedule."""
+    nearest: Schedule = BASE[np.unique(np.round(schedule.timesteps).astype(int)).tolist()]
+    return nearest
+
+
+SPACINGS: Mapping[str, Callable[[int], Schedule]] = {
+    "trailing": lambda n: BASE.subsample(steps=n, spacing="trailing"),
+    "log_snr": lambda n: on_grid(BASE.subsample(steps=n, spacing="log_snr")),
+    "quadratic": lambda n: BASE.subsample(steps=n, spacing="quadratic"),
+}
+
+
+def network(cloud: Cloud) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the perfect network, which is called at one timestep at a time."""
+    alpha, sigma = BASE.alpha, BASE.sigma
+    return lambda x, timesteps: cloud.x0(x, alpha[timesteps[0]], sigma[timesteps[0]])
+
+
+def learned_from(cloud: Cloud, schedule: Schedule) -> Trajectories:
+    """Return trajectories of 2M in 1000 steps, of seeds that nothing is measured on."""
+    x = np.random.default_rng(0).standard_normal((SAMPLES, cloud.means.shape[1]))
+    teacher = DPMSolverPP(order=2).plan(BASE)
+    return trajectories(network(cloud), schedule, x, teacher, prediction="x0")
+
+
+def error(cloud: Cloud, plan: Plan) -> str:
+    """Return the error of a plan on new seeds, relative to the size of the result."""
+    x = run(plan, network(cloud), noise(cloud), prediction="x0")
+    return f"{distance(x, exact(cloud, plan.schedule)):.2g}"
+
+
+def table() -> str:
+    """Return the table, as Markdown."""
+    lines = []
+    for name, cloud in DATA.items():
+        if len(cloud.means) == 1:
+            continue  # its network is linear, and 2M with five steps as good as exact
+        for spacing, points in SPACINGS.items():
+            s = points(5)
+            made = learned_from(cloud, s)
+            start = DPMSolverPP(order=2).plan(s)
+            plans = [DDIM().plan(s), start, fit(start, made), fit(start, made, memories=3)]
+            plans += [fit(start, made, memories=5)]
+            plans += [DPMSolverPP(order=2).plan(points(n)) for n in (10, 20)]
+            lines.append([name, f"`{spacing}`", *(error(cloud, plan) for plan in plans)])
+    fitted = [f"fitted, {m} memories" for m in (2, 3, 5)]
+    titles = ["data", "points", "DDIM", "2M", *fitted, "2M, 10 steps", "2M, 20 steps"]
+    return str(markdown(titles, lines))
+
+
+def main() -> None:
+    """Print the table, or write it into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put it into docs/fitting.md")
+    write = parser.parse_args().write
+    text = table()
+    if not write:
+        print(text)
+        return
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(START)
+    PAGE.write_text(before + START + text + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Plans whose coefficients are fitted to a network."""
