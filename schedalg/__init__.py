@@ -18,6 +18,13 @@ from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
+from schedalg.running.transitions import (
+    NetworkInput,
+    Transition,
+    log_prob,
+    network_input,
+    transition,
+)
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -69,6 +76,7 @@ __all__ = [
     "Evaluations",
     "Heun",
     "Midpoint",
+    "NetworkInput",
     "Parameterization",
     "Plan",
     "Point",
@@ -84,6 +92,7 @@ __all__ = [
     "TableSampler",
     "Tableau",
     "TimestepRemap",
+    "Transition",
     "UniPC",
     "backends",
     "begin",
@@ -94,10 +103,13 @@ __all__ = [
     "edm",
     "initial_noise",
     "inpaint",
+    "log_prob",
     "network_errors",
+    "network_input",
     "resume",
     "run",
     "sample",
     "sample_steps",
     "switch",
+    "transition",
 ]

@@ -142,6 +142,8 @@ GOOD: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_end": 0.02,
     "state": begin(DDIM().plan(LINEAR), X).state(),
+    "row": 1,
+    "after": X,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -157,6 +159,8 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
     ("from_sigmas", "sigmas"): [10.0, 1.0, 0.0],
+    ("transition", "plan"): schedalg.DDPM().plan(LINEAR),
+    ("log_prob", "plan"): schedalg.DDPM().plan(LINEAR),
 }
 TORCH = importlib.util.find_spec("torch") is not None
 if TORCH:
