@@ -126,7 +126,7 @@ def transition(
         >>> std.shape, bool((std[:, 0] == plan.c[[3, 0]]).all())
         ((2, 1), True)
 
-    Source: Black et al., arXiv 2305.13301, section 4.3.
+    Source: Black et al., arXiv 2305.13301.
     """
     plan = _checked_plan(plan, x)
     k = _checked_row(plan, row, x)
@@ -201,7 +201,7 @@ def log_prob(
         >>> log_prob(plan, 0, x, output, r.x).round(2)
         array([-4.62])
 
-    Source: Black et al., arXiv 2305.13301, section 4.3; Liu et al., arXiv 2505.05470.
+    Source: Black et al., arXiv 2305.13301; Liu et al., arXiv 2505.05470.
     """
     per_element = flag("per_element", per_element)
     mean, std = transition(
