@@ -16,6 +16,7 @@ from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.likelihood import LogLikelihood, log_likelihood
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
 from schedalg.running.transitions import (
@@ -79,6 +80,7 @@ __all__ = [
     "FlowCPS",
     "FlowSDE",
     "Heun",
+    "LogLikelihood",
     "Midpoint",
     "NetworkInput",
     "Parameterization",
@@ -107,6 +109,7 @@ __all__ = [
     "edm",
     "initial_noise",
     "inpaint",
+    "log_likelihood",
     "log_prob",
     "network_errors",
     "network_input",

@@ -161,6 +161,9 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("from_sigmas", "sigmas"): [10.0, 1.0, 0.0],
     ("transition", "plan"): schedalg.DDPM().plan(LINEAR),
     ("log_prob", "plan"): schedalg.DDPM().plan(LINEAR),
+    ("log_likelihood", "divergence"): lambda x, t: (
+        x.sum(tuple(range(1, x.ndim))) if x.ndim > 1 else x
+    ),
 }
 TORCH = importlib.util.find_spec("torch") is not None
 if TORCH:

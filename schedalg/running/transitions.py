@@ -12,8 +12,8 @@ from schedalg.arrays import (
     device,
     is_array,
     namespace,
-    real_dtype,
     requires_gradient,
+    summed,
     weighted,
     widened,
 )
@@ -214,14 +214,7 @@ def log_prob(
         return -0.5 * (z * z) - xp.log(std) - _HALF_LOG_2_PI
     count = math.prod(mean.shape[1:])
     alike = count // max(1, math.prod(std.shape[1:]))  # elements that share a number of std
-    return -0.5 * _summed(z * z) - alike * _summed(xp.log(std)) - count * _HALF_LOG_2_PI
-
-
-def _summed(values: Array) -> Array:
-    """Return the sum over the elements of each sample, in float64 where there is one."""
-    xp = namespace(values)
-    flat = xp.reshape(values, (values.shape[0], math.prod(values.shape[1:])))
-    return xp.sum(flat, axis=1, dtype=real_dtype(xp, device(flat)))
+    return -0.5 * summed(z * z) - alike * summed(xp.log(std)) - count * _HALF_LOG_2_PI
 
 
 def network_input(
