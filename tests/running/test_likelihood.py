@@ -11,13 +11,15 @@ from schedalg import Denoiser, Euler, Heun, Midpoint, Point, Schedule, Tableau, 
 from schedalg.samplers.runge_kutta import CLASSIC
 from schedalg.testing import Mixture
 from tests.bad_input import LINEAR, check_named
-from tests.libraries import Library, host, lib
+from tests.libraries import INSTALLED, Library, host, lib
 
 __all__ = ["lib"]
 
 GAUSSIAN = Mixture([0.3], [0.5])
 PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
 X = np.linspace(-1.5, 1.5, 12).reshape(12, 1)
+#: The libraries that follow gradients.
+FOLLOW = ("torch", "jax", "jax64")
 EVEN = Schedule.from_log_snr(np.linspace(6, -6, 21))
 RNG = np.random.default_rng(0)
 
@@ -112,19 +114,18 @@ def test_nats_and_bits() -> None:
     np.testing.assert_allclose(result.nats, 6 * alone.nats[0], rtol=1e-12)
 
 
-def gradients(lib: Library) -> None:
-    if lib.name not in ("torch", "jax", "jax64"):
-        pytest.skip("this library follows no gradients")
-
-
 @pytest.mark.parametrize("probes", [None, 2])
+@pytest.mark.parametrize(
+    "lib",
+    [each for each in INSTALLED if each.name in FOLLOW],
+    ids=lambda each: each.name,
+    indirect=True,
+)
 def test_the_library_s_gradient_is_the_derivative(lib: Library, probes: int | None) -> None:
     """Of elements that do not depend on one another, every direction of ±1 has the whole trace."""
-    gradients(lib)
     schedule, x = EVEN[[5, 15]], X.reshape(6, 2)
     expected = log_likelihood(PEAKS.denoiser(schedule), schedule, x, divergence=derivative(PEAKS))
-    x = lib.array(x)
-    result = log_likelihood(PEAKS.denoiser(schedule), schedule, x, probes=probes)
+    result = log_likelihood(PEAKS.denoiser(schedule), schedule, lib.array(x), probes=probes)
     rtol = 1e-4 if lib.widest == "float32" else 1e-11
     assert lib.is_mine(result.nats)
     np.testing.assert_allclose(host(result.nats), expected.nats, rtol=rtol)
