@@ -23,10 +23,18 @@ from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.likelihood import LogLikelihood, log_likelihood
 from schedalg.running.parallel import parallel
 from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
+from schedalg.running.transitions import (
+    NetworkInput,
+    Transition,
+    log_prob,
+    network_input,
+    transition,
+)
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -40,6 +48,8 @@ from schedalg.samplers import (
     DPMSolverPP,
     Euler,
     EulerAncestral,
+    FlowCPS,
+    FlowSDE,
     Heun,
     Midpoint,
     RePaint,
@@ -78,8 +88,12 @@ __all__ = [
     "Euler",
     "EulerAncestral",
     "Evaluations",
+    "FlowCPS",
+    "FlowSDE",
     "Heun",
+    "LogLikelihood",
     "Midpoint",
+    "NetworkInput",
     "Parameterization",
     "Plan",
     "Point",
@@ -99,6 +113,7 @@ __all__ = [
     "Tableau",
     "TimestepRemap",
     "Trajectories",
+    "Transition",
     "UniPC",
     "Verification",
     "backends",
@@ -112,8 +127,11 @@ __all__ = [
     "generate",
     "initial_noise",
     "inpaint",
+    "log_likelihood",
+    "log_prob",
     "minimize",
     "network_errors",
+    "network_input",
     "parallel",
     "resume",
     "run",
@@ -124,5 +142,6 @@ __all__ = [
     "sweep",
     "switch",
     "trajectories",
+    "transition",
     "verify",
 ]

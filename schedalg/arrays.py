@@ -1,5 +1,6 @@
 """What is asked of an array library."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -191,6 +192,16 @@ def weighted(terms: Iterable[tuple[Any, Any]], rounded: bool = True) -> Array:
     if rounded and first is not None and total.dtype != first.dtype:
         return namespace(first).astype(total, first.dtype)
     return total
+
+
+def summed(values: Array) -> Array:
+    """Return the sum over the elements of each sample, (B,), in float64 where there is one.
+
+    In float32, a sum over many elements keeps too few digits of the difference of two such sums.
+    """
+    xp = namespace(values)
+    flat = xp.reshape(values, (values.shape[0], math.prod(values.shape[1:])))
+    return xp.sum(flat, axis=1, dtype=real_dtype(xp, device(flat)))
 
 
 def is_half(x: Array) -> bool:

@@ -189,6 +189,16 @@ class Library:
         """
         return None
 
+    def pullback(
+        self, function: Callable[[Any], Any], x: Any
+    ) -> tuple[Any, Callable[[Any], Any]] | None:
+        """Return function(x), and what takes a vector v like it to v ∂function/∂x, like x.
+
+        None if the library follows no gradients. What is returned has none of its own, but where a
+        tracer flows.
+        """
+        return None
+
     def untraced(self, function: Function) -> Function:
         """Return a function that no compiler traces: its call is no part of a program."""
         return function

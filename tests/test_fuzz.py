@@ -172,6 +172,8 @@ GOOD: dict[str, Any] = {
     "denoise": Denoiser(network, LINEAR),
     "teacher": DDIM().plan(LINEAR),
     "trajectories": Trajectories(LINEAR, [X] * 5, Denoiser(network, LINEAR)),
+    "row": 1,
+    "after": X,
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
@@ -198,6 +200,11 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
     ("from_sigmas", "sigmas"): [10.0, 1.0, 0.0],
+    ("transition", "plan"): schedalg.DDPM().plan(LINEAR),
+    ("log_prob", "plan"): schedalg.DDPM().plan(LINEAR),
+    ("log_likelihood", "divergence"): lambda x, t: (
+        x.sum(tuple(range(1, x.ndim))) if x.ndim > 1 else x
+    ),
 }
 TORCH = importlib.util.find_spec("torch") is not None
 if TORCH:

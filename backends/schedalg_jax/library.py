@@ -1,5 +1,6 @@
 """What differs between JAX and the array API standard: tracers, and keys that make noise."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -83,6 +84,13 @@ class JaxLibrary(Library):
         if seeds.ndim == 1 and seeds.shape[0] != x.shape[0]:
             raise ValueError(f"noise holds {seeds.shape[0]} seeds for {x.shape[0]} samples of x")
         return keys_of_seeds(seeds, x.shape[0])
+
+    def pullback(
+        self, function: Callable[[Any], Any], x: Array
+    ) -> tuple[Array, Callable[[Array], Array]]:
+        """Return function(x), and what takes a vector v like it to v ∂function/∂x."""
+        value, pull = jax.vjp(function, x)
+        return value, lambda vector: pull(vector)[0]
 
     def drawing(self, source: Any, x: Array) -> "KeyNoise | None":
         """Return a function that draws from a key: a typed one, or the words of an old one.

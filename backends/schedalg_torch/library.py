@@ -174,6 +174,25 @@ class TorchLibrary(Library):
             return None
         return lambda x: torch.randn(x.shape, generator=source, dtype=x.dtype, device=x.device)
 
+    def pullback(
+        self, function: Callable[[Any], Any], x: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Return function(x), and what takes a vector v like it to v ∂function/∂x, detached."""
+        with torch.inference_mode(False), torch.enable_grad():
+            followed = x.detach().clone().requires_grad_()
+            value = function(followed)
+
+        def pull(vector: Tensor) -> Tensor:
+            if not value.requires_grad:  # it does not depend on x
+                return torch.zeros_like(x)
+            with torch.inference_mode(False):
+                (product,) = torch.autograd.grad(
+                    value, followed, vector.clone(), retain_graph=True, materialize_grads=True
+                )
+            return product
+
+        return value.detach(), pull
+
     def untraced(self, function: Function) -> Function:
         """Return a function that torch.compile does not trace, nor what it calls."""
         return torch.compiler.disable(function) if is_compiling() else function

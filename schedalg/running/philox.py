@@ -29,8 +29,9 @@ _WEYL = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], dtype=np.uint64)
 _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
 
 #: The domains of draws: noise that a row of a plan adds, the noise that sampling starts from, what
-#: a sampler without a plan draws within its steps, and the noise with which errors are measured.
-STEP, START, WITHIN, MEASURE = 0, 1, 2, 3
+#: a sampler without a plan draws within its steps, the noise with which errors are measured, and
+#: the directions in which a divergence is.
+STEP, START, WITHIN, MEASURE, PROBE = 0, 1, 2, 3, 4
 
 
 def normal(

@@ -1,7 +1,7 @@
 """The rows of a plan made ready to run: what is left to do with the output of each call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
@@ -214,6 +214,16 @@ class Rows:
     def scaled(self) -> bool:
         """Whether the network's input differs from x in any row, all coefficients being numbers."""
         return any(row.c_in != 1 for row in self.rows)
+
+    @cached_property
+    def without_noise(self) -> "Rows":
+        """These rows without their noise: x after each is the mean of what it may become."""
+        if self.columns is not None and isinstance(self.rows, _TracedRows):
+            silent = self.columns._replace(noisy=np.zeros_like(self.columns.noisy))
+            silent = silent._replace(log_variance=None)
+            return replace(self, rows=_TracedRows(silent, self.rows.x), columns=silent)
+        rows = [row._replace(noise=0.0, log_variance=None) for row in self.rows]
+        return replace(self, rows=rows)
 
     def table(self, places: int) -> np.ndarray:
         """Return the rows as one table for a device, (K, columns + places), float64; read-only.

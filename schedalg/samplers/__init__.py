@@ -8,6 +8,7 @@ from schedalg.samplers.deis import DEIS
 from schedalg.samplers.dpm_solver import DPMSolver
 from schedalg.samplers.dpm_solver_pp import DPMSolverPP
 from schedalg.samplers.euler import Euler, EulerAncestral, Heun, Midpoint
+from schedalg.samplers.flow_sde import FlowCPS, FlowSDE
 from schedalg.samplers.predictor_corrector import SASolver, UniPC
 from schedalg.samplers.protocols import Sampler, StepSampler, TableSampler
 from schedalg.samplers.restart import RePaint, Restart
@@ -26,6 +27,8 @@ __all__ = [
     "DPMSolverPP",
     "Euler",
     "EulerAncestral",
+    "FlowCPS",
+    "FlowSDE",
     "Heun",
     "Midpoint",
     "RePaint",

@@ -93,6 +93,7 @@ def _snapped(place: float) -> float:
 EULER = Tableau([[]], [1.0], order=1)
 HEUN = Tableau([[], [1.0]], [0.5, 0.5], order=2)
 MIDPOINT = Tableau([[], [0.5]], [0.0, 1.0], order=2)
+CLASSIC = Tableau([[], [0.5], [0.0, 0.5], [0.0, 0.0, 1.0]], [1 / 6, 1 / 3, 1 / 3, 1 / 6], order=4)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from schedalg import (
     DPMSolverPP,
     Euler,
     EulerAncestral,
+    FlowCPS,
+    FlowSDE,
     Heun,
     Midpoint,
     RePaint,
@@ -53,6 +55,8 @@ class Entry(NamedTuple):
             find a small sigma_s as the difference of large numbers, and lose as many digits as the
             noise falls by in a step.
         of_points: Whether x has the variance of the noise level where the data are a single point.
+        converges: Whether the variance of Gaussian data converges to the right one as steps grow;
+            not where every step replaces the same share of the noise, however short it is.
     """
 
     sampler: Any
@@ -61,6 +65,7 @@ class Entry(NamedTuple):
     distilled: str = ""
     uneven: bool = True
     of_points: bool = True
+    converges: bool = True
 
 
 SAMPLERS: dict[str, Entry] = {
@@ -126,6 +131,8 @@ SAMPLERS: dict[str, Entry] = {
     "PNDM": Entry(PNDM(), 2, 13, uneven=False),
     "LCM": Entry(LCM(), distilled="flow"),
     "TCD": Entry(TCD(), distilled="trajectory"),
+    "Flow SDE": Entry(FlowSDE(), of_points=False),
+    "Flow CPS": Entry(FlowCPS(), converges=False),
     "SA-Solver": Entry(SASolver()),
     "SA-Solver 3, 1": Entry(SASolver(order=3, corrector_order=1, tau=0.6)),
     "SA-Solver ODE": Entry(SASolver(order=2, corrector_order=2, tau=0.0), 3),

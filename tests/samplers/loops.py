@@ -20,6 +20,8 @@ from schedalg import (
     DPMSolver,
     DPMSolverPP,
     EulerAncestral,
+    FlowCPS,
+    FlowSDE,
     Heun,
     SASolver,
     Schedule,
@@ -445,6 +447,34 @@ def tcd(s: Loop, x: np.ndarray) -> np.ndarray:
     return x
 
 
+def flow_sde(s: Loop, x: np.ndarray) -> np.ndarray:
+    """The SDE of Liu et al., arXiv 2505.05470, in x and v of the flow; no noise at the end."""
+    a = 0.9
+    for i in range(s.steps):
+        t, t_next = (s.sigma[j] / (s.alpha[j] + s.sigma[j]) for j in (i, i + 1))
+        y, dt = x / (s.alpha[i] + s.sigma[i]), t_next - t
+        v = s.eps(x, i) - s.x0(x, i)
+        g = a * math.sqrt(t / (1 - t)) if t_next > 0 else 0.0
+        y = y + (v + g**2 / (2 * t) * (y + (1 - t) * v)) * dt
+        if t_next > 0:
+            y = y + g * math.sqrt(-dt) * next(s.noise)
+        x = y * (s.alpha[i + 1] + s.sigma[i + 1])
+    return x
+
+
+def flow_cps(s: Loop, x: np.ndarray) -> np.ndarray:
+    """Coefficients-preserving sampling of Wang and Yu, arXiv 2509.05952, in x and v of the flow."""
+    for i in range(s.steps):
+        t, t_next = (s.sigma[j] / (s.alpha[j] + s.sigma[j]) for j in (i, i + 1))
+        y, v = x / (s.alpha[i] + s.sigma[i]), s.eps(x, i) - s.x0(x, i)
+        clean, noise, std = y - t * v, y + (1 - t) * v, t_next * math.sin(0.6 * math.pi / 2)
+        y = clean * (1 - t_next) + noise * math.sqrt(t_next**2 - std**2)
+        if t_next > 0:
+            y = y + std * next(s.noise)
+        x = y * (s.alpha[i + 1] + s.sigma[i + 1])
+    return x
+
+
 LOOPS: dict[str, tuple[Any, Callable[[Loop, np.ndarray], np.ndarray]]] = {
     "DPM-Solver++ 2M": (DPMSolverPP(order=2), dpm_solver_pp_2m),
     "DPM-Solver++ SDE-2M": (DPMSolverPP(order=2, eta=1.0), sde_dpm_solver_pp_2m),
@@ -496,4 +526,6 @@ LOOPS: dict[str, tuple[Any, Callable[[Loop, np.ndarray], np.ndarray]]] = {
     ),
     "LCM": (LCM(timestep_scaling=10.0), lcm),
     "TCD": (TCD(gamma=0.3), tcd),
+    "Flow SDE": (FlowSDE(0.9), flow_sde),
+    "Flow CPS": (FlowCPS(0.6), flow_cps),
 }

@@ -19,6 +19,8 @@ from schedalg import (
     DPMSolverPP,
     Euler,
     EulerAncestral,
+    FlowCPS,
+    FlowSDE,
     Heun,
     RePaint,
     Restart,
@@ -108,6 +110,9 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "churn inf": (lambda: Euler(s_churn=np.inf), ValueError, ["s_churn", "inf"]),
     "both noises": (lambda: Heun(eta=0.5, s_churn=1.0), ValueError, ["eta", "s_churn", "one"]),
     "tau": (lambda: SASolver(tau=-1.0), ValueError, ["tau", "-1.0"]),
+    "noise level": (lambda: FlowSDE(-0.1), ValueError, ["noise_level", "-0.1", "0 and 1000"]),
+    "noise level text": (lambda: FlowSDE("no"), TypeError, ["noise_level", "'no'"]),
+    "eta of CPS": (lambda: FlowCPS(1.1), ValueError, ["eta", "1.1", "[0, 1]"]),
     "gamma": (lambda: TCD(gamma=1.2), ValueError, ["gamma", "1.2", "[0, 1]"]),
     "trained": (lambda: TCD(trained=[1]), TypeError, ["trained", "list"]),
     "trained without": (

@@ -65,6 +65,10 @@ def test_every_sampler_is_registered() -> None:
 def test_marginals(entry: Entry) -> None:
     if entry.distilled == "trajectory":
         pytest.skip("no Gaussian example of such a network is known")
+    if not entry.converges:
+        with pytest.raises(AssertionError, match="relative errors of the variance"):
+            check_marginals(entry.sampler)
+        return
     check_marginals(entry.sampler, distilled=bool(entry.distilled))
 
 
