@@ -15,7 +15,9 @@ from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
+from schedalg.running.frames import FrameRun
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.matrix import frames
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
 from schedalg.samplers import (
@@ -67,6 +69,7 @@ __all__ = [
     "Euler",
     "EulerAncestral",
     "Evaluations",
+    "FrameRun",
     "Heun",
     "Midpoint",
     "Parameterization",
@@ -92,6 +95,7 @@ __all__ = [
     "classifier_guidance",
     "convert",
     "edm",
+    "frames",
     "initial_noise",
     "inpaint",
     "network_errors",

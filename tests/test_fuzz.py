@@ -35,6 +35,7 @@ from schedalg import (
     TimestepRemap,
     begin,
     edm,
+    frames,
 )
 from schedalg.checks import shown
 from schedalg.plan.columns import schedule_evaluations
@@ -141,6 +142,8 @@ GOOD: dict[str, Any] = {
     "seeds": 3,
     "beta_schedule": "linear",
     "beta_end": 0.02,
+    "offsets": [0, 1, 2],
+    "matrix": frames(DDIM().plan(LINEAR), [0, 1, 2]),
     "state": begin(DDIM().plan(LINEAR), X).state(),
 }
 #: And of what has another meaning under the same name.
