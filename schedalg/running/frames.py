@@ -107,8 +107,13 @@ class FrameRun:
         noise: NoiseSource = None,
         clean_timestep: float | None = None,
     ) -> None:
+        if compiling(x):
+            raise ValueError(
+                "x is traced by a compiler, and a FrameRun is no part of a compiled function: "
+                "compile the network alone"
+            )
         run = begin(plan, x, prediction=prediction, clip=clip, noise=noise)
-        if x.ndim < 2:
+        if x.ndim < 2 or x.shape[1] == 0:
             raise ValueError(f"x must have frames, shape (B, T, ...); got {tuple(x.shape)}")
         self.plan = plan
         self.x = run.x
@@ -127,7 +132,7 @@ class FrameRun:
             check_starts(plan, run.rows, self._wait, self._row)
             starts = self._row == 0
             self.x = run.x if starts.all() else _chosen(starts, run.x, x)
-            self._update = self._updating([self.x * 0] * run.rows.depth)
+            self._update = self._updating([namespace(x).zeros_like(x)] * run.rows.depth)
 
     @property
     def row(self) -> np.ndarray:
@@ -172,7 +177,7 @@ class FrameRun:
         xp, shape = namespace(x), tuple(x.shape[:2])
         if self._together is not None:
             of_samples = xp.reshape(self._together.timesteps, (-1, 1))
-            return xp.broadcast_to(of_samples, shape)
+            return xp.tile(of_samples, (1, shape[1]))
         values = self._timesteps[self._row]
         dtype = timestep_dtype(x, values[0].item())
         return xp.asarray(np.tile(values, (shape[0], 1)), dtype=dtype, device=device(x))
@@ -235,7 +240,7 @@ class FrameRun:
         count = 1
         if x is not None:
             check_sample("x", x)
-            count = x.shape[1] if x.ndim > 1 else 1
+            count = max(x.shape[1], 1) if x.ndim > 1 else 1
             check_like("x", x, self.x[:, :count, ...])
         for t in range(count):
             if self._row[t] < len(self.plan):
@@ -247,19 +252,15 @@ class FrameRun:
         new = self._begun(self._initial(numbers) if x is None else x, numbers)
         if self._together is not None:
             self._part(self._together)
-            memories = [self.x * 0] * self._rows.depth  # finished frames need none
+            memories = [self.x] * self._rows.depth  # of finished frames: nothing reads them
         else:
-            memories = [
-                namespace(self.x).reshape(self._update.memory(self._each(k)), self.x.shape)
-                for k in (
-                    np.maximum(self._row - back, 0) for back in range(self._rows.depth, 0, -1)
-                )
-            ]
+            memories = self._memories()
         left = self.x[:, :count, ...]
         self.x = _joined(self.x, new)
         self._row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
         self._wait = np.append(self._wait[count:], np.full(count, wait))
-        self._update = self._updating([_joined(memory, new * 0) for memory in memories])
+        none = namespace(new).zeros_like(new)
+        self._update = self._updating([_joined(memory, none) for memory in memories])
         self._input = None
         self.first += count
         return left
@@ -289,7 +290,8 @@ class FrameRun:
 
     def _flat(self, array: Array) -> Array:
         """Return an array (B, T, ...) as samples, (B T, ...)."""
-        return namespace(array).reshape(array, (-1, *array.shape[2:]))
+        batch, count, *rest = array.shape
+        return namespace(array).reshape(array, (batch * count, *rest))
 
     def _updating(self, memories: Sequence[Array]) -> Update:
         """Return what takes the frames on from their rows, after rows that remembered these."""
@@ -298,6 +300,12 @@ class FrameRun:
         if memories:
             update.restore(self._each(self._row), [self._flat(memory) for memory in memories])
         return update
+
+    def _memories(self) -> list[Array]:
+        """Return what the rows before those of the frames remembered, like x, the oldest first."""
+        rows = [np.maximum(self._row - back, 0) for back in range(self._rows.depth, 0, -1)]
+        memories = [self._update.memory(self._each(k)) for k in rows]
+        return [namespace(memory).reshape(memory, self.x.shape) for memory in memories]
 
     def _after(self, output: Array, variance: Array | None) -> Array:
         """Return x after this sweep."""
@@ -369,12 +377,9 @@ def _check_apart(run: Run) -> None:
     Raises:
         ValueError: They cannot.
     """
-    plan, x = run.plan, run.x
-    if compiling(x):
-        raise ValueError(
-            "matrix has frames at rows of their own, which is no part of a compiled function: "
-            "compile the network alone"
-        )
+    plan = run.plan
+    if not len(plan):
+        raise ValueError("plan has no rows for a frame to go through")
     if not run.rows.numbers:
         raise ValueError(
             "plan is of a schedule that a gradient flows through, and can only be run for all "

@@ -93,6 +93,27 @@ def test_a_frame_is_what_it_is_in_the_ordinary_run(data: st.DataObject) -> None:
     np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)
 
 
+def test_a_network_that_mixes_frames_is_sampled_as_by_hand() -> None:
+    def mixing(x: Any, timesteps: Any) -> Any:
+        others = x.mean(axis=1, keepdims=True)
+        return np.tanh(x + others * (1 + timesteps[..., None] / 1000))
+
+    alpha, sigma = np.append(1.0, FAST.alpha), np.append(0.0, FAST.sigma)
+    x, now = X, np.array([6, 6, 6])  # the points where frames are; 0 is clean data
+    for sweep in range(6 + 4):
+        following = np.clip(6 - (sweep + 1 - np.array([0, 2, 4])), 0, 6)
+        told = FAST.timesteps[np.maximum(now - 1, 0)]
+        told[now == 0] = 0
+        eps = mixing(x, np.stack([told] * 2))
+        t, s = (now[:, None], following[:, None])
+        x0 = np.where(t == 0, x, (x - sigma[t] * eps) / alpha[t])
+        x = np.where(t == s, x, alpha[s] * x0 + sigma[s] * eps)
+        now = following
+    plan = DDIM().plan(FAST)
+    result = finished(FrameRun(plan, X, frames(plan, [0, 2, 4])), mixing)
+    np.testing.assert_allclose(result, x, rtol=1e-9)
+
+
 @pytest.mark.parametrize("sampler", [DDPM(), UniPC(2)], ids=repr)
 def test_frames_of_every_library(sampler: Any, lib: Library) -> None:
     plan = sampler.plan(FAST.as_ve())
@@ -171,8 +192,8 @@ def test_frames_that_are_given_join_together() -> None:
     held = FrameRun(plan, x[:, :3], frames(plan, [0, 0, 4]), prediction="v", noise=SEEDS)
     while held.row[1] < len(plan):
         held.advance(network(held.input, held.timesteps))
-    left = held.shift(x[:, 3:])
-    assert held.row.tolist() == [2, 0, 0]
+    left = held.shift(x[:, 3:], offset=1)
+    assert held.row.tolist() == [2, -1, -1]
     together = np.concatenate([left, finished(held)], axis=1)
     np.testing.assert_allclose(together, expected, rtol=1e-9, atol=1e-9)
 
@@ -209,6 +230,15 @@ def test_a_finished_frame_has_the_least_timestep(name: str) -> None:
         plan, X, frames(plan, [0] * 3, first=[0, 0, len(plan)]), prediction="v", clean_timestep=3
     )
     assert mine.timesteps[0, 2] == 3
+
+
+def test_noise_before_the_first_row_is_for_frames_that_start_there() -> None:
+    plan = Euler(s_churn=2.0).plan(Schedule.karras(5))
+    assert plan.start[1] > 0
+    held = FrameRun(plan, X, frames(plan, [0, 3, 0], first=[0, 0, 5]), noise=SEEDS)
+    expected = begin(plan, X, noise=SEEDS).x
+    np.testing.assert_array_equal(held.x[:, :2], expected[:, :2])
+    np.testing.assert_array_equal(held.x[:, 2], X[:, 2])
 
 
 def test_a_finished_frame_is_scaled_as_clean_data() -> None:
@@ -294,6 +324,7 @@ def shifted(x: Any = None, **how: Any) -> Any:
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "plan": (lambda: part(plan=FAST), TypeError, ["plan", "Schedule"]),
     "x without frames": (lambda: part(x=X[:, 0, 0]), ValueError, ["x", "(B, T, ...)", "(2,)"]),
+    "x of no frames": (lambda: part(x=X[:, :0]), ValueError, ["x", "(2, 0, 2)"]),
     "matrix of other frames": (
         lambda: part(matrix=MATRIX[:, :2]),
         ValueError,
@@ -350,7 +381,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "clean_timestep between": (
         lambda: part(clean_timestep=0.5),
         ValueError,
-        ["clean_timestep is 0.5", "integers"],
+        ["clean_timestep is 0.5", "integer"],
     ),
     "too many outputs": (
         lambda: finished(part(), lambda x, timesteps: x[:, :2]),
@@ -380,6 +411,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["x", "(2, 3, 2)", "(2, 4, 2)"],
     ),
+    "shift of nothing": (lambda: shifted(X[:, :0]), ValueError, ["x", "(2, 1, 2)", "(2, 0, 2)"]),
+    "shift of no plan": (
+        lambda: part(plan=DDPM().plan(FAST[:0]), matrix=MATRIX[:0]).shift(X[:, :1]),
+        ValueError,
+        ["plan has no rows"],
+    ),
     "shift to before": (lambda: shifted(offset=-1), ValueError, ["offset is -1"]),
     "shift without seeds": (
         lambda: shifted(noise=np.random.default_rng(1)),
@@ -394,6 +431,11 @@ def test_bad_input_is_named(name: str) -> None:
     check_named(*CASES[name])
 
 
-def test_begin_is_left_as_it_was() -> None:
-    expected = finished(begin(PLAN, X, prediction="v", noise=SEEDS))
-    np.testing.assert_array_equal(finished(part(prediction="v", noise=SEEDS)), expected)
+def test_what_cannot_be_traced_is_named() -> None:
+    torch = pytest.importorskip("torch")
+    compiled = torch.compile(lambda x: finished(part(x=x)), backend="eager")
+    with pytest.raises(ValueError, match="x is traced by a compiler"):
+        compiled(torch.tensor(X))
+    jax = pytest.importorskip("jax")
+    with pytest.raises(ValueError, match="noise holds seeds that are traced"):
+        jax.jit(lambda x, seed: finished(part(x=x, noise=seed)))(X.astype(np.float32), 7)
