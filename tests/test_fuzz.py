@@ -28,6 +28,7 @@ from schedalg import (
     DDIM,
     Denoiser,
     DynamicThreshold,
+    FrameRun,
     Plan,
     Schedule,
     Steps,
@@ -159,6 +160,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
+    ("FrameRun.resume", "state"): FrameRun(GOOD["plan"], X, GOOD["matrix"]).state(),
     ("from_sigmas", "sigmas"): [10.0, 1.0, 0.0],
 }
 TORCH = importlib.util.find_spec("torch") is not None

@@ -1,6 +1,6 @@
 """`FrameRun`: a run in which each frame of x is at a row of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from schedalg.checks import (
     check_sample,
     integer,
     real_number,
+    shown,
 )
 from schedalg.network.bounds import Clip
 from schedalg.network.model import read_output
@@ -27,11 +28,12 @@ from schedalg.network.reading import reading_at
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan
 from schedalg.running.backend import Update, backend_for
-from schedalg.running.matrix import NOT_STARTED, check_starts, walks
+from schedalg.running.matrix import NOT_STARTED, check_starts, integers, walks
 from schedalg.running.noise import NoiseSource, frame_normal
 from schedalg.running.philox import START, STEP
 from schedalg.running.preparation import raise_without_variance
-from schedalg.running.state import Run, begin
+from schedalg.running.snapshot import read_memories
+from schedalg.running.state import Run, begin, resume
 from schedalg.schedule.curve import base_of
 from schedalg.schedule.timesteps import named, timestep_dtype
 
@@ -113,26 +115,29 @@ class FrameRun:
                 "compile the network alone"
             )
         run = begin(plan, x, prediction=prediction, clip=clip, noise=noise)
-        if x.ndim < 2 or x.shape[1] == 0:
-            raise ValueError(f"x must have frames, shape (B, T, ...); got {tuple(x.shape)}")
-        self.plan = plan
-        self.x = run.x
-        self.sweep = 0
-        self.first = 0
-        self._rows, self._source = run.rows, run.source
+        self._hold(run, clean_timestep)
         self._wait, self._row = walks(len(plan), matrix, x.shape[1])
-        self._input: Array | None = None
-        self._clean_timestep = (
-            None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
-        )
-        # As long as all frames are at one row, this is the ordinary run.
-        self._together: Run | None = run
         if self._wait.any() or self._row.any():
             self._part(run)
             check_starts(plan, run.rows, self._wait, self._row)
             starts = self._row == 0
             self.x = run.x if starts.all() else _chosen(starts, run.x, x)
             self._update = self._updating([namespace(x).zeros_like(x)] * run.rows.depth)
+
+    def _hold(self, run: Run, clean_timestep: float | None) -> None:
+        """Hold an ordinary run, which this is as long as all frames are at one row."""
+        if run.x.ndim < 2 or run.x.shape[1] == 0:
+            raise ValueError(f"x must have frames, shape (B, T, ...); got {tuple(run.x.shape)}")
+        self.plan = run.plan
+        self.x = run.x
+        self.sweep = 0
+        self.first = 0
+        self._meaning, self._rows, self._source = run.meaning, run.rows, run.source
+        self._together: Run | None = run
+        self._input: Array | None = None
+        self._clean_timestep = (
+            None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
+        )
 
     @property
     def row(self) -> np.ndarray:
@@ -265,6 +270,88 @@ class FrameRun:
         self.first += count
         return left
 
+    def state(self) -> dict[str, Any]:
+        """Return a snapshot of the run: arrays like x, NumPy arrays and numbers; see `resume`.
+
+        Returns:
+            What `Run.state` returns, and "sweep", "first" and, if it was given, "clean_timestep".
+            Where frames are at rows of their own, "row" is that of each, (T,), "wait" the number of
+            sweeps before it starts, (T,), and "memories" are (m, B, T, ...).
+
+        Raises:
+            ValueError: As `Run.state`.
+        """
+        own: dict[str, Any] = {"sweep": self.sweep, "first": self.first}
+        if self._clean_timestep is not None:
+            own["clean_timestep"] = self._clean_timestep
+        if self._together is not None:
+            return self._together.state() | own
+        plan, rows, backend = self.plan, self._rows, backend_for(self.x)
+        run = Run(
+            plan, self._meaning, None, rows, backend, self.x, self._source, reuse=False, row=0
+        )
+        if rows.depth:
+            own["memories"] = namespace(self.x).stack(self._memories())
+        return run.state() | own | {"row": self._row.copy(), "wait": self._wait.copy()}
+
+    @classmethod
+    def resume(
+        cls,
+        plan: Plan,
+        state: Mapping[str, Any],
+        *,
+        prediction: Prediction | Parameterization | None = None,
+        clip: Clip | None = None,
+    ) -> "FrameRun":
+        """Return the run that `state` was taken of, ready to go on to the same bits.
+
+        Args:
+            plan: The plan of the run, or one equal to it.
+            state: What `FrameRun.state` returned; it may have been saved and loaded.
+            prediction: None, or what the run began with, as in `schedalg.resume`.
+            clip: None, or what the run began with, as in `schedalg.resume`.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: The state is of another plan, prediction, bounds, library or dtype, or is
+                not a whole state.
+
+        Example:
+            >>> import numpy as np
+            >>> from schedalg import DDPM, FrameRun, Schedule, frames
+            >>> plan = DDPM().plan(Schedule.linear(1000).subsample(steps=5))
+            >>> r = FrameRun(plan, np.ones((1, 3, 2)), frames(plan, [0, 1, 2]), noise=7)
+            >>> r.advance(np.tanh(r.input))
+            >>> later = FrameRun.resume(plan, r.state())
+            >>> for each in (r, later):
+            ...     while not each.done:
+            ...         each.advance(np.tanh(each.input))
+            >>> bool((r.x == later.x).all())
+            True
+        """
+        whole = state
+        if apart := isinstance(state, Mapping) and "wait" in state and "x" in state:
+            check_sample("state['x']", state["x"])
+            whole = {**state, "row": 0, "memories": state["x"][None, ...][:0, ...]}
+        held = cls.__new__(cls)
+        held._hold(
+            resume(plan, whole, prediction=prediction, clip=clip), state.get("clean_timestep")
+        )
+        if lacking := [name for name in ("sweep", "first", "row", "memories") if name not in state]:
+            raise ValueError(f"state lacks {lacking}")
+        held.sweep = int(_whole_numbers(state, "sweep", (), 2**62))
+        held.first = int(_whole_numbers(state, "first", (), 2**62))
+        shape = (held.x.shape[1],) if apart else ()
+        row = _whole_numbers(state, "row", shape, len(plan))
+        held._row = np.full(held.x.shape[1], row)
+        held._wait = np.zeros_like(held._row)
+        if apart and held._together is not None:
+            held._wait = _whole_numbers(state, "wait", shape, 2**62)
+            held._part(held._together)
+            memories = read_memories(state["memories"], held._rows.depth, held.x)
+            held._update = held._updating(memories)
+        return held
+
     def _part(self, run: Run) -> None:
         """Leave the ordinary run: frames are at rows of their own from now on."""
         _check_apart(run)
@@ -369,6 +456,24 @@ class FrameRun:
     def _check_not_done(self) -> None:
         if self.done:
             raise ValueError("the run is at its end: all frames are finished, and x is there")
+
+
+def _whole_numbers(
+    state: Mapping[str, Any], name: str, shape: tuple[int, ...], most: int
+) -> np.ndarray:
+    """Return integers of a state, from 0 to the most.
+
+    Raises:
+        TypeError: They are no integers.
+        ValueError: They have another shape, or one is out of range.
+    """
+    values = integers(f"state['{name}']", state[name])
+    if values.shape != shape or not ((values >= 0) & (values <= most)).all():
+        raise ValueError(
+            f"state['{name}'] must hold integers from 0 to {most}, of shape {shape}; got "
+            f"{shown(values.tolist())}"
+        )
+    return values
 
 
 def _check_apart(run: Run) -> None:

@@ -63,13 +63,13 @@ def frames(
     """
     _check_plan(plan)
     rows = len(plan)
-    later = _integers("offsets", offsets)
+    later = integers("offsets", offsets)
     if later.ndim != 1 or not later.size:
         raise ValueError(f"offsets must hold one integer for each frame, got shape {later.shape}")
     if (later < 0).any():
         t = int(np.argmax(later < 0))
         raise ValueError(f"offsets[{t}] is {later[t]}: a frame starts 0 or more sweeps later")
-    begins = _integers("first", first)
+    begins = integers("first", first)
     if begins.shape not in ((), later.shape):
         raise ValueError(
             f"first must be one row or {len(later)}, one for each frame; got shape {begins.shape}"
@@ -100,7 +100,7 @@ def _check_plan(plan: object) -> None:
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
 
 
-def _integers(name: str, values: Any) -> np.ndarray:
+def integers(name: str, values: Any) -> np.ndarray:
     """Return integers of any library, one or a sequence or an array of them, as int64.
 
     Raises:
@@ -126,7 +126,7 @@ def walks(rows: int, matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
         TypeError: The matrix holds no integers.
         ValueError: It is not of so many frames, or a frame does not walk the rows to the end.
     """
-    values = _integers("matrix", matrix)
+    values = integers("matrix", matrix)
     if values.ndim != 2 or values.shape[1] != count or not (len(values) or rows == 0):
         raise ValueError(
             f"matrix must have shape (sweeps, {count}), a column for each frame of x; got shape "

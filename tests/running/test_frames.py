@@ -185,6 +185,41 @@ def test_a_frame_that_joins_is_that_of_a_longer_x(
     np.testing.assert_allclose(np.concatenate(film, axis=1), expected, rtol=1e-9, atol=1e-9)
 
 
+@given(st.data())
+@settings(max_examples=25)
+def test_a_run_that_stops_goes_on_to_the_same_bits(data: st.DataObject) -> None:
+    sampler = SAMPLERS[data.draw(st.sampled_from(sorted(SAMPLERS)))].sampler
+    plan = sampler.plan(data.draw(st.sampled_from([LONG, LONG.as_ve()])))
+    offsets = data.draw(st.sampled_from([[0, 0, 0], [2, 2, 2], [0, 3, 1]]))
+    cuts = data.draw(st.sets(st.integers(0, len(plan) + 2), max_size=3))
+    how: dict[str, Any] = {"prediction": "v", "clip": (-1, 1), "noise": SEEDS}
+    ends = []
+    for stops in (False, True):
+        held = FrameRun(plan, X, frames(plan, offsets), clean_timestep=3, **how)
+        while held.sweep < len(plan) + 6:
+            if stops and held.sweep in cuts:
+                held = FrameRun.resume(plan, held.state())
+            if not held.done:
+                held.advance(network(held.input, held.timesteps))
+            if held.row[0] == len(plan):
+                held.shift(offset=1)
+        ends.append(held)
+    np.testing.assert_array_equal(ends[0].x, ends[1].x)
+    np.testing.assert_array_equal(ends[0].row, ends[1].row)
+    assert ends[0].first == ends[1].first > 0
+
+
+def test_tensors_are_saved_and_taken_up_again() -> None:
+    torch = pytest.importorskip("torch")
+    plan = UniPC(3).plan(FAST.as_ve())
+    held = FrameRun(plan, torch.tensor(X), frames(plan, [0, 1, 5]), prediction="v", noise=SEEDS)
+    for _ in range(4):
+        held.advance(network(held.input, held.timesteps))
+    state = {name: torch.as_tensor(part) for name, part in held.state().items()}
+    later = FrameRun.resume(plan, state)
+    np.testing.assert_array_equal(finished(later), finished(held))
+
+
 def test_frames_that_are_given_join_together() -> None:
     plan = EulerAncestral().plan(FAST.as_ve())
     x = np.random.default_rng(8).standard_normal((2, 5, 3))
@@ -416,6 +451,37 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: part(plan=DDPM().plan(FAST[:0]), matrix=MATRIX[:0]).shift(X[:, :1]),
         ValueError,
         ["plan has no rows"],
+    ),
+    "state of another plan": (
+        lambda: FrameRun.resume(DDIM().plan(FAST), part().state()),
+        ValueError,
+        ["state", "another plan"],
+    ),
+    "state without sweep": (
+        lambda: FrameRun.resume(PLAN, begin(PLAN, X, noise=1).state()),
+        ValueError,
+        ["state lacks ['sweep', 'first']"],
+    ),
+    "state of other frames": (
+        lambda: FrameRun.resume(PLAN, {**part().state(), "wait": np.zeros(2, int)}),
+        ValueError,
+        ["state['wait']", "(3,)", "[0, 0]"],
+    ),
+    "state of other memories": (
+        lambda: FrameRun.resume(PLAN, {**part().state(), "memories": X[None]}),
+        ValueError,
+        ["state['memories']", "(0, 2, 3, 2)", "(1, 2, 3, 2)"],
+    ),
+    "state of a row that is not there": (
+        lambda: FrameRun.resume(PLAN, {**part().state(), "row": np.array([0, 7, 0])}),
+        ValueError,
+        ["state['row']", "0 to 6", "[0, 7, 0]"],
+    ),
+    "no state": (lambda: FrameRun.resume(PLAN, None), TypeError, ["state", "NoneType"]),
+    "state of a generator": (
+        lambda: part(noise=np.random.default_rng(1)).state(),
+        ValueError,
+        ["noise comes from a generator"],
     ),
     "shift to before": (lambda: shifted(offset=-1), ValueError, ["offset is -1"]),
     "shift without seeds": (
