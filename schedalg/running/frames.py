@@ -511,8 +511,11 @@ def _timesteps(plan: Plan, clean: float | None) -> np.ndarray:
     Raises:
         ValueError: The latter is no integer, and the others are.
     """
-    told = _timestep_of_clean(plan) if clean is None else clean
-    if plan.timesteps.dtype.kind == "i" and not (told == int(told) and abs(told) < 2**53):
+    told, integral = clean, plan.timesteps.dtype.kind == "i"
+    if told is None:
+        told = _timestep_of_clean(plan)
+        told = np.rint(told) if integral else told  # where those of the plan were rounded
+    if integral and not (told == int(told) and abs(told) < 2**53):
         raise ValueError(
             f"clean_timestep is {told}: it must be an integer, as the timesteps of the plan are"
         )

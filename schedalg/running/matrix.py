@@ -58,8 +58,8 @@ def frames(
                [ 3,  2,  1],
                [ 3,  3,  2]])
 
-    Source: Chen et al., "Diffusion Forcing", arXiv 2407.01392, section 3.3 and appendix D; Kim et
-    al., "FIFO-Diffusion", arXiv 2405.11473.
+    Source: Chen et al., "Diffusion Forcing", arXiv 2407.01392; Kim et al., "FIFO-Diffusion", arXiv
+    2405.11473.
     """
     _check_plan(plan)
     rows = len(plan)
