@@ -22,8 +22,10 @@ from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
+from schedalg.running.frames import FrameRun
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
 from schedalg.running.likelihood import LogLikelihood, log_likelihood
+from schedalg.running.matrix import frames
 from schedalg.running.parallel import parallel
 from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
@@ -90,6 +92,7 @@ __all__ = [
     "Evaluations",
     "FlowCPS",
     "FlowSDE",
+    "FrameRun",
     "Heun",
     "LogLikelihood",
     "Midpoint",
@@ -124,6 +127,7 @@ __all__ = [
     "convert",
     "edm",
     "fit",
+    "frames",
     "generate",
     "initial_noise",
     "inpaint",

@@ -118,14 +118,15 @@ def host_numbers(name: str, values: object) -> np.ndarray:
 
 
 def checked_positions(name: str, k: Any, n: int, x: Array) -> Any:
-    """Return positions among n points: integers on the same device as x, one for each sample.
+    """Return positions among n points: integers on the same device as x.
 
-    One for all samples is an int; or 0-d, where it cannot be looked at.
+    There is one for each sample, (B,); or for each frame, (B, T), and so for any leading part of
+    x's shape. One for all is an int; or 0-d, where it cannot be looked at.
 
     Raises:
         TypeError: `k` does not hold integers, or is of another library than x (NumPy is allowed).
-        ValueError: `k` is not one integer or one for each sample; or, in memory of the host, a
-            position is out of range.
+        ValueError: The shape of `k` does not begin that of x; or, in memory of the host, a position
+            is out of range.
     """
     library = known(x)
     if library.are_positions(k, n, x):
@@ -147,10 +148,10 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Any:
         integral = position.dtype.kind in "iu" or position.size == 0
     if not integral:
         raise TypeError(f"{name} must hold integers, got {described(position)}")
-    if tuple(position.shape) not in ((), (x.shape[0],)):
+    if tuple(position.shape) != tuple(x.shape[: position.ndim]):
         raise ValueError(
-            f"{name} must be one integer or {x.shape[0]}, one for each sample; got shape "
-            f"{tuple(position.shape)}"
+            f"{name} must be one integer or {x.shape[0]}, one for each sample, or have another "
+            f"shape with which x's begins, {tuple(x.shape)}; got shape {tuple(position.shape)}"
         )
     dtype = integer_dtype(xp, device(x))
     if not known(position).can_be_read(position):  # traced, or far from the host
@@ -164,7 +165,8 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Any:
     outside = (host < 0) | (host >= n)
     if outside.any():
         index = int(np.argmax(outside))
-        place = f"{name}[{index}]" if host.ndim else name
+        indices = ", ".join(str(i) for i in np.unravel_index(index, host.shape))
+        place = f"{name}[{indices}]" if host.ndim else name
         raise ValueError(f"{place} is {host.flat[index]}: {_range_of(n)}")
     if not host.ndim:
         return int(host)

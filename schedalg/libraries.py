@@ -126,7 +126,10 @@ class Library:
         return function(*arguments)
 
     def are_positions(self, k: Any, n: int, x: Any) -> bool:
-        """Whether k surely is a position below n for each sample of x, as they are indexed with."""
+        """Whether k surely holds positions below n, as arrays are indexed with, in a shape of x.
+
+        Its shape is (B,), or a longer leading part of that of x.
+        """
         return False
 
     def surely_fit(self, x: Any, y: Any, k: Any, n: int) -> bool:
@@ -138,16 +141,18 @@ class Library:
 
         Args:
             table: (R, N, ...).
-            position: (B,) or () integers on the table's device, or an int: 0 to N - 1.
+            position: Integers on the table's device, of any shape, or an int: 0 to N - 1.
 
         Returns:
-            R new arrays, (B, ...) or (1, ...).
+            R new arrays: the shape of `position`, (1,) for one, and then that of the table's rows.
         """
         xp = self.namespace(table)
         if isinstance(position, int):  # which would have to be uploaded
             rows = xp.asarray(table[:, position : position + 1, ...], copy=True)
         else:
             rows = xp.take(table, xp.reshape(position, (-1,)), axis=1)
+            if position.ndim > 1:
+                rows = xp.reshape(rows, (table.shape[0], *position.shape, *table.shape[2:]))
         return tuple(rows[r, ...] for r in range(table.shape[0]))
 
     def mixed_at(self, table: Any, position: Any, x: Any, y: Any) -> Any:

@@ -30,6 +30,7 @@ from schedalg import (
     DDIM,
     Denoiser,
     DynamicThreshold,
+    FrameRun,
     Plan,
     Pool,
     Recipe,
@@ -40,6 +41,7 @@ from schedalg import (
     Trajectories,
     begin,
     edm,
+    frames,
     sampler_to_dict,
 )
 from schedalg.checks import shown
@@ -160,6 +162,8 @@ GOOD: dict[str, Any] = {
     "seeds": 3,
     "beta_schedule": "linear",
     "beta_end": 0.02,
+    "offsets": [0, 1, 2],
+    "matrix": frames(DDIM().plan(LINEAR), [0, 1, 2]),
     "state": begin(DDIM().plan(LINEAR), X).state(),
     "capacity": 10**6,
     "text": RECIPE.to_json(),
@@ -199,6 +203,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("TimestepRemap.__call__", "k"): np.array([0, 1]),
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
+    ("FrameRun.resume", "state"): FrameRun(GOOD["plan"], X, GOOD["matrix"]).state(),
     ("from_sigmas", "sigmas"): [10.0, 1.0, 0.0],
     ("transition", "plan"): schedalg.DDPM().plan(LINEAR),
     ("log_prob", "plan"): schedalg.DDPM().plan(LINEAR),

@@ -66,11 +66,12 @@ class TorchLibrary(Library):
         return function(*arguments)
 
     def are_positions(self, k: Any, n: int, x: Tensor) -> bool:
-        """Whether k holds an int64 for each sample of x, in range if it can be looked at."""
+        """Whether k holds int64 for a leading part of x's shape, in range if one can look."""
         if (
             type(k) is not type(x)
             or k.dtype is not torch.int64
-            or k.shape != x.shape[:1]
+            or k.shape != x.shape[: k.ndim]
+            or k.ndim == 0
             or k.device != x.device
         ):
             return False
@@ -85,7 +86,7 @@ class TorchLibrary(Library):
         shape, dtype, device = x.shape, x.dtype, x.device
         return bool(
             y.shape == shape
-            and k.shape == shape[:1] != ()
+            and k.shape == shape[: k.ndim] != ()
             and dtype.is_floating_point
             and y.dtype is dtype
             and k.dtype is torch.int64
@@ -112,6 +113,10 @@ class TorchLibrary(Library):
         """Return each row of a table at positions."""
         if isinstance(position, int):
             return table.narrow(1, position, 1).clone().unbind()
+        if position.ndim > 1:
+            flat = table.index_select(1, position.flatten())
+            rows: Tensor = flat.unflatten(1, position.shape)
+            return rows.unbind()
         return table.index_select(1, position).unbind()
 
     def mixed_at(self, table: Tensor, position: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -224,7 +229,7 @@ def _are_in_range(k: Tensor, n: int) -> bool:
     """Whether integers on the CPU are 0 to n - 1; of none, False."""
     count = k.numel()
     if count <= 32:  # a reduction of torch takes as long as a list of so many
-        values = k.tolist()
+        values = k.flatten().tolist()
         return count > 0 and min(values) >= 0 and max(values) < n
     least, most = k.aminmax()
     return bool(least.item() >= 0 and most.item() < n)

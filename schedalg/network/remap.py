@@ -79,21 +79,23 @@ class TimestepRemap:
 
         Args:
             x: (B, ...), the model input.
-            k: (B,) integers, 0 ≤ k < N, one position for each sample; or one for all.
+            k: (B,) integers, 0 ≤ k < N, one position for each sample; or one for all. For x
+                (B, T, ...) also (B, T), one for each frame, and so for any leading part of x's
+                shape: the network is given timesteps of the same shape.
             **kwargs: Passed to the network.
 
         Raises:
             TypeError: k does not hold integers.
-            ValueError: k does not have one position for each sample, or one is out of range. (With
-                JAX, on GPUs and under `torch.compile` the range is not checked, since that would
-                synchronize the device.)
+            ValueError: The shape of k does not begin that of x, or a position is out of range.
+                (With JAX, on GPUs and under `torch.compile` the range is not checked, since that
+                would synchronize the device.)
         """
         check_sample("x", x)
         position = checked_positions("k", k, self._count, x)
         dtype = timestep_dtype(x, self._first)
         table = tables.copied(x, dtype, _row, self._values, self._dtype)
         (timesteps,) = known(x).rows_at(table, position)
-        if timesteps.shape != x.shape[:1]:
+        if timesteps.ndim == 1 and timesteps.shape != x.shape[:1]:
             timesteps = namespace(x).tile(timesteps, x.shape[:1])
         return self.model(x, timesteps, **kwargs)
 

@@ -229,10 +229,54 @@ def keyed_normal(
     return xp.asarray(draw, dtype=dtype, device=device(x))
 
 
+def frame_normal(
+    x: Array, keys: np.ndarray, words: np.ndarray, frames: np.ndarray, drawn: np.ndarray
+) -> Array:
+    """Return for each frame its part of a draw for its sample, made by NumPy; see `keyed_normal`.
+
+    In a draw for samples of many frames of n elements, those of frame f are f n to f n + n - 1.
+
+    Args:
+        x: (B, T, ...), an array of any library. The noise is like it, half precision in float32.
+        keys: (B, 2), uint64, those of the samples.
+        words: (T, 3): level, visit and domain of each frame's draw.
+        frames: (T,), the number of each frame in its sample, from 0.
+        drawn: (T,), whether each frame's noise is made; it is 0 where it is not.
+    """
+    shape = tuple(x.shape)
+    count = int(np.prod(shape[2:]))
+    single = is_half(x) or str(x.dtype).endswith("float32")
+    draw = np.zeros((shape[0], shape[1], count), dtype=np.float32 if single else np.float64)
+    asked, end = np.flatnonzero(drawn).tolist(), 0
+    for t in asked:
+        if t < end:
+            continue
+        end = t + 1
+        # Neighbours with the same words are one part of a draw.
+        while end in asked and (words[end] == words[t]).all():
+            end += 1
+        first, size = int(frames[t]) * count, (end - t) * count
+        before = first % 4  # a block of the draw begins at a multiple of 4
+        part = _drawn(keys, words[t].tolist(), before + size, single, first - before)
+        draw[:, t:end] = part[:, before:].reshape(shape[0], end - t, count)
+    draw = draw.reshape(shape)
+    if isinstance(x, np.ndarray):
+        return draw
+    xp = namespace(x)
+    return xp.asarray(draw, dtype=xp.float32 if is_half(x) else x.dtype, device=device(x))
+
+
 def _drawn(
-    keys: np.ndarray, words: Sequence[int] | np.ndarray, count: int, single: bool
+    keys: np.ndarray,
+    words: Sequence[int] | np.ndarray,
+    count: int,
+    single: bool,
+    origin: int = 0,
 ) -> np.ndarray:
-    """Return `count` elements of a draw for each key, made in parts that fit the cache."""
+    """Return `count` elements of a draw for each key, made in parts that fit the cache.
+
+    They begin with element `origin`, a multiple of 4.
+    """
     draw = np.empty((len(keys), count), dtype=np.float32 if single else np.float64)
     together = max(1, _TOGETHER // max(count, 1))
     for first in range(0, len(keys), together):
@@ -240,7 +284,7 @@ def _drawn(
         for start in range(0, count, _TOGETHER):
             size = min(_TOGETHER, count - start)
             own = words[samples] if isinstance(words, np.ndarray) else words
-            part = philox.normal(keys[samples], own, size, start=start, single=single)
+            part = philox.normal(keys[samples], own, size, start=origin + start, single=single)
             draw[samples, start : start + size] = part
     return draw
 

@@ -26,9 +26,10 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
         schedule: Where alpha and sigma are read.
         x0: (B, ...), clean data in real floating point.
         noise: As x0: a standard normal draw.
-        k: Position in the schedule, from 0 to N - 1: an int or (B,) integers, one a sample. On JAX,
-            on a GPU and under `torch.compile`, a position out of range is what the library makes
-            of it: looking would stop the device.
+        k: Position in the schedule, from 0 to N - 1: an int; (B,) integers, one a sample; (B, T),
+            one a frame of x0 (B, T, ...); or any other leading part of x0's shape. On JAX, on a GPU
+            and under `torch.compile`, a position out of range is what the library makes of it:
+            looking would stop the device.
 
     Returns:
         An array like x0.
@@ -63,7 +64,7 @@ def target(
         schedule: Where alpha and sigma are read, in the scale of the network.
         x0: (B, ...), clean data in real floating point.
         noise: As x0: the draw that was added.
-        k: Position in the schedule, an int or (B,) integers, as in `add_noise`.
+        k: Position in the schedule, an int or integers (B,) or (B, T), as in `add_noise`.
         prediction: "epsilon", "x0", "v", "flow" (noise - x0), "score" (-noise / sigma), "edm", or a
             `Parameterization`.
 
@@ -103,14 +104,15 @@ def _mixed(
         check_like("noise", noise, x0)
         _check_not_negative(k, points)
         k = checked_positions("k", k, points, x0)
+    ones = x0.ndim - (1 if isinstance(k, int) else max(k.ndim, 1))  # dimensions after those of k
     # A user's functions of alpha and sigma may change: they are called at k every time.
     called = isinstance(prediction, Parameterization)
     if on_host:
         listed = None if called else prediction
-        table = tables.copied(x0, x0.dtype, _weights, schedule, kind, listed, x0.ndim)
+        table = tables.copied(x0, x0.dtype, _weights, schedule, kind, listed, ones)
     else:
         called = prediction is not None
-        table = _traced_scales(schedule, kind, x0)
+        table = _traced_scales(schedule, kind, x0, ones)
     if not called:
         return library.mixed_at(table, k, x0, noise)
     p, q = parameterization(prediction).weights_at(*library.rows_at(table, k))
@@ -124,7 +126,7 @@ def _extent(schedule: "Schedule") -> tuple[int, bool]:
 
 
 def _weights(
-    schedule: "Schedule", kind: Kind, prediction: Prediction | Parameterization | None, ndim: int
+    schedule: "Schedule", kind: Kind, prediction: Prediction | Parameterization | None, ones: int
 ) -> np.ndarray:
     """Return p and q at every point of a schedule on the host, (2, N, 1, ...)."""
     weights = path.alpha_sigma(np, path.inner(schedule.log_alpha_bar), kind)
@@ -133,15 +135,15 @@ def _weights(
             weights = parameterization(prediction).weights_at(*weights)
     table = np.empty((2, len(schedule)))
     table[0], table[1] = weights
-    return table.reshape(2, -1, *(1,) * (ndim - 1))
+    return table.reshape(2, -1, *(1,) * ones)
 
 
-def _traced_scales(schedule: "Schedule", kind: Kind, x0: Array) -> Array:
+def _traced_scales(schedule: "Schedule", kind: Kind, x0: Array, ones: int) -> Array:
     """Return alpha and sigma at every point of a schedule elsewhere, (2, N, 1, ...)."""
     column = schedule.log_alpha_bar
     xp = namespace(column.high, x0)
     scales = xp.stack(path.alpha_sigma(xp, path.inner(column), kind))
-    return xp.reshape(xp.astype(scales, x0.dtype), (2, -1, *(1,) * (x0.ndim - 1)))
+    return xp.reshape(xp.astype(scales, x0.dtype), (2, -1, *(1,) * ones))
 
 
 def _check_not_negative(k: int | Array, n: int) -> None:

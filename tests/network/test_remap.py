@@ -19,6 +19,9 @@ def test_remap_passes_trained_timesteps(lib: Library) -> None:
     assert "int" in str(timesteps.dtype)
     np.testing.assert_array_equal(host(timesteps), FAST.timesteps[[11, 0, 3, 3]])
     assert scale == 2
+    of_frames = np.array([[11, 0], [3, 3], [1, 2], [7, 5]])
+    timesteps, _ = remapped(lib.array(X, "float32"), lib.array(of_frames), scale=2)
+    np.testing.assert_array_equal(host(timesteps), FAST.timesteps[of_frames])
     same, _ = remapped(lib.array(X, "float32"), 5, scale=2)
     np.testing.assert_array_equal(host(same), [FAST.timesteps[5]] * 4)
 

@@ -16,6 +16,9 @@ __all__ = ["lib"]
 RNG = np.random.default_rng(6)
 X0, EPS = RNG.standard_normal((2, 5, 2, 3))
 K = np.array([19, 0, 7, 7, 3])
+#: Positions of each sample's two frames, and of every element.
+FRAMES = np.stack([K, K[::-1]], axis=1)
+ELEMENTS = RNG.integers(0, 20, X0.shape)
 SCHEDULES = {
     "vp": Schedule.cosine(20),
     "ve": Schedule.karras(20),
@@ -57,6 +60,20 @@ def test_noisy_data_and_targets_follow_their_formulas(lib: Library, name: str, k
     np.testing.assert_allclose(host(of_edm), expected["edm"], **near)
 
 
+@pytest.mark.parametrize("k", [FRAMES, ELEMENTS], ids=["frames", "elements"])
+def test_positions_of_frames_are_those_of_samples(lib: Library, k: np.ndarray) -> None:
+    """A frame with a position of its own is what it is as a sample."""
+    s, position = SCHEDULES["moved"], lib.array(k)
+    flat = (k.size, -1)
+    x0, noise, each = lib.array(X0), lib.array(EPS), lib.array(k.reshape(-1))
+    alone = lib.array(X0.reshape(flat)), lib.array(EPS.reshape(flat)), each
+    noisy, expected = s.add_noise(x0, noise, position), s.add_noise(*alone)
+    np.testing.assert_array_equal(host(noisy).reshape(flat), host(expected))
+    for prediction in ("v", edm(0.5)):
+        target, expected = s.target(x0, noise, position, prediction), s.target(*alone, prediction)
+        np.testing.assert_array_equal(host(target).reshape(flat), host(expected))
+
+
 def test_functions_of_a_parameterization_are_called_every_time() -> None:
     factor = 1.0
     own = Parameterization(lambda a, s: 0.0 * a, lambda a, s: 1.0 / a, weights=None)
@@ -91,6 +108,21 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "k float": (lambda: LINEAR.add_noise(X, X, 1.0), TypeError, ["k", "integers"]),
     "k too many": (lambda: LINEAR.add_noise(X, X, np.arange(3)), ValueError, ["k", "2", "(3,)"]),
+    "k of other frames": (
+        lambda: LINEAR.add_noise(X, X, np.zeros((2, 2), int)),
+        ValueError,
+        ["k", "(2, 3)", "(2, 2)"],
+    ),
+    "k of more dimensions": (
+        lambda: LINEAR.target(X, X, np.zeros((2, 3, 1), int)),
+        ValueError,
+        ["k", "(2, 3)", "(2, 3, 1)"],
+    ),
+    "k out of range of a frame": (
+        lambda: LINEAR.add_noise(X, X, np.array([[0, 1, 2], [3, 11, 4]])),
+        ValueError,
+        ["k[1, 1] is 11", "0 to 9"],
+    ),
     "noise shape": (
         lambda: LINEAR.add_noise(X, X[:1], 0),
         ValueError,

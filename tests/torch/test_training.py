@@ -23,10 +23,16 @@ LINEAR = Schedule.linear(1000)
 X0, NOISE = torch.randn(2, 8, 3, 4, 4, generator=torch.Generator().manual_seed(1))
 K = torch.tensor([0, 999, 5, 5, 17, 300, 998, 1])
 REMAPPED = TimestepRemap(
-    lambda x, timesteps: x + timesteps[:, None, None, None], LINEAR.subsample(every=10)
+    lambda x, timesteps: x + timesteps.view(*timesteps.shape, *(1,) * (x.ndim - timesteps.ndim)),
+    LINEAR.subsample(every=10),
 )
 OWN = Parameterization(lambda alpha, sigma: 0.0 * alpha, lambda alpha, sigma: 1 / alpha)
 LEARNED = Schedule.from_log_snr(torch.linspace(4, -4, 1000, dtype=torch.float64).requires_grad_())
+
+
+def of_frames(k: Any) -> Any:
+    """Return a position for each sample and frame: the second dimension of x counts three."""
+    return k[:, None].expand(-1, 3)
 
 
 def target_of(prediction: Any) -> Callable[[Any, Any, Any], Any]:
@@ -44,9 +50,16 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "target own": target_of(OWN),
     "both": lambda x, noise, k: LINEAR.add_noise(x, noise, k) - LINEAR.target(x, noise, k, "v"),
     "learned": lambda x, noise, k: LEARNED.target(x, LEARNED.add_noise(x, noise, k), k, "v"),
+    "frames": lambda x, noise, k: LINEAR.add_noise(x, noise, of_frames(k)),
+    "frames, target": lambda x, noise, k: LINEAR.target(x, noise, of_frames(k), "v"),
+    "frames, target own": lambda x, noise, k: LINEAR.target(x, noise, of_frames(k), OWN),
+    "frames, remap": lambda x, noise, k: REMAPPED(x, of_frames(k // 10)),
+    "frames, learned": lambda x, noise, k: LEARNED.add_noise(x, noise, of_frames(k)),
     "remap": lambda x, noise, k: REMAPPED(x, k // 10),
     "remap one": lambda x, noise, k: REMAPPED(x, 5),
 }
+#: What brings tables of a learned schedule from the host, or positions of another type.
+HOST_BOUND = ("learned", "frames, learned", "int32")
 
 
 @pytest.fixture
@@ -151,7 +164,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("far", [False, True], ids=["cpu", "far"])
-@pytest.mark.parametrize("call", [call for call in CALLS if call not in ("learned", "int32")])
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in HOST_BOUND])
 def test_a_second_call_brings_nothing_from_the_host(
     call: str, far: bool, no_tables: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,7 +278,7 @@ def test_the_dtype_and_each_sample_s_bits_are_its_own() -> None:
 
 
 @on_gpu
-@pytest.mark.parametrize("call", [call for call in CALLS if call not in ("learned", "int32")])
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in HOST_BOUND])
 def test_a_gpu_is_not_waited_for_and_its_graphs_hold_the_calls(call: str) -> None:
     arguments = [argument.cuda() for argument in (X0, NOISE, K)]
     expected = CALLS[call](*arguments)

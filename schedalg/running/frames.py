@@ -1,0 +1,560 @@
+"""`FrameRun`: a run in which each frame of x is at a row of its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import (
+    Array,
+    compiling,
+    device,
+    multiplier,
+    namespace,
+    to_host,
+    weighted,
+    widened,
+)
+from schedalg.checks import (
+    check_like,
+    check_sample,
+    integer,
+    real_number,
+    shown,
+)
+from schedalg.network.bounds import Clip
+from schedalg.network.model import read_output
+from schedalg.network.reading import reading_at
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.plan.plan import Plan
+from schedalg.running.backend import Update, backend_for
+from schedalg.running.matrix import NOT_STARTED, check_starts, integers, walks
+from schedalg.running.noise import NoiseSource, frame_normal
+from schedalg.running.philox import START, STEP
+from schedalg.running.preparation import raise_without_variance
+from schedalg.running.snapshot import read_memories
+from schedalg.running.state import Run, begin, resume
+from schedalg.schedule.curve import base_of
+from schedalg.schedule.timesteps import named, timestep_dtype
+
+
+class FrameRun:
+    """A run in which each frame of x is at a row of its own, held in one's own hands.
+
+    x is (B, T, ...): B samples of T frames. In each sweep the network is called once, with a
+    timestep for every frame, and `advance` takes each frame through its own row:
+
+        r = FrameRun(plan, x, frames(plan, range(T)), noise=seeds)
+        while not r.done:
+            r.advance(model(r.input, r.timesteps))
+
+    Where all offsets are 0, this is `begin(plan, x, ...)`, to the same bits. A frame that has not
+    started is given to the network as its first row would be, and one that is finished as clean
+    data; what the network puts out for these is not used.
+
+    Noise is that of the ordinary run. The seed is a sample's, and a frame is given its own part of
+    what the sample would be given in its row, whenever it gets there. So a frame draws the same
+    noise whatever the offsets. Frames are counted from the beginning of the run, those that have
+    left included (see `shift`), so that a frame that joins draws what it would draw in a longer x.
+
+    Args:
+        plan: The plan.
+        x: (B, T, ...): each frame at the noise level of the row that it starts with. It is not
+            written to.
+        matrix: The schedule matrix, (sweeps, T): see `frames`. Each frame waits (-1), goes through
+            consecutive rows to the last one, and stays finished.
+        prediction: What the network's output means, as in `sample`.
+        clip: The bounds of the x0 prediction, as in `sample`; a function only where all frames are
+            at the same rows.
+        noise: Where noise comes from, as in `sample`: a seed, one for each sample, ...
+        clean_timestep: The timestep that the network is given for finished frames. None: that of
+            the schedule's origin; where this has none, the least that the network was trained with,
+            as far as the schedule tells it.
+
+    Attributes:
+        plan: The plan.
+        x: (B, T, ...), before the next sweep.
+        sweep: The number of sweeps so far.
+        first: The number of frames that have left.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a wrong value; the matrix is not of x's frames, or a frame skips
+            rows, or starts with one that takes what rows before it remembered; or the plan can only
+            be run for all frames at once: a gradient flows through its schedule.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import DDPM, FrameRun, Schedule, frames, run
+        >>> plan = DDPM().plan(Schedule.linear(1000).subsample(steps=5))
+        >>> x = np.ones((2, 3, 4))
+        >>> r = FrameRun(plan, x, frames(plan, [0, 1, 2]), noise=7)
+        >>> while not r.done:
+        ...     r.advance(np.tanh(r.input))
+        >>> alone = run(plan, lambda x, timesteps: np.tanh(x), x, noise=7)
+        >>> r.sweep, bool(np.allclose(r.x, alone, rtol=1e-12))
+        (7, True)
+
+    Source: Chen et al., "Diffusion Forcing", arXiv 2407.01392.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        x: Array,
+        matrix: np.ndarray,
+        *,
+        prediction: Prediction | Parameterization | None = None,
+        clip: Clip | None = None,
+        noise: NoiseSource = None,
+        clean_timestep: float | None = None,
+    ) -> None:
+        if compiling(x):
+            raise ValueError(
+                "x is traced by a compiler, and a FrameRun is no part of a compiled function: "
+                "compile the network alone"
+            )
+        run = begin(plan, x, prediction=prediction, clip=clip, noise=noise)
+        self._hold(run, clean_timestep)
+        self._wait, self._row = walks(len(plan), matrix, x.shape[1])
+        if self._wait.any() or self._row.any():
+            self._part(run)
+            check_starts(plan, run.rows, self._wait, self._row)
+            starts = self._row == 0
+            self.x = run.x if starts.all() else _chosen(starts, run.x, x)
+            self._update = self._updating([namespace(x).zeros_like(x)] * run.rows.depth)
+
+    def _hold(self, run: Run, clean_timestep: float | None) -> None:
+        """Hold an ordinary run, which this is as long as all frames are at one row."""
+        if run.x.ndim < 2 or run.x.shape[1] == 0:
+            raise ValueError(f"x must have frames, shape (B, T, ...); got {tuple(run.x.shape)}")
+        self.plan = run.plan
+        self.x = run.x
+        self.sweep = 0
+        self.first = 0
+        self._meaning, self._rows, self._source = run.meaning, run.rows, run.source
+        self._together: Run | None = run
+        self._input: Array | None = None
+        self._clean_timestep = (
+            None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
+        )
+
+    @property
+    def row(self) -> np.ndarray:
+        """The row of each frame in the next sweep, (T,): -1 where it waits, K where it is finished.
+
+        K is the number of rows, `len(plan)`.
+        """
+        return np.where(self._wait > 0, NOT_STARTED, self._row)
+
+    @property
+    def done(self) -> bool:
+        """Whether all frames are finished."""
+        return bool((self._row == len(self.plan)).all())
+
+    @property
+    def input(self) -> Array:
+        """What the network is to be given next, (B, T, ...): x, in the scale it was trained in.
+
+        Raises:
+            ValueError: All frames are finished.
+        """
+        self._check_not_done()
+        if self._together is not None:
+            return self._together.input
+        if self._input is None:
+            x, clean = self.x, self._row == len(self.plan)
+            scaled = self._update.input(self._each(self._at), self._flat(x))
+            self._input = namespace(x).reshape(scaled, x.shape)
+            if clean.any() and (self._scale != 1 or self._rows.scaled):
+                self._input = _chosen(clean, weighted([(self._scale, x)]), self._input)
+        return self._input
+
+    @property
+    def timesteps(self) -> Array:
+        """The timestep that the network is to be given next for each frame, (B, T).
+
+        Raises:
+            ValueError: All frames are finished.
+        """
+        self._check_not_done()
+        x = self.x
+        xp, shape = namespace(x), tuple(x.shape[:2])
+        if self._together is not None:
+            of_samples = xp.reshape(self._together.timesteps, (-1, 1))
+            return xp.tile(of_samples, (1, shape[1]))
+        values = self._timesteps[self._row]
+        dtype = timestep_dtype(x, values[0].item())
+        return xp.asarray(np.tile(values, (shape[0], 1)), dtype=dtype, device=device(x))
+
+    def advance(self, output: Array) -> None:
+        """Take each frame through its row of this sweep, if it is at one.
+
+        Args:
+            output: What the network returned for `input` and `timesteps`: like x; or, as in
+                `Run.advance`, with a learned variance as the second half of axis 1.
+
+        Raises:
+            TypeError: The output is not an array of x's library.
+            ValueError: All frames are finished; the output has a wrong shape, dtype or device; or
+                the plan takes a learned variance, and there is none.
+        """
+        self._check_not_done()
+        if self._together is not None:
+            self._together.advance(output)
+            self.x = self._together.x
+        else:
+            self.x = self._after(*read_output(output, self.x))
+        self._row, self._wait = self._row + self._going, np.maximum(self._wait - 1, 0)
+        self._input = None
+        self.sweep += 1
+
+    def shift(self, x: Array | None = None, *, offset: int = 0) -> Array:
+        """Let the first frames leave, which are finished, and as many of noise join at the end.
+
+        Args:
+            x: (B, n, ...), the frames that join, at the noise level of the first row. None: one
+                frame, of the noise that `initial_noise` of the sample's seed has there: if the run
+                began with `initial_noise(plan.schedule, (B, T, ...), seeds)` and `noise=seeds`, the
+                frames are those of a longer x.
+            offset: The number of sweeps by which the new frames start later than the next one.
+
+        Returns:
+            (B, n, ...): the frames that leave.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: x has a wrong shape, dtype or device, or is not given and the noise has no
+                seeds; one of the first frames is not finished; or the offset is below 0.
+
+        Example:
+            >>> import numpy as np
+            >>> from schedalg import DDIM, FrameRun, Schedule, frames, initial_noise
+            >>> plan = DDIM().plan(Schedule.linear(1000).subsample(steps=2))
+            >>> x = initial_noise(plan.schedule, (1, 2, 3), 7)
+            >>> r, film = FrameRun(plan, x, frames(plan, [0, 1]), noise=7), []
+            >>> while len(film) < 4:
+            ...     r.advance(np.tanh(r.input))
+            ...     if r.row[0] == len(plan):
+            ...         film.append(r.shift())
+            >>> r.sweep, r.row, r.first
+            (5, array([1, 0]), 4)
+        """
+        if (wait := integer("offset", offset)) < 0:
+            raise ValueError(f"offset is {wait}: a frame starts 0 or more sweeps later")
+        count = 1
+        if x is not None:
+            check_sample("x", x)
+            count = max(x.shape[1], 1) if x.ndim > 1 else 1
+            check_like("x", x, self.x[:, :count, ...])
+        for t in range(count):
+            if self._row[t] < len(self.plan):
+                raise ValueError(
+                    f"x has frame {t} at row {self.row[t]} of {len(self.plan)}: only a finished "
+                    "frame leaves"
+                )
+        numbers = self.first + self.x.shape[1] + np.arange(count)
+        new = self._begun(self._initial(numbers) if x is None else x, numbers)
+        if self._together is not None:
+            self._part(self._together)
+            memories = [self.x] * self._rows.depth  # of finished frames: nothing reads them
+        else:
+            memories = self._memories()
+        left = self.x[:, :count, ...]
+        self.x = _joined(self.x, new)
+        self._row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
+        self._wait = np.append(self._wait[count:], np.full(count, wait))
+        none = namespace(new).zeros_like(new)
+        self._update = self._updating([_joined(memory, none) for memory in memories])
+        self._input = None
+        self.first += count
+        return left
+
+    def state(self) -> dict[str, Any]:
+        """Return a snapshot of the run: arrays like x, NumPy arrays and numbers; see `resume`.
+
+        Returns:
+            What `Run.state` returns, and "sweep", "first" and, if it was given, "clean_timestep".
+            Where frames are at rows of their own, "row" is that of each, (T,), "wait" the number of
+            sweeps before it starts, (T,), and "memories" are (m, B, T, ...).
+
+        Raises:
+            ValueError: As `Run.state`.
+        """
+        own: dict[str, Any] = {"sweep": self.sweep, "first": self.first}
+        if self._clean_timestep is not None:
+            own["clean_timestep"] = self._clean_timestep
+        if self._together is not None:
+            return self._together.state() | own
+        plan, rows, backend = self.plan, self._rows, backend_for(self.x)
+        run = Run(
+            plan, self._meaning, None, rows, backend, self.x, self._source, reuse=False, row=0
+        )
+        if rows.depth:
+            own["memories"] = namespace(self.x).stack(self._memories())
+        return run.state() | own | {"row": self._row.copy(), "wait": self._wait.copy()}
+
+    @classmethod
+    def resume(
+        cls,
+        plan: Plan,
+        state: Mapping[str, Any],
+        *,
+        prediction: Prediction | Parameterization | None = None,
+        clip: Clip | None = None,
+    ) -> "FrameRun":
+        """Return the run that `state` was taken of, ready to go on to the same bits.
+
+        Args:
+            plan: The plan of the run, or one equal to it.
+            state: What `FrameRun.state` returned; it may have been saved and loaded.
+            prediction: None, or what the run began with, as in `schedalg.resume`.
+            clip: None, or what the run began with, as in `schedalg.resume`.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: The state is of another plan, prediction, bounds, library or dtype, or is
+                not a whole state.
+
+        Example:
+            >>> import numpy as np
+            >>> from schedalg import DDPM, FrameRun, Schedule, frames
+            >>> plan = DDPM().plan(Schedule.linear(1000).subsample(steps=5))
+            >>> r = FrameRun(plan, np.ones((1, 3, 2)), frames(plan, [0, 1, 2]), noise=7)
+            >>> r.advance(np.tanh(r.input))
+            >>> later = FrameRun.resume(plan, r.state())
+            >>> for each in (r, later):
+            ...     while not each.done:
+            ...         each.advance(np.tanh(each.input))
+            >>> bool((r.x == later.x).all())
+            True
+        """
+        whole = state
+        if apart := isinstance(state, Mapping) and "wait" in state and "x" in state:
+            check_sample("state['x']", state["x"])
+            whole = {**state, "row": 0, "memories": state["x"][None, ...][:0, ...]}
+        held = cls.__new__(cls)
+        held._hold(
+            resume(plan, whole, prediction=prediction, clip=clip), state.get("clean_timestep")
+        )
+        if lacking := [name for name in ("sweep", "first", "row", "memories") if name not in state]:
+            raise ValueError(f"state lacks {lacking}")
+        held.sweep = int(_whole_numbers(state, "sweep", (), 2**62))
+        held.first = int(_whole_numbers(state, "first", (), 2**62))
+        shape = (held.x.shape[1],) if apart else ()
+        row = _whole_numbers(state, "row", shape, len(plan))
+        held._row = np.full(held.x.shape[1], row)
+        held._wait = np.zeros_like(held._row)
+        if apart and held._together is not None:
+            held._wait = _whole_numbers(state, "wait", shape, 2**62)
+            held._part(held._together)
+            memories = read_memories(state["memories"], held._rows.depth, held.x)
+            held._update = held._updating(memories)
+        return held
+
+    def _part(self, run: Run) -> None:
+        """Leave the ordinary run: frames are at rows of their own from now on."""
+        _check_apart(run)
+        self._scale = _clean_scale(run)
+        self._timesteps = _timesteps(run.plan, self._clean_timestep)
+        self._together = None
+
+    @property
+    def _going(self) -> np.ndarray:
+        """Whether each frame goes through a row in this sweep."""
+        going: np.ndarray = (self._wait == 0) & (self._row < len(self.plan))
+        return going
+
+    @property
+    def _at(self) -> np.ndarray:
+        """The row of each frame, where one that is finished stays at its last."""
+        rows: np.ndarray = np.minimum(self._row, len(self.plan) - 1)
+        return rows
+
+    def _each(self, k: np.ndarray) -> np.ndarray:
+        """Return the row of every frame of every sample, (B T,)."""
+        return np.tile(k, self.x.shape[0])
+
+    def _flat(self, array: Array) -> Array:
+        """Return an array (B, T, ...) as samples, (B T, ...)."""
+        batch, count, *rest = array.shape
+        return namespace(array).reshape(array, (batch * count, *rest))
+
+    def _updating(self, memories: Sequence[Array]) -> Update:
+        """Return what takes the frames on from their rows, after rows that remembered these."""
+        x = self.x
+        update = backend_for(x).update(self._rows, self._flat(x), None, reuse=False)
+        if memories:
+            update.restore(self._each(self._row), [self._flat(memory) for memory in memories])
+        return update
+
+    def _memories(self) -> list[Array]:
+        """Return what the rows before those of the frames remembered, like x, the oldest first."""
+        rows = [np.maximum(self._row - back, 0) for back in range(self._rows.depth, 0, -1)]
+        memories = [self._update.memory(self._each(k)) for k in rows]
+        return [namespace(memory).reshape(memory, self.x.shape) for memory in memories]
+
+    def _after(self, output: Array, variance: Array | None) -> Array:
+        """Return x after this sweep."""
+        x, going = self.x, self._going
+        noise = self._noise(variance)
+        after = self._update(
+            self._each(self._at),
+            self._flat(x),
+            self._flat(output),
+            None,
+            None if variance is None else self._flat(variance),
+            None if noise is None else self._flat(noise),
+        )
+        after = namespace(x).reshape(after, x.shape)
+        return after if going.all() else _chosen(going, after, x)
+
+    def _noise(self, variance: Array | None) -> Array | None:
+        """Return the noise of this sweep, like x; None if no row has any."""
+        rows, x = self._rows, self.x
+        noisy = np.array(rows.noisy)[self._at]
+        if not noisy.any():
+            return None
+        drawn = noisy & self._going
+        if drawn.any():
+            if rows.rows[0].log_variance is not None and variance is None:
+                raise_without_variance(x)
+            if callable(self._source):
+                return self._source(x)
+        domain = np.full((len(drawn), 1), STEP)
+        words = np.append(rows.draws[self._at], domain, axis=1)
+        numbers = self.first + np.arange(len(drawn))
+        keys: Any = self._source
+        return frame_normal(x, keys, words, numbers, drawn)
+
+    def _initial(self, numbers: np.ndarray) -> Array:
+        """Return the noise that frames start from, which have these numbers in their sample."""
+        x, schedule = self.x, self.plan.schedule
+        if not isinstance(self._source, np.ndarray):
+            raise ValueError(
+                "x of the frame that joins must be given, (B, n, ...), where noise is not a seed "
+                "from which it could be made"
+            )
+        wide = widened(x[:, : len(numbers), ...])
+        z = _drawn_at_once(wide, self._source, (0, 0, START), numbers)
+        scaled = weighted([(multiplier(schedule.prior_std, wide), z)])
+        return namespace(x).astype(scaled, x.dtype)
+
+    def _begun(self, x: Array, numbers: np.ndarray) -> Array:
+        """Return new frames as the first row takes them."""
+        scale, noise = self.plan.start
+        if (scale, noise) == (1.0, 0.0):
+            return x
+        terms = [(scale, x)]
+        if noise:
+            words = (*self._rows.start, STEP)
+            source = self._source
+            z = source(x) if callable(source) else _drawn_at_once(x, source, words, numbers)
+            terms.append((noise, z))
+        return weighted(terms)
+
+    def _check_not_done(self) -> None:
+        if self.done:
+            raise ValueError("the run is at its end: all frames are finished, and x is there")
+
+
+def _whole_numbers(
+    state: Mapping[str, Any], name: str, shape: tuple[int, ...], most: int
+) -> np.ndarray:
+    """Return integers of a state, from 0 to the most.
+
+    Raises:
+        TypeError: They are no integers.
+        ValueError: They have another shape, or one is out of range.
+    """
+    values = integers(f"state['{name}']", state[name])
+    if values.shape != shape or not ((values >= 0) & (values <= most)).all():
+        raise ValueError(
+            f"state['{name}'] must hold integers from 0 to {most}, of shape {shape}; got "
+            f"{shown(values.tolist())}"
+        )
+    return values
+
+
+def _check_apart(run: Run) -> None:
+    """Raise unless frames can be at rows of their own.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    plan = run.plan
+    if not len(plan):
+        raise ValueError("plan has no rows for a frame to go through")
+    if not run.rows.numbers:
+        raise ValueError(
+            "plan is of a schedule that a gradient flows through, and can only be run for all "
+            "frames at once: make the schedule from plain numbers"
+        )
+    if run.bound is not None:
+        raise ValueError(
+            "clip is a function, which takes the x0 prediction of all frames at once: where frames "
+            "are at rows of their own, give (low, high)"
+        )
+    if run.source is not None and not (callable(run.source) or isinstance(run.source, np.ndarray)):
+        raise ValueError("noise holds seeds that are traced, which frames cannot be given parts of")
+    ends = to_host(plan.alpha)[[0, -1]], to_host(plan.sigma)[[0, -1]]
+    if ends[0][1] * ends[1][0] < ends[0][0] * ends[1][1]:
+        raise ValueError(
+            "plan leads from data to noise, and frames walk from noise to data: run it for all "
+            "frames at once"
+        )
+
+
+def _timesteps(plan: Plan, clean: float | None) -> np.ndarray:
+    """Return the timestep of each row, and last that of a finished frame, (K + 1,).
+
+    Raises:
+        ValueError: The latter is no integer, and the others are.
+    """
+    told, integral = clean, plan.timesteps.dtype.kind == "i"
+    if told is None:
+        told = _timestep_of_clean(plan)
+        told = np.rint(told) if integral else told  # where those of the plan were rounded
+    if integral and not (told == int(told) and abs(told) < 2**53):
+        raise ValueError(
+            f"clean_timestep is {told}: it must be an integer, as the timesteps of the plan are"
+        )
+    return np.append(plan.timesteps, np.asarray(told, dtype=plan.timesteps.dtype))
+
+
+def _timestep_of_clean(plan: Plan) -> float:
+    """Return the timestep where a plan ends, or the nearest that the schedule knows."""
+    schedule = plan.schedule
+    rule, origin = schedule.timestep_rule, schedule.origin.timestep
+    if origin is not None:
+        return origin
+    if isinstance(rule, np.ndarray):
+        return float(base_of(schedule).timesteps[0])
+    if isinstance(rule, str) and named(rule).function != "log_sigma":
+        return 0.0
+    return float(plan.timesteps[-1])
+
+
+def _clean_scale(run: Run) -> float:
+    """Return what multiplies x of a finished frame for the network."""
+    schedule = run.plan.schedule
+    origin = schedule.origin
+    return float(reading_at(run.meaning, schedule, origin.alpha, origin.sigma).c_in)
+
+
+def _drawn_at_once(x: Array, keys: Any, words: tuple[int, int, int], numbers: np.ndarray) -> Array:
+    """Return one draw for all frames of x, which have these numbers in their sample."""
+    each = np.tile(np.array(words), (len(numbers), 1))
+    return frame_normal(x, keys, each, numbers, np.ones(len(numbers), dtype=bool))
+
+
+def _chosen(frames: np.ndarray, x: Array, other: Array) -> Array:
+    """Return x for some frames, (T,), and another array for all others."""
+    xp = namespace(x)
+    mask = xp.asarray(frames, device=device(x))
+    return xp.where(xp.reshape(mask, (1, -1) + (1,) * (x.ndim - 2)), x, other)
+
+
+def _joined(x: Array, new: Array) -> Array:
+    """Return frames without the first ones, in whose place new ones are at the end."""
+    return namespace(x).concat([x[:, new.shape[1] :, ...], new], axis=1)
