@@ -5,6 +5,7 @@ from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.sweep_table import Sweep
 from schedalg.bulk.sweeping import sweep
 from schedalg.bulk.verification import Verification, verify
+from schedalg.expressions import parse_sampler, parse_schedule
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -105,6 +106,8 @@ __all__ = [
     "initial_noise",
     "inpaint",
     "network_errors",
+    "parse_sampler",
+    "parse_schedule",
     "resume",
     "run",
     "sample",

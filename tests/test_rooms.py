@@ -20,6 +20,7 @@ ROOMS = [
     "network",
     "plan",
     "samplers",
+    "expressions",
     "running",
     "bulk",
     "interop",
