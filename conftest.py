@@ -31,6 +31,7 @@ for package, paths in {
     "numba": ["backends/schedalg_torch/loop.py"],
     "cupy": ["backends/schedalg_cupy"],
     "jax": ["backends/schedalg_jax", "docs/backends.md"],
+    "click": ["schedalg/command_line"],
     "griffe": ["docs/example_sections.py"],
 }.items():
     if importlib.util.find_spec(package) is None:

@@ -25,6 +25,8 @@ ROOMS = [
     "bulk",
     "interop",
     "testing",
+    "command_line",
+    "__main__",
 ]
 
 

@@ -1,0 +1,29 @@
+"""Arguments of the command line that are values of schedalg."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from schedalg.command_line.files import schedule_in
+from schedalg.expressions import parse_sampler, parse_schedule
+
+
+def read_by(read: Callable[[str], Any]) -> Callable[..., Any]:
+    """Return a callback that makes an argument's text a value; its errors are those of usage."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            return None if value is None else read(value)
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise click.BadParameter(str(error)) from error
+
+    return callback
+
+
+def _schedule(text: str) -> Any:
+    return schedule_in(text) if text.endswith(".json") else parse_schedule(text)
+
+
+SCHEDULE = read_by(_schedule)
+SAMPLER = read_by(parse_sampler)
