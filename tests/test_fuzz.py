@@ -146,7 +146,6 @@ GOOD: dict[str, Any] = {
     "prediction": "epsilon",
     "cost": np.ones((4, 4)),
     "variances": [0.5, 1.0],
-    "text": "linear(4)",
     "shape": (2, 3),
     "seeds": 3,
     "beta_schedule": "linear",
@@ -181,6 +180,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.output", "timesteps"): np.array([1, 1]),
     ("ClippedDDIM", "clip"): (-1, 1),
     ("from_sigmas", "sigmas"): [10.0, 1.0, 0.0],
+    ("parse_schedule", "text"): "linear(4)",
     ("parse_sampler", "text"): "DDIM()",
 }
 TORCH = importlib.util.find_spec("torch") is not None

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from schedalg.command_line.files import schedule_in
+from schedalg.command_line.files import read_schedule
 from schedalg.expressions import parse_sampler, parse_schedule
 
 
-def read_by(read: Callable[[str], Any]) -> Callable[..., Any]:
+def read_by(read: Callable[[Any], Any]) -> Callable[..., Any]:
     """Return a callback that makes an argument's text a value; its errors are those of usage."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -22,8 +22,9 @@ def read_by(read: Callable[[str], Any]) -> Callable[..., Any]:
 
 
 def _schedule(text: str) -> Any:
-    return schedule_in(text) if text.endswith(".json") else parse_schedule(text)
+    return read_schedule(text) if text.endswith(".json") else parse_schedule(text)
 
 
 SCHEDULE = read_by(_schedule)
+SCHEDULES = read_by(lambda texts: {text: _schedule(text) for text in texts})
 SAMPLER = read_by(parse_sampler)

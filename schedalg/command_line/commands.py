@@ -1,14 +1,16 @@
 """The commands of `schedalg`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import click
 import numpy as np
 
 import schedalg.running.backend as running
-from schedalg.command_line.arguments import SAMPLER, SCHEDULE
+from schedalg.command_line import plotting
+from schedalg.command_line.arguments import SAMPLER, SCHEDULE, SCHEDULES
 from schedalg.command_line.comparing import differences
 from schedalg.command_line.curve import drawn
 from schedalg.command_line.listing import sigma_list
@@ -160,6 +162,26 @@ def compare(ctx: click.Context, a: Schedule, b: Schedule, tolerance: float) -> N
     click.echo(fitted(dict(zip(titles, values, strict=True))))
     if len(a) != len(b) or any(each.largest > tolerance for each in found):
         ctx.exit(1)
+
+
+@_command(
+    'plot "linear(1000)" "cosine(1000)" -o curves.svg',
+    'plot "flow(20)" "flow(20) | shift(3.0)" --output shift.png',
+)
+@click.argument("schedules", metavar="SCHEDULE...", nargs=-1, required=True, callback=SCHEDULES)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file; its name ends in .svg, .png, .pdf or another format of matplotlib.",
+)
+def plot(schedules: Mapping[str, Schedule], output: Path) -> None:
+    """Plot the log-SNR of schedules by timestep.
+
+    Schedules of up to 100 points have a mark at each of them.
+    """
+    plotting.plot(schedules, output)
 
 
 @_command(

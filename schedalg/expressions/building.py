@@ -8,15 +8,13 @@ A text is read to its end before anything is called.
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
 from functools import partial
 from types import FunctionType
 from typing import Any
 
-from schedalg import samplers
 from schedalg.checks import shown
 from schedalg.expressions.grammar import Call, List, Literal, Node, Parser, Slice, fail
-from schedalg.samplers import Sampler
+from schedalg.samplers import Sampler, Tableau, serialization
 from schedalg.schedule import Schedule
 
 #: Constructors that take what no text can hold: a function, and a mapping.
@@ -34,11 +32,7 @@ TRANSFORMS: dict[str, Callable[..., Any]] = {
     and value.__annotations__.get("return") in ("Schedule", Schedule)
 }
 #: The samplers, and the tableau that one of them takes.
-SAMPLERS: dict[str, Callable[..., Any]] = {
-    name: value
-    for name in samplers.__all__
-    if is_dataclass(value := getattr(samplers, name)) and isinstance(value, type)
-}
+SAMPLERS: dict[str, Callable[..., Any]] = {**serialization.SAMPLERS, "Tableau": Tableau}
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -99,8 +93,7 @@ def parse_sampler(text: str) -> Sampler:
     """
     found = _built(text)
     if not hasattr(found, "plan"):
-        names = (name for name, kind in SAMPLERS.items() if hasattr(kind, "plan"))
-        fail(text, 0, f"a sampler is meant: one of {', '.join(names)}")
+        fail(text, 0, f"a sampler is meant: one of {', '.join(serialization.SAMPLERS)}")
     sampler: Sampler = found
     return sampler
 
