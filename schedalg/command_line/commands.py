@@ -9,10 +9,13 @@ import click
 import numpy as np
 
 import schedalg.running.backend as running
+from schedalg.bulk.recipe import DTYPES
 from schedalg.command_line import plotting
-from schedalg.command_line.arguments import SAMPLER, SCHEDULE, SCHEDULES
+from schedalg.command_line.arguments import JSON, SAMPLER, SCHEDULE, SCHEDULES, SHAPE
 from schedalg.command_line.comparing import differences
+from schedalg.command_line.converting import from_configuration, to_configuration
 from schedalg.command_line.curve import drawn
+from schedalg.command_line.files import is_configuration, recipe_of
 from schedalg.command_line.listing import sigma_list
 from schedalg.command_line.tables import csv, fitted, quantities, width
 from schedalg.parameterization import Prediction
@@ -197,6 +200,30 @@ def sigmas(schedule: Schedule) -> None:
     it, and of a flow t, which these call sigma too.
     """
     click.echo(", ".join(map(repr, sigma_list(schedule))))
+
+
+@_command(
+    "convert scheduler_config.json --steps 20 --shape 4,64,64 > a.json",
+    "convert recipe.json > b.json",
+)
+@click.argument("source", metavar="FILE", callback=JSON)
+@click.option("--steps", type=click.IntRange(min=1), help="Points; all of training if not given.")
+@click.option("--shape", callback=SHAPE, metavar="SIZES", help="That of a sample, as 3,32,32.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="That of a sample; float32 if not given.")
+def convert(source: Any, steps: int | None, shape: Any, dtype: str | None) -> None:
+    """Convert a configuration of diffusers to a recipe, and back.
+
+    FILE is a scheduler_config.json, and the recipe is printed; or it is a recipe.json, and the
+    configuration is printed that has the same points when it is asked for as many steps.
+    """
+    if is_configuration(source):
+        if shape is None:
+            raise click.UsageError("a recipe needs --shape, that of a sample, such as 3,32,32")
+        click.echo(from_configuration(source, steps, shape, dtype or "float32").to_json(), nl=False)
+    elif steps is not None or shape is not None or dtype is not None:
+        raise click.UsageError("--steps, --shape and --dtype go with a configuration of diffusers")
+    else:
+        click.echo(json.dumps(to_configuration(recipe_of(source)), indent=2))
 
 
 @_command("backends")

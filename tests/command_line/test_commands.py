@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from schedalg import DDIM, BackendStatus, Plan, Recipe, Schedule, UniPC
+from schedalg.interop.diffusers import ClippedDDIM
 from schedalg.running import backend
 
 pytest.importorskip("click")
@@ -102,6 +103,35 @@ def test_sigmas_are_pasted_back() -> None:
     text = printed("sigmas", "karras(5)")
     values = [float(each) for each in text.split(", ")]
     assert values == [*Schedule.karras(5).to_sigmas()[::-1].tolist(), 0.0]
+
+
+def test_a_configuration_becomes_a_recipe_and_back(tmp_path: Path) -> None:
+    source, recipe = tmp_path / "scheduler_config.json", tmp_path / "recipe.json"
+    config = {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing"}
+    source.write_text(json.dumps(config))
+    options = ["--steps", "20", "--shape", "3,8,8", "--dtype", "float64"]
+    recipe.write_text(printed("convert", str(source), *options))
+    found = Recipe.from_json(recipe.read_text(), samplers=[ClippedDDIM])
+    assert found.schedule == Schedule.linear(1000).subsample(steps=20)
+    assert (found.sampler, found.clip) == (ClippedDDIM(), (-1, 1))
+    assert (found.shape, found.dtype) == ((3, 8, 8), "float64")
+    assert json.loads(printed("convert", str(recipe))) == config
+    recipe.write_text(Recipe(plan=DDIM().plan(found.schedule), shape=(2,)).to_json())
+    assert "holds a plan" in call("convert", str(recipe)).stderr
+    guided = Recipe(
+        schedule=found.schedule, sampler=DDIM(), shape=(2,), guidance_scale=2.0
+    ).to_json()
+    recipe.write_text(guided)
+    assert "guidance_scale=2.0" in call("convert", str(recipe)).stderr
+    for arguments, said in (
+        ([str(recipe), "--steps", "3"], "go with a configuration of diffusers"),
+        ([str(source)], "a recipe needs --shape"),
+        ([str(source), "--shape", "3,x"], "sizes have commas between them"),
+    ):
+        result = call("convert", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert call("convert", str(source), "--shape", "0").exit_code == 1
 
 
 def test_plot_writes_the_same_file_for_the_same_schedules(tmp_path: Path) -> None:
@@ -217,8 +247,9 @@ def test_help_has_examples_that_run(
     if name == "plot":
         pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    config = {"_class_name": "DDIMScheduler"}
-    Path("scheduler_config.json").write_text(json.dumps(config))
+    Path("scheduler_config.json").write_text(json.dumps({"_class_name": "DDIMScheduler"}))
+    recipe = Recipe(schedule=Schedule.linear(9), sampler=DDIM(), shape=(2,))
+    Path("recipe.json").write_text(recipe.to_json())
     text = printed(*([name] if name else []), "--help")
     assert max(map(len, text.splitlines())) <= 80
     examples = text.split("Examples:\n")[1].splitlines()
