@@ -33,6 +33,7 @@ for package, paths in {
     "cupy": ["backends/schedalg_cupy"],
     "jax": ["backends/schedalg_jax", "docs/backends.md"],
     "scipy": ["docs/choosing-steps.md"],
+    "click": ["schedalg/command_line"],
     "griffe": ["docs/example_sections.py"],
 }.items():
     if importlib.util.find_spec(package) is None:

@@ -5,6 +5,7 @@ from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.sweep_table import Sweep
 from schedalg.bulk.sweeping import sweep
 from schedalg.bulk.verification import Verification, verify
+from schedalg.expressions import parse_sampler, parse_schedule
 from schedalg.fitting.least_squares import fit
 from schedalg.fitting.trajectories import Trajectories, trajectories
 from schedalg.network.bounds import DynamicThreshold
@@ -137,6 +138,8 @@ __all__ = [
     "network_errors",
     "network_input",
     "parallel",
+    "parse_sampler",
+    "parse_schedule",
     "resume",
     "run",
     "sample",

@@ -210,6 +210,8 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("log_likelihood", "divergence"): lambda x, t: (
         x.sum(tuple(range(1, x.ndim))) if x.ndim > 1 else x
     ),
+    ("parse_schedule", "text"): "linear(4)",
+    ("parse_sampler", "text"): "DDIM()",
 }
 TORCH = importlib.util.find_spec("torch") is not None
 if TORCH:

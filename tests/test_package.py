@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import schedalg
 
-HEAVY = ("torch", "cupy", "jax", "scipy", "matplotlib", "tqdm", "diffusers", "sklearn")
+HEAVY = ("torch", "cupy", "jax", "scipy", "matplotlib", "tqdm", "click", "diffusers", "sklearn")
 
 
 def run(code: str) -> str:

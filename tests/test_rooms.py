@@ -20,11 +20,14 @@ ROOMS = [
     "network",
     "plan",
     "samplers",
+    "expressions",
     "running",
     "bulk",
     "fitting",
     "interop",
     "testing",
+    "command_line",
+    "__main__",
 ]
 
 

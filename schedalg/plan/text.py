@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from schedalg.plan.plan import Plan
 
 
-#: A plan of more than LONG rows is printed with ENDS rows at either end.
+#: Columns of more than LONG rows are printed with ENDS rows at either end.
 LONG, ENDS = 50, 10
 
 
@@ -46,7 +46,18 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
     scale, noise = host_start(plan.start)
     start = ("x" if scale == 1 else f"{scale:.6g} x") + (f" + {noise:.6g} z" if noise else "")
     head = f"plan of {len(plan)} model calls in {len(np.unique(plan.step))} steps, start: {start}"
-    columns: dict[str, Any] = {
+    return "\n".join([head, *aligned(columns(plan, prediction))])
+
+
+def columns(
+    plan: "Plan", prediction: Prediction | Parameterization | None = None
+) -> dict[str, np.ndarray]:
+    """Return the columns of the table by their titles: (K,) each.
+
+    Raises:
+        ValueError: `prediction` is unknown.
+    """
+    found: dict[str, Any] = {
         "row": np.arange(len(plan)),
         "step": plan.step,
         "timestep": plan.timesteps,
@@ -54,32 +65,44 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
         "sigma": plan.sigma,
     }
     if prediction is not None:
-        columns |= reading_of(
+        found |= reading_of(
             parameterization(prediction), plan.schedule, plan.alpha, plan.sigma
         )._asdict()
         for name in ("e_x", "e_out"):
-            del columns[name]
+            del found[name]
     memory = {name: to_host(getattr(plan, name)) for name in ("p", "q", "u")}
     usual = {"p": 1, "q": 0, "u": 0}
-    columns |= {name: values for name, values in memory.items() if (values != usual[name]).any()}
-    columns |= {"a": plan.a, "b": plan.b, "c": plan.c, "log_variance": plan.log_variance}
-    rows = np.arange(len(plan))
-    if len(plan) > LONG:
-        rows = np.concatenate([rows[:ENDS], rows[-ENDS:]])
-    cells: dict[str, list[str]] = {}
-    for name, column in columns.items():
+    found |= {name: values for name, values in memory.items() if (values != usual[name]).any()}
+    found |= {"a": plan.a, "b": plan.b, "c": plan.c, "log_variance": plan.log_variance}
+    titled: dict[str, np.ndarray] = {}
+    for name, column in found.items():
         if column is None:
             continue
-        values = to_host(column)[rows]
-        names = [name] if values.ndim == 1 else [f"{name}{j}" for j in range(values.shape[1])]
-        for title, numbers in zip(names, np.reshape(values, (-1, len(names))).T, strict=True):
-            cells[title] = [f"{number:.6g}" for number in numbers]
+        values = to_host(column)
+        if values.ndim == 1:
+            titled[name] = values
+        else:
+            titled |= {f"{name}{j}": values[:, j] for j in range(values.shape[1])}
+    return titled
+
+
+def aligned(columns: Mapping[str, np.ndarray], digits: int = 6) -> list[str]:
+    """Return columns of numbers or strings as lines of text, the titles first.
+
+    The middle of long columns is left out.
+    """
+    n = len(next(iter(columns.values())))
+    rows = np.arange(n) if n <= LONG else np.r_[:ENDS, n - ENDS : n]
+    cells = {
+        name: [each if isinstance(each, str) else f"{each:.{digits}g}" for each in values[rows]]
+        for name, values in columns.items()
+    }
     widths = [max(map(len, [name, *numbers])) for name, numbers in cells.items()]
     lines = [list(cells), *zip(*cells.values(), strict=True)]
     text = [" ".join(map(str.rjust, line, widths)) for line in lines]
-    if len(plan) > LONG:
-        text.insert(1 + ENDS, f"… {len(plan) - 2 * ENDS} rows …")
-    return "\n".join([head, *text])
+    if n > LONG:
+        text.insert(1 + ENDS, f"… {n - 2 * ENDS} rows …")
+    return text
 
 
 def to_dict(plan: "Plan") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from schedalg.interop.diffusers.methods import ClippedDDIM, LowerOrderFinal
 from schedalg.interop.diffusers.networks import Network, network
 from schedalg.interop.diffusers.reading import Imported, from_diffusers
 from schedalg.interop.diffusers.scheduler import DiffusersScheduler, StepOutput, to_diffusers
+from schedalg.interop.diffusers.writing import diffusers_config
 
 __all__ = [
     "ClippedDDIM",
@@ -16,6 +17,7 @@ __all__ = [
     "LowerOrderFinal",
     "Network",
     "StepOutput",
+    "diffusers_config",
     "from_diffusers",
     "network",
     "to_diffusers",

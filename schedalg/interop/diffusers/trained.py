@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import namespace, to_host
 from schedalg.checks import host_numbers
 from schedalg.interop.diffusers.options import Options
-from schedalg.schedule import Schedule, path
+from schedalg.schedule import Schedule, double_double, path
 from schedalg.schedule.curve import base_of, covering
 
 #: Options of every class whose networks were trained on betas, with their defaults.
@@ -82,6 +82,7 @@ def on_curve(schedule: Schedule, base: Schedule) -> Schedule:
     """Return a schedule with what lies between its points on the trained one, if that covers it.
 
     Its noise levels need not be trained ones: those between two are between them on the curve.
+    Those that are trained ones but for rounding become these.
     """
     base = base_of(base)
     rules = schedule.timestep_rule, base.timestep_rule
@@ -99,7 +100,14 @@ def on_curve(schedule: Schedule, base: Schedule) -> Schedule:
     repeats = (np.diff(places) == 0) & (places[1:] % 2 == 0)
     if beyond.any() or repeats.any() or (places[1:] < 2).any():
         return schedule
-    return replace(schedule, curve=covering(base, places))
+    # To the last bit, as files are read: a point of the curve is not next to it.
+    levels = double_double.where(
+        np,
+        places % 2 == 0,
+        double_double.gather(np, base.log_alpha_bar, places // 2),
+        schedule.log_alpha_bar,
+    )
+    return replace(schedule, log_alpha_bar=levels, curve=covering(base, places))
 
 
 def _same(level: np.ndarray, own: np.ndarray) -> np.ndarray:

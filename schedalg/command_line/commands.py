@@ -1,0 +1,235 @@
+"""The commands of `schedalg`."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+
+import schedalg.running.backend as running
+from schedalg.bulk.recipe import DTYPES
+from schedalg.command_line import plotting
+from schedalg.command_line.arguments import JSON, SAMPLER, SCHEDULE, SCHEDULES, SHAPE
+from schedalg.command_line.comparing import differences
+from schedalg.command_line.converting import from_configuration, to_configuration
+from schedalg.command_line.curve import drawn
+from schedalg.command_line.files import is_configuration, recipe_of
+from schedalg.command_line.listing import sigma_list
+from schedalg.command_line.tables import csv, fitted, quantities, width
+from schedalg.parameterization import Prediction
+from schedalg.plan.text import columns
+from schedalg.schedule import Schedule
+
+
+class Failing(click.Group):
+    """Commands whose errors are one message, and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # nobody reads on: click ends without a word
+            raise
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _examples(*lines: str) -> str:
+    """Return examples for the end of a help text, whose lines click leaves as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  schedalg {line}" for line in lines)])
+
+
+@click.group(
+    cls=Failing,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_examples(
+        'show "linear(1000) | subsample(every=10)"',
+        'show "cosine(1000)[::10] | shift(3.0)"',
+        'plan "karras(20)" --sampler "DPMSolverPP(order=2)"',
+        'compare scheduler_config.json "scaled_linear(1000)"',
+    ),
+)
+@click.version_option(package_name="schedalg")
+def schedalg() -> None:
+    """Noise schedules and samplers of diffusion models.
+
+    A SCHEDULE is a constructor and, after "|", transforms; slices follow what they are of. Or it is
+    the name of a .json file with a schedule, a plan or a scheduler_config.json of diffusers.
+
+    The exit code is 0, or 1 if what was asked for failed or is not so, or 2 if the command was not
+    understood.
+    """
+
+
+def _command(*examples: str) -> Callable[..., Any]:
+    """Return a decorator that makes a function a command with examples of its use."""
+    return schedalg.command(epilog=_examples(*examples))
+
+
+_FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="A table to be read, or all numbers to their last bit.",
+)
+
+
+def _as_text(form: str, data: dict[str, Any], table: dict[str, np.ndarray]) -> str:
+    """Return data as JSON, or its table as CSV."""
+    return json.dumps(data, allow_nan=False) if form == "json" else csv(table)
+
+
+@_command(
+    'show "linear(1000) | subsample(every=10)"',
+    'show "flow(20, shift=3.0)" --format csv > flow.csv',
+    'show "cosine(1000)" --format json > cosine.json',
+)
+@click.argument("schedule", callback=SCHEDULE)
+@_FORMAT
+def show(schedule: Schedule, form: str) -> None:
+    """Show a schedule as a table and a curve.
+
+    The table has a row for each point, the least noisy first; the curve is their log-SNR.
+    """
+    table = quantities(schedule)
+    if form != "table":
+        click.echo(_as_text(form, schedule.to_dict(), table))
+        return
+    click.echo(repr(schedule))
+    click.echo(fitted({"point": np.arange(len(schedule)), **table}))
+    if np.isfinite(table["log_snr"]).any():
+        click.echo()
+        click.echo(drawn(table["log_snr"], "log SNR, by point", max(width(), 30)))
+
+
+@_command(
+    'plan "linear(1000) | subsample(steps=10)" --sampler "DDIM()"',
+    'plan "flow(20)" --sampler "Heun()" --prediction flow',
+    'plan "karras(20)" --sampler "UniPC(3)" --format json > plan.json',
+)
+@click.argument("schedule", callback=SCHEDULE)
+@click.option("--sampler", callback=SAMPLER, required=True, help='Such as "DPMSolverPP(order=2)".')
+@click.option(
+    "--prediction",
+    type=click.Choice(get_args(Prediction)),
+    help="What the network predicts: adds the columns by which x0 follows from its output.",
+)
+@_FORMAT
+def plan(schedule: Schedule, sampler: Any, prediction: Any, form: str) -> None:
+    """Show a sampler as its table of numbers.
+
+    It has a row for each call of the network, the first call first.
+    """
+    if form == "json" and prediction is not None:
+        raise click.UsageError("--prediction has no place in a plan's JSON: it is passed to run")
+    found = sampler.plan(schedule)
+    table = columns(found, prediction)
+    if form != "table":
+        click.echo(_as_text(form, found.to_dict(), table))
+        return
+    click.echo(found.table(prediction).partition("\n")[0])
+    click.echo(fitted(table))
+
+
+@_command(
+    'compare "linear(1000)" "scaled_linear(1000, 1e-4, 0.02)"',
+    'compare scheduler_config.json "linear(1000)" --tolerance 1e-6',
+)
+@click.argument("a", callback=SCHEDULE)
+@click.argument("b", callback=SCHEDULE)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="The largest difference that does not count.",
+)
+@click.pass_context
+def compare(ctx: click.Context, a: Schedule, b: Schedule, tolerance: float) -> None:
+    """Show how much two schedules differ.
+
+    The largest difference of each quantity, and where it is. Differences are relative, and absolute
+    for timesteps and log-SNR. Points are compared one by one; if there are not equally many, those
+    with the same timesteps are. The exit code is 0 if there are equally many, and no difference is
+    above the tolerance; otherwise 1.
+    """
+    found = differences(a, b)
+    if len(a) != len(b):
+        click.echo(f"{len(a)} and {len(b)} points")
+    titles = ("quantity", "difference", "point", "A", "B")
+    values = map(np.array, zip(*found, strict=True))
+    click.echo(fitted(dict(zip(titles, values, strict=True))))
+    if len(a) != len(b) or any(each.largest > tolerance for each in found):
+        ctx.exit(1)
+
+
+@_command(
+    'plot "linear(1000)" "cosine(1000)" -o curves.svg',
+    'plot "flow(20)" "flow(20) | shift(3.0)" --output shift.png',
+)
+@click.argument("schedules", metavar="SCHEDULE...", nargs=-1, required=True, callback=SCHEDULES)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file; its name ends in .svg, .png, .pdf or another format of matplotlib.",
+)
+def plot(schedules: Mapping[str, Schedule], output: Path) -> None:
+    """Plot the log-SNR of schedules by timestep.
+
+    Schedules of up to 100 points have a mark at each of them.
+    """
+    plotting.plot(schedules, output)
+
+
+@_command(
+    'sigmas "karras(10, sigma_min=0.03, sigma_max=14.6)"',
+    "sigmas \"linear(1000) | subsample(steps=20, spacing='karras')\"",
+    'sigmas "flow(8, shift=3.0)"',
+)
+@click.argument("schedule", callback=SCHEDULE)
+def sigmas(schedule: Schedule) -> None:
+    """List noise levels for other tools.
+
+    Noisiest first and 0 last, each to its last bit: sigma/alpha, as ComfyUI and k-diffusion take
+    it, and of a flow t, which these call sigma too.
+    """
+    click.echo(", ".join(map(repr, sigma_list(schedule))))
+
+
+@_command(
+    "convert scheduler_config.json --steps 20 --shape 4,64,64 > a.json",
+    "convert recipe.json > b.json",
+)
+@click.argument("source", metavar="FILE", callback=JSON)
+@click.option("--steps", type=click.IntRange(min=1), help="Points; all of training if not given.")
+@click.option("--shape", callback=SHAPE, metavar="SIZES", help="That of a sample, as 3,32,32.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="That of a sample; float32 if not given.")
+def convert(source: Any, steps: int | None, shape: Any, dtype: str | None) -> None:
+    """Convert a configuration of diffusers to a recipe, and back.
+
+    FILE is a scheduler_config.json, and the recipe is printed; or it is a recipe.json, and the
+    configuration is printed that has the same points when it is asked for as many steps.
+    """
+    if is_configuration(source):
+        if shape is None:
+            raise click.UsageError("a recipe needs --shape, that of a sample, such as 3,32,32")
+        click.echo(from_configuration(source, steps, shape, dtype or "float32").to_json(), nl=False)
+    elif steps is not None or shape is not None or dtype is not None:
+        raise click.UsageError("--steps, --shape and --dtype go with a configuration of diffusers")
+    else:
+        click.echo(json.dumps(to_configuration(recipe_of(source)), indent=2))
+
+
+@_command("backends")
+def backends() -> None:
+    """List what runs here, and why others do not."""
+    for found in running.backends():
+        said = "runs" if found.available else "does not run"
+        reason = f": {found.reason}" if found.reason else ""
+        click.echo(f"{found.name} {found.version} {said}{reason}")

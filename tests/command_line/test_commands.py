@@ -1,0 +1,260 @@
+"""The commands, called in this process: what they print, and the exit codes."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from schedalg import DDIM, BackendStatus, Plan, Recipe, Schedule, UniPC
+from schedalg.interop.diffusers import ClippedDDIM
+from schedalg.running import backend
+
+pytest.importorskip("click")
+
+from click.testing import CliRunner, Result
+
+from schedalg.command_line.commands import schedalg
+
+
+def call(*arguments: str) -> Result:
+    """Return what a command printed, and its exit code."""
+    result = CliRunner().invoke(schedalg, arguments, prog_name="schedalg")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def printed(*arguments: str) -> str:
+    """Return what a command printed on standard output, which is all that it printed."""
+    result = call(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return result.stdout
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_show_prints_a_table_and_a_curve() -> None:
+    lines = printed("show", "linear(1000) | subsample(every=10)").splitlines()
+    assert lines[0] == repr(Schedule.linear(1000)[::10])
+    assert lines[1].split()[:3] == ["point", "timestep", "alpha"]
+    assert lines[12] == "… 80 rows …"
+    assert lines[24] == "log SNR, by point"
+    assert max(map(len, lines)) <= 80
+    assert printed("show", "linear(9)[:0]").splitlines()[0] == "<Schedule vp: no points>"
+
+
+def test_what_is_printed_is_plain_and_ends_with_a_newline() -> None:
+    for arguments in (["show", "flow(5)"], ["--help"], ["sigmas", "karras(3)"]):
+        text = printed(*arguments)
+        assert text.endswith("\n")
+        assert "\x1b" not in text
+
+
+def test_json_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    s = Schedule.cosine(50)[::5]
+    path.write_text(printed("show", "cosine(50)[::5]", "--format", "json"))
+    assert Schedule.from_dict(json.loads(path.read_text())) == s
+    assert printed("show", str(path)) == printed("show", "cosine(50)[::5]")
+    path.write_text(printed("plan", str(path), "--sampler", "UniPC(order=3)", "--format", "json"))
+    assert Plan.from_dict(json.loads(path.read_text())) == UniPC(order=3).plan(s)
+    assert printed("compare", str(path), "cosine(50)[::5]")
+    path.write_text(Recipe(schedule=s, sampler=DDIM(), shape=(3,)).to_json())
+    assert printed("compare", str(path), "cosine(50)[::5]")
+
+
+def test_a_configuration_of_diffusers_is_a_schedule(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler_config.json"
+    path.write_text(json.dumps({"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear"}))
+    assert printed("compare", str(path), "scaled_linear(1000, 1e-4, 0.02)", "--tolerance", "1e-9")
+
+
+def test_plan_prints_the_plan() -> None:
+    plan = DDIM().plan(Schedule.linear(1000)[::250])
+    arguments = ["plan", "linear(1000)[::250]", "--sampler", "DDIM()"]
+    assert printed(*arguments) == f"{plan}\n"
+    table = printed(*arguments, "--prediction", "v")
+    assert table == f"{plan.table('v')}\n"
+    rows = printed(*arguments, "--format", "csv", "--prediction", "v").splitlines()
+    assert rows[0] == ",".join(table.splitlines()[1].split())
+    assert len(rows) == 5
+
+
+def test_compare_tells_by_its_exit_code() -> None:
+    assert call("compare", "linear(9)", "linear(9)").exit_code == 0
+    result = call("compare", "linear(9)", "linear(9) | shift(1.001)")
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "quantity", "timestep", "alpha", "sigma", "sigma/alpha", "log_snr", "beta"
+    ]  # fmt: skip
+    loose = ("compare", "linear(9)", "linear(9) | shift(1.001)", "--tolerance", "0.01")
+    assert call(*loose).exit_code == 0
+    result = call("compare", "linear(9)", "linear(9)[::2]")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("9 and 5 points\n")
+
+
+def test_sigmas_are_pasted_back() -> None:
+    text = printed("sigmas", "karras(5)")
+    values = [float(each) for each in text.split(", ")]
+    assert values == [*Schedule.karras(5).to_sigmas()[::-1].tolist(), 0.0]
+
+
+def test_a_configuration_becomes_a_recipe_and_back(tmp_path: Path) -> None:
+    source, recipe = tmp_path / "scheduler_config.json", tmp_path / "recipe.json"
+    config = {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing"}
+    source.write_text(json.dumps(config))
+    options = ["--steps", "20", "--shape", "3,8,8", "--dtype", "float64"]
+    recipe.write_text(printed("convert", str(source), *options))
+    found = Recipe.from_json(recipe.read_text(), samplers=[ClippedDDIM])
+    assert found.schedule == Schedule.linear(1000).subsample(steps=20)
+    assert (found.sampler, found.clip) == (ClippedDDIM(), (-1, 1))
+    assert (found.shape, found.dtype) == ((3, 8, 8), "float64")
+    assert json.loads(printed("convert", str(recipe))) == config
+    recipe.write_text(Recipe(plan=DDIM().plan(found.schedule), shape=(2,)).to_json())
+    assert "holds a plan" in call("convert", str(recipe)).stderr
+    guided = Recipe(
+        schedule=found.schedule, sampler=DDIM(), shape=(2,), guidance_scale=2.0
+    ).to_json()
+    recipe.write_text(guided)
+    assert "guidance_scale=2.0" in call("convert", str(recipe)).stderr
+    for arguments, said in (
+        ([str(recipe), "--steps", "3"], "go with a configuration of diffusers"),
+        ([str(source)], "a recipe needs --shape"),
+        ([str(source), "--shape", "3,x"], "sizes have commas between them"),
+    ):
+        result = call("convert", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert call("convert", str(source), "--shape", "0").exit_code == 1
+
+
+def test_plot_writes_the_same_file_for_the_same_schedules(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    schedules = ["linear(9)", "linear(200) | rescale_zero_terminal_snr()"]
+    for name in ("a.svg", "b.svg"):
+        assert printed("plot", *schedules, "-o", str(tmp_path / name)) == ""
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    assert "linear(200) | rescale_zero_terminal_snr()" in text
+    result = call("plot", *schedules, "-o", str(tmp_path / "a.xyz"))
+    assert result.exit_code == 1
+    assert "'xyz' is not supported" in result.stderr
+    result = call("plot", *schedules, "-o", str(tmp_path / "nowhere" / "a.svg"))
+    assert result.exit_code == 1
+    assert "nowhere" in result.stderr
+
+
+def test_without_matplotlib_plot_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    result = call("plot", "linear(9)", "-o", "a.svg")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: plot needs matplotlib: pip install 'schedalg[plot]'\n"
+
+
+@pytest.fixture
+def _backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have two backends, for none of which a library is imported."""
+    found = (
+        BackendStatus("array-api", "0.1.0", True, ""),
+        BackendStatus("cupy", "0.1.0", False, "no device"),
+    )
+    monkeypatch.setattr(backend, "backends", lambda: found)
+
+
+@pytest.mark.usefixtures("_backends")
+def test_backends_are_listed_with_the_reason() -> None:
+    assert printed("backends") == "array-api 0.1.0 runs\ncupy 0.1.0 does not run: no device\n"
+
+
+#: What is called wrongly, its exit code, and what is said.
+WRONG: dict[str, tuple[list[str], int, str]] = {
+    "no command": (["shwo"], 2, "No such command 'shwo'"),
+    "expression": (
+        ["show", "linear(9) | shfit(2)"],
+        2,
+        "column 13: no transform is named shfit; did you mean shift?\n"
+        "  linear(9) | shfit(2)\n"
+        "              ^\n",
+    ),
+    "sampler": (["plan", "linear(9)", "--sampler", "DDIM(2)"], 2, "eta must be in [0, 1]"),
+    "no sampler": (["plan", "linear(9)"], 2, "Missing option '--sampler'"),
+    "prediction": (
+        ["plan", "linear(9)", "--sampler", "DDIM()", "--prediction", "w"],
+        2,
+        "'epsilon', 'x0', 'v', 'flow', 'score', 'edm'",
+    ),
+    "prediction in JSON": (
+        ["plan", "linear(9)", "--sampler", "DDIM()", "--prediction", "v", "--format", "json"],
+        2,
+        "no place in a plan's JSON",
+    ),
+    "no file": (["show", "nowhere.json"], 2, "nowhere.json"),
+    "tolerance": (
+        ["compare", "flow(9)", "flow(9)", "--tolerance", "-1"],
+        2,
+        "not in the range",
+    ),
+    "too short": (["plan", "linear(2)", "--sampler", "LMS(4)"], 1, "Error: order=4 of LMS needs"),
+    "nothing in common": (["compare", "linear(9)", "flow(3)[:2]"], 1, "nothing can be compared"),
+    "pure noise": (
+        ["sigmas", "linear(9) | rescale_zero_terminal_snr()"],
+        1,
+        "leave out its last point",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_usage_is_2_and_what_fails_is_1(name: str) -> None:
+    arguments, code, said = WRONG[name]
+    result = call(*arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[1]", "must hold a JSON object, got list"),
+        ("{}", "has the type None, and must have one of schedalg.Schedule"),
+        ('{"type": ["a"]}', "must have one of"),
+        ('{"type": "schedalg.Schedule", "version": 9}', "version 9"),
+        ('{"_class_name": "Nothing"}', "Nothing"),
+    ],
+)
+def test_a_file_that_holds_no_schedule(content: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    result = call("show", str(path))
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.usefixtures("_backends")
+@pytest.mark.parametrize("name", ["", *schedalg.commands])
+def test_help_has_examples_that_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "plot":
+        pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    Path("scheduler_config.json").write_text(json.dumps({"_class_name": "DDIMScheduler"}))
+    recipe = Recipe(schedule=Schedule.linear(9), sampler=DDIM(), shape=(2,))
+    Path("recipe.json").write_text(recipe.to_json())
+    text = printed(*([name] if name else []), "--help")
+    assert max(map(len, text.splitlines())) <= 80
+    examples = text.split("Examples:\n")[1].splitlines()
+    assert examples
+    for line in examples:
+        program, *arguments = shlex.split(line.partition(" > ")[0])
+        assert program == "schedalg"
+        assert call(*arguments).exit_code in ((0, 1) if "compare" in line else (0,)), line
