@@ -16,6 +16,7 @@ from schedalg.samplers.deis import DEIS
 from schedalg.samplers.dpm_solver import DPMSolver
 from schedalg.samplers.dpm_solver_pp import DPMSolverPP
 from schedalg.samplers.euler import Euler, EulerAncestral, Heun, Midpoint
+from schedalg.samplers.flow_sde import FlowCPS, FlowSDE
 from schedalg.samplers.predictor_corrector import SASolver, UniPC
 from schedalg.samplers.restart import RePaint, Restart
 from schedalg.samplers.runge_kutta import RungeKutta, Tableau
@@ -32,6 +33,8 @@ SAMPLERS: dict[str, type[Any]] = {
         DPMSolverPP,
         Euler,
         EulerAncestral,
+        FlowCPS,
+        FlowSDE,
         Heun,
         IPNDM,
         LCM,
