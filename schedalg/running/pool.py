@@ -27,7 +27,8 @@ from schedalg.plan.plan import Plan
 from schedalg.running.initial_noise import initial_noise, sizes_of
 from schedalg.running.noise import seed_of
 from schedalg.running.preparation import raise_without_variance
-from schedalg.running.state import Run, begun, scales_at
+from schedalg.running.state import begun, scales_at
+from schedalg.running.together import together
 
 
 class Pool:
@@ -94,6 +95,7 @@ class Pool:
         self.like = np.empty(0) if like is None else like[:0, ...]
         self.prediction = prediction
         self.bound = bounding(clip)
+        self._together = together(self.shape, self.like, self.bound)
         self._tickets = 0
         self._members: dict[int, _Member] = {}
         self._finished: dict[int, Array] = {}
@@ -144,7 +146,7 @@ class Pool:
         seeds = None if seed is None else [seed_of("seed", seed)]
         start = self._start(plan, seeds, x)
         run = begun(plan, start, self.prediction, self.bound, seeds, reuse=True)
-        member = _Member(run, {name: self._condition(name, c) for name, c in conditions.items()})
+        member = _Member(plan, {name: self._condition(name, c) for name, c in conditions.items()})
         for other in self._members.values():  # which fit one another
             _check_fits(member, other)
             break
@@ -153,6 +155,7 @@ class Pool:
             self._finished[self._tickets] = run.x[0, ...]
         else:
             self._members[self._tickets] = member
+            self._together.join(self._tickets, run)
             self._changed = True
         return self._tickets
 
@@ -175,6 +178,7 @@ class Pool:
                 f"to {self._tickets} were given"
             )
         del self._members[number]
+        self._together.leave(number)
         self._changed = True
 
     @property
@@ -298,19 +302,16 @@ class Pool:
     def _gathered(self) -> "_Batch":
         """Return the batch of those that are in the pool now."""
         if self._batch is None or self._changed:
-            members = self._members.copy()
-            if not members:
+            tickets = self._together.tickets
+            if not tickets:
                 raise ValueError("the pool is empty: add a sample first")
-            xp, each = namespace(self.like), list(members.values())
-            self._batch = _Batch(
-                members,
-                xp.concat([member.run.input for member in each], axis=0),
-                xp.concat([member.run.timesteps for member in each], axis=0),
-                {
-                    name: namespace(one).stack([member.conditions[name] for member in each], axis=0)
-                    for name, one in each[0].conditions.items()
-                },
-            )
+            each = [self._members[ticket].conditions for ticket in tickets]
+            conditions = {
+                name: namespace(one).stack([own[name] for own in each], axis=0)
+                for name, one in each[0].items()
+            }
+            shown, timesteps = self._together.input(tickets), self._together.timesteps(tickets)
+            self._batch = _Batch(tickets, shown, timesteps, conditions)
             self._changed = False
         return self._batch
 
@@ -333,26 +334,19 @@ class Pool:
         if self._batch is None and not self._members:
             raise ValueError("output is for no sample: the pool is empty")
         batch = self._batch or self._gathered()
-        check_input_shape(batch.input, (len(batch.members), *self.shape))
+        check_input_shape(batch.input, (len(batch.tickets), *self.shape))
         output, variance = read_output(output, batch.input)
-        parts = []
-        for i, (ticket, member) in enumerate(batch.members.items()):
-            if ticket in self._members:
-                own = slice(i, i + 1)
-                if variance is None and member.run.takes_variance:
-                    raise_without_variance(batch.input)
-                said = output[own, ...]
-                x0 = member.run.bounded(said)
-                parts.append(
-                    (ticket, member.run, said, x0, None if variance is None else variance[own, ...])
-                )
-        # Nothing raises from here on, so that all samples go on or none.
+        tickets = [ticket for ticket in batch.tickets if ticket in self._members]
+        if len(tickets) < len(batch.tickets):
+            places = [i for i, ticket in enumerate(batch.tickets) if ticket in self._members]
+            output, variance = _of(output, places), _of(variance, places)
+        if tickets and variance is None and self._together.takes_variance(tickets):
+            raise_without_variance(batch.input)
+        ended = self._together.take(tickets, output, variance) if tickets else []
         self._batch = None
-        for ticket, run, said, x0, of in parts:
-            run.take(said, x0, of)
-            if run.done:
-                del self._members[ticket]
-                self._finished[ticket] = run.x[0, ...]
+        for ticket in ended:
+            del self._members[ticket]
+            self._finished[ticket] = self._together.leave(ticket)
 
     def _handed_out(self) -> dict[int, Array]:
         """Return those that are finished, for once."""
@@ -363,17 +357,26 @@ class Pool:
 class _Member(NamedTuple):
     """A sample in the pool."""
 
-    run: Run
+    plan: Plan
     conditions: dict[str, Array]
 
 
 class _Batch(NamedTuple):
     """What the network is given, and for whom."""
 
-    members: dict[int, _Member]
+    tickets: list[int]
     input: Array
     timesteps: Array
     conditions: dict[str, Array]
+
+
+def _of(output: Array | None, places: list[int]) -> Array | None:
+    """Return what an output holds of some samples."""
+    if output is None or not places:
+        return output
+    xp, of = namespace(output), device(output)
+    index = xp.asarray(places, dtype=integer_dtype(xp, of), device=of)
+    return xp.take(output, index, axis=0)
 
 
 def _starts_below(plan: Plan) -> bool:
@@ -390,7 +393,7 @@ def _check_fits(new: _Member, other: _Member) -> None:
         ValueError: Their networks are of different kinds, or are given timesteps of different
             dtypes; or their conditions have different names, shapes or dtypes.
     """
-    plan, theirs = new.run.plan, other.run.plan
+    plan, theirs = new.plan, other.plan
     kinds = [each.schedule.network_kind for each in (plan, theirs)]
     if kinds[0] != kinds[1]:
         raise ValueError(

@@ -186,6 +186,31 @@ def test_every_sampler_shares_one_pool(prediction: Any) -> None:
         assert same(finished[ticket], run(plan, network, x, noise=[seed], **how)[0])
 
 
+@pytest.mark.parametrize("size", [2048, 2049])
+def test_large_samples(size: int) -> None:
+    """Of several blocks, and on both sides of what is stacked."""
+    pool = Pool(network, (2, size), 20, clip=(-1, 1))
+    tickets: dict[int, int] = {}
+    finished: dict[int, Any] = {}
+    for seed in range(18):
+        tickets[pool.add(PLANS[seed % len(PLANS)], seed=seed, labels=1)] = seed
+        finished |= pool.step()
+    finished |= pool.drain()
+    for ticket, seed in tickets.items():
+        plan = PLANS[seed % len(PLANS)]
+        x = initial_noise(plan.schedule, (1, 2, size), [seed])
+        how: Any = {"clip": (-1, 1), "labels": np.array([1])}
+        assert same(finished[ticket], run(plan, network, x, noise=[seed], **how)[0])
+
+
+def test_what_has_the_coefficient_0_is_left_out() -> None:
+    """Even if it is infinite, where it is not 0 for others; and no 0 is added, which has a sign."""
+    pool = Pool(lambda x, timesteps: np.full_like(x, -0.0), (3,), 2, prediction="x0")
+    last = pool.add(DDIM().plan(BASE.subsample(steps=1)), x=np.array([np.inf, -1.0, np.nan]))
+    pool.add(DDIM().plan(BASE.subsample(steps=2)), seed=1)
+    assert same(pool.step()[last], np.full(3, -0.0))
+
+
 @pytest.mark.parametrize("library", _of("jax"))
 def test_jax(library: Library) -> None:
     """Two plans alone: JAX compiles each operation for each number of samples."""
@@ -278,8 +303,8 @@ def test_the_batch_is_what_was_read_last() -> None:
     third = pool.add(plan, seed=3, scale=3.0)
     pool.cancel(first)
     assert pool.advance(output) == {}
-    assert pool.timesteps.tolist() == [499, 999]  # the second's next row, the third's first
-    assert pool.conditions["scale"].tolist() == [2.0, 3.0]
+    told = zip(pool.timesteps.tolist(), pool.conditions["scale"].tolist(), strict=True)
+    assert sorted(told) == [(499, 2.0), (999, 3.0)]
     assert sorted(pool.advance(pool.input)) == [second]
     pool.input  # noqa: B018
     pool.cancel(third)
