@@ -2,6 +2,7 @@
 
 from schedalg.fitting.least_squares import fit
 from schedalg.fitting.trajectories import Trajectories, trajectories
+from schedalg.fitting.tuning import tune
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -107,4 +108,5 @@ __all__ = [
     "sample_steps",
     "switch",
     "trajectories",
+    "tune",
 ]

@@ -146,7 +146,7 @@ GOOD: dict[str, Any] = {
     "states": [X] * 5,
     "denoise": Denoiser(network, LINEAR),
     "teacher": DDIM().plan(LINEAR),
-    "trajectories": Trajectories(LINEAR, [X] * 5, Denoiser(network, LINEAR)),
+    "trajectories": Trajectories(LINEAR, [np.ones((8, 3))] * 5, Denoiser(network, LINEAR)),
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
