@@ -8,6 +8,7 @@ from schedalg.bulk.verification import Verification, verify
 from schedalg.expressions import parse_sampler, parse_schedule
 from schedalg.fitting.least_squares import fit
 from schedalg.fitting.trajectories import Trajectories, trajectories
+from schedalg.fitting.tuning import tune
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.guidance import (
@@ -150,5 +151,6 @@ __all__ = [
     "switch",
     "trajectories",
     "transition",
+    "tune",
     "verify",
 ]

@@ -178,6 +178,7 @@ GOOD: dict[str, Any] = {
     "trajectories": Trajectories(LINEAR, [X] * 5, Denoiser(network, LINEAR)),
     "row": 1,
     "after": X,
+    "trajectories": Trajectories(LINEAR, [np.ones((8, 3))] * 5, Denoiser(network, LINEAR)),
 }
 #: And of what has another meaning under the same name.
 OTHERWISE: dict[tuple[str, str], Any] = {
