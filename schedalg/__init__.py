@@ -16,8 +16,10 @@ from schedalg.plan.steps import Steps
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.lengths import score_lengths
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
+from schedalg.running.trajectory import choose_by_rollout, trajectory
 from schedalg.samplers import (
     DDIM,
     DDPM,
@@ -90,6 +92,7 @@ __all__ = [
     "begin",
     "check_initial_noise",
     "choose",
+    "choose_by_rollout",
     "classifier_guidance",
     "convert",
     "edm",
@@ -101,5 +104,7 @@ __all__ = [
     "run",
     "sample",
     "sample_steps",
+    "score_lengths",
     "switch",
+    "trajectory",
 ]
