@@ -8,12 +8,24 @@ from the root of the repository, with the packages that the tests need. It takes
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from schedalg import DDPM, Schedule, choose, sample
+from schedalg import (
+    DDIM,
+    DDPM,
+    DPMSolverPP,
+    Sampler,
+    Schedule,
+    choose,
+    choose_by_rollout,
+    sample,
+    score_lengths,
+    trajectory,
+)
 from schedalg.testing import Mixture
 
 PAGE = Path(__file__).with_name("choosing-steps.md")
@@ -112,6 +124,54 @@ def distances() -> str:
     return markdown(["points", *titles], lines)
 
 
+def ends() -> str:
+    """Return the table of distances to where many steps lead, as Markdown."""
+    rng = np.random.default_rng(0)
+    coarse = BASE.subsample(steps=60, spacing="log_snr")
+    denoise = PEAKS.denoiser(coarse)
+    x = rng.standard_normal((16, 64))
+    peak = rng.random((64, 64)) < PARTS[0][0]
+    (_, first, narrow), (_, second, wide) = PARTS
+    means, spreads = np.where(peak, first, second), np.where(peak, narrow, wide)
+    data = means + spreads * rng.standard_normal((64, 64))
+    teacher = trajectory(denoise, coarse, x)
+    costs = {
+        "trajectory_costs": coarse.trajectory_costs(*teacher),
+        "length_costs": coarse.length_costs(score_lengths(denoise, coarse, data)),
+        "weight_costs": coarse.weight_costs(),
+        "kl_costs": coarse.kl_costs(BASE.errors_on(ERRORS, coarse)),
+    }
+    choices: dict[str, Callable[[int], Schedule]] = {
+        "`choose_by_rollout`": lambda n: choose_by_rollout(denoise, coarse, n, x, teacher),
+        **{f"`{name}`": partial(_chosen, coarse, cost) for name, cost in costs.items()},
+    }
+    for spacing in ("kl_optimal", "quadratic", "log_snr", "karras", "trailing"):
+        choices[f'`spacing="{spacing}"`'] = partial(_spaced, spacing)
+    start = rng.standard_normal((200, 64))
+    fine = BASE.subsample(steps=1000, spacing="log_snr")
+    truth = sample(PEAKS.denoiser(fine), fine, DPMSolverPP(order=2), start)
+    samplers: dict[str, Sampler] = {"DDIM": DDIM(), "2M": DPMSolverPP(order=2)}
+    counts = COUNTS[:-1]
+    lines = []
+    for name, make in choices.items():
+        cells = [name]
+        for sampler in samplers.values():
+            for n in counts:
+                schedule = make(n)
+                result = sample(PEAKS.denoiser(schedule), schedule, sampler, start)
+                cells.append(f"{float(np.sqrt(((result - truth) ** 2).mean())):.3f}")
+        lines.append(cells)
+    return markdown(["points", *(f"{name}, {n}" for name in samplers for n in counts)], lines)
+
+
+def _chosen(schedule: Schedule, cost: np.ndarray, n: int) -> Schedule:
+    return choose(schedule, n, cost)
+
+
+def _spaced(spacing: Any, n: int) -> Schedule:
+    return BASE.subsample(steps=n, spacing=spacing)
+
+
 def markdown(titles: list[str], lines: Iterable[list[Any]]) -> str:
     """Return a table as Markdown."""
     rows = [titles, ["---"] * len(titles), *lines]
@@ -122,7 +182,7 @@ def main() -> None:
     """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put them into the page")
-    tables = {"nats": nats(), "distances": distances()}
+    tables = {"nats": nats(), "ends": ends(), "distances": distances()}
     if not parser.parse_args().write:
         print(*tables.values(), sep="\n")
         return

@@ -26,12 +26,14 @@ from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.frames import FrameRun
 from schedalg.running.initial_noise import check_initial_noise, initial_noise
+from schedalg.running.lengths import score_lengths
 from schedalg.running.likelihood import LogLikelihood, log_likelihood
 from schedalg.running.matrix import frames
 from schedalg.running.parallel import parallel
 from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
+from schedalg.running.trajectory import choose_by_rollout, trajectory
 from schedalg.running.transitions import (
     NetworkInput,
     Transition,
@@ -125,6 +127,7 @@ __all__ = [
     "begin",
     "check_initial_noise",
     "choose",
+    "choose_by_rollout",
     "classifier_guidance",
     "convert",
     "edm",
@@ -147,9 +150,11 @@ __all__ = [
     "sample_steps",
     "sampler_from_dict",
     "sampler_to_dict",
+    "score_lengths",
     "sweep",
     "switch",
     "trajectories",
+    "trajectory",
     "transition",
     "tune",
     "verify",

@@ -25,6 +25,7 @@ from schedalg.libraries import Value
 from schedalg.schedule import (
     constructors,
     continuous,
+    costs,
     curve,
     discrete,
     double_double,
@@ -164,6 +165,9 @@ class Schedule(Value):
     step_costs = kl.step_costs
     excess = kl.excess
     kl_costs = kl.kl_costs
+    weight_costs = costs.weight_costs
+    trajectory_costs = costs.trajectory_costs
+    length_costs = costs.length_costs
     to_dict = serialization.to_dict
     posterior_variance = property(posterior.variance)
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)

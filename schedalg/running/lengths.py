@@ -1,0 +1,121 @@
+"""`score_lengths`: how much the score of a network changes from each point to the next."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from schedalg.arrays import Array, is_array, namespace, to_host, widened
+from schedalg.checks import check_sample, flag, positive_integer, raise_stopped
+from schedalg.network.bounds import Clip
+from schedalg.network.denoiser import AnyDenoiser
+from schedalg.network.model import Model
+from schedalg.parameterization import Parameterization, Prediction
+from schedalg.running.arrivals import level_word
+from schedalg.running.calling import NetworkOptions, denoiser_for
+from schedalg.running.noise import keyed_normal, keys_for
+from schedalg.running.philox import MEASURE
+from schedalg.running.progress import progress_bar
+from schedalg.schedule import Point, Schedule, check_schedule
+
+
+def score_lengths(
+    model: Model | AnyDenoiser,
+    schedule: Schedule,
+    data: Array,
+    *,
+    prediction: Prediction | Parameterization | None = None,
+    clip: Clip | None = None,
+    seed: int = 0,
+    batch: int = 64,
+    progress: bool = False,
+    **model_kwargs: Any,
+) -> np.ndarray:
+    """Return the length of each step along the path, by how much the score changes in it.
+
+    On noisy data at point k, sigma_k times the difference of the scores that the network has for
+    points k and k - 1: the root of its mean square over elements and samples. The sums of these
+    are what `schedule.length_costs` divides evenly. The noise is that of `network_errors`.
+
+    Args:
+        model: The network, or a `Denoiser`, as `sample` takes it; called twice at each point.
+        schedule: The points, N of them.
+        data: (n, ...), clean data.
+        prediction: As in `sample`.
+        clip: As in `sample`.
+        seed: Of the noise, from 0 to 2^128 - 1.
+        batch: How many samples are given to the network at a time.
+        progress: Show a bar (needs tqdm).
+        **model_kwargs: Passed to the network in every call.
+
+    Returns:
+        (N,), float64 NumPy, the least noisy first; entry k is of the way from point k - 1 to point
+        k, and entry 0 is 0.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a wrong value, there are no data, or a prediction is NaN or
+            infinite.
+        ImportError: `progress` is asked for, and tqdm is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from schedalg import Schedule, choose, score_lengths
+        >>> s = Schedule.from_sigmas([0.5, 1.0, 2.0])
+        >>> data = np.random.default_rng(0).standard_normal((500, 16))
+        >>> def model(x, sigma):  # the perfect network for N(0, 1)
+        ...     return x / (1 + sigma[:, None] ** 2)
+        >>> score_lengths(model, s, data, prediction="x0").round(2)
+        array([0.  , 0.42, 1.35])
+
+    Source: Williams et al., arXiv 2412.07877.
+    """
+    check_schedule(schedule)
+    check_sample("data", data)
+    count, size = int(data.shape[0]), positive_integer("batch", batch)
+    if math.prod(data.shape) == 0:
+        raise ValueError(f"data are empty: shape {tuple(data.shape)}")
+    denoise = denoiser_for(model, schedule, NetworkOptions(prediction, clip, False, model_kwargs))
+    keys = keys_for("seed", seed, count)
+    parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+    points = list(schedule)
+    pairs: Iterator[tuple[Point, Point]] = pairwise(points)
+    if flag("progress", progress):
+        pairs = progress_bar(pairs, max(len(points) - 1, 0))
+    lengths = np.zeros(len(points))
+    for k, (s, t) in enumerate(pairs, 1):
+        squares = np.concatenate(
+            [_squares(denoise, s, t, data[part, ...], keys[part]) for part in parts]
+        )
+        if not np.isfinite(squares).all():
+            raise ValueError(
+                f"a prediction at timestep {t.timestep} (point {k}), or for point {k - 1}, is NaN "
+                "or infinite"
+            )
+        lengths[k] = math.sqrt(math.fsum(squares) / count)
+    return lengths
+
+
+def _squares(denoise: AnyDenoiser, s: Point, t: Point, x0: Array, keys: np.ndarray) -> np.ndarray:
+    """Return the mean over elements of (sigma_t (score_t - score_s))² at noisy data, (B,)."""
+    levels = [[_float(p.alpha), _float(p.sigma)] for p in (s, t)]
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = levels
+    noise = keyed_normal(x0, keys, (level_word(_float(t.log_snr)), 0, MEASURE))
+    x = alpha_t * x0 + sigma_t * noise
+    try:
+        at_t, at_s = denoise(x, t), denoise(x, s)
+    except StopIteration as error:
+        raise_stopped(error, "model or clip")
+    wide = widened(x)
+    # The score is (alpha x0 - x) / sigma².
+    of_t = (alpha_t * widened(at_t) - wide) / sigma_t
+    of_s = (alpha_s * widened(at_s) - wide) * (sigma_t / sigma_s**2)
+    xp, off = namespace(wide), of_t - of_s
+    flat = xp.reshape(off, (off.shape[0], -1))
+    return to_host(xp.mean(flat * flat, axis=1)).astype(np.float64)
+
+
+def _float(value: Any) -> float:
+    return float(to_host(value)) if is_array(value) else value
