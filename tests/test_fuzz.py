@@ -179,7 +179,6 @@ GOOD: dict[str, Any] = {
     "states": [X] * 5,
     "denoise": Denoiser(network, LINEAR),
     "teacher": DDIM().plan(LINEAR),
-    "trajectories": Trajectories(LINEAR, [X] * 5, Denoiser(network, LINEAR)),
     "row": 1,
     "after": X,
     "trajectories": Trajectories(LINEAR, [np.ones((8, 3))] * 5, Denoiser(network, LINEAR)),
