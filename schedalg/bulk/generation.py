@@ -1,10 +1,11 @@
 """`generate`: samples of many seeds into a folder, resumable, each made once."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from schedalg.arrays import Array
+from schedalg.bulk import ray_engine
 from schedalg.bulk.folder import Folder, checked_path
 from schedalg.bulk.formats import format_named
 from schedalg.bulk.images import checked_range
@@ -12,7 +13,7 @@ from schedalg.bulk.layout import Layout
 from schedalg.bulk.making import Maker, Network
 from schedalg.bulk.recipe import Keywords, Recipe
 from schedalg.bulk.seeds import distinct_seeds
-from schedalg.checks import flag, integer, positive_integer, shown
+from schedalg.checks import check_callable, flag, integer, positive_integer, shown
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
 from schedalg.plugins import imported
@@ -32,6 +33,9 @@ def generate(
     pixel_range: tuple[float, float] = (-1.0, 1.0),
     check_finite: bool = True,
     part: tuple[int, int] = (0, 1),
+    engine: Literal["embedded", "ray"] = "embedded",
+    actors: int = 1,
+    actor_options: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> None:
     """Make the samples of many seeds, in a folder.
@@ -67,6 +71,11 @@ def generate(
             over each output, and a synchronization on a GPU.
         part: (rank, world size): make only the blocks rank, rank + world size, …, where several
             processes share a folder.
+        engine: "embedded": in this process. "ray": by actors on a cluster of Ray (needs ray), which
+            see the folder under the same path. They make the network from its name, and write the
+            same bytes.
+        actors: With "ray", how many there are.
+        actor_options: With "ray", what it is told of each actor, such as {"num_gpus": 1}.
         progress: Show a bar with the rate and the time left (needs tqdm).
 
     Raises:
@@ -75,7 +84,10 @@ def generate(
             else, or the network returned NaN or infinity.
         MemoryError: Memory ran out: the message says what to try.
         OSError: There is no room, or the folder cannot be written.
-        ImportError: A package that the format or the bar needs is not installed.
+        ImportError: A package that the format, the engine or the bar needs is not installed.
+        ConnectionError: There is no cluster of Ray at RAY_ADDRESS.
+        RuntimeError: An actor of Ray died again and again. (Where the whole cluster is gone, Ray
+            may end this process without a word: what is done is kept.)
         Exception: What the network raises, with a note that names the seeds. Blocks that were made
             before are kept.
 
@@ -99,14 +111,32 @@ def generate(
     network = Network(model, like, cond, uncond, flag("check_finite", check_finite))
     blocks = blocks_of(folder.layout, part)
     progress = flag("progress", progress)
+    if not isinstance(engine, str) or engine not in ("embedded", "ray"):
+        raise ValueError(f"engine must be 'embedded' or 'ray', got {shown(engine)}")
+    count, options = ray_engine.checked_actors(actors, actor_options)
+    if engine == "ray":
+        ray_engine.check_network(network)
+    elif not isinstance(model, str):
+        check_callable("model", model)
     folder.open()
-    maker = Maker(recipe, network)
-    folder.claim(maker.made_with())
     missing = folder.missing(blocks)
     folder.remove_begun(missing)
-    for block in _shown(missing, folder.layout, blocks, progress):
-        folder.deliver(block, maker.block(folder.layout.seeds_of(block)))
+    made: Iterator[int] = iter(())
+    if missing and engine == "ray":
+        made = ray_engine.made_on_ray(folder, network, missing, count, options)
+    elif missing:
+        made = _made_here(folder, Maker(recipe, network), missing)
+    for _ in _shown(made, missing, folder.layout, blocks, progress):
+        pass
     folder.finish()
+
+
+def _made_here(folder: Folder, maker: Maker, missing: Sequence[int]) -> Iterator[int]:
+    """Make blocks in this process, and yield each when it is there."""
+    folder.claim(maker.made_with())
+    for block in missing:
+        folder.deliver(block, maker.block(folder.layout.seeds_of(block)))
+        yield block
 
 
 def checked_layout(
@@ -156,20 +186,24 @@ def blocks_of(layout: Layout, part: Any) -> range:
 
 
 def _shown(
-    missing: list[int], layout: Layout, blocks: Sequence[int], progress: bool
+    made: Iterator[int],
+    missing: Sequence[int],
+    layout: Layout,
+    blocks: Sequence[int],
+    progress: bool,
 ) -> Iterator[int]:
-    """Yield the missing blocks, and count the samples of those that were made on a bar.
+    """Yield the blocks that are made, and count their samples on a bar.
 
     Raises:
         ImportError: tqdm is not installed.
     """
     if not progress:
-        yield from missing
+        yield from made
         return
     tqdm = imported("tqdm.auto", "progress=True", "progress").tqdm
     left = sum(len(layout.seeds_of(block)) for block in missing)
     total = sum(len(layout.seeds_of(block)) for block in blocks)
     with tqdm(total=total, initial=total - left, unit="sample") as bar:
-        for block in missing:
+        for block in made:
             yield block
             bar.update(len(layout.seeds_of(block)))

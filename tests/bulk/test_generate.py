@@ -184,7 +184,8 @@ def test_tensors_are_made_on_the_device_of_like(tmp_path: Path) -> None:
     assert (np.load(file) == expected).all()
     data = json.loads((tmp_path / "recipe.json").read_text())
     assert data["made_with"]["torch"] == str(torch.__version__)
-    with pytest.raises(ValueError, match=r"dtype|made with library torch"):
+    file.unlink()
+    with pytest.raises(ValueError, match="was made with library torch, and here it is numpy"):
         made(tmp_path, half, batch_size=7)
 
 
@@ -306,6 +307,20 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no path": ({"out": 3}, TypeError, "out must be the path"),
     "an empty path": ({"out": ""}, ValueError, "out must be the path"),
     "a file": ({"out": __file__}, ValueError, "out must be the path of a folder, and .* is a file"),
+    "an unknown engine": ({"engine": "spark"}, ValueError, "engine must be 'embedded' or 'ray'"),
+    "no actors": ({"engine": "ray", "actors": 0}, ValueError, "actors must be at least 1"),
+    "no options": ({"actor_options": 3}, TypeError, "actor_options must be a mapping"),
+    "a network for Ray": ({"engine": "ray"}, TypeError, "model must be the name of a factory"),
+    "an array for Ray": (
+        {"engine": "ray", "model": f"{HERE}:factory", "like": np.zeros(1)},
+        TypeError,
+        "like must be None",
+    ),
+    "a function for Ray": (
+        {"engine": "ray", "model": f"{HERE}:factory", "cond": labels},
+        TypeError,
+        "cond must be a mapping, or the name of a function",
+    ),
     "no network": ({"model": 3}, TypeError, "model must be callable"),
 }
 
@@ -368,7 +383,7 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_version_is_not_mixed(tmp_path: Path) -> None:
-    made(tmp_path)
+    made(tmp_path)[0].unlink()
     path = tmp_path / "recipe.json"
     path.write_text(path.read_text().replace(f'"numpy":"{np.__version__}"', '"numpy":"1.0"'))
     with pytest.raises(ValueError, match=r"was made with numpy 1\.0, and here it is"):
@@ -385,6 +400,12 @@ def test_seeds_that_parquet_cannot_hold_are_refused(tmp_path: Path) -> None:
     needs("parquet")
     with pytest.raises(ValueError, match="seeds hold 18446744073709551616"):
         made(tmp_path, seeds=[2**64], format="parquet")
+
+
+def test_ray_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match='engine="ray" needs ray'):
+        made(tmp_path, model=f"{HERE}:factory", engine="ray")
 
 
 @pytest.mark.parametrize(("form", "package"), [("parquet", "pyarrow"), ("png", "PIL")])
