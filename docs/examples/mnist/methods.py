@@ -1,0 +1,133 @@
+"""What is compared in `compare.py`: samplers and points, for two networks for digits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from reference import Reference, measure
+from transformer import NUM_CLASSES, TRAIN_SCHEDULE, MnistNetwork
+
+from schedalg import DDIM, DDPM, DPMSolverPP, Plan, Schedule, TableSampler, choose, sample_steps
+from schedalg.parameterization import Prediction
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "digits"))
+from network import DigitsNetwork, load_digits_split  # noqa: E402
+
+#: Points of the trajectories from which points are chosen, and how many there are.
+TEACHER: Schedule = TRAIN_SCHEDULE.subsample(steps=100, spacing="log_snr", rounded=True)
+TRAJECTORIES = 50
+
+Array = NDArray[np.floating]
+#: Sampler and points.
+Method = tuple[str, str]
+
+
+class Subject:
+    """A network with all that is measured of it before the comparison."""
+
+    def __init__(
+        self, network: Any, prediction: Prediction, shape: tuple[int, ...], reference: Reference
+    ) -> None:
+        self.network, self.prediction, self.shape = network, prediction, shape
+        self.reference, self.errors = reference, reference.errors
+
+    def start(self, images: int, seed: int) -> Array:
+        """Return the noise that samples start from."""
+        rng = np.random.default_rng(seed)
+        return rng.standard_normal((images, *self.shape), dtype=np.float32)
+
+    def options(self, images: int) -> dict[str, Any]:
+        """Return the keywords of `run`: as many images of each class."""
+        labels = np.arange(images) % NUM_CLASSES
+        return {"prediction": self.prediction, "clip": (-1, 1), "labels": labels}
+
+    @cached_property
+    def fitting_costs(self) -> Array:
+        """Return what each step loses in nats with the variance that fits, (1000, 1000)."""
+        costs: Array = np.log1p(2 * TRAIN_SCHEDULE.kl_costs(self.errors)) / 2
+        return costs
+
+    @cached_property
+    def trajectory_costs(self) -> Array:
+        """What each step between points of `TEACHER` is off from its trajectories, (100, 100).
+
+        The root mean square of DDIM's step from point j to point i, minus the trajectory at i, over
+        alpha_i (GITS, arXiv 2405.11326).
+        """
+        x = self.start(TRAJECTORIES, seed=1000)
+        states, predictions = [x], []
+        options = self.options(TRAJECTORIES)
+        for after, x0 in sample_steps(self.network, TEACHER, DDIM(), x, previews=True, **options):
+            states.append(after.copy())
+            predictions.append(x0.copy())
+        xs, x0s = (np.stack(kept[: len(TEACHER)])[::-1] for kept in (states, predictions))
+        costs = np.zeros((len(TEACHER), len(TEACHER)))
+        for j, t in enumerate(TEACHER):
+            eps = (xs[j] - t.alpha * x0s[j]) / t.sigma
+            for i, s in enumerate(TEACHER[:j]):
+                off = x0s[j] + s.sigma / s.alpha * eps - xs[i] / s.alpha
+                costs[i, j] = np.sqrt(np.mean(off**2))
+        return costs
+
+
+@cache
+def subject(name: str) -> Subject:
+    """Return a network by its name."""
+    if name == "8x8":
+        network = DigitsNetwork.load(HERE.parent / "digits" / "weights.npz")
+        reference = measure(network, "epsilon", load_digits_split())
+        return Subject(network, "epsilon", (1, 8, 8), reference)
+    reference = Reference.load(HERE / "reference.npz")
+    return Subject(MnistNetwork.load(HERE / "weights.npz"), "v", (1, 28, 28), reference)
+
+
+def by_noise(spacing: Literal["karras", "log_snr"], steps: int) -> Schedule:
+    """Return so many points by noise, at whole timesteps, which the networks ask for."""
+    return TRAIN_SCHEDULE.subsample(steps=steps, spacing=spacing, rounded=True)
+
+
+# The least noisy point of all but "trailing" is left out, and so they have one more at first: the
+# network has nothing left to do there, and the step before may go to clean data.
+POINTS: Mapping[str, Callable[[Subject, int], Schedule]] = {
+    "trailing": lambda of, n: TRAIN_SCHEDULE.subsample(steps=n, spacing="trailing"),
+    "Karras": lambda of, n: by_noise("karras", n + 1)[1:],
+    "log-SNR": lambda of, n: by_noise("log_snr", n + 1)[1:],
+    "chosen, nats": lambda of, n: TRAIN_SCHEDULE.subsample(steps=n + 1, errors=of.errors)[1:],
+    "chosen, trajectories": lambda of, n: choose(TEACHER, n + 1, of.trajectory_costs)[1:],
+}
+SAMPLERS: Mapping[str, Callable[[Subject], TableSampler]] = {
+    "DDPM": lambda of: DDPM(),
+    "DDPM, variance that fits": lambda of: DDPM(variance=(TRAIN_SCHEDULE, of.errors)),
+    "DDIM": lambda of: DDIM(),
+    "2M": lambda of: DPMSolverPP(order=2),
+}
+
+
+def plan_of(sampler: str, points: str) -> Callable[[Subject, int], Plan]:
+    """Return the function that makes the plan of a sampler for a network and a number of calls."""
+    return lambda of, n: SAMPLERS[sampler](of).plan(POINTS[points](of, n))
+
+
+#: What is compared: a line of the tables for each. A method is a plan for a number of calls.
+METHODS: dict[Method, Callable[[Subject, int], Plan]] = {
+    (sampler, points): plan_of(sampler, points) for sampler in SAMPLERS for points in POINTS
+}
+METHODS["DDPM, variance that fits", "chosen, nats that fit"] = lambda of, n: DDPM(
+    variance=(TRAIN_SCHEDULE, of.errors)
+).plan(choose(TRAIN_SCHEDULE, n + 1, of.fitting_costs)[1:])
+
+
+@cache
+def plan_for(name: str, method: Method, calls: int) -> Plan:
+    """Return a method's plan for a network and a number of calls."""
+    plan = METHODS[method](subject(name), calls)
+    if plan.model_calls != calls:
+        raise ValueError(f"{method} makes {plan.model_calls} calls, not {calls}")
+    return plan
