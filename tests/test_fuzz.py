@@ -158,7 +158,6 @@ GOOD: dict[str, Any] = {
     "cost": np.ones((4, 4)),
     "states": np.ones((4, 2, 3)),
     "predictions": np.ones((4, 2, 3)),
-    "teacher": np.ones((4, 2, 3)),
     "lengths": [0.0, 1.0, 1.0, 1.0],
     "objective": lambda schedule: float(schedule.to_log_snr()[1] ** 2),
     "variances": [0.5, 1.0],
