@@ -1,5 +1,6 @@
 """The command line, `schedalg` or `python -m schedalg`, which needs click."""
 
+import os
 import sys
 from io import TextIOWrapper
 
@@ -18,6 +19,7 @@ def main() -> None:
         sys.exit(f"Error: {error}")
     from schedalg.command_line.commands import schedalg
 
+    sys.path.append(os.getcwd())  # where `generate` looks for a network, as `python -m` would
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # that of a terminal which may not have "…"
             stream.reconfigure(errors="replace")

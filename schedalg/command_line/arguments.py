@@ -1,11 +1,11 @@
 """Arguments of the command line that are values of schedalg."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from schedalg.command_line.files import read_json, read_schedule
+from schedalg.command_line.files import read_json, read_recipe, read_schedule
 from schedalg.expressions import parse_sampler, parse_schedule
 
 
@@ -32,7 +32,26 @@ def _shape(text: str) -> tuple[int, ...]:
         raise ValueError(f"sizes have commas between them, as in 3,32,32; got {text!r}") from None
 
 
+def _seeds(text: str) -> Sequence[int]:
+    """Return a range for "0:50000" or "0:50000:2", and a list for such and numbers with commas."""
+    parts = [_range(part) for part in text.split(",")]
+    return parts[0] if len(parts) == 1 else [seed for part in parts for seed in part]
+
+
+def _range(text: str) -> range:
+    try:
+        numbers = [int(number) for number in text.split(":")]
+        return range(*numbers) if len(numbers) > 1 else range(numbers[0], numbers[0] + 1)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"seeds are ranges or numbers with commas between them, as in 0:50000 or 0:10,20,31; "
+            f"got {text!r}"
+        ) from None
+
+
 JSON = read_by(read_json)
+RECIPE = read_by(read_recipe)
+SEEDS = read_by(_seeds)
 SHAPE = read_by(_shape)
 SCHEDULE = read_by(_schedule)
 SCHEDULES = read_by(lambda texts: {text: _schedule(text) for text in texts})

@@ -1,26 +1,41 @@
 """The commands of `schedalg`."""
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 import numpy as np
 
+import schedalg.bulk.generation as generation
+import schedalg.bulk.verification as verification
 import schedalg.running.backend as running
-from schedalg.bulk.recipe import DTYPES
+from schedalg.bulk.recipe import DTYPES, Recipe
 from schedalg.command_line import plotting
-from schedalg.command_line.arguments import JSON, SAMPLER, SCHEDULE, SCHEDULES, SHAPE
+from schedalg.command_line.arguments import (
+    JSON,
+    RECIPE,
+    SAMPLER,
+    SCHEDULE,
+    SCHEDULES,
+    SEEDS,
+    SHAPE,
+)
 from schedalg.command_line.comparing import differences
 from schedalg.command_line.converting import from_configuration, to_configuration
 from schedalg.command_line.curve import drawn
-from schedalg.command_line.files import is_configuration, recipe_of
+from schedalg.command_line.files import OF_DIFFUSERS, is_configuration, recipe_of
 from schedalg.command_line.listing import sigma_list
 from schedalg.command_line.tables import csv, fitted, quantities, width
 from schedalg.parameterization import Prediction
 from schedalg.plan.text import columns
 from schedalg.schedule import Schedule
+
+#: Errors whose message says all.
+FAILURES = (ValueError, TypeError, ImportError, OSError, MemoryError)
 
 
 class Failing(click.Group):
@@ -32,8 +47,20 @@ class Failing(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # nobody reads on: click ends without a word
             raise
-        except (ValueError, TypeError, ImportError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+        except Exception as error:
+            notes = getattr(error, "__notes__", [])
+            if not notes and not isinstance(error, FAILURES):
+                raise
+            raise click.ClickException(_said_of(error, notes)) from error
+
+
+def _said_of(error: Exception, notes: Sequence[str]) -> str:
+    """Return what an error says; where a network or its factory raised it, also where that was."""
+    if not notes:
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"  raised in {last.filename}, line {last.lineno}, in {last.name}"
+    return "\n".join([f"{type(error).__name__}: {error}", *(f"  {note}" for note in notes), place])
 
 
 def _examples(*lines: str) -> str:
@@ -224,6 +251,120 @@ def convert(source: Any, steps: int | None, shape: Any, dtype: str | None) -> No
         raise click.UsageError("--steps, --shape and --dtype go with a configuration of diffusers")
     else:
         click.echo(json.dumps(to_configuration(recipe_of(source)), indent=2))
+
+
+def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a network's keywords."""
+    for name, what in (("uncond", "The same without the condition."), ("cond", "Its keywords.")):
+        text = f'{what} "package.module:function" of a list of seeds.'
+        command = click.option(f"--{name}", help=text, metavar="NAME")(command)
+    return command
+
+
+@_command(
+    "generate recipe.json --model nets:make --seeds 0:50000 -o out",
+    "generate recipe.json --model nets:make --seeds 7 --format png -o a",
+)
+@click.argument("recipe", metavar="RECIPE", callback=RECIPE)
+@click.option(
+    "--model",
+    required=True,
+    metavar="NAME",
+    help='The network: "package.module:function", which returns it when it is called.',
+)
+@_conditions
+@click.option("--seeds", callback=SEEDS, required=True, help="Such as 0:50000, or 0:10,20,31.")
+@click.option("-o", "--output", required=True, help="The folder.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["npy", "parquet", "npz", "png"]),
+    default="npy",
+    show_default=True,
+)
+@click.option(
+    "--pixel-range",
+    nargs=2,
+    type=float,
+    default=(-1.0, 1.0),
+    show_default=True,
+    help="What becomes 0 and 255 in npz and png.",
+)
+@click.option(
+    "--part",
+    nargs=2,
+    type=int,
+    default=(0, 1),
+    help="RANK and WORLD SIZE, where several processes share a folder.",
+)
+def generate(
+    recipe: Recipe,
+    model: str,
+    cond: str | None,
+    uncond: str | None,
+    seeds: Sequence[int],
+    output: str,
+    batch_size: int,
+    form: Any,
+    pixel_range: tuple[float, float],
+    part: tuple[int, int],
+) -> None:
+    """Make the samples of many seeds, in a folder.
+
+    RECIPE is a file with a recipe, such as convert prints. Stopped and called again, the command
+    makes what is missing. Names are looked up among installed packages and in this folder.
+    """
+    generation.generate(
+        recipe,
+        model,
+        seeds,
+        output,
+        batch_size=batch_size,
+        format=form,
+        cond=cond,
+        uncond=uncond,
+        pixel_range=pixel_range,
+        part=part,
+        progress=sys.stderr.isatty(),
+    )
+
+
+@_command("verify out", "verify out --model nets:make --blocks 5")
+@click.argument("folder")
+@click.option("--model", metavar="NAME", help="The network, as for generate.")
+@_conditions
+@click.option(
+    "--blocks",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="How many blocks of samples are made again.",
+)
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    folder: str,
+    model: str | None,
+    cond: str | None,
+    uncond: str | None,
+    blocks: int,
+) -> None:
+    """Check a folder of samples against its recipe.
+
+    Every file is read. With --model, some samples are made again and compared byte for byte. The
+    exit code is 1 if anything is wrong.
+    """
+    found = verification.verify(
+        folder, model, blocks=blocks, cond=cond, uncond=uncond, samplers=OF_DIFFUSERS
+    )
+    for problem in found.problems:
+        click.echo(problem)
+    again = f"{found.remade} of them made again" if model else "none made again without --model"
+    click.echo(f"{found.samples} samples in {found.files} files, {again}")
+    click.echo(f"recipe {found.fingerprint}: {'wrong' if found.problems else 'right'}")
+    if found.problems:
+        ctx.exit(1)
 
 
 @_command("backends")

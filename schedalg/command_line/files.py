@@ -12,6 +12,9 @@ from schedalg.interop.diffusers.methods import LatePNDM
 from schedalg.plan.plan import Plan
 from schedalg.schedule import Schedule
 
+#: Samplers that configurations are read as, beside the library's own.
+OF_DIFFUSERS = (ClippedDDIM, LowerOrderFinal, LatePNDM)
+
 
 def recipe_of(data: Mapping[str, Any]) -> Recipe:
     """Return the recipe that JSON holds, which may be one of a configuration of diffusers.
@@ -20,7 +23,7 @@ def recipe_of(data: Mapping[str, Any]) -> Recipe:
         TypeError: A value in it has the wrong type.
         ValueError: It holds no recipe.
     """
-    return Recipe.from_dict(data, (ClippedDDIM, LowerOrderFinal, LatePNDM))
+    return Recipe.from_dict(data, OF_DIFFUSERS)
 
 
 #: What files call what they hold, and how the schedule in it is read.

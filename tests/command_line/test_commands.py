@@ -3,8 +3,10 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schedalg import DDIM, BackendStatus, Plan, Recipe, Schedule, UniPC
@@ -13,8 +15,10 @@ from schedalg.running import backend
 
 pytest.importorskip("click")
 
+from click import BadParameter
 from click.testing import CliRunner, Result
 
+from schedalg.command_line.arguments import SEEDS
 from schedalg.command_line.commands import schedalg
 
 
@@ -134,6 +138,105 @@ def test_a_configuration_becomes_a_recipe_and_back(tmp_path: Path) -> None:
     assert call("convert", str(source), "--shape", "0").exit_code == 1
 
 
+NETS = '''"""Networks that are made by name."""
+
+
+def make():
+    return lambda x, timesteps: 0.1 * x
+
+
+def broken():
+    raise RuntimeError("no weights")
+
+
+def wrong():
+    def network(x, timesteps):
+        raise KeyError("label")
+
+    return network
+'''
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """Go to a folder with a recipe and networks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    (tmp_path / "nets.py").write_text(NETS)
+    found = Recipe(schedule=Schedule.linear(9)[::3], sampler=DDIM(), shape=(2,))
+    (tmp_path / "recipe.json").write_text(found.to_json())
+    return found
+
+
+def test_generate_makes_the_samples_of_the_recipe(recipe: Recipe) -> None:
+    arguments = ["generate", "recipe.json", "--model", "nets:make", "--seeds", "0:10"]
+    assert printed(*arguments, "-o", "out", "--batch-size", "4") == ""
+    made = np.concatenate([np.load(path) for path in sorted(Path("out").glob("*.npy"))])
+    expected = recipe.sample(lambda x, timesteps: 0.1 * x, range(10))
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
+    last = f"recipe {recipe.fingerprint}: right"
+    lines = ["10 samples in 3 files, none made again without --model", last]
+    assert printed("verify", "out").splitlines() == lines
+    lines = ["10 samples in 3 files, 6 of them made again", last]
+    assert printed("verify", "out", "--model", "nets:make").splitlines() == lines
+    next(Path("out").glob("*1.npy")).unlink()
+    result = call("verify", "out")
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert "1 of 3 blocks are missing" in result.stdout
+    assert result.stdout.endswith("wrong\n")
+    assert printed("show", "out/recipe.json") == printed("show", "recipe.json")
+    result = call(*arguments, "-o", "out", "--batch-size", "5")
+    assert "use another folder" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "said"),
+    [
+        ("nets:nothing", 1, "nets has no nothing"),
+        ("nowhere:make", 1, "there is no module nowhere"),
+        ("make", 1, '"package.module:name"'),
+        ("nets:broken", 1, "Error: RuntimeError: no weights\n  while making the network"),
+        ("nets:wrong", 1, "Error: KeyError: 'label'\n  while making the samples of seeds"),
+    ],
+)
+@pytest.mark.usefixtures("recipe")
+def test_a_network_that_is_not_there_or_fails(model: str, code: int, said: str) -> None:
+    result = call("generate", "recipe.json", "--model", model, "--seeds", "0:10", "-o", "out")
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert ("nets.py, line" in result.stderr) == ("while" in said)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("0:10", range(10)),
+        ("0:10:3", range(0, 10, 3)),
+        ("7", range(7, 8)),
+        ("0:3,9,20:22", [0, 1, 2, 9, 20, 21]),
+        ("a:3", None),
+        ("0:10:0", None),
+        ("1:2:3:4", None),
+        ("", None),
+    ],
+)
+def test_seeds_are_ranges_and_numbers(text: str, seeds: Sequence[int] | None) -> None:
+    if seeds is None:
+        with pytest.raises(BadParameter, match="as in 0:50000"):
+            SEEDS(None, None, text)
+    else:
+        assert SEEDS(None, None, text) == seeds
+
+
+@pytest.mark.usefixtures("recipe")
+def test_seeds_that_repeat_are_named() -> None:
+    arguments = ["generate", "recipe.json", "--model", "nets:make", "-o", "out"]
+    result = call(*arguments, "--seeds", "0:10,5")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "seeds[10] is 5, as seeds[5] is" in result.stderr
+
+
 def test_plot_writes_the_same_file_for_the_same_schedules(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     schedules = ["linear(9)", "linear(200) | rescale_zero_terminal_snr()"]
@@ -239,22 +342,21 @@ def test_a_file_that_holds_no_schedule(content: str, said: str, tmp_path: Path) 
     assert said in result.stderr
 
 
-@pytest.mark.usefixtures("_backends")
+@pytest.mark.usefixtures("_backends", "recipe")
 @pytest.mark.parametrize("name", ["", *schedalg.commands])
-def test_help_has_examples_that_run(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_help_has_examples_that_run(name: str) -> None:
     if name == "plot":
         pytest.importorskip("matplotlib")
-    monkeypatch.chdir(tmp_path)
+    if name == "verify":
+        printed("generate", "recipe.json", "--model", "nets:make", "--seeds", "0:9", "-o", "out")
     Path("scheduler_config.json").write_text(json.dumps({"_class_name": "DDIMScheduler"}))
-    recipe = Recipe(schedule=Schedule.linear(9), sampler=DDIM(), shape=(2,))
-    Path("recipe.json").write_text(recipe.to_json())
     text = printed(*([name] if name else []), "--help")
     assert max(map(len, text.splitlines())) <= 80
     examples = text.split("Examples:\n")[1].splitlines()
     assert examples
     for line in examples:
-        program, *arguments = shlex.split(line.partition(" > ")[0])
+        program, *arguments = shlex.split(line.partition(" > ")[0].replace("0:50000", "0:50"))
         assert program == "schedalg"
+        if "png" in line:
+            continue  # the recipe's samples are no images
         assert call(*arguments).exit_code in ((0, 1) if "compare" in line else (0,)), line
