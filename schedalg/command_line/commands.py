@@ -35,7 +35,7 @@ from schedalg.plan.text import columns
 from schedalg.schedule import Schedule
 
 #: Errors whose message says all.
-FAILURES = (ValueError, TypeError, ImportError, OSError, MemoryError)
+FAILURES = (ValueError, TypeError, ImportError, OSError, MemoryError, RuntimeError)
 
 
 class Failing(click.Group):
@@ -45,7 +45,7 @@ class Failing(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # nobody reads on: click ends without a word
+        except (BrokenPipeError, click.exceptions.Exit, click.Abort):  # click ends by them
             raise
         except Exception as error:
             notes = getattr(error, "__notes__", [])
@@ -264,6 +264,7 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
 @_command(
     "generate recipe.json --model nets:make --seeds 0:50000 -o out",
     "generate recipe.json --model nets:make --seeds 7 --format png -o a",
+    "generate recipe.json --model nets:make --seeds 7 --engine ray -o b",
 )
 @click.argument("recipe", metavar="RECIPE", callback=RECIPE)
 @click.option(
@@ -298,6 +299,15 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
     default=(0, 1),
     help="RANK and WORLD SIZE, where several processes share a folder.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "ray"]),
+    default="embedded",
+    show_default=True,
+    help="This process, or actors on a cluster of Ray.",
+)
+@click.option("--actors", type=click.IntRange(min=1), default=1, help="How many, with ray.")
+@click.option("--gpus", type=click.FloatRange(min=0), help="For each actor, with ray.")
 def generate(
     recipe: Recipe,
     model: str,
@@ -309,6 +319,9 @@ def generate(
     form: Any,
     pixel_range: tuple[float, float],
     part: tuple[int, int],
+    engine: Any,
+    actors: int,
+    gpus: float | None,
 ) -> None:
     """Make the samples of many seeds, in a folder.
 
@@ -326,6 +339,9 @@ def generate(
         uncond=uncond,
         pixel_range=pixel_range,
         part=part,
+        engine=engine,
+        actors=actors,
+        actor_options=None if gpus is None else {"num_gpus": gpus},
         progress=sys.stderr.isatty(),
     )
 

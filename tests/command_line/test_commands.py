@@ -1,15 +1,18 @@
 """The commands, called in this process: what they print, and the exit codes."""
 
+import inspect
 import json
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from schedalg import DDIM, BackendStatus, Plan, Recipe, Schedule, UniPC
+from schedalg import DDIM, BackendStatus, Plan, Recipe, Schedule, UniPC, generate
+from schedalg.bulk import generation
 from schedalg.interop.diffusers import ClippedDDIM
 from schedalg.running import backend
 
@@ -229,6 +232,46 @@ def test_seeds_are_ranges_and_numbers(text: str, seeds: Sequence[int] | None) ->
         assert SEEDS(None, None, text) == seeds
 
 
+def test_generate_passes_all_options_on(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(
+        generation, "generate", lambda *args, **options: called.append((args, options))
+    )
+    line = (
+        "generate recipe.json --model a:b --seeds 0:9 -o out --batch-size 3 --format png "
+        "--cond c:d --uncond e:f --pixel-range 0 1 --part 1 2 --engine ray --actors 4 --gpus 0.5"
+    )
+    printed(*line.split())
+    assert called == [
+        (
+            (recipe, "a:b", range(9), "out"),
+            {
+                "batch_size": 3,
+                "format": "png",
+                "cond": "c:d",
+                "uncond": "e:f",
+                "pixel_range": (0, 1),
+                "part": (1, 2),
+                "engine": "ray",
+                "actors": 4,
+                "actor_options": {"num_gpus": 0.5},
+                "progress": False,
+            },
+        )
+    ]
+    named = {*inspect.signature(generate).parameters} - {"like", "check_finite"}
+    assert named == {"recipe", "model", "seeds", "out", *called[0][1]}
+
+
+@pytest.mark.usefixtures("recipe")
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    arguments = ["--model", "nets:make", "--seeds", "0:9", "-o", "out", "--engine", "ray"]
+    result = call("generate", "recipe.json", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "pip install 'schedalg[ray]'" in result.stderr
+
+
 @pytest.mark.usefixtures("recipe")
 def test_seeds_that_repeat_are_named() -> None:
     arguments = ["generate", "recipe.json", "--model", "nets:make", "-o", "out"]
@@ -357,6 +400,6 @@ def test_help_has_examples_that_run(name: str) -> None:
     for line in examples:
         program, *arguments = shlex.split(line.partition(" > ")[0].replace("0:50000", "0:50"))
         assert program == "schedalg"
-        if "png" in line:
-            continue  # the recipe's samples are no images
+        if "png" in line or "ray" in line:
+            continue  # the recipe's samples are no images; Ray has tests of its own
         assert call(*arguments).exit_code in ((0, 1) if "compare" in line else (0,)), line
