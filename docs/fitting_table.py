@@ -3,7 +3,7 @@
     python -m docs.fitting_table            # prints it
     python -m docs.fitting_table --write    # puts it into docs/fitting.md
 
-from the root of the repository, with the packages that the tests need. It takes half a minute.
+from the root of the repository, with the packages that the tests need. It takes some minutes.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import numpy as np
 
 from docs.choosing_steps_table import markdown
 from docs.few_steps_table import DATA, Cloud, distance, exact, noise
-from schedalg import DDIM, DPMSolverPP, Plan, Schedule, fit, run, trajectories
+from schedalg import DDIM, DPMSolverPP, Plan, Schedule, fit, run, trajectories, tune
 from schedalg.fitting.trajectories import Trajectories
 
 PAGE = Path(__file__).with_name("fitting.md")
@@ -38,9 +38,14 @@ SPACINGS: Mapping[str, Callable[[int], Schedule]] = {
 
 
 def network(cloud: Cloud) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return the perfect network, which is called at one timestep at a time."""
-    alpha, sigma = BASE.alpha, BASE.sigma
-    return lambda x, timesteps: cloud.x0(x, alpha[timesteps[0]], sigma[timesteps[0]])
+    """Return the perfect network, which is called at one timestep at a time, a fraction or not."""
+    listed, log_snr = np.arange(1000.0), BASE.to_log_snr()
+
+    def x0(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        here = np.interp(timesteps[0], listed, log_snr)
+        return np.asarray(cloud.x0(x, *((1 + np.exp(sign * here)) ** -0.5 for sign in (-1, 1))))
+
+    return x0
 
 
 def learned_from(cloud: Cloud, schedule: Schedule) -> Trajectories:
@@ -67,11 +72,11 @@ def table() -> str:
             made = learned_from(cloud, s)
             start = DPMSolverPP(order=2).plan(s)
             plans = [DDIM().plan(s), start, fit(start, made), fit(start, made, memories=3)]
-            plans += [fit(start, made, memories=5)]
-            plans += [DPMSolverPP(order=2).plan(points(n)) for n in (10, 20)]
+            plans += [tune(start, made, memories=3, levels=levels) for levels in (False, True)]
+            plans += [DPMSolverPP(order=2).plan(points(n)) for n in (10, 20, 40)]
             lines.append([name, f"`{spacing}`", *(error(cloud, plan) for plan in plans)])
-    fitted = [f"fitted, {m} memories" for m in (2, 3, 5)]
-    titles = ["data", "points", "DDIM", "2M", *fitted, "2M, 10 steps", "2M, 20 steps"]
+    titles = ["data", "points", "DDIM", "2M", "2M, fitted", "fitted, 3 memories"]
+    titles += ["tuned", "tuned, levels too", *(f"2M, {n} calls" for n in (10, 20, 40))]
     return str(markdown(titles, lines))
 
 
