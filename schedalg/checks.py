@@ -476,6 +476,17 @@ def check_callable(name: str, function: object) -> None:
         raise TypeError(f"{name} must be callable, got {type(function).__name__}")
 
 
+def check_sampler_object(sampler: object) -> None:
+    """Raise unless the value has a method of a sampler, `plan` or `step`, and is no class.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    methods = [getattr(sampler, name, None) for name in ("plan", "step")]
+    if isinstance(sampler, type) or not any(map(callable, methods)):
+        raise TypeError(f"sampler must be a sampler, such as DDIM(); got {shown(sampler)}")
+
+
 def raise_stopped(error: StopIteration, what: str = "model, sampler, clip or noise") -> NoReturn:
     """Raise what a StopIteration of a user's function is reported as.
 

@@ -10,6 +10,7 @@ import numpy as np
 from schedalg.arrays import to_host, weighted
 from schedalg.checks import (
     check_sample,
+    check_sampler_object,
     flag,
     host_numbers,
     integer,
@@ -140,10 +141,7 @@ class DiffusersScheduler:
         config: Any,
     ) -> None:
         check_schedule(schedule)
-        if isinstance(sampler, type) or not any(
-            callable(getattr(sampler, method, None)) for method in ("plan", "step")
-        ):
-            raise TypeError(f"sampler must be a sampler, such as DDIM(); got {shown(sampler)}")
+        check_sampler_object(sampler)
         parameterization(prediction)
         bounding(clip)
         self.base = schedule

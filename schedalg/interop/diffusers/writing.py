@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import shown
+from schedalg.checks import check_sampler_object, shown
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
 from schedalg.interop.diffusers.reading import Imported
@@ -102,6 +102,7 @@ def diffusers_config(
         ('DDIMScheduler', 'trailing', 'v_prediction')
     """
     check_schedule(schedule)
+    check_sampler_object(sampler)
     if len(schedule) == 0:
         raise ValueError("schedule must have points, and has none")
     if prediction is None:
