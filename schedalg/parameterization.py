@@ -156,8 +156,14 @@ def _checked_scale(name: str, value: Any) -> Any:
     return value
 
 
+class UndeterminedError(ValueError):
+    """A network's output does not determine what was asked for at this noise level."""
+
+
 def _raise_unknown(alpha: Any, sigma: Any) -> NoReturn:
-    raise ValueError(f"alpha is {alpha} and sigma is {sigma}, where a coefficient is infinite")
+    raise UndeterminedError(
+        f"alpha is {alpha} and sigma is {sigma}, where a coefficient is infinite"
+    )
 
 
 @dataclass(frozen=True)

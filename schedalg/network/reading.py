@@ -8,7 +8,12 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace, requires_gradient
 from schedalg.checks import described, host_result
-from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
+from schedalg.parameterization import (
+    PARAMETERIZATIONS,
+    Parameterization,
+    Prediction,
+    UndeterminedError,
+)
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
 
@@ -72,11 +77,11 @@ def _x0_columns(meaning: Parameterization, alpha: Any, sigma: Any) -> tuple[Any,
 
 
 def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the columns, or NaN for each if floats raise a ZeroDivisionError."""
+    """Return the columns, or NaN for each where floats divide by zero."""
     try:
         with np.errstate(divide="ignore", invalid="ignore"):  # as arrays do
             return columns()
-    except ZeroDivisionError:
+    except (ZeroDivisionError, UndeterminedError):
         return (math.nan,) * count
 
 

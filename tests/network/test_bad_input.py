@@ -16,7 +16,7 @@ from schedalg import (
     inpaint,
     switch,
 )
-from tests.bad_input import DENOISER, LINEAR, TWO, X, check_named, network, run
+from tests.bad_input import DENOISER, LINEAR, TWO, ZERO_SNR, X, check_named, network, run
 
 FLOW = Denoiser(network, Schedule.flow(4))
 
@@ -28,6 +28,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: Denoiser(network, LINEAR)(X, LINEAR.origin),
         ValueError,
         ["clean", "timestep"],
+    ),
+    "denoise epsilon at pure noise": (
+        lambda: Denoiser(network, ZERO_SNR)(X, ZERO_SNR[9]),
+        ValueError,
+        ["'epsilon'", "timestep 9", "'v'"],
     ),
     "remap float": (
         lambda: TimestepRemap(network, LINEAR)(X, np.array([1.0, 2.0])),
