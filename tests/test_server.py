@@ -74,6 +74,16 @@ def test_a_client_that_leaves_leaves_the_pool(example: Any) -> None:
     asyncio.run(check())
 
 
+def test_joining_takes_fewer_calls(example: Any) -> None:
+    def network(x: Any, timesteps: Any, labels: Any) -> Any:
+        return 0.1 * x
+
+    asked = [("ddim", steps, 1, 0) for steps in (5, 1, 1, 1, 5, 1, 5, 1)]
+    assert example.waiting(network, asked, 2) == 5 + 1 + 5 + 5
+    # In one place 5, 1 and 5 follow one another, and in the other 1, 1, 1, 5 and 1.
+    assert example.joining(network, asked, 2) == 11
+
+
 def test_lines_of_json(example: Any, network: Any) -> None:
     serve = sys.modules["serve"]
     pool = example.Pool(network, example.IMAGE_SHAPE, 4, like=example.LIKE, clip=(-1, 1))

@@ -177,7 +177,7 @@ class Stack:
         if not self.free:
             self.free = list(range(len(self.x), 2 * len(self.x) + 1))
         place, count = heapq.heappop(self.free), len(table)
-        size = max(len(self.x), 2 * place + 1)
+        size = len(self.x) if place < len(self.x) else 2 * place + 1
         dtype = timestep_dtype(run.x, timesteps[0].item())
         self.x = _grown(self.x, size)
         self.rings = _grown(self.rings, size, rows.depth)
