@@ -114,7 +114,7 @@ def test_a_number_changes_nothing_before_its_row(name: str) -> None:
         assert not np.array_equal(short.x[first + 1], walk.x[first + 1])
 
 
-@pytest.mark.parametrize("name", ["listed", "between points", "ve", "flow from pure noise"])
+@pytest.mark.parametrize("name", ["between points", "ve", "flow from pure noise"])
 def test_a_plan_that_is_searched_is_found(name: str) -> None:
     plan, family = family_of(SCHEDULES[name], DDIM(), width=2)
     start = family.start(plan)
@@ -170,9 +170,9 @@ def test_no_plan_is_worse_on_samples_that_are_held_out(
     assert tuned == plan or after < before
 
 
-def test_any_library_and_precision_is_tuned(lib: Library) -> None:
+def test_samples_of_any_library_are_taken(lib: Library) -> None:
     schedule = Schedule.flow(3)
-    x = lib.array(START[:, :3], "float32")
+    x = lib.array(START[:, :3])
     made = trajectories(wavy, schedule, x, DDIM().plan(schedule.refine(4)))
     plan = DDIM().plan(schedule)
     tuned = tune(plan, made, memories=2, rounds=3)
