@@ -19,11 +19,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from methods import HERE, METHODS, Array, Method, by_noise, plan_for, subject
+from methods import HERE, METHODS, TWO_M, Array, Method, by_noise, plan_for, subject
 from sample import frechet_distance  # in the folder that `methods` has put on the path
 from threadpoolctl import threadpool_limits
 
-from schedalg import DPMSolverPP, Plan, run
+from schedalg import Plan, run
 
 PAGE = HERE.parents[1] / "real-networks.md"
 PICTURE = HERE.parents[1] / "images" / "real-networks.png"
@@ -39,7 +39,7 @@ NETWORKS = {"8x8": 800, "28x28": 100}
 
 def by_log_snr(steps: int) -> Plan:
     """Return the plan of so many steps of 2M, which is near the solution if they are many."""
-    return DPMSolverPP(order=2).plan(by_noise("log_snr", steps))
+    return TWO_M.plan(by_noise("log_snr", steps))
 
 
 def distance(features: Array, real: Array) -> float:
@@ -195,6 +195,7 @@ LINES: Mapping[Method, str] = {
     ("DDIM", "chosen, trajectories"): "tab:cyan",
     ("2M", "trailing"): "tab:green",
     ("2M", "log-SNR"): "yellowgreen",
+    ("2M, fitted", "chosen, trajectories"): "black",
 }
 ROWS: Sequence[tuple[Method, int]] = (
     (("DDPM", "trailing"), 10),
@@ -202,7 +203,8 @@ ROWS: Sequence[tuple[Method, int]] = (
     (("DDPM, variance that fits", "chosen, trajectories"), 5),
     (("2M", "trailing"), 10),
     (("2M", "trailing"), 5),
-    (("2M", "log-SNR"), 5),
+    (("2M, fitted", "chosen, trajectories"), 5),
+    (("2M, fitted", "chosen, trajectories"), 3),
 )
 COLUMNS = 20
 
