@@ -19,11 +19,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from methods import HERE, METHODS, SAMPLERS, Array, Method, by_noise, plan_for, subject
+from methods import HERE, METHODS, TWO_M, Array, Method, by_noise, plan_for, subject
 from sample import frechet_distance  # in the folder that `methods` has put on the path
 from threadpoolctl import threadpool_limits
 
-from schedalg import DPMSolverPP, Plan, run
+from schedalg import Plan, run
 
 PAGE = HERE.parents[1] / "real-networks.md"
 PICTURE = HERE.parents[1] / "images" / "real-networks.png"
@@ -39,7 +39,7 @@ NETWORKS = {"8x8": 800, "28x28": 100}
 
 def by_log_snr(steps: int) -> Plan:
     """Return the plan of so many steps of 2M, which is near the solution if they are many."""
-    return DPMSolverPP(order=2).plan(by_noise("log_snr", steps))
+    return TWO_M.plan(by_noise("log_snr", steps))
 
 
 def distance(features: Array, real: Array) -> float:
@@ -146,20 +146,19 @@ class Results:
         return markdown(["sampler", "points", *map(str, counts)], lines)
 
     def halved(self) -> Iterable[list[str]]:
-        """Yield, for each sampler, what is best with 5 calls beside trailing with 10."""
-        for sampler in SAMPLERS:
-            trailing = self.blocks((sampler, "trailing"), 10)
-            own = [m for m in METHODS if m[0] == sampler]
-            best = min(own, key=lambda m: float(self.blocks(m, 5).mean()))
-            fewer = self.blocks(best, 5)
-            yield [
-                self.name,
-                sampler,
-                shown(trailing),
-                shown(fewer),
-                best[1],
-                shown(fewer - trailing),
-            ]
+        """Yield, for each sampler and distance, the best with 5 calls beside trailing with 10."""
+        for sampler in ("DDPM", "DDIM", "2M"):
+            trailing = (sampler, "trailing")
+            own = [m for m in METHODS if m[0].split(",")[0] == sampler]
+            for column, measure in enumerate(("Fréchet", "to the solution")):
+                if column and self.draws(trailing, 10):
+                    continue
+                digits = 2 + column
+                ten = self.blocks(trailing, 10, column)
+                best = min(own, key=lambda m: float(self.blocks(m, 5, column).mean()))
+                five = self.blocks(best, 5, column)
+                numbers = (shown(values, digits) for values in (ten, five, five - ten))
+                yield [self.name, sampler, measure, *numbers, ", ".join(best)]
 
 
 def shown(values: Array, digits: int = 2) -> str:
@@ -178,7 +177,7 @@ def markdown(titles: list[str], lines: Iterable[list[str]]) -> str:
 
 def tables(all_of: Sequence[Results], counts: Sequence[int]) -> dict[str, str]:
     """Return all tables by name."""
-    titles = ["network", "sampler", "trailing, 10", "best, 5", "its points", "difference"]
+    titles = ["network", "sampler", "distance", "trailing, 10", "best, 5", "difference", "the best"]
     made = {}
     if {5, 10} <= set(counts):
         made["halved"] = markdown(titles, [row for of in all_of for row in of.halved()])
@@ -196,6 +195,7 @@ LINES: Mapping[Method, str] = {
     ("DDIM", "chosen, trajectories"): "tab:cyan",
     ("2M", "trailing"): "tab:green",
     ("2M", "log-SNR"): "yellowgreen",
+    ("2M, fitted", "chosen, trajectories"): "black",
 }
 ROWS: Sequence[tuple[Method, int]] = (
     (("DDPM", "trailing"), 10),
@@ -203,7 +203,8 @@ ROWS: Sequence[tuple[Method, int]] = (
     (("DDPM, variance that fits", "chosen, trajectories"), 5),
     (("2M", "trailing"), 10),
     (("2M", "trailing"), 5),
-    (("2M", "log-SNR"), 5),
+    (("2M, fitted", "chosen, trajectories"), 5),
+    (("2M, fitted", "chosen, trajectories"), 3),
 )
 COLUMNS = 20
 
@@ -264,7 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--calls", type=int, nargs="+", default=CALLS, help="of the network")
-    parser.add_argument("--blocks", type=int, default=4, help="of images from seeds of their own")
+    parser.add_argument("--blocks", type=int, default=3, help="of images from seeds of their own")
     parser.add_argument("--images", type=int, help="in a block")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--write", action="store_true", help="put the results into the docs")

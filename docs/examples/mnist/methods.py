@@ -13,16 +13,30 @@ from numpy.typing import NDArray
 from reference import Reference, measure
 from transformer import NUM_CLASSES, TRAIN_SCHEDULE, MnistNetwork
 
-from schedalg import DDIM, DDPM, DPMSolverPP, Plan, Schedule, TableSampler, choose, sample_steps
+from schedalg import (
+    DDIM,
+    DDPM,
+    DPMSolverPP,
+    Plan,
+    Schedule,
+    TableSampler,
+    choose,
+    fit,
+    minimize,
+    run,
+    trajectories,
+    trajectory,
+)
 from schedalg.parameterization import Prediction
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "digits"))
 from network import DigitsNetwork, load_digits_split  # noqa: E402
 
-#: Points of the trajectories from which points are chosen, and how many there are.
+#: Points of the trajectories that points are chosen by and coefficients fitted to; how many there
+#: are; how many of them levels are moved by, and how often these are tried.
 TEACHER: Schedule = TRAIN_SCHEDULE.subsample(steps=100, spacing="log_snr", rounded=True)
-TRAJECTORIES = 50
+TRAJECTORIES, FOR_LEVELS, TRIES = 32, 16, 60
 
 Array = NDArray[np.floating]
 #: Sampler and points.
@@ -56,25 +70,9 @@ class Subject:
 
     @cached_property
     def trajectory_costs(self) -> Array:
-        """What each step between points of `TEACHER` is off from its trajectories, (100, 100).
-
-        The root mean square of DDIM's step from point j to point i, minus the trajectory at i, over
-        alpha_i (GITS, arXiv 2405.11326).
-        """
-        x = self.start(TRAJECTORIES, seed=1000)
-        states, predictions = [x], []
-        options = self.options(TRAJECTORIES)
-        for after, x0 in sample_steps(self.network, TEACHER, DDIM(), x, previews=True, **options):
-            states.append(after.copy())
-            predictions.append(x0.copy())
-        xs, x0s = (np.stack(kept[: len(TEACHER)])[::-1] for kept in (states, predictions))
-        costs = np.zeros((len(TEACHER), len(TEACHER)))
-        for j, t in enumerate(TEACHER):
-            eps = (xs[j] - t.alpha * x0s[j]) / t.sigma
-            for i, s in enumerate(TEACHER[:j]):
-                off = x0s[j] + s.sigma / s.alpha * eps - xs[i] / s.alpha
-                costs[i, j] = np.sqrt(np.mean(off**2))
-        return costs
+        """Return how far steps between points of `TEACHER` land from trajectories, (100, 100)."""
+        x, options = self.start(TRAJECTORIES, seed=1000), self.options(TRAJECTORIES)
+        return TEACHER.trajectory_costs(*trajectory(self.network, TEACHER, x, **options))
 
 
 @cache
@@ -102,11 +100,12 @@ POINTS: Mapping[str, Callable[[Subject, int], Schedule]] = {
     "chosen, nats": lambda of, n: TRAIN_SCHEDULE.subsample(steps=n + 1, errors=of.errors)[1:],
     "chosen, trajectories": lambda of, n: choose(TEACHER, n + 1, of.trajectory_costs)[1:],
 }
+TWO_M = DPMSolverPP(order=2)
 SAMPLERS: Mapping[str, Callable[[Subject], TableSampler]] = {
     "DDPM": lambda of: DDPM(),
     "DDPM, variance that fits": lambda of: DDPM(variance=(TRAIN_SCHEDULE, of.errors)),
     "DDIM": lambda of: DDIM(),
-    "2M": lambda of: DPMSolverPP(order=2),
+    "2M": lambda of: TWO_M,
 }
 
 
@@ -119,9 +118,38 @@ def plan_of(sampler: str, points: str) -> Callable[[Subject, int], Plan]:
 METHODS: dict[Method, Callable[[Subject, int], Plan]] = {
     (sampler, points): plan_of(sampler, points) for sampler in SAMPLERS for points in POINTS
 }
-METHODS["DDPM, variance that fits", "chosen, nats that fit"] = lambda of, n: DDPM(
-    variance=(TRAIN_SCHEDULE, of.errors)
-).plan(choose(TRAIN_SCHEDULE, n + 1, of.fitting_costs)[1:])
+
+
+def that_fit(of: Subject, n: int) -> Plan:
+    """Return DDPM with the variance that fits, through the points that then lose least."""
+    points = choose(TRAIN_SCHEDULE, n + 1, of.fitting_costs)[1:]
+    return DDPM(variance=(TRAIN_SCHEDULE, of.errors)).plan(points)
+
+
+def moved(of: Subject, n: int) -> Plan:
+    """Return 2M through levels that were moved until it ends near a teacher."""
+    x, options = of.start(FOR_LEVELS, seed=1001), of.options(FOR_LEVELS)
+    wanted = run(TWO_M.plan(TEACHER), of.network, x, **options)
+
+    def off(points: Schedule) -> float:
+        result = run(TWO_M.plan(points.round_timesteps()), of.network, x, **options)
+        return float(np.sqrt(np.mean((result - wanted) ** 2)))
+
+    start = by_noise("log_snr", n + 1)[1:]
+    return TWO_M.plan(minimize(start, off, free_first=True, max_calls=TRIES).round_timesteps())
+
+
+def fitted(of: Subject, n: int) -> Plan:
+    """Return 2M with the coefficients that lead closest to a teacher, and three memories."""
+    points = POINTS["chosen, trajectories"](of, n)
+    x, options = of.start(TRAJECTORIES, seed=1002), of.options(TRAJECTORIES)
+    states = trajectories(of.network, points, x, TWO_M.plan(TEACHER), **options)
+    return fit(TWO_M.plan(points), states, memories=min(n, 3))
+
+
+METHODS["DDPM, variance that fits", "chosen, nats that fit"] = that_fit
+METHODS["2M", "log-SNR, moved"] = moved
+METHODS["2M, fitted", "chosen, trajectories"] = fitted
 
 
 @cache
