@@ -130,7 +130,7 @@ def show(schedule: Schedule, form: str) -> None:
     click.echo(fitted({"point": np.arange(len(schedule)), **table}))
     if np.isfinite(table["log_snr"]).any():
         click.echo()
-        click.echo(drawn(table["log_snr"], "log SNR, by point", max(width(), 30)))
+        click.echo(drawn(table["log_snr"], "log SNR, by point", max(width(otherwise=80), 30)))
 
 
 @_command(

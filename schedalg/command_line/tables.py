@@ -11,11 +11,13 @@ from schedalg.schedule import Schedule
 
 #: Significant digits of a table, as many of these as fit the terminal.
 DIGITS = (6, 5, 4, 3)
+#: The width of a table that no terminal shows.
+MOST = 10_000
 
 
-def width() -> int:
-    """Return the width of the terminal; 80 where there is none."""
-    return shutil.get_terminal_size().columns
+def width(otherwise: int) -> int:
+    """Return the width of the terminal, and another one where there is none."""
+    return shutil.get_terminal_size((otherwise, 0)).columns
 
 
 def quantities(schedule: Schedule) -> dict[str, np.ndarray]:
@@ -44,6 +46,8 @@ def quantities(schedule: Schedule) -> dict[str, np.ndarray]:
 def fitted(columns: Mapping[str, np.ndarray]) -> str:
     """Return columns as a table, with fewer digits where the terminal is narrow.
 
+    If that is not enough, the table is cut into parts, which all begin with the first column.
+
     Example:
         >>> import numpy as np
         >>> from schedalg.command_line.tables import fitted
@@ -52,11 +56,24 @@ def fitted(columns: Mapping[str, np.ndarray]) -> str:
         0        1
         1 0.123457
     """
+    most = width(otherwise=MOST)
     for digits in DIGITS:
         lines = aligned(columns, digits)
-        if max(map(len, lines)) <= width():
-            break
-    return "\n".join(lines)
+        if len(lines[0]) <= most:
+            return "\n".join(lines)
+    first, *names = columns
+    parts: list[list[str]] = []
+    while names:
+        count = len(names)
+        while True:
+            chosen = {name: columns[name] for name in [first, *names[:count]]}
+            lines = aligned(chosen, DIGITS[-1])
+            if count == 1 or len(lines[0]) <= most:
+                break
+            count -= 1
+        parts.append(lines)
+        names = names[count:]
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def csv(columns: Mapping[str, np.ndarray]) -> str:

@@ -29,7 +29,7 @@ _SPACE = re.compile(r"\s*")
 #: How deep calls and lists may be nested.
 _DEEPEST = 20
 #: How much of a line a message shows on either side of the place.
-_AROUND = 40
+_AROUND = 25
 
 
 class Literal(NamedTuple):

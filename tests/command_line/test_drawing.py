@@ -12,7 +12,7 @@ from schedalg.command_line.comparing import differences
 from schedalg.command_line.curve import ROWS, drawn
 from schedalg.command_line.listing import sigma_list
 from schedalg.command_line.tables import csv, fitted, quantities
-from schedalg.plan.text import columns
+from schedalg.plan.text import aligned, columns
 from schedalg.testing.cases import FAMILIES
 
 
@@ -54,15 +54,42 @@ def test_infinite_values_are_drawn_beyond_the_ends() -> None:
 
 def test_a_narrow_table_has_fewer_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     table = quantities(Schedule.linear(1000)[::100])
-    monkeypatch.setenv("COLUMNS", "200")
-    full = len(fitted(table).splitlines()[0])
-    for width, digits in ((200, 6), (full, 6), (full - 1, 5), (10, 3)):
+    full, least = (len(aligned(table, digits)[0]) for digits in (6, 3))
+    shown = []
+    for width in range(full + 1, least - 1, -1):
         monkeypatch.setenv("COLUMNS", str(width))
         lines = fitted(table).splitlines()
         assert len({len(line) for line in lines}) == 1
-        assert len(lines[0]) <= width or digits == 3
-        assert f" {table['alpha'][1]:.{digits}g} " in lines[2]
+        assert len(lines[0]) <= width
+        shown.append(next(d for d in (6, 5, 4, 3) if lines == aligned(table, d)))
+    assert shown[:3] == [6, 6, 5]
+    assert shown == sorted(shown, reverse=True)
+    monkeypatch.setenv("COLUMNS", "200")
     assert len(fitted(quantities(Schedule.linear(1000))).splitlines()) == 1 + 10 + 1 + 10
+
+
+@pytest.mark.parametrize("width", [1, 10, 22, 30])
+def test_a_table_is_cut_where_the_terminal_is_too_narrow(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"point": np.arange(4), **quantities(Schedule.linear(1000)[::250])}
+    monkeypatch.setenv("COLUMNS", str(width))
+    parts = fitted(table).split("\n\n")
+    titles = [part.splitlines()[0].split() for part in parts]
+    assert len(parts) > 1
+    assert {title[0] for title in titles} == {"point"}
+    assert [name for title in titles for name in title[1:]] == list(table)[1:]
+    assert all(len(part.splitlines()) == 5 for part in parts)
+    for part, title in zip(parts, titles, strict=True):
+        assert len(title) == 2 or max(map(len, part.splitlines())) <= width
+
+
+def test_a_table_for_no_terminal_has_all_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("os.get_terminal_size", lambda *args: (_ for _ in ()).throw(OSError))
+    table = {name: np.array([1 / 3]) for name in map(str, range(30))}
+    assert len(fitted(table).splitlines()) == 2
+    assert fitted(table).count("0.333333") == 30
 
 
 @pytest.mark.parametrize("family", FAMILIES)
