@@ -110,6 +110,8 @@ def test_sigmas_are_pasted_back() -> None:
     text = printed("sigmas", "karras(5)")
     values = [float(each) for each in text.split(", ")]
     assert values == [*Schedule.karras(5).to_sigmas()[::-1].tolist(), 0.0]
+    back = f"from_sigmas('{text.strip()}')"
+    assert printed("compare", "karras(5)", back, "--tolerance", "1e-15")
 
 
 def test_a_configuration_becomes_a_recipe_and_back(tmp_path: Path) -> None:
