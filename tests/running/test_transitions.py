@@ -290,6 +290,22 @@ def test_the_gradient_is_that_of_the_formula() -> None:
             np.testing.assert_allclose(output.grad.numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
+def test_the_gradient_of_a_learned_variance_is_followed() -> None:
+    torch = pytest.importorskip("torch")
+    plan, at = (
+        PLANS["DDPM learned range"],
+        next(taken(PLANS["DDPM learned range"], NOISE.__getitem__)),
+    )
+    x, after = torch.tensor(at.x), torch.tensor(at.after)
+    output = torch.tensor(at.output, requires_grad=True)
+    for row in (at.row, [3, 0, 5]):
+        assert torch.autograd.gradcheck(
+            lambda output, row=row: log_prob(plan, row, x, output, after), (output,)
+        )
+    log_prob(plan, at.row, x, output, after).sum().backward()
+    assert (output.grad[:, 2:] != 0).all()
+
+
 def test_jax_follows_the_gradient_and_compiles() -> None:
     jax = pytest.importorskip("jax")
     plan = DDPM().plan(FEW)
