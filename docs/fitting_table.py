@@ -1,12 +1,14 @@
-"""Measure what fitted coefficients gain, and print the table of docs/fitting.md.
+"""Measure what fitted coefficients gain, and print the tables of docs/fitting.md.
 
-    python -m docs.fitting_table            # prints it
-    python -m docs.fitting_table --write    # puts it into docs/fitting.md
+    python -m docs.fitting_table            # prints them
+    python -m docs.fitting_table --write    # puts them into docs/fitting.md
 
 from the root of the repository, with the packages that the tests need. It takes some minutes.
 """
 
 import argparse
+import importlib
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from schedalg import DDIM, DPMSolverPP, Plan, Schedule, fit, run, trajectories, 
 from schedalg.fitting.trajectories import Trajectories
 
 PAGE = Path(__file__).with_name("fitting.md")
-START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+START, END = "<!-- table {}: begin -->\n", "<!-- table {}: end -->\n"
 BASE = Schedule.linear(1000)
 #: Samples to fit to.
 SAMPLES = 512
@@ -61,8 +63,8 @@ def error(cloud: Cloud, plan: Plan) -> str:
     return f"{distance(x, exact(cloud, plan.schedule)):.2g}"
 
 
-def table() -> str:
-    """Return the table, as Markdown."""
+def mixtures() -> str:
+    """Return the table of perfect networks, as Markdown."""
     lines = []
     for name, cloud in DATA.items():
         if len(cloud.means) == 1:
@@ -80,18 +82,51 @@ def table() -> str:
     return str(markdown(titles, lines))
 
 
+def digits() -> str:
+    """Return the table of the digits' network, as Markdown."""
+    sys.path.insert(0, str(Path(__file__).parent / "examples" / "digits"))
+    trained = importlib.import_module("network").DigitsNetwork
+    model = trained.load(Path(__file__).parent / "examples" / "digits" / "weights.npz")
+    x, new = (
+        np.random.default_rng(seed).standard_normal((count, 1, 8, 8), dtype=np.float32)
+        for seed, count in ((0, 64), (1, 500))
+    )
+    labels, new_labels = np.arange(len(x)) % 10, np.arange(len(new)) % 10
+    teacher = DPMSolverPP(order=2).plan(BASE)
+    wanted = run(
+        DPMSolverPP(order=2).plan(BASE.subsample(steps=200)), model, new, labels=new_labels
+    )
+    lines = []
+    for spacing, points in SPACINGS.items():
+        s = points(5)
+        made = trajectories(model, s, x, teacher, labels=labels)
+        start = DPMSolverPP(order=2).plan(s)
+        plans = [DDIM().plan(s), start, fit(start, made, memories=3)]
+        plans += [
+            tune(start, made, memories=3, levels=levels, rounded=True) for levels in (False, True)
+        ]
+        plans += [DPMSolverPP(order=2).plan(points(n)) for n in (10, 20)]
+        off = [distance(run(plan, model, new, labels=new_labels), wanted) for plan in plans]
+        lines.append([f"`{spacing}`", *(f"{value:.2g}" for value in off)])
+    titles = ["points", "DDIM", "2M", "fitted, 3 memories", "tuned", "tuned, levels too"]
+    return str(markdown([*titles, "2M, 10 calls", "2M, 20 calls"], lines))
+
+
 def main() -> None:
-    """Print the table, or write it into the page."""
+    """Print the tables, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put it into docs/fitting.md")
+    parser.add_argument("--write", action="store_true", help="put them into docs/fitting.md")
     write = parser.parse_args().write
-    text = table()
+    tables = {"mixtures": mixtures(), "digits": digits()}
     if not write:
-        print(text)
+        print(*tables.values(), sep="\n")
         return
     page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(START)
-    PAGE.write_text(before + START + text + END + rest.split(END)[1], encoding="utf-8")
+    for name, table in tables.items():
+        before, rest = page.split(START.format(name))
+        after = rest.split(END.format(name))[1]
+        page = before + START.format(name) + table + END.format(name) + after
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def tune(
     *,
     memories: int | None = None,
     levels: bool = True,
+    rounded: bool = False,
     rounds: int = 20,
 ) -> Plan:
     """Return the plan with coefficients and noise levels that bring its results to a teacher's.
@@ -62,6 +63,8 @@ def tune(
             many as the plan's rows.
         levels: Whether the points move too. The network is then called at fractional timesteps,
             where those of the schedule are listed.
+        rounded: Give each point that moved the timestep of the nearer point of the base, as
+            `subsample(rounded=True)` does: for networks that take no fractions.
         rounds: How many rounds the search has at most. In each, the network is called about (P/2 +
             2) K times with all samples, for P numbers and K rows.
 
@@ -71,7 +74,8 @@ def tune(
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: As `fit`; or the plan remembers something else than x0, or does not return a
-            point where the data are one; or with `levels`, the schedule ends in pure noise.
+            point where the data are one; or with `levels`, the schedule lists timesteps and ends in
+            pure noise; or with `rounded`, it lists none.
 
     Example:
         >>> import numpy as np
@@ -93,7 +97,7 @@ def tune(
     most = positive_integer("rounds", rounds)
     if not len(plan):
         return plan
-    family = _Family.of(plan, width, moving)
+    family = _Family.of(plan, width, moving, flag("rounded", rounded))
     start = family.start(plan)
     split = Split.of(trajectories.states[0], max(len(start), 1))
     search = _Search(family, trajectories, split)
@@ -114,20 +118,22 @@ class _Family:
         track: The schedule on whose curve points move, between its first and its last; None: none
             moves.
         moving: How many points move: those before the noisiest.
+        rounded: Whether they have the timesteps of the track's points.
     """
 
     origin: Plan
     width: int
     track: Schedule | None = None
     moving: int = 0
+    rounded: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, width: int, moving: bool) -> "_Family":
+    def of(cls, plan: Plan, width: int, moving: bool, rounded: bool = False) -> "_Family":
         """Return the plans that are like one.
 
         Raises:
             ValueError: The plan remembers something else than x0, or does not return a point; or
-                the schedule ends in pure noise, and points are to move.
+                points are to move where they cannot.
         """
         if not (plan.p == 1).all() or plan.q.any():
             raise ValueError(
@@ -141,6 +147,10 @@ class _Family:
                 f" + a[{row}] alpha[{row}] off by {gap[row]:.3g} from alpha where it arrives"
             )
         schedule = plan.schedule
+        if rounded and not isinstance(schedule.timestep_rule, np.ndarray):
+            raise ValueError(
+                "rounded=True is for listed timesteps, and those of plan follow from the noise level"
+            )
         if not moving or len(schedule) == 1:
             return cls(plan, width)
         if plan.alpha[0] == 0 and isinstance(schedule.timestep_rule, np.ndarray):
@@ -152,7 +162,7 @@ class _Family:
         ends = [to_host(each.log_alpha_bar.high)[-1] for each in (base, schedule)]
         track = base if ends[0] == ends[1] else schedule
         fixed = 1 + int(float(track[0].log_snr) == float(schedule[0].log_snr))
-        return cls(plan, width, track, len(plan) - fixed)
+        return cls(plan, width, track, len(plan) - fixed, rounded)
 
     def rows(self) -> list[tuple[bool, int]]:
         """Return for each row whether rho is free, and the number of its beta."""
@@ -222,7 +232,7 @@ class _Family:
         if not (np.diff(knots) < 0).all():
             raise ValueError("points are not in order")
         if isinstance(track.timestep_rule, np.ndarray):
-            schedule = at_log_snr(track, single(knots - knots[0]), rounded=False)
+            schedule = at_log_snr(track, single(knots - knots[0]), rounded=self.rounded)
             schedule = schedule[[*range(len(knots) - len(plan), len(knots))]]
         else:
             ends, between = track.log_alpha_bar, Schedule.from_log_snr(knots).log_alpha_bar

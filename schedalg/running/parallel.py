@@ -100,16 +100,16 @@ def parallel(
     Source: Shih et al., arXiv 2305.16317.
     """
     options = NetworkOptions(prediction, clip, False, model_kwargs)
-    path = _path(plan, model, x, options, noise, tolerance, window)
+    rows = all_rows(plan, model, x, options, noise, tolerance, window)
     try:
-        while not path.done:
-            path.sweep()
+        while not rows.done:
+            rows.sweep()
     except StopIteration as error:
         raise_stopped(error, "model or clip")
-    return path.states[-1]
+    return rows.states[-1]
 
 
-def _path(
+def all_rows(
     plan: Plan,
     model: Model | AnyDenoiser,
     x: Array,
@@ -117,8 +117,8 @@ def _path(
     noise: NoiseSource,
     tolerance: float,
     window: int | None,
-) -> "Path":
-    """Return the path of x before the first sweep; arguments are checked."""
+) -> "AllRows":
+    """Return all rows before the first sweep; arguments are checked."""
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, got {described(plan)}")
     check_sample("x", x)
@@ -130,7 +130,7 @@ def _path(
     tolerance = number_or_infinity("tolerance", tolerance)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, got {tolerance}")
-    rows = len(plan) if window is None else positive_integer("window", window)
+    size = len(plan) if window is None else positive_integer("window", window)
     denoise = denoiser_for(model, plan.schedule, options)
     if not isinstance(denoise, Denoiser):
         raise TypeError(
@@ -144,10 +144,10 @@ def _path(
             "noise must be a seed, or a list of seeds: a generator or a function draws other noise "
             "in every sweep"
         )
-    return Path(run, denoise, tolerance, rows)
+    return AllRows(run, denoise, tolerance, size)
 
 
-class Path:
+class AllRows:
     """x on its whole way through a plan: right up to a row, and guessed from there on.
 
     Args:

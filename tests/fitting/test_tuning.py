@@ -152,6 +152,24 @@ def test_five_steps_are_as_good_as_many() -> None:
     assert tuned.schedule.curve.base == FEW.curve.base
 
 
+def test_a_network_may_take_whole_timesteps_alone() -> None:
+    def listed(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        assert timesteps.dtype.kind == "i"
+        return network(x, timesteps)
+
+    made = trajectories(listed, FEW, START, DPMSolverPP().plan(BASE), prediction="x0")
+    start = DPMSolverPP().plan(FEW)
+    tuned = tune(start, made, rounded=True, rounds=8)
+    assert not np.isin(tuned.alpha[1:], BASE.alpha).any()
+    nearest = [np.argmin(abs(LOG_SNR - level)) for level in tuned.schedule.to_log_snr()]
+    assert abs(tuned.timesteps[::-1] - nearest).max() <= 1
+    before, after = (
+        np.mean((run(each, listed, START, prediction="x0") - made.states[-1]) ** 2)
+        for each in (start, tuned)
+    )
+    assert after < before / 10
+
+
 @settings(deadline=None, max_examples=8)
 @given(seed=st.integers(0, 1000), samples=st.integers(5, 9), levels=st.booleans())
 def test_no_plan_is_worse_on_samples_that_are_held_out(
@@ -195,6 +213,15 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: tune(DDIM().plan(FEW), MADE, levels=1),
         TypeError,
         ["levels"],
+    ),
+    "timesteps that are not listed": (
+        lambda: tune(
+            DDIM().plan(Schedule.flow(2)),
+            trajectories(wavy, Schedule.flow(2), START, DDIM().plan(Schedule.flow(2))),
+            rounded=True,
+        ),
+        ValueError,
+        ["rounded", "listed", "plan"],
     ),
     "no rounds": (lambda: tune(DDIM().plan(FEW), MADE, rounds=0), ValueError, ["rounds"]),
     "too many memories": (

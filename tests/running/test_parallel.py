@@ -24,7 +24,7 @@ from schedalg import (
 )
 from schedalg.arrays import namespace
 from schedalg.running.calling import NetworkOptions
-from schedalg.running.parallel import _path
+from schedalg.running.parallel import all_rows
 from tests.bad_input import LINEAR, PLAN, X, check_named
 from tests.libraries import Library, host, lib
 from tests.registry.samplers import SAMPLERS
@@ -81,18 +81,18 @@ def test_after_j_sweeps_j_states_are_those_of_a_run(
     if prediction == "epsilon":
         assume(plan.alpha.min() > 0)  # nor x0 in pure noise
     wanted = sequential(plan, network, x, prediction=prediction, clip=clip, noise=5)
-    path = _path(plan, counted, x, NetworkOptions(prediction, clip, False, {}), 5, 0.0, window)
+    rows = all_rows(plan, counted, x, NetworkOptions(prediction, clip, False, {}), 5, 0.0, window)
     sweeps = 0
-    while not path.done:
-        path.sweep()
+    while not rows.done:
+        rows.sweep()
         sweeps += 1
-        assert path.front >= sweeps
-        right = zip(path.states[: path.front + 1], wanted, strict=False)
+        assert rows.front >= sweeps
+        right = zip(rows.states[: rows.front + 1], wanted, strict=False)
         assert all(np.array_equal(state, each) for state, each in right)
     assert len(calls) == sweeps <= len(plan)
     assert max(calls) <= (window or len(plan))
     assert np.array_equal(
-        path.states[-1], run(plan, network, x, prediction=prediction, clip=clip, noise=5)
+        rows.states[-1], run(plan, network, x, prediction=prediction, clip=clip, noise=5)
     )
 
 
