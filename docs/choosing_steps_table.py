@@ -24,7 +24,8 @@ from schedalg import (
     choose_by_rollout,
     sample,
     score_lengths,
-    trajectory,
+    trajectories,
+    trajectory_costs,
 )
 from schedalg.testing import Mixture
 
@@ -134,15 +135,15 @@ def ends() -> str:
     (_, first, narrow), (_, second, wide) = PARTS
     means, spreads = np.where(peak, first, second), np.where(peak, narrow, wide)
     data = means + spreads * rng.standard_normal((64, 64))
-    teacher = trajectory(denoise, coarse, x)
+    teacher = trajectories(denoise, coarse, x, DDIM().plan(coarse))
     costs = {
-        "trajectory_costs": coarse.trajectory_costs(*teacher),
+        "trajectory_costs": trajectory_costs(teacher),
         "length_costs": coarse.length_costs(score_lengths(denoise, coarse, data)),
         "weight_costs": coarse.weight_costs(),
         "kl_costs": coarse.kl_costs(BASE.errors_on(ERRORS, coarse)),
     }
     choices: dict[str, Callable[[int], Schedule]] = {
-        "`choose_by_rollout`": lambda n: choose_by_rollout(denoise, coarse, n, x, teacher),
+        "`choose_by_rollout`": lambda n: choose_by_rollout(teacher, n),
         **{f"`{name}`": partial(_chosen, coarse, cost) for name, cost in costs.items()},
     }
     for spacing in ("kl_optimal", "quadratic", "log_snr", "karras", "trailing"):
