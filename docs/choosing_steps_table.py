@@ -22,9 +22,11 @@ from schedalg import (
     Schedule,
     choose,
     choose_by_rollout,
+    minimize,
     sample,
     score_lengths,
-    trajectory,
+    trajectories,
+    trajectory_costs,
 )
 from schedalg.testing import Mixture
 
@@ -134,41 +136,54 @@ def ends() -> str:
     (_, first, narrow), (_, second, wide) = PARTS
     means, spreads = np.where(peak, first, second), np.where(peak, narrow, wide)
     data = means + spreads * rng.standard_normal((64, 64))
-    teacher = trajectory(denoise, coarse, x)
+    teacher = trajectories(denoise, coarse, x, DDIM().plan(coarse))
     costs = {
-        "trajectory_costs": coarse.trajectory_costs(*teacher),
+        "trajectory_costs": trajectory_costs(teacher),
         "length_costs": coarse.length_costs(score_lengths(denoise, coarse, data)),
         "weight_costs": coarse.weight_costs(),
         "kl_costs": coarse.kl_costs(BASE.errors_on(ERRORS, coarse)),
     }
-    choices: dict[str, Callable[[int], Schedule]] = {
-        "`choose_by_rollout`": lambda n: choose_by_rollout(denoise, coarse, n, x, teacher),
+    start = rng.standard_normal((200, 64))
+    fine = BASE.subsample(steps=1000, spacing="log_snr")
+    many = partial(sample, PEAKS.denoiser(fine), fine, DPMSolverPP(order=2))
+    truth, of_teacher = many(start), many(x)
+
+    def off(schedule: Schedule, sampler: Sampler, x: np.ndarray, truth: np.ndarray) -> float:
+        result = sample(PEAKS.denoiser(schedule), schedule, sampler, x)
+        return float(np.sqrt(((result - truth) ** 2).mean()))
+
+    def moved(n: int, sampler: Sampler) -> Schedule:
+        even = BASE.subsample(steps=n, spacing="log_snr")
+        return minimize(even, lambda s: off(s, sampler, x, of_teacher), max_calls=400)
+
+    choices: dict[str, Callable[[int, Sampler], Schedule]] = {
+        "`minimize`, by this distance": moved,
+        "`choose_by_rollout`": lambda n, _: choose_by_rollout(teacher, n),
         **{f"`{name}`": partial(_chosen, coarse, cost) for name, cost in costs.items()},
     }
     for spacing in ("kl_optimal", "quadratic", "log_snr", "karras", "trailing"):
         choices[f'`spacing="{spacing}"`'] = partial(_spaced, spacing)
-    start = rng.standard_normal((200, 64))
-    fine = BASE.subsample(steps=1000, spacing="log_snr")
-    truth = sample(PEAKS.denoiser(fine), fine, DPMSolverPP(order=2), start)
     samplers: dict[str, Sampler] = {"DDIM": DDIM(), "2M": DPMSolverPP(order=2)}
     counts = COUNTS[:-1]
-    lines = []
-    for name, make in choices.items():
-        cells = [name]
-        for sampler in samplers.values():
-            for n in counts:
-                schedule = make(n)
-                result = sample(PEAKS.denoiser(schedule), schedule, sampler, start)
-                cells.append(f"{float(np.sqrt(((result - truth) ** 2).mean())):.3f}")
-        lines.append(cells)
+    lines = [
+        [
+            name,
+            *(
+                f"{off(make(n, sampler), sampler, start, truth):.3f}"
+                for sampler in samplers.values()
+                for n in counts
+            ),
+        ]
+        for name, make in choices.items()
+    ]
     return markdown(["points", *(f"{name}, {n}" for name in samplers for n in counts)], lines)
 
 
-def _chosen(schedule: Schedule, cost: np.ndarray, n: int) -> Schedule:
+def _chosen(schedule: Schedule, cost: np.ndarray, n: int, _: Sampler) -> Schedule:
     return choose(schedule, n, cost)
 
 
-def _spaced(spacing: Any, n: int) -> Schedule:
+def _spaced(spacing: Any, n: int, _: Sampler) -> Schedule:
     return BASE.subsample(steps=n, spacing=spacing)
 
 

@@ -6,6 +6,7 @@ from schedalg.bulk.sweep_table import Sweep
 from schedalg.bulk.sweeping import sweep
 from schedalg.bulk.verification import Verification, verify
 from schedalg.expressions import parse_sampler, parse_schedule
+from schedalg.fitting.choosing import choose_by_rollout, trajectory_costs
 from schedalg.fitting.least_squares import fit
 from schedalg.fitting.trajectories import Trajectories, trajectories
 from schedalg.fitting.tuning import tune
@@ -33,7 +34,6 @@ from schedalg.running.parallel import parallel
 from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
-from schedalg.running.trajectory import choose_by_rollout, trajectory
 from schedalg.running.transitions import (
     NetworkInput,
     Transition,
@@ -154,7 +154,7 @@ __all__ = [
     "sweep",
     "switch",
     "trajectories",
-    "trajectory",
+    "trajectory_costs",
     "transition",
     "tune",
     "verify",

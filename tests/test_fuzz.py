@@ -196,6 +196,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Pool.advance", "output"): X[:1],
     ("Pool.cancel", "ticket"): 1,
     ("score_lengths", "data"): X,
+    ("Schedule.trajectory_costs", "states"): np.ones((4, 2, 3)),
     ("Plan.from_dict", "data"): DDIM().plan(LINEAR).to_dict(),
     ("Recipe", "schedule"): LINEAR,
     ("Recipe", "sampler"): DDIM(),
