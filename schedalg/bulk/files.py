@@ -4,44 +4,61 @@ import errno
 import os
 import secrets
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 #: What the names of files begin with that are still being written.
 TEMPORARY = ".tmp-"
 
+#: So many files are synchronized at once, which a disk takes together.
+AT_ONCE = 16
+
 #: What writing fails with where there is no room: on the device, for the user, for one file.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write(path: Path, chunks: Iterable[bytes], *, replace: bool = True) -> None:
-    """Write a file under another name, have it reach the disk, and give it its own name.
+def write(files: Iterable[tuple[Path, Iterable[bytes]]], *, replace: bool = True) -> None:
+    """Write files under other names, have them reach the disk, and give them their own names.
 
-    The name itself reaches the disk with `sync_folder`.
+    The names themselves reach the disk with `sync_folder`.
 
     Args:
-        path: The file.
-        chunks: What it holds.
+        files: Each file, and what it holds.
         replace: Whether a file of the name is replaced. If not, it stays, and nothing is said.
 
     Raises:
         OSError: The file system has no room, or another fault.
     """
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+    begun: dict[Path, Path] = {}
     try:
-        with temporary.open("xb", buffering=0) as file:
-            for chunk in chunks:
-                _write_whole(file.fileno(), chunk)
-            os.fsync(file.fileno())
-        if replace:
-            os.replace(temporary, path)
-        else:
-            _put(temporary, path)
+        for path, chunks in files:
+            temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+            begun[temporary] = path
+            with temporary.open("xb", buffering=0) as file:
+                for chunk in chunks:
+                    _write_whole(file.fileno(), chunk)
+        if len(begun) == 1:
+            _synchronize(*begun)
+        else:  # the disk takes them together
+            with ThreadPoolExecutor(min(len(begun), AT_ONCE)) as pool:
+                list(pool.map(_synchronize, begun))
+        for temporary, path in begun.items():
+            if replace:
+                os.replace(temporary, path)
+            else:
+                _put(temporary, path)
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise no_room(error, path) from error
+        raise no_room(error, [*begun.values()][-1]) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in begun:
+            temporary.unlink(missing_ok=True)
+
+
+def _synchronize(path: Path) -> None:
+    with path.open("r+b", buffering=0) as file:
+        os.fsync(file.fileno())
 
 
 def append_line(path: Path, line: bytes) -> None:

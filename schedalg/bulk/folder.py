@@ -83,10 +83,8 @@ class Folder:
         if place != self.path and not place.exists():
             place.mkdir(exist_ok=True)
             sync_folder(self.path)
-        for name, data in zip(
-            names, self.form.encoded(self.layout, block, self.held(samples)), strict=True
-        ):
-            write(self.path / name, [data])
+        held = self.form.encoded(self.layout, block, self.held(samples))
+        write((self.path / name, [data]) for name, data in zip(names, held, strict=True))
         sync_folder(place)
 
     def held(self, samples: np.ndarray) -> np.ndarray:

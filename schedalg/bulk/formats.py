@@ -224,7 +224,7 @@ class Evaluated(Format):
         path = folder / self._name(layout)
         if not path.exists():
             try:
-                write(path, _archived(parts, len(layout.seeds)))
+                write([(path, _archived(parts, len(layout.seeds)))])
             except FileNotFoundError:  # another process was faster, and has removed the parts
                 if not path.exists():
                     raise

@@ -137,7 +137,7 @@ def claim(folder: Path, layout: Layout, made_with: Mapping[str, str]) -> None:
     """
     wanted = {**layout.to_dict(), "made_with": dict(made_with)}
     if read_recipe_file(folder) is None:
-        write(folder / RECIPE, [lines_of(wanted).encode()], replace=False)
+        write([(folder / RECIPE, [lines_of(wanted).encode()])], replace=False)
     found = read_recipe_file(folder) or {}
     for name, value in made_with.items():
         if found["made_with"].get(name) != value:

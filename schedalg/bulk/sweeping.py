@@ -225,14 +225,14 @@ class _Table:
         else:
             lines = [[*COLUMNS, *row.values], *map(cells_of, [*self.rows, row])]
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            write(self.log, [csv_line(line).encode() for line in lines])
+            write([(self.log, [csv_line(line).encode() for line in lines])])
             sync_folder(self.log.parent)
         self.rows.append(row)
 
     def finished(self) -> Sweep:
         """Return the table, and write it as Parquet if that is wanted."""
         if self.of_parquet and self.log.exists():
-            write(self.path, [_parquet(self.rows)])
+            write([(self.path, [_parquet(self.rows)])])
             sync_folder(self.path.parent)
             self.log.unlink()
         remove_temporary(self.path.parent, [self.path.name, self.log.name])

@@ -172,12 +172,18 @@ def full_device(folder: Path, form: str) -> int:
         subprocess.run(["umount", str(small)], check=True)
 
 
-WAYS = (killed_at_every_moment, killed_again_and_again, full, full_device)
+#: What is tried of which formats. Tables are made by `sweep`.
+WAYS: dict[str, tuple[Callable[[Path, str], int], ...]] = {
+    "npy": (killed_at_every_moment, killed_again_and_again, full, full_device),
+    "npz": (killed_at_every_moment, full),
+    "png": (killed_at_every_moment, full),
+    "csv": (killed_at_every_moment, killed_again_and_again),
+    "table.parquet": (killed_at_every_moment, killed_again_and_again),
+}
 
 if __name__ == "__main__":
     found = {}
-    tables = "csv" in sys.argv[1] or "table" in sys.argv[1]
-    for way in WAYS[:2] if tables else WAYS:
+    for way in WAYS[sys.argv[1]]:
         with tempfile.TemporaryDirectory() as place:
             found[way.__name__] = way(Path(place), sys.argv[1])
     print(json.dumps(found))

@@ -16,13 +16,17 @@ def test_a_call_that_was_stopped_is_taken_up_to_the_same_bytes(form: str) -> Non
         pytest.importorskip("PIL")
     found = stopped(form)
     assert found["killed_at_every_moment"] > 20
-    assert found["killed_again_and_again"] > 0
     assert found["full"] > 1
-    assert found["full_device"] > 1 or found["full_device"] == -1  # mounting takes a right
+    if form == "npy":
+        assert found["killed_again_and_again"] > 0
+        assert found["full_device"] > 1 or found["full_device"] == -1  # mounting takes a right
 
 
-def test_a_table_that_was_stopped_is_taken_up_to_the_same_bytes() -> None:
-    found = stopped("csv")
+@pytest.mark.parametrize("form", ["csv", "table.parquet"])
+def test_a_table_that_was_stopped_is_taken_up_to_the_same_bytes(form: str) -> None:
+    if form == "table.parquet":
+        pytest.importorskip("pyarrow")
+    found = stopped(form)
     assert found["killed_at_every_moment"] > 10
     assert found["killed_again_and_again"] > 0
 
