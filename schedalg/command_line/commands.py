@@ -4,6 +4,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -342,7 +343,7 @@ def generate(
         engine=engine,
         actors=actors,
         actor_options=None if gpus is None else {"num_gpus": gpus},
-        progress=sys.stderr.isatty(),
+        progress=sys.stderr.isatty() and find_spec("tqdm") is not None,
     )
 
 
@@ -377,7 +378,8 @@ def verify(
     for problem in found.problems:
         click.echo(problem)
     again = f"{found.remade} of them made again" if model else "none made again without --model"
-    click.echo(f"{found.samples} samples in {found.files} files, {again}")
+    files = f"{found.files} file" + "s" * (found.files != 1)
+    click.echo(f"{found.samples} samples in {files}, {again}")
     click.echo(f"recipe {found.fingerprint}: {'wrong' if found.problems else 'right'}")
     if found.problems:
         ctx.exit(1)
