@@ -1,4 +1,4 @@
-"""Arguments of the command line that are values of schedalg."""
+"""Arguments of the command line that are values of schedalg, and examples in help texts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +7,11 @@ import click
 
 from schedalg.command_line.files import read_json, read_recipe, read_schedule
 from schedalg.expressions import parse_sampler, parse_schedule
+
+
+def examples(*lines: str) -> str:
+    """Return examples for the end of a help text, whose lines click leaves as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  schedalg {line}" for line in lines)])
 
 
 def read_by(read: Callable[[Any], Any]) -> Callable[..., Any]:
