@@ -149,7 +149,7 @@ class _Family:
         schedule = plan.schedule
         if rounded and not isinstance(schedule.timestep_rule, np.ndarray):
             raise ValueError(
-                "rounded=True is for listed timesteps, and those of plan follow from the noise level"
+                "rounded=True is for listed timesteps; those of plan follow from the noise level"
             )
         if not moving or len(schedule) == 1:
             return cls(plan, width)

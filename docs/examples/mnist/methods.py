@@ -25,7 +25,7 @@ from schedalg import (
     minimize,
     run,
     trajectories,
-    trajectory,
+    trajectory_costs,
 )
 from schedalg.parameterization import Prediction
 
@@ -72,7 +72,8 @@ class Subject:
     def trajectory_costs(self) -> Array:
         """Return how far steps between points of `TEACHER` land from trajectories, (100, 100)."""
         x, options = self.start(TRAJECTORIES, seed=1000), self.options(TRAJECTORIES)
-        return TEACHER.trajectory_costs(*trajectory(self.network, TEACHER, x, **options))
+        teacher = trajectories(self.network, TEACHER, x, DDIM().plan(TEACHER), **options)
+        return trajectory_costs(teacher)
 
 
 @cache
