@@ -56,7 +56,8 @@ def between(
         ends: The first and the last timestep, for the ends that the options do not set.
 
     Raises:
-        ValueError: The lowest noise level is not above 0, or not below the highest.
+        ValueError: The lowest noise level is not above 0, or not below the highest, or that is
+            infinite.
         ImportError: The grid is "beta", and SciPy is not installed.
     """
     keys = ("sigma_min", "sigma_max")
@@ -64,6 +65,10 @@ def between(
         options.number(key) if options.is_set(key) else float(sigma)
         for key, sigma in zip(keys, sigmas_at(base, ends), strict=True)
     )
+    if high == math.inf:
+        raise ValueError(
+            f"trained_betas of {options.name}: the last is 1, where a {name} grid would be infinite"
+        )
     if not 0 < low < high and steps > 1:
         raise ValueError(f"sigma_min must be above 0 and below sigma_max, got {low!r} and {high!r}")
     return grid(name, low, high, steps)

@@ -81,6 +81,14 @@ assert not {{"torch", "diffusers"}} & set(sys.modules)
             {"use_karras_sigmas": True, "rescale_betas_zero_snr": True},
             "rescale_betas_zero_snr",
         ),
+        *(
+            (
+                name,
+                {"use_exponential_sigmas": True, "trained_betas": [0.1] * 999 + [1.0]},
+                "trained_betas",
+            )
+            for name in ("EulerDiscreteScheduler", "DPMSolverMultistepScheduler")
+        ),
         ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver"}, "algorithm_type"),
         ("DPMSolverMultistepScheduler", {"solver_order": 4}, "solver_order"),
         (
