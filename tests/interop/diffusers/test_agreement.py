@@ -75,6 +75,7 @@ def configurations(draw: Any) -> tuple[str, dict[str, Any], int]:
         if grid is not None and options["final_sigmas_type"] == "sigma_min":
             # Their last step has no length, which is NaN here where noise, or its length, divides.
             options["algorithm_type"], options["solver_type"] = "dpmsolver++", "midpoint"
+            options["solver_order"] = min(options["solver_order"], 2)
         if options["solver_order"] == 3:  # their SDE-3M is wrong, and "heun" is not of order 3
             options["algorithm_type"], options["solver_type"] = "dpmsolver++", "midpoint"
     return name, options, steps
