@@ -189,6 +189,15 @@ def test_no_plan_is_worse_on_samples_that_are_held_out(
     assert tuned == plan or after < before
 
 
+def test_the_best_on_held_out_samples_is_returned() -> None:
+    plan = DDIM().plan(FEW)
+    own = run(plan, wavy, START, prediction="x0")
+    # The held-out samples are where the plan takes them, and the others are not.
+    states = [START] * 5 + [np.concatenate([0.5 * own[:18], own[18:]])]
+    made = Trajectories(FEW, states, Denoiser(wavy, FEW, "x0"))
+    assert tune(plan, made, memories=2) is plan
+
+
 def test_samples_of_any_library_are_taken(lib: Library) -> None:
     schedule = Schedule.flow(3)
     x = lib.array(START[:, :3])
