@@ -194,8 +194,19 @@ def test_the_best_on_held_out_samples_is_returned() -> None:
     own = run(plan, wavy, START, prediction="x0")
     # The held-out samples are where the plan takes them, and the others are not.
     states = [START] * 5 + [np.concatenate([0.5 * own[:18], own[18:]])]
-    made = Trajectories(FEW, states, Denoiser(wavy, FEW, "x0"))
-    assert tune(plan, made, memories=2) is plan
+    calls = 0
+
+    def counted(x: Any, timesteps: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return wavy(x, timesteps)
+
+    made, counts = Trajectories(FEW, states, Denoiser(counted, FEW, "x0")), {}
+    for rounds in (2, 3, 20):
+        calls = 0
+        assert tune(plan, made, memories=2, rounds=rounds) is plan
+        counts[rounds] = calls
+    assert counts[2] < counts[3] == counts[20]
 
 
 def test_samples_of_any_library_are_taken(lib: Library) -> None:
