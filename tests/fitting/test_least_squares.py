@@ -33,6 +33,7 @@ __all__ = ["lib"]
 
 FEW = BASE[[199, 399, 599, 799, 999]]
 TEN = BASE[[*range(99, 1000, 100)]]
+MANY = BASE[[*range(4, 1000, 5)]]
 FIFTY = BASE[[*range(19, 1000, 20)]]
 START = np.random.default_rng(0).standard_normal((24, 6))
 STARTS = {
@@ -109,9 +110,21 @@ def test_no_plan_is_worse_on_samples_that_are_held_out(
     assert after <= before
 
 
+def test_a_row_that_is_worse_on_held_out_samples_stays() -> None:
+    plan = DDIM().plan(FEW)
+    made = trajectories(network, FEW, START, DPMSolverPP().plan(FIFTY), prediction="x0")
+    own = next(sample_steps(network, FEW, DDIM(), START, prediction="x0"))
+    # After row 0, the held-out samples are where the plan takes them, and the others are not.
+    first = np.concatenate([0.5 * own[:18], own[18:]])
+    states = (made.states[0], first, *made.states[2:])
+    fitted = fit(plan, Trajectories(FEW, states, made.denoise), memories=2)
+    assert (fitted.a[0], *fitted.b[0]) == (plan.a[0], *plan.b[0], 0.0)
+    assert (fitted.a[1:-1] != plan.a[1:-1]).all()
+
+
 def test_five_steps_come_close_to_the_flow() -> None:
     x = np.random.default_rng(1).standard_normal((32, 16))
-    made = trajectories(network, FEW, x, DPMSolverPP().plan(BASE), prediction="x0")
+    made = trajectories(network, FEW, x, DPMSolverPP().plan(MANY), prediction="x0")
     new = np.random.default_rng(2).standard_normal((64, 16))
     exact = two_peaks.flow(new, FEW[-1], FEW.origin)
 

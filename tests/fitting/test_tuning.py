@@ -34,6 +34,7 @@ from tests.libraries import Library, lib
 __all__ = ["lib"]
 
 FEW = BASE[[199, 399, 599, 799, 999]]
+MANY = BASE[[*range(4, 1000, 5)]]
 LOG_SNR = BASE.to_log_snr()
 START = np.random.default_rng(0).standard_normal((24, 6))
 NEW = np.random.default_rng(1).standard_normal((64, 16))
@@ -114,7 +115,7 @@ def test_a_number_changes_nothing_before_its_row(name: str) -> None:
         assert not np.array_equal(short.x[first + 1], walk.x[first + 1])
 
 
-@pytest.mark.parametrize("name", ["between points", "ve", "flow from pure noise"])
+@pytest.mark.parametrize("name", ["between points", "flow from pure noise"])
 def test_a_plan_that_is_searched_is_found(name: str) -> None:
     plan, family = family_of(SCHEDULES[name], DDIM(), width=2)
     start = family.start(plan)
@@ -134,7 +135,7 @@ def test_a_plan_that_is_searched_is_found(name: str) -> None:
 
 def test_five_steps_are_as_good_as_many() -> None:
     x = np.random.default_rng(3).standard_normal((32, 16))
-    made = trajectories(network, FEW, x, DPMSolverPP().plan(BASE), prediction="x0")
+    made = trajectories(network, FEW, x, DPMSolverPP().plan(MANY), prediction="x0")
     exact = two_peaks.flow(NEW, FEW[-1], FEW.origin)
 
     def error(plan: Plan) -> float:
@@ -157,7 +158,7 @@ def test_a_network_may_take_whole_timesteps_alone() -> None:
         assert timesteps.dtype.kind == "i"
         return network(x, timesteps)
 
-    made = trajectories(listed, FEW, START, DPMSolverPP().plan(BASE), prediction="x0")
+    made = trajectories(listed, FEW, START, DPMSolverPP().plan(MANY), prediction="x0")
     start = DPMSolverPP().plan(FEW)
     tuned = tune(start, made, rounded=True, rounds=8)
     assert not np.isin(tuned.alpha[1:], BASE.alpha).any()
@@ -170,7 +171,7 @@ def test_a_network_may_take_whole_timesteps_alone() -> None:
     assert after < before / 10
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 1000), samples=st.integers(5, 9), levels=st.booleans())
 def test_no_plan_is_worse_on_samples_that_are_held_out(
     seed: int, samples: int, levels: bool
@@ -186,6 +187,26 @@ def test_no_plan_is_worse_on_samples_that_are_held_out(
         for each in (plan, tuned)
     )
     assert tuned == plan or after < before
+
+
+def test_the_best_on_held_out_samples_is_returned() -> None:
+    plan = DDIM().plan(FEW)
+    own = run(plan, wavy, START, prediction="x0")
+    # The held-out samples are where the plan takes them, and the others are not.
+    states = [START] * 5 + [np.concatenate([0.5 * own[:18], own[18:]])]
+    calls = 0
+
+    def counted(x: Any, timesteps: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return wavy(x, timesteps)
+
+    made, counts = Trajectories(FEW, states, Denoiser(counted, FEW, "x0")), {}
+    for rounds in (2, 3, 20):
+        calls = 0
+        assert tune(plan, made, memories=2, rounds=rounds) is plan
+        counts[rounds] = calls
+    assert counts[2] < counts[3] == counts[20]
 
 
 def test_samples_of_any_library_are_taken(lib: Library) -> None:

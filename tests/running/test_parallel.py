@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from schedalg import (
     DDIM,
     DDPM,
+    LCM,
     ClassifierFreeGuidance,
     Denoiser,
     DPMSolverPP,
@@ -36,7 +37,10 @@ TWELVE = {
     "ve": Schedule.karras(12),
     "flow": Schedule.flow(12),
 }
-MANY = Schedule.linear(1000).subsample(steps=50)
+BASE = Schedule.linear(1000)
+MANY = BASE.subsample(steps=50)
+#: With the outputs in place of the x0 predictions, these take 30, 35 and 41.
+MOST = {DDIM: 20, DPMSolverPP: 21, DDPM: 22}
 NOISE = np.random.default_rng(0).standard_normal((3, 4))
 
 
@@ -114,29 +118,38 @@ def test_every_library_has_the_bits_of_its_run(lib: Library) -> None:
         assert np.array_equal(host(result), host(wanted))
 
 
-@pytest.mark.parametrize(("sampler", "most"), [(DDIM(), 21), (DPMSolverPP(), 23), (DDPM(), 27)])
-def test_few_sweeps_are_enough(sampler: Any, most: int) -> None:
+@pytest.mark.parametrize("sampler", [DDIM(), DPMSolverPP(), DDPM()])
+def test_few_sweeps_are_enough(sampler: Any) -> None:
     plan, calls = sampler.plan(MANY), 0
 
-    def smooth(x: Any, timesteps: Any) -> Any:  # of data N(0, 1/4) with a twist
+    def smooth(x: Any, timesteps: Any) -> Any:  # of data N(0, 1/4) with a twist, epsilon
         nonlocal calls
         calls += 1
         alpha, sigma = (scale[timesteps][:, None] for scale in (BASE.alpha, BASE.sigma))
-        return alpha * x / (alpha**2 + 4 * sigma**2) * (1 + 0.1 * x / (1 + x * x))
+        x0 = alpha * x / (alpha**2 + 4 * sigma**2) * (1 + 0.1 * x / (1 + x * x))
+        return (x - alpha * x0) / sigma
 
-    x = NOISE
-    exact = run(plan, smooth, x, prediction="x0", noise=1)
+    exact = run(plan, smooth, NOISE, noise=1)
     calls = 0
-    assert (parallel(plan, smooth, x, prediction="x0", noise=1) == exact).all()
-    assert calls <= most
+    assert (parallel(plan, smooth, NOISE, noise=1) == exact).all()
+    assert calls <= MOST[type(sampler)]
     before, calls = calls, 0
-    close = parallel(plan, smooth, x, prediction="x0", noise=1, tolerance=1e-5)
+    close = parallel(plan, smooth, NOISE, noise=1, tolerance=1e-5)
     assert calls < before
     np.testing.assert_allclose(close, exact, rtol=0, atol=1e-3)
-    assert np.isfinite(parallel(plan, smooth, x, prediction="x0", noise=1, tolerance=np.inf)).all()
+    assert np.isfinite(parallel(plan, smooth, NOISE, noise=1, tolerance=np.inf)).all()
 
 
-BASE = Schedule.linear(1000)
+def test_a_state_is_not_right_because_it_stands_still() -> None:
+    # x0 is a sign, and x after a step a function of it alone: it stands still until the sign flips,
+    # whatever x before the step does.
+    def signs(x: Any, timesteps: Any) -> Any:
+        return np.sign(x)
+
+    plan = LCM().plan(TWELVE["vp"])
+    for seed in range(20):
+        result = parallel(plan, signs, NOISE, prediction="x0", noise=seed)
+        assert (result == run(plan, signs, NOISE, prediction="x0", noise=seed)).all()
 
 
 def test_conditions_are_repeated_for_the_rows() -> None:
