@@ -166,10 +166,12 @@ class _Track(NamedTuple):
         positions = where(points)
         low = positions[0]
         if not ends[0]:
-            first = curve.knots(schedule)[0] if listed else schedule.log_alpha_bar
-            first = double_double.take(first, slice(1))
-            noisy = first.high[0] < 0
-            low = min(low, where(first)[0]) if noisy else low - (1 if by_time else 2) * _FURTHEST
+            origin = double_double.take(schedule.log_alpha_bar, slice(1))
+            first = double_double.take(curve.knots(schedule)[0], slice(1)) if listed else origin
+            clean = first.high[0] == 0
+            low = low - (1 if by_time else 2) * _FURTHEST if clean else min(low, where(first)[0])
+            if origin.high[0] < 0:
+                low = max(low, where(origin)[0])
         return cls(schedule, positions, float(low), float(positions[-1]), ends, by_time)
 
     def start(self) -> np.ndarray:
@@ -280,7 +282,8 @@ class _Search:
         What is not finite, or has points too close, is worse than all before.
         """
         positions, slopes = self.track.moved(np.asarray(free, dtype=np.float64))
-        if not (np.diff(positions) > _LEAST_GAP).all():
+        free_low = [] if self.track.ends[0] else [self.track.low]
+        if not (np.diff(np.append(free_low, positions)) > _LEAST_GAP).all():
             return self._refused(slopes)
         if self.calls == 0:
             raise _SpentError

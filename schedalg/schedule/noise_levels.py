@@ -55,8 +55,8 @@ def at_noise_levels(
     if isinstance(schedule.timestep_rule, np.ndarray):
         require_signal(schedule)
     own = to_host(noise_levels(schedule)).astype(np.float64)
-    low, high = _least(schedule), float(own[-1])
-    inside = (host >= low * (1 - _ROUNDED)) & (host <= high * (1 + _ROUNDED))
+    origin, low, high = *_least(schedule), float(own[-1])
+    inside = (host >= low * (1 - _ROUNDED)) & (host <= high * (1 + _ROUNDED)) & (host > origin)
     span = f"the noise levels of this schedule run from {low:.6g} to {high:.6g}"
     require(name, host, inside, span)
     xp, like = namespace(levels), schedule.log_alpha_bar.high
@@ -70,13 +70,13 @@ def at_noise_levels(
     return interpolation.at_levels(schedule, points, ends, rounded=rounded)
 
 
-def _least(schedule: "Schedule") -> float:
-    """Return the level from which on there are points: the origin's where these follow from it."""
-    levels = schedule.log_alpha_bar
-    if isinstance(schedule.timestep_rule, np.ndarray):
-        levels = curve.knots(schedule)[0]
-    first = double_double.take(levels, slice(1))
-    return float(to_host(_of(schedule, namespace(first.high), first))[0])
+def _least(schedule: "Schedule") -> tuple[float, float]:
+    """Return the level of the origin, and the one from which on there are points after it."""
+    listed = isinstance(schedule.timestep_rule, np.ndarray)
+    known = schedule.log_alpha_bar if not listed else curve.knots(schedule)[0]
+    ends = [double_double.take(levels, slice(1)) for levels in (schedule.log_alpha_bar, known)]
+    levels = [float(to_host(_of(schedule, namespace(e.high), e))[0]) for e in ends]
+    return levels[0], max(levels)
 
 
 def require_signal(schedule: "Schedule") -> None:

@@ -190,6 +190,9 @@ def test_pasted_levels_are_the_points_that_have_them() -> None:
     assert part.timesteps.tolist() == [3, 500]
     assert part.at(100.5) == SD.at(100.5)
     assert SD.as_ve().subsample(sigmas=levels) == SD.as_ve()[kept]
+    part = SD[500:900].subsample(sigmas=SIGMAS[[500, 600]])
+    assert part == SD[500:900][[0, 100]]
+    assert part.origin == SD[499]
     # A list that was rounded upwards, and its rest.
     assert SD.subsample(sigmas="14.615, 1.0, 0.029")[[0, 2]] == SD[[0, 999]]
     karras = KARRAS.subsample(sigmas=[80.0, 3.0, 0.001])
@@ -221,6 +224,21 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: SD.subsample(sigmas=[0.02, 1.0]),
         ValueError,
         ["sigmas[0]", "0.02", "0.0291672"],
+    ),
+    "a level of the origin": (
+        lambda: SD[500:900].subsample(sigmas=[SIGMAS[499], 5.0]),
+        ValueError,
+        ["sigmas[0]", "run from"],
+    ),
+    "a level before the origin": (
+        lambda: SD[::9][50:90].subsample(sigmas=[1.0, 5.0]),
+        ValueError,
+        ["sigmas[0]", "1.0"],
+    ),
+    "a level before the origin of sigmas": (
+        lambda: KARRAS[5:].subsample(sigmas=[KARRAS.sigma[4] * 0.999, 50.0]),
+        ValueError,
+        ["sigmas[0]", "80"],
     ),
     "levels in disorder": (
         lambda: SD.subsample(sigmas="1, 3, 2"),
