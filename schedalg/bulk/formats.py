@@ -13,6 +13,7 @@ import numpy as np
 from schedalg.bulk.files import sync_folder, write
 from schedalg.bulk.images import channels_first
 from schedalg.bulk.layout import Layout
+from schedalg.bulk.seeds import largest_of
 from schedalg.checks import shown
 from schedalg.plugins import imported
 
@@ -87,7 +88,7 @@ class Parquet(Format):
     def check(self, layout: Layout) -> None:
         """Raise if samples of this shape or these seeds cannot be written."""
         _pyarrow("pyarrow")
-        largest = max(layout.seeds)
+        largest = largest_of(layout.seeds)
         if largest >= 2**64:
             raise ValueError(
                 f"seeds hold {largest}, and format 'parquet' has a column of 64 bits for them: use "
@@ -201,7 +202,7 @@ class Evaluated(Format):
         if not self.is_whole(folder, layout):
             return read_npy(folder / self.names(layout, block)[0])
         path = folder / self._name(layout)
-        seeds = len(layout.seeds_of(block))
+        seeds = layout.size_of(block)
         try:
             with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as file:
                 shape, dtype = _header(file)

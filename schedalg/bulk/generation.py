@@ -201,9 +201,9 @@ def _shown(
         yield from made
         return
     tqdm = imported("tqdm.auto", "progress=True", "progress").tqdm
-    left = sum(len(layout.seeds_of(block)) for block in missing)
-    total = sum(len(layout.seeds_of(block)) for block in blocks)
+    left = sum(map(layout.size_of, missing))
+    total = sum(map(layout.size_of, blocks))
     with tqdm(total=total, initial=total - left, unit="sample") as bar:
         for block in made:
             yield block
-            bar.update(len(layout.seeds_of(block)))
+            bar.update(layout.size_of(block))

@@ -9,7 +9,7 @@ from typing import Any
 
 from schedalg.bulk.files import TEMPORARY, write
 from schedalg.bulk.recipe import Recipe, lines_of
-from schedalg.bulk.seeds import seeds_from_json, seeds_named, seeds_to_json
+from schedalg.bulk.seeds import largest_of, seeds_from_json, seeds_named, seeds_to_json
 from schedalg.checks import positive_integer, shown
 from schedalg.samplers.serialization import check_version
 
@@ -53,6 +53,10 @@ class Layout:
         """Return the seeds of a block."""
         return list(self.seeds[block * self.batch_size : (block + 1) * self.batch_size])
 
+    def size_of(self, block: int) -> int:
+        """Return how many seeds a block has."""
+        return min(self.batch_size, len(self.seeds) - block * self.batch_size)
+
     def block_name(self, block: int, suffix: str) -> str:
         """Return the name of the file of a block."""
         return f"{self.prefix}-{block:0{max(6, len(str(len(self.blocks) - 1)))}d}.{suffix}"
@@ -63,7 +67,7 @@ class Layout:
 
     @cached_property
     def _seed_digits(self) -> int:
-        return max(6, len(str(max(self.seeds))))
+        return max(6, len(str(largest_of(self.seeds))))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the layout for JSON."""

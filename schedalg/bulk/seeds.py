@@ -1,5 +1,6 @@
 """Which seeds a folder holds, in which order, and the blocks that they are cut into."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ def checked_seeds(seeds: object) -> Sequence[int]:
         ValueError: A seed is outside of 0 to 2^128 - 1.
     """
     if isinstance(seeds, range):
+        if seeds and abs(seeds[-1] - seeds[0]) // abs(seeds.step) >= sys.maxsize:
+            raise ValueError(f"seeds are more than {sys.maxsize}, which no list can hold")
         ends = [*seeds[:1], *seeds[-1:]]
         keys_for("seeds", ends, len(ends))
         return seeds
@@ -55,6 +58,11 @@ def distinct_seeds(seeds: object) -> Sequence[int]:
         chosen = even
     step = chosen.step if len(chosen) > 1 else 1
     return range(chosen[0], chosen[-1] + step, step)
+
+
+def largest_of(seeds: Sequence[int]) -> int:
+    """Return the largest seed, without a look at each of a range."""
+    return max(seeds[0], seeds[-1]) if isinstance(seeds, range) else max(seeds)
 
 
 def seeds_to_json(seeds: Sequence[int]) -> Any:

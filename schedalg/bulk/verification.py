@@ -113,7 +113,7 @@ def verify(
         for block in sorted(set(np.linspace(0, len(layout.blocks) - 1, wanted).round().tolist())):
             if int(block) not in missing:
                 problems += _of_remade(folder, int(block), maker, made_with, here)
-                remade += len(layout.seeds_of(int(block)))
+                remade += layout.size_of(int(block))
     files = sum(1 for name in folder.form.final_names(layout) if (path / name).exists())
     return Verification(
         layout.recipe.fingerprint, len(layout.seeds), files, remade, tuple(problems)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DynamicThreshold, Heun, Recipe, Schedule, generate
+from schedalg.bulk.generation import blocks_of, checked_layout
 from schedalg.bulk.images import pixels
+from schedalg.bulk.seeds import seeds_from_json, seeds_to_json
 from tests.bulk.few import FORMATS, RECIPE, SEEDS, held, labelled, labels, network
 from tests.test_package import HEAVY, run
 
@@ -165,6 +167,17 @@ def test_uneven_and_falling_and_huge_seeds_are_taken(tmp_path: Path) -> None:
         made(tmp_path / str(k), seeds=seeds)
 
 
+def test_nothing_looks_at_each_of_many_seeds() -> None:
+    seeds = range(5, 10**15, 3)
+    layout = checked_layout(RECIPE, network, seeds, 10**6, "npy", (-1, 1))
+    assert seeds_from_json(seeds_to_json(layout.seeds)) == seeds
+    last = layout.blocks[-1]
+    assert layout.size_of(last) == len(layout.seeds_of(last)) == len(seeds) % 10**6
+    assert layout.seeds_of(last)[-1] == seeds[-1]
+    assert layout.seed_name(5, "png").endswith("-000000000000005.png")
+    assert blocks_of(layout, (1, 2))[:2] == range(1, 5, 2)
+
+
 def test_a_network_by_name_and_conditions_by_name(tmp_path: Path) -> None:
     made(tmp_path / "named", model=f"{HERE}:labelled", cond=f"{HERE}:labels")
     made(tmp_path / "passed", model=labelled(), cond=labels)
@@ -295,6 +308,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "seeds that overlap": ({"seeds": range(5, 12)}, ValueError, "seeds: .* was begun with seeds 3"),
     "no seeds": ({"seeds": []}, ValueError, "seeds is empty"),
     "negative seeds": ({"seeds": range(-1, 3)}, ValueError, r"seeds\[0\].*-1"),
+    "too many seeds": ({"seeds": range(2**70)}, ValueError, "seeds are more than"),
     "a number of seeds": ({"seeds": 7}, TypeError, "seeds must be a range"),
     "a batch of none": ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
     "another format": ({"format": "npz"}, ValueError, "format: .* was begun with format npy"),
