@@ -17,6 +17,9 @@ from schedalg.bulk.seeds import largest_of
 from schedalg.checks import shown
 from schedalg.plugins import imported
 
+#: Bytes of the record that a `.npz` ends with, the first of which are always the same.
+_END = 22
+
 
 class Format(ABC):
     """How samples lie in a folder. A block is there when all of its files are."""
@@ -211,6 +214,10 @@ class Evaluated(Format):
                 data = file.read(seeds * size)
         except (KeyError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path.name} is damaged: {error}") from None
+        with path.open("rb") as whole:
+            whole.seek(-_END, io.SEEK_END)
+            if whole.read(4) != b"PK\5\6":
+                raise ValueError(f"{path.name} is damaged: it goes on after its end")
         if shape[0] != len(layout.seeds) or len(data) != seeds * size:
             raise ValueError(f"{path.name} has {shape[0]} samples for {len(layout.seeds)} seeds")
         return np.frombuffer(data, dtype).reshape(seeds, *shape[1:])

@@ -106,7 +106,7 @@ def verify(
     missing = set(folder.missing(layout.blocks))
     for block in layout.blocks:
         if block not in missing:
-            problems += _of_block(folder, block)
+            problems += _of_block(folder, block, made_with)
     remade = 0
     if maker is not None:
         here = {**maker.made_with(), **folder.form.versions()}
@@ -147,9 +147,9 @@ def _of_names(folder: Folder) -> Iterator[str]:
             yield f"{name} is not of this recipe, whose files begin with {layout.prefix}"
 
 
-def _of_block(folder: Folder, block: int) -> Iterator[str]:
+def _of_block(folder: Folder, block: int, made_with: dict[str, str]) -> Iterator[str]:
     """Yield what is wrong with the files of a block."""
-    layout = folder.layout
+    layout, form = folder.layout, folder.form
     seeds = layout.seeds_of(block)
     try:
         samples = folder.form.read(folder.path, layout, block)
@@ -167,6 +167,12 @@ def _of_block(folder: Folder, block: int) -> Iterator[str]:
         finite = np.isfinite(samples).reshape(len(seeds), -1).all(axis=1)
         wrong = [seeds[i] for i in np.flatnonzero(~finite)]
         yield f"block {block} holds NaN or infinity for seeds {seeds_named(wrong)}"
+    elif all(made_with.get(name) == version for name, version in form.versions().items()):
+        names = form.names(layout, block)
+        for name, data in zip(names, form.encoded(layout, block, samples), strict=True):
+            path = folder.path / name
+            if path.exists() and path.read_bytes() != data:
+                yield f"block {block}: {name} holds its samples, and other bytes than were written"
 
 
 def _of_remade(

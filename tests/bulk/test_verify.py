@@ -53,6 +53,16 @@ def test_a_file_cut_short_is_found(tmp_path: Path, form: str) -> None:
     assert file.name in problems[0]
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_that_goes_on_is_found(tmp_path: Path, form: str) -> None:
+    needs(form)
+    file = first(made(tmp_path, form))
+    file.write_bytes(file.read_bytes() + b"x")
+    problems = verify(tmp_path).problems
+    assert problems[0].startswith("block 0: ")
+    assert file.name in problems[0]
+
+
 def changed(out: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     np.save(first(out), change(np.load(first(out))))
 
