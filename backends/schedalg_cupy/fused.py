@@ -6,6 +6,7 @@ import numpy as np
 
 from schedalg.arrays import Array, Namespace, weighted
 from schedalg.running.per_sample import EveryRow
+from schedalg.running.reference import apart_from
 from schedalg.running.rows import Rows
 from schedalg_cupy.kernels import Kernels
 
@@ -91,10 +92,10 @@ class Fused(EveryRow):
         read = [array for array in (output, x0, variance, noise) if array is not None]
         # Where its input is another array, the network has not seen x, and x is updated in place.
         apart = read if self.scaled else [x, *read]
-        after = self._apart_from(apart, x, self.own if self.reuse else None)
+        after = apart_from(xp, apart, x, self.own if self.reuse else None)
         scaled = self.scaled and k + 1 < len(self.rows.rows)
         model_input = (
-            self._apart_from(read, x, self.inputs if self.reuse else None) if scaled else after
+            apart_from(xp, read, x, self.inputs if self.reuse else None) if scaled else after
         )
         if x.size:
             batch = x.shape[0]
@@ -131,17 +132,6 @@ class Fused(EveryRow):
             )
         self.next_input = (k + 1, model_input) if scaled else None
         return after
-
-    def _apart_from(self, read: list[Array], like: Array, own: list[Array] | None) -> Array:
-        """Return memory to write to, which nothing that is read lies in: one of two, or new."""
-        xp = self.kernels.xp
-        for mine in own or ():
-            if not any(xp.may_share_memory(mine, array) for array in read):
-                return mine
-        new = xp.empty(like.shape, dtype=like.dtype)
-        if own is not None and len(own) < 2:
-            own.append(new)
-        return new
 
 
 def normal(x: Array, keys: np.ndarray, words: Sequence[int], kernels: Kernels) -> Array:

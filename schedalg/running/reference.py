@@ -177,13 +177,8 @@ class InPlace(EveryRow):
 
     def _apart_from(self, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
         """Return an array to write to, which neither x nor the others lie in."""
-        for mine in self.own:
-            if mine is not x and not any(np.may_share_memory(mine, other) for other in others):
-                return mine
-        new = np.empty(x.shape, x.dtype)
-        if self.reuse and len(self.own) < 2:
-            self.own.append(new)
-        return new
+        after: np.ndarray = apart_from(np, (x, *others), x, self.own if self.reuse else None)
+        return after
 
     def _combine(self, to: np.ndarray, terms: Iterable[tuple[float, np.ndarray]]) -> None:
         """Write Σ weight values to a block: in the wide type inside, rounded once."""
@@ -202,6 +197,24 @@ class InPlace(EveryRow):
             total[:] = 0.0
         if total is not to:
             to[:] = total
+
+
+def apart_from(xp: Any, read: Sequence[Array], like: Array, own: list[Array] | None) -> Array:
+    """Return an array to write to, which nothing that is read lies in: one of two, or a new one.
+
+    Args:
+        xp: NumPy, or CuPy.
+        read: What is read while it is written to.
+        like: What its shape and dtype are those of.
+        own: The two, or as many as were made; None: it must be new.
+    """
+    for mine in own or ():
+        if not any(xp.may_share_memory(mine, array) for array in read):
+            return mine
+    new = xp.empty(like.shape, dtype=like.dtype)
+    if own is not None and len(own) < 2:
+        own.append(new)
+    return new
 
 
 def deviation(row: Row, variance: Array | None) -> Any:
