@@ -229,7 +229,7 @@ def picture(all_of: Sequence[Results], counts: Sequence[int], path: Path) -> Non
         axis.set_xticks([], minor=True)
     above.axes[0].set_ylabel("Fréchet distance")
     above.axes[-1].legend(fontsize=7)
-    above.subplots_adjust(left=0.07, right=0.99, top=0.92, bottom=0.14)
+    above.subplots_adjust(left=0.09, right=0.99, top=0.92, bottom=0.14)
     strips(all_of[-1].name, below)
     figure.savefig(path, dpi=110)
     plt.close(figure)
