@@ -61,7 +61,7 @@ class PerSample:
         terms = [(of["x"], x), (of["d"], d), (of["raw"], output)]
         if not self.ring:
             self.ring = [0.0 * widened(x)] * depth
-        terms += [(table[:, _WEIGHTS + place], old) for place, old in enumerate(self.ring)]
+        terms += self._remembered(k, table)
         if of["noise"].any():
             if self.keys is not None:
                 words = np.array([(*draw, STEP) for draw in self.rows.draws[k].tolist()])
@@ -78,9 +78,12 @@ class PerSample:
 
     def memory(self, k: np.ndarray) -> Array:
         """Return what each sample remembered in its row k[i]."""
-        kept = self.ring[0]
-        for place, old in enumerate(self.ring):
-            kept = namespace(old).where(_mask(k % self.rows.depth == place, old), old, kept)
+        places = k % self.rows.depth
+        kept = self.ring[int(places[0]) if len(places) else 0]
+        for place in np.unique(places).tolist():
+            if (places != place).any():
+                old = self.ring[place]
+                kept = namespace(old).where(_mask(places == place, old), old, kept)
         return kept
 
     def restore(self, k: np.ndarray, memories: Sequence[Array]) -> None:
@@ -88,6 +91,19 @@ class PerSample:
         self.ring = [0.0 * memories[0]] * self.rows.depth
         for back, memory in zip(range(len(memories), 0, -1), memories, strict=True):
             self._write((k - back) % self.rows.depth, k >= back, memory)
+
+    def _remembered(self, k: np.ndarray, table: np.ndarray) -> list[tuple[np.ndarray, Array]]:
+        """Return the memories that the rows k read and their weights, the newest first.
+
+        The order is that of runs in which all samples are in one row, for the same bits.
+        """
+        depth, samples = self.rows.depth, np.arange(len(k))
+        terms = []
+        for back in range(1, depth + 1):
+            weights = table[samples, _WEIGHTS + (k - back) % depth]
+            if weights.any():
+                terms.append((weights, self.memory(k - back)))
+        return terms
 
     def _remember(
         self, k: np.ndarray, of: dict[str, np.ndarray], x: Array, d: Array, output: Array
