@@ -261,6 +261,26 @@ def test_equal_weights_have_the_ratio_1_and_a_gradient(dtype: str) -> None:
         assert all(bool((p.grad != 0).any()) for p in policy.parameters())
 
 
+@pytest.mark.parametrize(
+    "sampler",
+    [SASolver(), SASolver(order=3, corrector_order=3), DPMSolverPP(order=3, eta=1.0)],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_row_for_all_and_a_row_for_each_give_the_same_bits(sampler: Any, dtype: str) -> None:
+    plan, x = sampler.plan(FAST), X.astype(dtype)
+    r = begin(plan, x, noise=7)
+    while not r.done:
+        row, before, output, memories = r.row, r.x, network(r.input, None), r.memories()
+        r.advance(output)
+        if plan.c[row] != 0:
+            one, each = (
+                log_prob(plan, rows, before, output, r.x, memories=memories, per_element=True)
+                for rows in (row, [row] * len(x))
+            )
+            assert (one == each).all()
+
+
 def test_sums_over_many_elements_keep_their_digits() -> None:
     """In float32 the sum of this many elements is a multiple of 1/128."""
     torch = pytest.importorskip("torch")
