@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import schedalg
-from schedalg import Schedule, edm, switch
+from schedalg import DDIM, Schedule, edm, switch
 from tests.bad_input import DENOISER, check_named
 
 #: What is differentiated, by a number, and where.
@@ -110,6 +110,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "classifier_guidance": {"denoiser": DENOISER, "gradient": lambda x, t: x},
     "ClassifierFreeGuidance": {"model": lambda x, t: x, "cond": {}, "uncond": {}},
     "Restart": {"intervals": [(0.1, 1.0, 1, 2)]},
+    "Recipe": {"schedule": Schedule.linear(10), "sampler": DDIM(), "shape": (2,)},
 }
 #: Those which follow the gradient without being schedules.
 FOLLOWING = {"classifier_guidance(scale)", "ClassifierFreeGuidance(scale)"}
@@ -135,7 +136,7 @@ def test_no_gradient_is_lost_without_a_word() -> None:
             needed = [
                 p.name
                 for p in parameters.values()
-                if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+                if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
             ]
             if set(needed) - set(others) - {parameter.name}:
                 continue
