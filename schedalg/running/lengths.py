@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, namespace, to_host, widened
+from schedalg.arrays import Array, is_array, is_half, namespace, to_host, widened
 from schedalg.checks import check_sample, flag, positive_integer, raise_stopped
 from schedalg.network.bounds import Clip
-from schedalg.network.denoiser import AnyDenoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.running.arrivals import level_word
@@ -39,6 +39,11 @@ def score_lengths(
     points k and k - 1: the root of its mean square over elements and samples. The sums of these
     are what `schedule.length_costs` divides evenly. The noise is that of `network_errors`.
 
+    For data in half precision, the network is called in it, and what it returns is computed with in
+    float32: the score of an x0 prediction that were rounded to half precision would be off by that
+    rounding over sigma. How the network itself rounds is part of the lengths, and adds to them the
+    more, the shorter the steps are.
+
     Args:
         model: The network, or a `Denoiser`, as `sample` takes it; called twice at each point.
         schedule: The points, N of them.
@@ -57,7 +62,7 @@ def score_lengths(
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument has a wrong value, there are no data, or a prediction is NaN or
-            infinite.
+            infinite; or the data are in half precision, and the denoiser is made from a function.
         ImportError: `progress` is asked for, and tqdm is not installed.
 
     Example:
@@ -78,6 +83,8 @@ def score_lengths(
     if math.prod(data.shape) == 0:
         raise ValueError(f"data are empty: shape {tuple(data.shape)}")
     denoise = denoiser_for(model, schedule, NetworkOptions(prediction, clip, False, model_kwargs))
+    if is_half(data):
+        denoise = _wide(denoise, data)
     keys = keys_for("seed", seed, count)
     parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
     points = list(schedule)
@@ -103,18 +110,54 @@ def _squares(denoise: AnyDenoiser, s: Point, t: Point, x0: Array, keys: np.ndarr
     levels = [[_float(p.alpha), _float(p.sigma)] for p in (s, t)]
     (alpha_s, sigma_s), (alpha_t, sigma_t) = levels
     noise = keyed_normal(x0, keys, (level_word(_float(t.log_snr)), 0, MEASURE))
-    x = alpha_t * x0 + sigma_t * noise
+    x = widened(alpha_t * x0 + sigma_t * noise)
     try:
         at_t, at_s = denoise(x, t), denoise(x, s)
     except StopIteration as error:
         raise_stopped(error, "model or clip")
-    wide = widened(x)
     # The score is (alpha x0 - x) / sigma².
-    of_t = (alpha_t * widened(at_t) - wide) / sigma_t
-    of_s = (alpha_s * widened(at_s) - wide) * (sigma_t / sigma_s**2)
-    xp, off = namespace(wide), of_t - of_s
+    of_t = (alpha_t * at_t - x) / sigma_t
+    of_s = (alpha_s * at_s - x) * (sigma_t / sigma_s**2)
+    xp, off = namespace(x), of_t - of_s
     flat = xp.reshape(off, (off.shape[0], -1))
     return to_host(xp.mean(flat * flat, axis=1)).astype(np.float64)
+
+
+class _Wide(Denoiser):
+    """A denoiser in float32 of a network in half precision."""
+
+    dtype: Any
+
+    def output(
+        self, x: Array, timesteps: Array, timestep: int | float | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return the network's output in float32, from its input in half precision."""
+        half = namespace(x).astype(x, self.dtype)
+        output, variance = super().output(half, timesteps, timestep)
+        return widened(output), variance
+
+
+def _wide(denoise: AnyDenoiser, data: Array) -> AnyDenoiser:
+    """Return a denoiser in float32, whose network is called in the half precision of the data.
+
+    Raises:
+        ValueError: It is made from a function, whose x0 predictions are rounded already.
+    """
+    if not isinstance(denoise, Denoiser):
+        raise ValueError(
+            f"data are {data.dtype}, and the denoiser is made from a function, whose x0 "
+            "predictions are rounded to that: the lengths would be those of the rounding. Give the "
+            "network itself, or data in float32 and a function that computes in it"
+        )
+    wide = _Wide(
+        denoise.model,
+        denoise.schedule,
+        denoise.prediction,
+        clip=denoise.clip,
+        model_kwargs=denoise.model_kwargs,
+    )
+    wide.dtype = data.dtype
+    return wide
 
 
 def _float(value: Any) -> float:

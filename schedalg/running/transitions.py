@@ -12,6 +12,7 @@ from schedalg.arrays import (
     device,
     is_array,
     namespace,
+    real_dtype,
     requires_gradient,
     summed,
     weighted,
@@ -128,31 +129,7 @@ def transition(
 
     Source: Black et al., arXiv 2305.13301.
     """
-    plan = _checked_plan(plan, x)
-    k = _checked_row(plan, row, x)
-    meaning, bound = meaning_of(plan, prediction), bounding(clip)
-    rows, outside = rows_for(plan, meaning, bound, x)
-    _require_noise(rows, k)
-    output, variance = read_output(output, x, rows.timesteps[k] if isinstance(k, int) else None)
-    learned = rows.rows[0].log_variance is not None
-    if learned and variance is None:
-        raise_without_variance(x)
-    held = _checked_memories(memories, rows, k, x)
-    x, output = widened(x), widened(output)
-    row_of = _row_at(rows, k, x)
-    x0 = None
-    if outside is not None:
-        read = row_of.read or (0.0, 1.0)
-        try:
-            x0 = bounded(outside, weighted(zip(read, (x, output), strict=True)))
-        except StopIteration as error:
-            raise_stopped(error, "clip")
-    update = Functional(rows.without_noise, None)
-    if held:
-        update.restore(k, held)
-    mean = update(k, x, output, x0, None, None)
-    std = deviation(row_of, variance if learned else None)
-    return Transition(mean, _broadcast(std, x))
+    return _drawn(plan, row, x, output, prediction, clip, memories)[0]
 
 
 def log_prob(
@@ -204,17 +181,26 @@ def log_prob(
     Source: Black et al., arXiv 2305.13301; Liu et al., arXiv 2505.05470.
     """
     per_element = flag("per_element", per_element)
-    mean, std = transition(
-        plan, row, x, output, prediction=prediction, clip=clip, memories=memories
-    )
+    (mean, std), numbers = _drawn(plan, row, x, output, prediction, clip, memories)
     check_like("after", after, x)
     xp = namespace(mean)
     z = (widened(after) - mean) / std
+    if numbers is None:
+        log_std, rounding = xp.log(std), 1.0
+    else:
+        # Over many elements, what float32 rounds in the logarithm of one number adds up.
+        wide, to = real_dtype(xp, device(mean)), device(mean)
+        log_std = xp.asarray([math.log(each) for each in numbers], dtype=wide, device=to)
+        rounding = xp.astype(xp.reshape(std, (-1,)), wide) / xp.asarray(
+            numbers, dtype=wide, device=to
+        )
+        log_std = xp.reshape(log_std, std.shape)
     if per_element:
-        return -0.5 * (z * z) - xp.log(std) - _HALF_LOG_2_PI
+        return -0.5 * (z * z) - xp.astype(log_std, z.dtype) - _HALF_LOG_2_PI
     count = math.prod(mean.shape[1:])
     alike = count // max(1, math.prod(std.shape[1:]))  # elements that share a number of std
-    return -0.5 * summed(z * z) - alike * summed(xp.log(std)) - count * _HALF_LOG_2_PI
+    squares = rounding**2 * summed(z * z)
+    return -0.5 * squares - alike * summed(log_std) - count * _HALF_LOG_2_PI
 
 
 def network_input(
@@ -257,6 +243,50 @@ def network_input(
         values, dtype=timestep_dtype(x, values[0].item()), device=device(x)
     )
     return NetworkInput(model_input, timesteps)
+
+
+def _drawn(
+    plan: Plan,
+    row: int | Sequence[int] | Array,
+    x: Array,
+    output: Array,
+    prediction: Prediction | Parameterization | None,
+    clip: Clip | None,
+    memories: Sequence[Array],
+) -> tuple[Transition, list[float] | None]:
+    """Return what a row draws from, and its std as numbers; see `transition` and `_numbers`."""
+    plan = _checked_plan(plan, x)
+    k = _checked_row(plan, row, x)
+    meaning, bound = meaning_of(plan, prediction), bounding(clip)
+    rows, outside = rows_for(plan, meaning, bound, x)
+    _require_noise(rows, k)
+    output, variance = read_output(output, x, rows.timesteps[k] if isinstance(k, int) else None)
+    learned = rows.rows[0].log_variance is not None
+    if learned and variance is None:
+        raise_without_variance(x)
+    held = _checked_memories(memories, rows, k, x)
+    x, output = widened(x), widened(output)
+    row_of = _row_at(rows, k, x)
+    x0 = None
+    if outside is not None:
+        read = row_of.read or (0.0, 1.0)
+        try:
+            x0 = bounded(outside, weighted(zip(read, (x, output), strict=True)))
+        except StopIteration as error:
+            raise_stopped(error, "clip")
+    update = Functional(rows.without_noise, None)
+    if held:
+        update.restore(k, held)
+    mean = update(k, x, output, x0, None, None)
+    std = deviation(row_of, variance if learned else None)
+    numbers = None if learned else _numbers(rows, k)
+    return Transition(mean, _broadcast(std, x)), numbers
+
+
+def _numbers(rows: Rows, k: int | np.ndarray) -> list[float] | None:
+    """Return std in float64: of the row, or of each sample; None where a gradient flows to it."""
+    found = [rows.rows[each].noise for each in ([k] if isinstance(k, int) else k.tolist())]
+    return found if all(isinstance(each, float) for each in found) else None
 
 
 def _checked_plan(plan: object, x: Array) -> Plan:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schedalg.arrays import holds
 from schedalg.checks import real_number
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
@@ -15,6 +14,10 @@ if TYPE_CHECKING:
     from schedalg.schedule import Schedule
 
 
+#: Up to so many times 1 - t, a step is that of Flow-GRPO's authors.
+_LONGEST = 3.0
+
+
 @dataclass(frozen=True)
 class FlowSDE:
     """Flow-GRPO's sampler: Euler-Maruyama steps of an SDE with the marginals of the flow.
@@ -23,11 +26,19 @@ class FlowSDE:
 
         x_s = x_t - (v + g²/(2t) eps) (t - s) + g sqrt(t - s) z,    g = a sqrt(t/(1 - t)),
 
-    where v = eps - x0. On other schedules it is the same step in their scale. Where it leaves pure
-    noise, s takes the place of t in 1 - t, as in the authors' code. The step to clean data adds no
-    noise, and returns the x0 prediction; the authors' code adds noise there, which stays in the
-    image. A step adds more noise than the flow has at s, by the square of its length; `FlowCPS`
-    does not.
+    where v = eps - x0. On other schedules it is the same step in their scale. Such a step takes
+    d = a² (t - s)/(2 (1 - t)) of the old noise away, and adds noise of variance 2 t d.
+
+    What is not the authors': they start from t = 1, with s in place of t in 1 - t there, and take
+    even steps, shifted; t - s is then at most 3 (1 - t) in all others that add noise. A longer step
+    has (1 - s) - 3 (1 - t) in place of 1 - t, which goes over into their step from t = 1: with
+    1 - t itself, a start close to pure noise would have no bounds. Where d is above s, which is all
+    of the noise that there is, it is s here, and x is not turned around. And no noise is added in
+    the step to clean data, which returns the x0 prediction; in the authors' code that noise stays
+    in the image.
+
+    A step leaves more noise than the flow has at s, by 2 d (t - s) + d² in variance; `FlowCPS` does
+    not.
 
     Args:
         noise_level: a, from 0 to 1000. 0 is `DDIM()`.
@@ -58,16 +69,14 @@ class FlowSDE:
         unit_t, unit_s = step.alpha_t + step.sigma_t, step.alpha_s + step.sigma_s
         t, signal_t, signal_s = step.sigma_t / unit_t, step.alpha_t / unit_t, step.alpha_s / unit_s
         length = t * signal_s * step.rise  # t - s, without cancellation
-        from_noise = ~holds(step.alpha_t > 0)
-        guarded = step.where(from_noise, signal_s, signal_t)
-        noisy = step.xp.astype(step.sigma_s > 0, length.dtype)
+        guarded = step.xp.maximum(signal_t, signal_s - _LONGEST * signal_t)
         # x_s = (1 - s) x0 + (s - drift) eps + std z, and eps = (x - (1 - t) x0) / t.
-        drift = noisy * square * length / (2 * guarded)
+        drift = step.xp.minimum(unit_s * square * length / (2 * guarded), step.sigma_s)
         return Plan.of(
             schedule,
-            a=(step.sigma_s - unit_s * drift) / step.sigma_t,
-            b=step.alpha_s * step.rise + unit_s * drift * signal_t / t,
-            c=noisy * unit_s * self.noise_level * (t * length / guarded) ** 0.5,
+            a=(step.sigma_s - drift) / step.sigma_t,
+            b=step.alpha_s * step.rise + drift * signal_t / t,
+            c=unit_s * step.root(2 * t * drift / unit_s),
         )
 
 

@@ -136,17 +136,37 @@ def test_five_steps_come_close_to_the_flow() -> None:
     assert error(fit(DDIM().plan(FEW), made, memories=3)) < error(DDIM().plan(FEW)) / 3
 
 
-def test_what_samples_do_not_tell_stays() -> None:
-    # The network of Gaussian data is linear: x and its predictions are one and the same direction.
-    def linear(x: Any, timesteps: Any) -> Any:
-        return 0.5 * x
+@pytest.mark.parametrize("memories", [2, 3, 4])
+def test_what_samples_do_not_tell_stays(memories: int) -> None:
+    """The network of Gaussian data is linear, and samples tell one number a row: it is exact."""
 
-    plan = DPMSolverPP(order=2).plan(FEW)
-    made = trajectories(linear, FEW, START, plan, prediction="x0")
-    fitted = fit(plan, made, memories=4)
-    np.testing.assert_allclose(fitted.a, plan.a, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(fitted.b[:, :2], plan.b, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(fitted.b[:, 2:], 0, atol=1e-11)
+    def linear(x: Any, timesteps: Any) -> Any:
+        return (0.5 + timesteps[0] / 4000) * x
+
+    plan, exact = DPMSolverPP(order=2).plan(FEW), 1e-12
+    made = trajectories(linear, FEW, START, DPMSolverPP().plan(FIFTY), prediction="x0")
+    fitted = fit(plan, made, memories=memories)
+    before, after = (
+        np.abs(run(each, linear, START, prediction="x0") - made.states[-1]).max()
+        for each in (plan, fitted)
+    )
+    assert before > 1e-3
+    assert after < exact
+    # x is size times x_T, and signal times the data where these are a point; so are predictions.
+    size, signal = 1.0, float(FEW[-1].alpha)
+    sizes: list[float] = []
+    for k in range(len(plan) - 1):
+        sizes = [(0.5 + plan.timesteps[k] / 4000) * size, *sizes][:memories]
+        all_sizes, count = np.array([size, *sizes]), len(sizes)
+        signals = np.array([signal, *np.ones(count)])
+        row = np.array([fitted.a[k], *fitted.b[k, :count]])
+        began = np.zeros(1 + count)
+        began[: 1 + min(count, 2)] = [plan.a[k], *plan.b[k, :count]]
+        # Both x and the signal of a point are told; nothing moves across these, each in its size.
+        told = np.linalg.svd(np.stack([np.ones(1 + count), signals / all_sizes]))[2]
+        assert np.abs(told[2:] @ ((row - began) * all_sizes)).max(initial=0.0) < exact
+        assert np.abs(told[:2] @ ((row - began) * all_sizes)).max() > 1e-6
+        size, signal = row @ all_sizes, row @ signals
 
 
 def test_the_same_is_found_in_every_library(lib: Library) -> None:

@@ -39,6 +39,39 @@ def test_predictions_of_a_point_have_the_length_of_their_levels() -> None:
     np.testing.assert_allclose(lengths[1:], exact, rtol=0.02)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("kind", "prediction"), [("vp", "epsilon"), ("vp", "v"), ("flow", "flow"), ("ve", "epsilon")]
+)
+def test_half_precision_has_the_lengths_of_float64(dtype: str, kind: str, prediction: str) -> None:
+    torch = pytest.importorskip("torch")
+    base = Schedule.linear(1000)[::25]
+    schedule = {"vp": base, "flow": base.as_flow(), "ve": base.as_ve()}[kind]
+    alpha, sigma = base.alpha, base.sigma
+    if kind == "flow":
+        alpha, sigma = alpha / (alpha + sigma), sigma / (alpha + sigma)
+    of_x0 = 0.25 * alpha / (0.25 * alpha**2 + sigma**2)  # the perfect network of N(0, 1/4)
+    of_eps = (1 - alpha * of_x0) / sigma
+    slope = {
+        "epsilon": of_eps,
+        "v": alpha * of_eps - sigma * of_x0,
+        "flow": of_eps - of_x0,
+    }[prediction]
+
+    def model(x: Any, timesteps: Any) -> Any:
+        at = {t: k for k, t in enumerate(schedule.timesteps.tolist())}[timesteps[0].item()]
+        return float(slope[at]) * x
+
+    data = torch.as_tensor(DATA[:100])
+    known, found = (
+        score_lengths(model, schedule, data.to(type_), prediction=prediction)
+        for type_ in (torch.float64, getattr(torch, dtype))
+    )
+    np.testing.assert_allclose(found[1:], known[1:], rtol=0.1, atol=0.02)
+    chosen, right = (choose(schedule, 6, schedule.length_costs(each)) for each in (found, known))
+    assert chosen == right
+
+
 def test_few_points_have_no_steps() -> None:
     assert score_lengths(network, LINEAR[:1], DATA).tolist() == [0.0]
     assert score_lengths(network, LINEAR[:0], DATA).tolist() == []
@@ -54,6 +87,13 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "batch": (lambda: score_lengths(network, LINEAR, DATA, batch=0), ValueError, ["batch", "0"]),
     "seed": (lambda: score_lengths(network, LINEAR, DATA, seed=-1), ValueError, ["seed", "-1"]),
+    "half precision through a function": (
+        lambda: score_lengths(
+            Mixture([0.0], [0.5]).denoiser(LINEAR), LINEAR, DATA.astype(np.float16)
+        ),
+        ValueError,
+        ["data", "float16", "function", "network itself"],
+    ),
     "no schedule": (lambda: score_lengths(network, [1], DATA), TypeError, ["schedule", "list"]),
 }
 

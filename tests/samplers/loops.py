@@ -448,13 +448,17 @@ def tcd(s: Loop, x: np.ndarray) -> np.ndarray:
 
 
 def flow_sde(s: Loop, x: np.ndarray) -> np.ndarray:
-    """The SDE of Liu et al., arXiv 2505.05470, in x and v of the flow; no noise at the end."""
+    """The SDE of Liu et al., arXiv 2505.05470, in x and v of the flow; no noise at the end.
+
+    g is smaller in a long step near t = 1, and where more noise would be taken away than there is.
+    """
     a = 0.9
     for i in range(s.steps):
         t, t_next = (s.sigma[j] / (s.alpha[j] + s.sigma[j]) for j in (i, i + 1))
         y, dt = x / (s.alpha[i] + s.sigma[i]), t_next - t
         v = s.eps(x, i) - s.x0(x, i)
-        g = a * math.sqrt(t / (1 - t)) if t_next > 0 else 0.0
+        rest = 1 - t if -dt <= 3 * (1 - t) else 1 - t_next - 3 * (1 - t)
+        g = min(a * math.sqrt(t / rest), math.sqrt(2 * t * t_next / -dt))
         y = y + (v + g**2 / (2 * t) * (y + (1 - t) * v)) * dt
         if t_next > 0:
             y = y + g * math.sqrt(-dt) * next(s.noise)

@@ -60,6 +60,70 @@ def test_from_pure_noise_the_sde_has_the_signal_of_where_it_arrives() -> None:
     assert plan.b[0, 0] == 0.25
 
 
+#: t of the start is 1 - 2^-k. For 60, t is 1 in float64, and its log-SNR is not that of pure noise.
+NEAR = [3, 5, 8, 12, 24, 40, 60]
+
+
+def near_noise(k: int, kind: str, rest: list[float]) -> Schedule:
+    """Return a path that starts at t = 1 - 2^-k, and goes on at these t."""
+    t = np.array([2.0**-k, *(1 - np.array(rest))])
+    return Schedule.from_log_snr(2 * np.log(t / (1 - t))[::-1], kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["vp", "ve", "flow"])
+@pytest.mark.parametrize("k", NEAR)
+def test_a_start_near_noise_has_bounds(k: int, kind: str) -> None:
+    for rest in ([0.7, 0.5, 0.3, 0.1], [0.5], [0.01]):
+        schedule = near_noise(k, kind, rest)
+        for level in (0.0, 0.3, 0.7, 1.2, 3.0, 1000.0):
+            plan = FlowSDE(level).plan(schedule)
+            assert (plan.a >= 0).all()
+            assert plan.response([0.25]).variances[0] < 0.3
+
+
+@pytest.mark.parametrize(
+    ("schedule", "variance"),
+    [
+        (Schedule.flow(1000)[:-1].subsample(steps=10), 0.2300),
+        (Schedule.cosine(1000).subsample(steps=10), 0.2209),
+        (Schedule.from_flow_times([0.1, 0.3, 0.5, 0.7, 0.9, 1 - 2**-24]), 0.2384),
+        (Schedule.from_flow_times([0.1, 0.3, 0.5, 0.7, 0.9, 1.0]), 0.2384),
+        (Schedule.flow(10, shift=3.0), 0.1754),
+    ],
+)
+def test_the_variance_of_the_sde_is_near_that_of_data(schedule: Schedule, variance: float) -> None:
+    """The last two are the authors' own steps, whose variance the others are held against."""
+    found = FlowSDE().plan(schedule).response([0.25]).variances[0]
+    np.testing.assert_allclose(found, variance, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["vp", "flow"])
+def test_the_sde_is_continuous_where_noise_begins(kind: str) -> None:
+    times, last = [0.1, 0.4, 0.8], 1 - 2.0**-50
+    near, at = (
+        FlowSDE().plan(getattr(Schedule.from_flow_times([*times, end]), f"as_{kind}")())
+        for end in (last, 1.0)
+    )
+    for name in ("a", "b", "c"):
+        np.testing.assert_allclose(getattr(near, name), getattr(at, name), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("shift", [0.1, 1.0, 3.0, 1000.0])
+@pytest.mark.parametrize("steps", [2, 3, 4, 10, 40])
+def test_even_steps_from_noise_are_the_authors(steps: int, shift: float) -> None:
+    """Their code, as they run it: g² = a² t/(1 - t), with s in place of t in the first step."""
+    schedule, a = Schedule.flow(steps, shift=shift), 0.3
+    t = np.array([1.0, *schedule.sigma[-2::-1], 0.0])
+    t, s = t[:-2], t[1:-1]  # all steps but the last one, which adds no noise here
+    left = np.array([1 - s[0], *(schedule.alpha[-2:0:-1])])
+    plan = FlowSDE(a).plan(schedule)
+    expected = a * np.sqrt(t / left * (t - s))
+    np.testing.assert_allclose(plan.c[:-1], expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        plan.a[:-1] * t, s - a**2 / (2 * left) * (t - s), rtol=1e-9, atol=1e-12
+    )
+
+
 def test_the_marginals_of_the_sde_converge_in_its_first_order() -> None:
     data, errors = Mixture([0.0], [0.5]), []
     for steps in (200, 400):
