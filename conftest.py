@@ -15,7 +15,7 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # The examples need packages of their own, and are run by their own test; so does the site.
-collect_ignore = ["docs/examples", "docs/conf.py"]
+collect_ignore = ["docs/examples", "docs/conf.py", "docs/showing.py"]
 # Modules that import a package at once: collected where it is installed.
 for package, paths in {
     "torch": [
