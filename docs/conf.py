@@ -1,11 +1,14 @@
 """How Sphinx makes the site: `sphinx-build -W --keep-going -n docs OUT`."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import schedalg
 
-sys.path.append(str(Path(__file__).parent))  # where `showing` is
+HERE = Path(__file__).parent
+sys.path.append(str(HERE))  # where `showing` is
+shutil.rmtree(HERE / "reference" / "api", ignore_errors=True)  # made anew: names may be gone
 
 project = "schedalg"
 author = "The schedalg authors"

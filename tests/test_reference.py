@@ -1,4 +1,4 @@
-"""That the reference has a page for every public name."""
+"""That the reference has a page for every public name, and a page quotes another as it is."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGES = Path(__file__).parents[1] / "docs" / "reference"
+DOCS = Path(__file__).parents[1] / "docs"
 PUBLIC = (
     "schedalg",
     "schedalg.interop.diffusers",
@@ -20,7 +20,7 @@ PUBLIC = (
 def listed() -> Counter[str]:
     """Return how often each name is in a list of the pages, with its module."""
     names: Counter[str] = Counter()
-    for page in PAGES.glob("*.md"):
+    for page in (DOCS / "reference").glob("*.md"):
         for block in re.findall(r"```\{eval-rst\}\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
             module = re.search(r"currentmodule:: (\S+)", block)
             assert module is not None, page.name
@@ -43,3 +43,17 @@ def test_nothing_else_is_in_the_reference() -> None:
     for name in listed():
         module, _, last = name.rpartition(".")
         assert hasattr(import_module(module), last) or import_module(name), name
+
+
+def test_the_page_on_which_sampler_has_the_errors_that_were_measured() -> None:
+    measured = (DOCS / "few-steps.md").read_text("utf-8")
+    quoted = (DOCS / "which-sampler.md").read_text("utf-8").split("The geometric mean")[1]
+    for title, table in zip(
+        ("All six grids to clean data, geometric mean", "Flow"),
+        quoted.split("| 20 |\n| --- | --- | --- | --- | --- | --- |\n")[1:],
+        strict=True,
+    ):
+        errors = measured.split(f"## {title}\n")[1].split("\n## ")[0].splitlines()
+        rows = table.split("\n\n")[0].splitlines()
+        assert len(rows) == 6
+        assert set(rows) <= set(errors)
