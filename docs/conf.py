@@ -19,7 +19,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "showing",
@@ -39,8 +38,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 python_use_unqualified_type_names = True
-napoleon_numpy_docstring = False
-napoleon_use_ivar = True
 
 html_theme = "furo"
 pygments_dark_style = "a11y-high-contrast-dark"  # furo's own underlines modules

@@ -7,6 +7,7 @@ import click
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.domains.python._object import PyObject
+from sphinx.ext.napoleon import Config
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
@@ -14,6 +15,8 @@ from sphinx.util.docutils import SphinxDirective
 from schedalg import Plan, Schedule
 from schedalg.command_line.commands import schedalg as command_line
 from schedalg.interop.guided_diffusion import GaussianDiffusion
+
+STYLE: Any = Config(napoleon_use_ivar=True)
 
 # Napoleon makes `:ivar:` of "Attributes:", which Sphinx heads with "Variables".
 for field in PyObject.doc_field_types:
@@ -27,19 +30,28 @@ def leave_out(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: 
     return True if generated else None
 
 
-def mark_code(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Mark what is indented after an empty line as code, as Markdown reads it.
+class Docstring(GoogleDocstring):
+    """A docstring in Google's style, in which "Returns:" is a text whatever colons it has."""
 
-    Read the sections of a property too: napoleon would take its first words for its type.
+    def _consume_returns_section(
+        self, preprocess_types: bool = False
+    ) -> list[tuple[str, str, list[str]]]:
+        return [("", "", self._dedent(self._consume_to_next_section()))]
+
+
+def read(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turn a docstring into what Sphinx reads.
+
+    What is indented after an empty line is code, as in Markdown. A property has sections, as a
+    function has.
     """
     for i in reversed(range(1, len(lines) - 1)):
         indent, before = (len(line) - len(line.lstrip()) for line in (lines[i + 1], lines[i - 1]))
-        listed = lines[i - 1].lstrip().startswith("- ") or lines[i + 1].lstrip().startswith(">>>")
-        if not lines[i] and lines[i - 1] and indent >= before + 4 and not listed:
+        other = lines[i - 1].lstrip().startswith("- ") or lines[i + 1].lstrip().startswith(">>>")
+        if not lines[i] and lines[i - 1] and indent >= before + 4 and not other:
             lines[i:i] = ["", " " * before + "::"]
-    if what in ("attribute", "data", "property"):
-        read = GoogleDocstring(lines, app.config, app, "object", name, obj, options)
-        lines[:] = ["", *str(read).splitlines()]
+    kind: Any = what if what in ("class", "module") else "function"
+    lines[:] = str(Docstring(lines, STYLE, app, kind, name, obj, options)).splitlines()
 
 
 def shorten_types(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
@@ -83,7 +95,7 @@ class Commands(SphinxDirective):
 def setup(app: Sphinx) -> None:
     """Connect what is above to Sphinx."""
     app.add_directive("commands", Commands)
-    app.connect("autodoc-process-docstring", mark_code, priority=400)  # napoleon comes at 500
+    app.connect("autodoc-process-docstring", read)
     app.connect("object-description-transform", shorten_types, priority=600)  # autodoc comes at 500
     app.connect("autodoc-skip-member", leave_out)
     app.connect("viewcode-find-source", sources)
