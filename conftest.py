@@ -14,8 +14,8 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# The examples need packages of their own, and are run by their own test.
-collect_ignore = ["docs/examples"]
+# The examples need packages of their own, and are run by their own test; so does the site.
+collect_ignore = ["docs/examples", "docs/conf.py", "docs/showing.py"]
 # Modules that import a package at once: collected where it is installed.
 for package, paths in {
     "torch": [
@@ -34,7 +34,6 @@ for package, paths in {
     "jax": ["backends/schedalg_jax", "docs/backends.md"],
     "scipy": ["docs/choosing-steps.md"],
     "click": ["schedalg/command_line"],
-    "griffe": ["docs/example_sections.py"],
 }.items():
     if importlib.util.find_spec(package) is None:
         collect_ignore += paths

@@ -242,7 +242,7 @@ def exact(cloud: Cloud, schedule: Schedule) -> np.ndarray:
 
 def section(title: str, measured: Mapping[str, list[float]]) -> str:
     """Return a table of errors, with a title."""
-    lines = [f"### {title}\n\n", f"| | {' | '.join(map(str, COUNTS))} |\n"]
+    lines = [f"## {title}\n\n", f"| | {' | '.join(map(str, COUNTS))} |\n"]
     lines.append("| --- |" + " --- |" * len(COUNTS) + "\n")
     for name, values in measured.items():
         row = f"`{name}`" if name in OURS else name

@@ -172,7 +172,7 @@ class Recipe:
             check_finite: Raise if the network returns NaN or infinity.
 
         Returns:
-            (B, *shape), in the recipe's dtype.
+            `(B, *shape)`, in the recipe's dtype.
 
         Raises:
             TypeError: As `sample`; or the seeds are no integers.

@@ -34,13 +34,13 @@ class Clamp:
 
 @dataclass(frozen=True)
 class DynamicThreshold:
-    """Clamp each sample's x0 prediction to its own quantile of |x0|, and scale it to [-1, 1].
+    """Clamp each sample's x0 prediction to its own quantile of `|x0|`, and scale it to [-1, 1].
 
     x0 ← clip(x0, -s, s) / s, where s is the quantile, raised to 1 if it is less and limited to
     `max_value`. Use it as `sample(..., clip=DynamicThreshold())`.
 
     Args:
-        quantile: In (0, 1]. Between two values of |x0| it is interpolated linearly.
+        quantile: In (0, 1]. Between two values of `|x0|` it is interpolated linearly.
         max_value: The largest s, at least 1. None: no limit.
 
     Raises:

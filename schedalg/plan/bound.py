@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def error_bound(plan: "Plan", error: AssumedError | None = None) -> float:
-    """Return Σ |weight| error over the predictions in a plan's result, which needs no network.
+    """Return the sum of `|weight| error` over the predictions in a plan's result.
 
-    If each prediction is off by at most `error`, the result is off by no more than that. `minimize`
-    moves levels by it.
+    It needs no network. If each prediction is off by at most `error`, the result is off by no more
+    than that. `minimize` moves levels by it.
 
     Args:
         plan: The plan.

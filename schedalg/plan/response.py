@@ -45,8 +45,8 @@ def response(
     Args:
         plan: The plan.
         variances: (J,), the variances v of the data's elements, such as the spectrum of images.
-        start: (J,), the variance of x before the first row. None: `schedule.prior_std`², which is
-            what sampling starts from; alpha² v + sigma² at the last point leaves out the error
+        start: (J,), the variance of x before the first row. None: `schedule.prior_std ** 2`, which
+            is what sampling starts from; alpha² v + sigma² at the last point leaves out the error
             that lies in this.
 
     Raises:

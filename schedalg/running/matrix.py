@@ -26,12 +26,10 @@ def frames(
     In a sweep, the network is called once for all frames, and each is taken through the row that
     the matrix says, if any. Common patterns, for T frames and a plan of K rows:
 
-    | offsets | pattern |
-    | --- | --- |
-    | `[0] * T` | all frames at the same level: the ordinary run |
-    | `range(T)` | a pyramid: each frame one row behind the frame before it |
-    | `range(0, 2 * T, 2)` | a steeper pyramid, in which later frames are more uncertain |
-    | `range(0, K * T, K)` | one frame after the other, each from the finished ones before it |
+    - `[0] * T`: all frames at the same level, the ordinary run;
+    - `range(T)`: a pyramid, each frame one row behind the frame before it;
+    - `range(0, 2 * T, 2)`: a steeper pyramid, in which later frames are more uncertain;
+    - `range(0, K * T, K)`: one frame after the other, each from the finished ones before it.
 
     Args:
         plan: The plan, of K rows.

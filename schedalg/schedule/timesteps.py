@@ -5,13 +5,11 @@ whatever happens to the schedule. A network trained on continuous noise gets a f
 noise level: then the timestep follows from the point, moves with it when a transform changes the
 noise, and is exact between points too. Constructors take it as `timesteps=`:
 
-| `timesteps` | the timestep |
-| --- | --- |
-| `"sigma"` | sigma / alpha, as networks of karras schedules are |
-| `"log_sigma/4"` | log(sigma / alpha) / 4, as EDM's own |
-| `"flow_time"` | t = sigma / (alpha + sigma), as networks of flows are |
-| `"1000 flow_time"` | 1000 t, and so any other whole number |
-| a function | `function(alpha, sigma)`, of NumPy arrays in the network's scale |
+- `"sigma"`: sigma / alpha, as networks of karras schedules are;
+- `"log_sigma/4"`: log(sigma / alpha) / 4, as EDM's own;
+- `"flow_time"`: t = sigma / (alpha + sigma), as networks of flows are;
+- `"1000 flow_time"`: 1000 t, and so any other whole number;
+- a function: `function(alpha, sigma)`, of NumPy arrays in the network's scale.
 
 Names can be saved as JSON, a function cannot.
 

@@ -88,6 +88,7 @@ def has_signal(s: Schedule) -> bool:
     return bool(np.isfinite(s.to_sigmas()[-1]))
 
 
+#: From names to transforms of any of these schedules.
 TRANSFORMS: dict[str, Transform] = {
     "none": Transform(lambda s: s),
     "every": Transform(lambda s: s.subsample(every=min(3, len(s)))),

@@ -1,0 +1,101 @@
+"""How the site shows docstrings, sources and commands, where Sphinx would do otherwise."""
+
+import re
+from typing import Any
+
+import click
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.domains.python._object import PyObject
+from sphinx.ext.napoleon import Config
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+
+from schedalg import Plan, Schedule
+from schedalg.command_line.commands import schedalg as command_line
+from schedalg.interop.guided_diffusion import GaussianDiffusion
+
+STYLE: Any = Config(napoleon_use_ivar=True)
+
+# Napoleon makes `:ivar:` of "Attributes:", which Sphinx heads with "Variables".
+for field in PyObject.doc_field_types:
+    if field.name == "variable":
+        field.label = "Attributes"
+
+
+def leave_out(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples as members: the class says what they are."""
+    generated = str(getattr(obj, "__doc__", "")).startswith("Alias for field number")
+    return True if generated else None
+
+
+class Docstring(GoogleDocstring):
+    """A docstring in Google's style, in which "Returns:" is a text whatever colons it has."""
+
+    def _consume_returns_section(
+        self, preprocess_types: bool = False
+    ) -> list[tuple[str, str, list[str]]]:
+        return [("", "", self._dedent(self._consume_to_next_section()))]
+
+
+def read(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Turn a docstring into what Sphinx reads.
+
+    What is indented after an empty line is code, as in Markdown. A property has sections, as a
+    function has.
+    """
+    for i in reversed(range(1, len(lines) - 1)):
+        indent, before = (len(line) - len(line.lstrip()) for line in (lines[i + 1], lines[i - 1]))
+        other = lines[i - 1].lstrip().startswith("- ") or lines[i + 1].lstrip().startswith(">>>")
+        if not lines[i] and lines[i - 1] and indent >= before + 4 and not other:
+            lines[i:i] = ["", " " * before + "::"]
+    kind: Any = what if what in ("class", "module") else "function"
+    lines[:] = str(Docstring(lines, STYLE, app, kind, name, obj, options)).splitlines()
+
+
+def shorten_types(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
+    """Name types without their modules after a `Literal`, where Sphinx reads no more names."""
+    for field in content.findall(nodes.field):
+        name, body = field.children
+        if name.astext().startswith(("type ", "rtype")) and "Literal[" in body.astext():
+            short = re.sub(r"~[\w.]*\.(?=\w)", "", body.astext())
+            body.children[:] = [nodes.paragraph("", short)]
+
+
+def sources(app: Sphinx, module: str) -> tuple[str, dict[str, Any]]:
+    """Return a module's text and where it defines what, methods from elsewhere included."""
+    analyzer = ModuleAnalyzer.for_module(module)
+    analyzer.analyze()
+    places: dict[str, Any] = dict(analyzer.tags)
+    for owner in (Schedule, Plan, GaussianDiffusion):
+        for name, value in vars(owner).items():
+            function = getattr(value, "__func__", value)
+            if getattr(function, "__module__", None) == module and function.__name__ in places:
+                places[f"{owner.__name__}.{name}"] = places[function.__name__]
+    return analyzer.code, places
+
+
+class Commands(SphinxDirective):
+    """What each command says of itself with `--help`, under its name."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each command."""
+        above = click.Context(command_line, info_name="schedalg")
+        sections: list[nodes.Node] = []
+        for name, command in sorted(command_line.commands.items()):
+            title = f"schedalg {name}"
+            section = nodes.section(ids=[nodes.make_id(title)], names=[title])
+            text = command.get_help(click.Context(command, above, name, max_content_width=88))
+            section += [nodes.title("", title), nodes.literal_block("", text, language="none")]
+            sections.append(section)
+        return sections
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is above to Sphinx."""
+    app.add_directive("commands", Commands)
+    app.connect("autodoc-process-docstring", read)
+    app.connect("object-description-transform", shorten_types, priority=600)  # autodoc comes at 500
+    app.connect("autodoc-skip-member", leave_out)
+    app.connect("viewcode-find-source", sources)
