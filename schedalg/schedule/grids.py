@@ -18,7 +18,11 @@ LevelGrid: TypeAlias = Callable[[Namespace, Array, Array, int], Array]
 def kl_optimal(xp: Namespace, first: Array, last: Array, n: int) -> Array:
     """Return levels whose arc tangents are evenly spaced; of one, the last.
 
-    Source: Sabour et al., arXiv 2404.14507, section 3; AUTOMATIC1111's pull request 15608.
+    Shares of the angle are i/(n - 1), and 0 comes after them, as in ComfyUI. AUTOMATIC1111's are
+    i/n for i from 0 to n, without a 0.
+
+    Source: Sabour et al., arXiv 2404.14507, section 3; ComfyUI's `comfy/samplers.py` (its
+    kl_optimal_scheduler).
     """
     if n == 1:
         return last
