@@ -61,13 +61,13 @@ def bong_tangent(xp: Namespace, first: Array, last: Array, n: int) -> Array:
     slope, pivot = 0.2 / (total / 40), int(total * 0.6)
     upper = _arc(middle, slope, pivot, 1.0, 0.5)
     lower = _arc(total - middle, slope, pivot - middle, 0.5, 0.0)
-    return last * _like(xp, last, np.concatenate([upper[:-1], lower[:-1]])[::-1])
+    return last * _like(xp, last, np.concatenate([upper, lower])[::-1])
 
 
 def _arc(n: int, slope: float, pivot: int, start: float, end: float) -> np.ndarray:
-    """Return n levels from start to end on -atan(slope (i - pivot))."""
+    """Return n - 1 levels from start towards end, the nth, on -atan(slope (i - pivot))."""
     arc = -np.arctan(slope * (np.arange(n) - pivot))
-    return np.asarray((arc - arc[-1]) / (arc[0] - arc[-1]) * (start - end) + end)
+    return np.asarray((arc[:-1] - arc[-1]) / (arc[0] - arc[-1]) * (start - end) + end)
 
 
 def _like(xp: Namespace, like: Array, values: np.ndarray) -> Array:

@@ -92,6 +92,11 @@ def test_spacings_follow_their_formulas(spacing: str, steps: int) -> None:
         assert abs(point.log_snr - SD.at(point.timestep).log_snr) < 1e-10
 
 
+def test_bong_tangent_of_one_step_is_half_of_the_last_level() -> None:
+    one = SD.subsample(steps=1, spacing="bong_tangent")  # a warning would be an error
+    np.testing.assert_allclose(falling(one), [SIGMAS[-1] / 2], rtol=1e-11)
+
+
 @pytest.mark.parametrize("n", [1, 4, 10])
 def test_kl_optimal_is_comfyui_s_list_and_one_more_than_automatic1111_s(n: int) -> None:
     low, high = math.atan(SIGMAS[0]), math.atan(SIGMAS[-1])
