@@ -123,6 +123,8 @@ def test_ddim_uniform_is_as_published_up_to_the_count() -> None:
             same.add(steps)
     assert same >= {1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500}
     assert SD.subsample(steps=1000, spacing="ddim_uniform") == SD
+    seven = SD.subsample(steps=7, spacing="ddim_uniform")
+    assert (seven.timesteps[-1], seven.prior_std) == (853, 1.0)
 
 
 @NEED_SCIPY
