@@ -31,6 +31,7 @@ def pixels(samples: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarray:
     """Return samples as bytes, (B, height, width, channels).
 
     A byte is the whole part of 255 (x - low) / (high - low), within 0 and 255, as in ADM's code.
+    Nothing is rounded to the nearest: of the float32 numbers k / 127.5 - 1, 95 of 256 give k - 1.
 
     Args:
         samples: (B, ...), images.

@@ -51,7 +51,7 @@ def choose_by_rollout(trajectories: Trajectories, steps: int) -> Schedule:
     By dynamic programming: of the ways to a point in k steps, the one is kept whose state is
     nearest to the teacher's there, and goes on from its own state, with all that it has done wrong.
     (`choose` with `trajectory_costs` starts each step from the teacher's.) The network is called
-    about N (steps - 2) times.
+    (N - steps + 1) (steps - 2) + 1 times.
 
     Args:
         trajectories: The teacher's states at the N points to choose from, and the network.

@@ -85,7 +85,10 @@ def log_likelihood(
             does; `Heun().tableau` has none.
         schedule: The path, of N points: the flow takes N - 1 steps.
         x: (B, ...), clean data, of torch or JAX; of any library with `divergence`. Half precision
-            is integrated in float32.
+            is integrated in float32, but what the network rounds, itself and in its derivative, is
+            of one sign in many elements, and adds up. With a perfect network of Gaussian data in
+            bfloat16, all samples of 768 elements were 0.65 to 0.74 nats too likely at 60 points,
+            and 1.7 to 2.0 too unlikely at 20. Compare models in float32.
         prediction: As in `sample`.
         probes: How many random directions the estimate is the mean of; None: exact.
         seed: Of the directions: an integer, or one for each sample.

@@ -18,7 +18,11 @@ LevelGrid: TypeAlias = Callable[[Namespace, Array, Array, int], Array]
 def kl_optimal(xp: Namespace, first: Array, last: Array, n: int) -> Array:
     """Return levels whose arc tangents are evenly spaced; of one, the last.
 
-    Source: Sabour et al., arXiv 2404.14507, section 3; AUTOMATIC1111's pull request 15608.
+    Shares of the angle are i/(n - 1), and 0 comes after them, as in ComfyUI. AUTOMATIC1111's are
+    i/n for i from 0 to n, without a 0.
+
+    Source: Sabour et al., arXiv 2404.14507, section 3; ComfyUI's `comfy/samplers.py` (its
+    kl_optimal_scheduler).
     """
     if n == 1:
         return last
@@ -57,13 +61,13 @@ def bong_tangent(xp: Namespace, first: Array, last: Array, n: int) -> Array:
     slope, pivot = 0.2 / (total / 40), int(total * 0.6)
     upper = _arc(middle, slope, pivot, 1.0, 0.5)
     lower = _arc(total - middle, slope, pivot - middle, 0.5, 0.0)
-    return last * _like(xp, last, np.concatenate([upper[:-1], lower[:-1]])[::-1])
+    return last * _like(xp, last, np.concatenate([upper, lower])[::-1])
 
 
 def _arc(n: int, slope: float, pivot: int, start: float, end: float) -> np.ndarray:
-    """Return n levels from start to end on -atan(slope (i - pivot))."""
+    """Return n - 1 levels from start towards end, the nth, on -atan(slope (i - pivot))."""
     arc = -np.arctan(slope * (np.arange(n) - pivot))
-    return np.asarray((arc - arc[-1]) / (arc[0] - arc[-1]) * (start - end) + end)
+    return np.asarray((arc[:-1] - arc[-1]) / (arc[0] - arc[-1]) * (start - end) + end)
 
 
 def _like(xp: Namespace, like: Array, values: np.ndarray) -> Array:

@@ -90,8 +90,10 @@ def subsample(
             "simple", "ddim_uniform", "beta_timesteps", "sgm_uniform", "kl_optimal",
             "linear_quadratic", "bong_tangent", "ays_sd15", "ays_sdxl", "ays_svd", "gits",
             "oss_flux", "oss_wan" and "oss_chroma" (see "Steps that others have published" in the
-            docs). Points by noise have fractional timesteps, on the line between their neighbours';
-            a network that looks timesteps up in a table needs `round_timesteps` after it.
+            docs). "ddim_uniform" leaves out the noisiest points: 7 steps of 1000 begin at timestep
+            853, and x there is drawn as from pure noise. Points by noise have fractional timesteps,
+            on the line between their neighbours'; a network that looks timesteps up in a table
+            needs `round_timesteps` after it.
         errors: With `steps` and in place of `spacing`: the network's errors at the n points, as
             `step_costs` takes them. Of all subsets with the first and the last point, the one whose
             steps lose least (see `choose`).
@@ -387,7 +389,8 @@ def _simple(n: int, steps: int) -> np.ndarray:
 def _ddim_uniform(n: int, steps: int) -> np.ndarray:
     """Return the indices of ComfyUI's "ddim_uniform", whole strides from 1: as many as asked for.
 
-    There, the strides go on to the end, which may give more.
+    There, the strides go on to the end, which may give more. The noisiest of them are left out
+    here: 7 of 1000 points end at index 853, where a run begins.
     """
     return _leading(n, steps) + (steps < n)
 

@@ -103,6 +103,13 @@ def test_bytes_stand_for_numbers_as_stated(shape: tuple[int, ...], axes: tuple[i
     assert (pixels(samples - 100, (-2.0, 3.0)) == 0).all()
 
 
+def test_bytes_are_cut_off_as_adm_s_are() -> None:
+    k = np.arange(256)
+    exact = (k / 127.5 - 1).astype(np.float32).reshape(1, 16, 16)
+    off = k - pixels(exact, (-1.0, 1.0)).reshape(-1)
+    assert np.bincount(off).tolist() == [161, 95]
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_second_call_changes_nothing(tmp_path: Path, form: str) -> None:
     needs(form)

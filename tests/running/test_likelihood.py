@@ -106,6 +106,26 @@ def test_the_scale_of_the_path_does_not_matter() -> None:
     np.testing.assert_allclose(results[1], results[2], rtol=1e-11)
 
 
+@pytest.mark.parametrize(("steps", "low", "high"), [(20, -0.003, -0.002), (60, 0.0007, 0.0011)])
+def test_the_rounding_of_bfloat16_adds_up(steps: int, low: float, high: float) -> None:
+    """The bias in nats an element that the docstring speaks of: of one sign in all samples."""
+    torch = pytest.importorskip("torch")
+    base = Schedule.linear(1000)
+    schedule, table = base.subsample(steps=steps, spacing="log_snr"), base.to_log_snr()
+
+    def network(x: Any, timesteps: Any) -> Any:
+        here = np.interp(timesteps[0].item(), np.arange(1000.0), table)
+        alpha, sigma = (1 + math.exp(-here)) ** -0.5, (1 + math.exp(here)) ** -0.5
+        return (sigma / (0.25 * alpha**2 + sigma**2) * x.double()).to(x.dtype)
+
+    x = torch.as_tensor(0.5 * np.random.default_rng(2).standard_normal((4, 768))).bfloat16()
+    half, full = (log_likelihood(network, schedule, each).nats for each in (x, x.double()))
+    off = (half - full) / 768
+    assert bool(((off > low) & (off < high)).all()), off
+    single = log_likelihood(network, schedule, x.float()).nats
+    np.testing.assert_allclose(single.numpy(), full.numpy(), rtol=0, atol=1e-3)
+
+
 def test_nats_and_bits() -> None:
     x = np.zeros((2, 3, 2))
     result = log_likelihood(PEAKS.denoiser(EVEN), EVEN, x, divergence=derivative(PEAKS))

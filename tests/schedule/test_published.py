@@ -92,6 +92,21 @@ def test_spacings_follow_their_formulas(spacing: str, steps: int) -> None:
         assert abs(point.log_snr - SD.at(point.timestep).log_snr) < 1e-10
 
 
+def test_bong_tangent_of_one_step_is_half_of_the_last_level() -> None:
+    one = SD.subsample(steps=1, spacing="bong_tangent")  # a warning would be an error
+    np.testing.assert_allclose(falling(one), [SIGMAS[-1] / 2], rtol=1e-11)
+
+
+@pytest.mark.parametrize("n", [1, 4, 10])
+def test_kl_optimal_is_comfyui_s_list_and_one_more_than_automatic1111_s(n: int) -> None:
+    low, high = math.atan(SIGMAS[0]), math.atan(SIGMAS[-1])
+    theirs = [math.tan(i / n * low + (1 - i / n) * high) for i in range(n + 1)]  # no 0 after it
+    one_more = SD.subsample(steps=n + 1, spacing="kl_optimal")
+    np.testing.assert_allclose(falling(one_more), theirs, rtol=1e-11)
+    np.testing.assert_allclose(falling(one_more), kl_optimal(n + 1), rtol=1e-11)
+    assert one_more.origin.sigma == 0
+
+
 def test_simple_strides_never_coincide() -> None:
     for steps in range(1, 1001):
         kept = SD.subsample(steps=steps, spacing="simple").timesteps
@@ -108,6 +123,8 @@ def test_ddim_uniform_is_as_published_up_to_the_count() -> None:
             same.add(steps)
     assert same >= {1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 125, 200, 250, 500}
     assert SD.subsample(steps=1000, spacing="ddim_uniform") == SD
+    seven = SD.subsample(steps=7, spacing="ddim_uniform")
+    assert (seven.timesteps[-1], seven.prior_std) == (853, 1.0)
 
 
 @NEED_SCIPY
