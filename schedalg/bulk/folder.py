@@ -13,6 +13,9 @@ from schedalg.bulk.images import pixels
 from schedalg.bulk.layout import Layout, check_owner, claim
 from schedalg.checks import shown
 
+#: So often a block is written, where other calls remove what was begun of it.
+TRIES = 3
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -78,6 +81,19 @@ class Folder:
         Raises:
             OSError: There is no room, or another fault.
         """
+        left = TRIES
+        while left:
+            left -= 1
+            try:
+                self._write(block, samples)
+                left = 0
+            except FileNotFoundError:  # another call began or finished, and removed what was begun
+                if not self.missing([block]):
+                    left = 0
+                elif not left:
+                    raise
+
+    def _write(self, block: int, samples: np.ndarray) -> None:
         names = self.form.names(self.layout, block)
         place = (self.path / names[0]).parent
         if place != self.path and not place.exists():

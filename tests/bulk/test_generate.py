@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DynamicThreshold, Heun, Recipe, Schedule, generate
+from schedalg.bulk import files
 from schedalg.bulk.generation import blocks_of, checked_layout
 from schedalg.bulk.images import pixels
 from schedalg.bulk.seeds import seeds_from_json, seeds_to_json
@@ -445,6 +447,57 @@ generate(RECIPE, network, SEEDS, {str(tmp_path / "many")!r}, batch_size=1, forma
     assert [each.wait() for each in runs] == [0, 0]
     made(tmp_path / "one", batch_size=1, format="npz")
     assert held(tmp_path / "many") == held(tmp_path / "one")
+
+
+MEANWHILE: dict[str, tuple[dict[str, Any], str]] = {
+    "another recipe": ({"recipe": replace(RECIPE, clip=None)}, r"another recipe.*\(they .* clip\)"),
+    "other seeds": ({"seeds": range(100, 107)}, "seeds: .* was begun with seeds 100"),
+    "other blocks": ({"batch_size": 2}, "batch_size: .* was begun with batch_size 2"),
+    "another format": ({"format": "npz"}, "format: .* was begun with format npz"),
+    "another network": ({}, "model: .* was begun with model tests.bulk.few:with_like"),
+}
+
+
+@pytest.mark.parametrize("case", MEANWHILE)
+def test_a_folder_that_another_call_takes_meanwhile_is_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    other, message = MEANWHILE[case]
+
+    def loading() -> Any:
+        made(tmp_path, **{"model": f"{HERE}:with_like", **other})
+        return network
+
+    monkeypatch.setattr(f"{HERE}.factory", loading)
+    with pytest.raises(ValueError, match=message):
+        made(tmp_path, model=f"{HERE}:factory")
+    first = held(tmp_path)
+    made(tmp_path, **{"model": f"{HERE}:with_like", **other})
+    assert held(tmp_path) == first
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_block_is_written_again_where_another_call_removed_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    needs(form)
+    made(tmp_path / "alone", format=form)
+    begun: set[str] = set()
+    synchronize = files._synchronize
+
+    def removed(path: Path) -> None:
+        name = path.name.rpartition("-")[0]
+        if name not in begun and not name.endswith(".npz"):
+            begun.add(name)
+            if path.name.startswith(".tmp-recipe.json"):  # as of a call that is finished
+                shutil.copy(tmp_path / "alone" / "recipe.json", path.parent)
+            path.unlink()
+        synchronize(path)
+
+    monkeypatch.setattr(files, "_synchronize", removed)
+    made(tmp_path / "many", format=form)
+    assert begun
+    assert held(tmp_path / "many") == held(tmp_path / "alone")
 
 
 def test_the_disk_has_a_file_before_its_name(
