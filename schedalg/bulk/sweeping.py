@@ -71,7 +71,7 @@ def sweep(
     Raises:
         TypeError: An argument is of the wrong type, or `measure` returns no numbers.
         ValueError: An argument has a wrong value, the table is of other recipes, or the network
-            returned NaN or infinity.
+            returned NaN or infinity, or a sample became so.
         ImportError: A package is missing.
         Exception: What the network or `measure` raises, with a note that names the seeds.
 

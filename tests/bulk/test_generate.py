@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DynamicThreshold, Heun, Recipe, Schedule, generate
+from schedalg import DDIM, DPMSolverPP, DynamicThreshold, Heun, Recipe, Schedule, generate
 from schedalg.bulk import files
 from schedalg.bulk.generation import blocks_of, checked_layout
 from schedalg.bulk.images import pixels
@@ -234,6 +234,27 @@ def test_a_network_that_returns_nan_names_the_seeds_and_loses_nothing(
     made(tmp_path)
     made(tmp_path.with_name("whole"))
     assert held(tmp_path) == held(tmp_path.with_name("whole"))
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+@pytest.mark.parametrize("form", FORMATS)
+def test_samples_that_overflow_though_outputs_are_finite_are_named(
+    tmp_path: Path, form: str
+) -> None:
+    needs(form)
+    half = replace(IMAGES, schedule=Schedule.karras(5), sampler=DPMSolverPP(order=2), clip=None)
+    half = replace(half, dtype="float16", prediction="epsilon")
+
+    def model(x: Any, timesteps: Any) -> Any:
+        output = 0 * x
+        output[1:2] = 6e4
+        return output
+
+    with pytest.raises(ValueError, match=r"samples of seeds 4 became NaN .* float16") as caught:
+        made(tmp_path, half, model, format=form)
+    assert caught.value.__notes__ == ["while making the samples of seeds 3, 4, 5"]
+    assert list(held(tmp_path)) == ["recipe.json"]
+    made(tmp_path, half, model, format=form, check_finite=False)
 
 
 def test_nan_is_let_through_if_asked(tmp_path: Path) -> None:
