@@ -332,6 +332,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no seeds": ({"seeds": []}, ValueError, "seeds is empty"),
     "negative seeds": ({"seeds": range(-1, 3)}, ValueError, r"seeds\[0\].*-1"),
     "too many seeds": ({"seeds": range(2**70)}, ValueError, "seeds are more than"),
+    "a seed more than too many": ({"seeds": range(2**63)}, ValueError, "seeds are more than"),
     "a number of seeds": ({"seeds": 7}, TypeError, "seeds must be a range"),
     "a batch of none": ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
     "another format": ({"format": "npz"}, ValueError, "format: .* was begun with format npy"),

@@ -187,6 +187,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no recipe": ({"recipes": {"a": 3}}, TypeError, r"recipes\['a'\] must be a Recipe"),
     "another recipe": ({"recipes": OTHER}, ValueError, "another recipe with the name 'DDPM/3'"),
     "a seed twice": ({"seeds": [1, 1]}, ValueError, r"seeds\[1\] is 1"),
+    "too many seeds": ({"seeds": range(2**63)}, ValueError, "seeds are more than"),
     "another suffix": ({"out": Path("table.txt")}, ValueError, r"out must end in .csv or .parquet"),
     "no path": ({"out": 3}, TypeError, "out must be the path of a table"),
     "no batch": ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
