@@ -471,6 +471,35 @@ generate(RECIPE, network, SEEDS, {str(tmp_path / "many")!r}, batch_size=1, forma
     assert held(tmp_path / "many") == held(tmp_path / "one")
 
 
+@pytest.mark.parametrize("at", ["begun", "empty"])
+def test_parts_may_be_a_link(tmp_path: Path, at: str) -> None:
+    out, place = tmp_path / "out", tmp_path / "elsewhere"
+    made(tmp_path / "alone", IMAGES, format="npz")
+    if at == "begun":
+        made(out, IMAGES, format="npz", part=(0, 2))
+        (out / "parts").rename(place)
+    else:
+        out.mkdir()
+        place.mkdir()
+        shutil.copy(tmp_path / "alone" / "recipe.json", out)
+    (out / "parts").symlink_to(place)
+    made(out, IMAGES, format="npz")
+    name = f"{IMAGES.fingerprint[:12]}.npz"
+    assert (out / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_link_to_nothing_is_no_block(tmp_path: Path, form: str) -> None:
+    needs(form)
+    whole = held(made(tmp_path, format=form)[0].parent)
+    file = made(tmp_path, format=form)[0]
+    file.unlink()
+    file.symlink_to(tmp_path / "nowhere")
+    made(tmp_path, format=form)
+    assert held(tmp_path) == whole
+
+
 MEANWHILE: dict[str, tuple[dict[str, Any], str]] = {
     "another recipe": ({"recipe": replace(RECIPE, clip=None)}, r"another recipe.*\(they .* clip\)"),
     "other seeds": ({"seeds": range(100, 107)}, "seeds: .* was begun with seeds 100"),
