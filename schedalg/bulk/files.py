@@ -78,15 +78,6 @@ def append_line(path: Path, line: bytes) -> None:
         raise no_room(error, path) from error
 
 
-def whole_lines(path: Path) -> bytes:
-    """Return the lines of a file, and remove what follows the last whole one."""
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        os.truncate(path, end)
-    return data[:end]
-
-
 def no_room(error: OSError, path: Path) -> OSError:
     """Return what is said where there is no room for a file."""
     return OSError(

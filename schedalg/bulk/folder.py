@@ -1,7 +1,7 @@
 """`Folder`: a folder of samples that is being made: what is there, and what is missing."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from schedalg.bulk.formats import Format, format_named
 from schedalg.bulk.images import pixels
 from schedalg.bulk.layout import Layout, check_owner, claim
 from schedalg.checks import shown
+
+#: So often a block is written, where other calls remove what was begun of it.
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,10 @@ class Folder:
         """Return those of the blocks that are not there."""
         if self.form.is_whole(self.path, self.layout):
             return []
-        there = set()
-        for place, _, names in os.walk(self.path):
-            inside = Path(place).relative_to(self.path).as_posix()
-            there |= {name if inside == "." else f"{inside}/{name}" for name in names}
-        return [
-            block for block in blocks if not there.issuperset(self.form.names(self.layout, block))
-        ]
+        names = {block: self.form.names(self.layout, block) for block in blocks}
+        places = {name.rpartition("/")[0] for each in names.values() for name in each}
+        there = {name for place in places for name in _files_in(self.path, place)}
+        return [block for block, each in names.items() if not there.issuperset(each)]
 
     def remove_begun(self, blocks: Iterable[int]) -> None:
         """Remove what a process that was stopped had begun of these blocks."""
@@ -78,6 +78,19 @@ class Folder:
         Raises:
             OSError: There is no room, or another fault.
         """
+        left = TRIES
+        while left:
+            left -= 1
+            try:
+                self._write(block, samples)
+                left = 0
+            except FileNotFoundError:  # another call began or finished, and removed what was begun
+                if not self.missing([block]):
+                    left = 0
+                elif not left:
+                    raise
+
+    def _write(self, block: int, samples: np.ndarray) -> None:
         names = self.form.names(self.layout, block)
         place = (self.path / names[0]).parent
         if place != self.path and not place.exists():
@@ -101,6 +114,17 @@ class Folder:
             path.unlink(missing_ok=True)
         sync_folder(self.path)
         return True
+
+
+def _files_in(folder: Path, place: str) -> Iterator[str]:
+    """Yield the names of the files in a part of a folder; links count as what they lead to."""
+    try:
+        with os.scandir(folder / place) as entries:
+            for entry in entries:
+                if entry.is_file():
+                    yield f"{place}/{entry.name}" if place else entry.name
+    except FileNotFoundError:
+        return
 
 
 def checked_path(name: str, path: object, what: str = "a folder") -> Path:

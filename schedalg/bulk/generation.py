@@ -67,8 +67,9 @@ def generate(
         uncond: The same keywords without the condition, for guidance.
         pixel_range: For "npz" and "png": (low, high), the numbers that become 0 and 255. A byte is
             the whole part of 255 (x - low) / (high - low), within 0 and 255.
-        check_finite: Raise if the network returns NaN or infinity, and name the seeds. Costs a pass
-            over each output, and a synchronization on a GPU.
+        check_finite: Raise if the network returns NaN or infinity, or a sample becomes so, and name
+            the seeds. Costs a pass over each output and the samples, and a synchronization on a
+            GPU.
         part: (rank, world size): make only the blocks rank, rank + world size, …, where several
             processes share a folder.
         engine: "embedded": in this process. "ray": by actors on a cluster of Ray (needs ray), which
@@ -81,7 +82,7 @@ def generate(
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument has a wrong value, a seed is there twice, the folder is of something
-            else, or the network returned NaN or infinity.
+            else, or the network returned NaN or infinity, or a sample became so.
         MemoryError: Memory ran out: the message says what to try.
         OSError: There is no room, or the folder cannot be written.
         ImportError: A package that the format, the engine or the bar needs is not installed.

@@ -135,14 +135,22 @@ def read_recipe_file(folder: Path) -> dict[str, Any] | None:
 def claim(folder: Path, layout: Layout, made_with: Mapping[str, str]) -> None:
     """Write a folder's `recipe.json`, or compare the one that is there.
 
+    Of two calls at once, one writes it, and both compare.
+
     Raises:
         ValueError: The folder is of another recipe, of other seeds or blocks, or was made with
             another library or version.
     """
     wanted = {**layout.to_dict(), "made_with": dict(made_with)}
-    if read_recipe_file(folder) is None:
-        write([(folder / RECIPE, [lines_of(wanted).encode()])], replace=False)
-    found = read_recipe_file(folder) or {}
+    found = read_recipe_file(folder)
+    if found is None:
+        try:
+            write([(folder / RECIPE, [lines_of(wanted).encode()])], replace=False)
+        except FileNotFoundError:  # a call that finished meanwhile removed what was begun
+            if not (folder / RECIPE).exists():
+                raise
+        found = read_recipe_file(folder) or {}
+    _check_same(folder, found, layout)
     for name, value in made_with.items():
         if found["made_with"].get(name) != value:
             raise ValueError(
@@ -169,6 +177,15 @@ def check_owner(folder: Path, layout: Layout) -> None:
                 "new one"
             )
         return
+    _check_same(folder, found, layout)
+
+
+def _check_same(folder: Path, found: Mapping[str, Any], layout: Layout) -> None:
+    """Raise if what a folder's `recipe.json` holds is not this layout.
+
+    Raises:
+        ValueError: It is of another recipe, or of other seeds or blocks.
+    """
     wanted = layout.to_dict()
     if found["fingerprint"] != wanted["fingerprint"]:
         differing = [

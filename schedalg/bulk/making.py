@@ -82,14 +82,20 @@ class Maker:
         """Return the samples of seeds, made in one batch.
 
         Raises:
-            ValueError: The network returned NaN or infinity.
+            ValueError: The network returned NaN or infinity, or a sample became so.
             MemoryError: Memory ran out.
             Exception: What the network raises, with a note that names the seeds.
         """
         try:
-            return self.recipe.sample(
+            samples = self.recipe.sample(
                 self._checked(seeds), seeds, like=self.like, cond=self.cond, uncond=self.uncond
             )
+            if self.check_finite and (wrong := _not_finite(samples, seeds)):
+                raise ValueError(
+                    f"samples of seeds {wrong} became NaN or infinity, and no output of the "
+                    f"network was so: {self.recipe.dtype} may have overflowed"
+                )
+            return samples
         except Exception as error:
             if _ran_out(error):
                 half = len(seeds) // 2
@@ -140,17 +146,28 @@ class FiniteRows:
         """
         if not is_array(output) or not has_values(output) or output.ndim == 0:
             return
-        xp = namespace(output)
-        if not bool(xp.all(xp.isfinite(output))):
-            finite = to_host(xp.isfinite(xp.reshape(output, (output.shape[0], -1)))).all(axis=1)
-            wrong = sorted({int(row) % len(self.seeds) for row in np.flatnonzero(~finite)})
-            seeds = seeds_named([self.seeds[i] for i in wrong])
+        if seeds := _not_finite(output, self.seeds):
             at = float(to_host(timestep).reshape(-1)[0]) if is_array(timestep) else timestep
             raise ValueError(
                 f"model returned NaN or infinity for seeds {seeds} in call {self.calls} (the first "
                 f"is 0), at timestep {at:g}"
             )
         self.calls += 1
+
+
+def _not_finite(values: Array, seeds: list[int]) -> str:
+    """Return the seeds of rows that hold NaN or infinity, for a message; "" if none does.
+
+    Args:
+        values: Row i is of seed i modulo their number.
+        seeds: The seeds.
+    """
+    xp = namespace(values)
+    if bool(xp.all(xp.isfinite(values))):
+        return ""
+    finite = to_host(xp.isfinite(xp.reshape(values, (values.shape[0], -1)))).all(axis=1)
+    wrong = sorted({int(row) % len(seeds) for row in np.flatnonzero(~finite)})
+    return seeds_named([seeds[i] for i in wrong])
 
 
 def _ran_out(error: BaseException) -> bool:

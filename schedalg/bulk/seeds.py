@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.checks import integer, shown
-from schedalg.running.noise import keys_for
+from schedalg.running.noise import count_of, keys_for
 
 
 def checked_seeds(seeds: object) -> Sequence[int]:
@@ -18,7 +18,7 @@ def checked_seeds(seeds: object) -> Sequence[int]:
         ValueError: A seed is outside of 0 to 2^128 - 1.
     """
     if isinstance(seeds, range):
-        if seeds and abs(seeds[-1] - seeds[0]) // abs(seeds.step) >= sys.maxsize:
+        if count_of(seeds) > sys.maxsize:
             raise ValueError(f"seeds are more than {sys.maxsize}, which no list can hold")
         ends = [*seeds[:1], *seeds[-1:]]
         keys_for("seeds", ends, len(ends))

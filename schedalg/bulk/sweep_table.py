@@ -3,11 +3,11 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from schedalg.bulk.seeds import seeds_to_json
+from schedalg.bulk.seeds import distinct_seeds, seeds_to_json
 from schedalg.checks import check_callable, shown
 from schedalg.plugins import imported
 
@@ -190,6 +190,19 @@ def seeds_text(seeds: Sequence[int]) -> str:
     return " ".join(map(str, data))
 
 
+def seeds_of_text(text: str) -> Sequence[int]:
+    """Return the seeds of a text that `seeds_text` made.
+
+    Raises:
+        ValueError: It made none such.
+    """
+    numbers = [int(number) for number in text.replace(":", " ").split(" ")]
+    seeds = distinct_seeds(range(*numbers) if ":" in text else numbers)
+    if seeds_text(seeds) != text:
+        raise ValueError(f"its seeds are {shown(text)}, which is not what sweep writes")
+    return seeds
+
+
 def csv_line(cells: Sequence[Any]) -> str:
     """Return a line of a CSV file. Floats are written so that they are read as they were."""
     text = io.StringIO()
@@ -204,31 +217,71 @@ def cells_of(row: Row) -> list[Any]:
     return [row.recipe, row.fingerprint, calls, row.seeds, row.samples, *values]
 
 
-def rows_of(name: str, text: str) -> Iterator[Row]:
-    """Yield the rows of a CSV file that `sweep` wrote.
+def rows_of(name: str, data: bytes) -> list[Row]:
+    """Return the rows of a CSV file that `sweep` wrote.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or damaged.
     """
-    lines = csv.reader(io.StringIO(text))
-    heads = next(lines, [])
+    try:
+        lines = csv.reader(io.StringIO(data.decode()))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"out: {name} is damaged: {error}") from None
+    heads: list[str] = []
+    rows: dict[tuple[str, str], Row] = {}
+    try:
+        heads = next(lines, [])
+        for cells in lines if tuple(heads[: len(COLUMNS)]) == COLUMNS else ():
+            row = _row(heads, cells)
+            if rows.setdefault((row.recipe, row.seeds), row) is not row:
+                raise ValueError(f"it has the seeds {row.seeds} of {row.recipe!r} a second time")
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ValueError(f"out: line {lines.line_num} of {name} is damaged: {error}") from None
     if tuple(heads[: len(COLUMNS)]) != COLUMNS:
         raise ValueError(
             f"out: {name} is no table of sweep, whose columns begin with {', '.join(COLUMNS)}; got "
             f"{shown(heads)}"
         )
-    for k, cells in enumerate(lines, 2):
-        try:
-            if len(cells) != len(heads):
-                raise ValueError(f"it has {len(cells)} cells, and there are {len(heads)} columns")
-            recipe, fingerprint, calls, seeds, samples, *values = cells
-            yield Row(
-                recipe,
-                fingerprint,
-                int(calls) if calls else None,
-                seeds,
-                int(samples),
-                dict(zip(heads[len(COLUMNS) :], map(float, values), strict=True)),
-            )
-        except ValueError as error:
-            raise ValueError(f"out: line {k} of {name} is damaged: {error}") from None
+    return list(rows.values())
+
+
+def _row(heads: Sequence[str], cells: Sequence[str]) -> Row:
+    """Return the row of a line.
+
+    Raises:
+        TypeError: Its seeds are none.
+        ValueError: A cell is not what `sweep` writes.
+    """
+    if len(cells) != len(heads):
+        raise ValueError(f"it has {len(cells)} cells, and there are {len(heads)} columns")
+    recipe, fingerprint, calls, seeds, samples, *values = cells
+    row = Row(
+        recipe,
+        fingerprint,
+        int(calls) if calls else None,
+        seeds,
+        int(samples),
+        dict(zip(heads[len(COLUMNS) :], map(float, values), strict=True)),
+    )
+    if row.calls is not None and row.calls < 0:
+        raise ValueError(f"its calls are {row.calls}")
+    if (count := len(seeds_of_text(seeds))) != row.samples:
+        raise ValueError(f"it has {row.samples} samples of {count} seeds")
+    for name, value in row.values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name!r} is {value}, which is not finite")
+    return row
+
+
+def shared_seed(blocks: Iterable[str]) -> tuple[str, str, int] | None:
+    """Return two blocks that share a seed, and the seed; None if there are no such.
+
+    Args:
+        blocks: The seeds of each, as texts.
+    """
+    places: dict[int, str] = {}
+    for block in blocks:
+        for seed in seeds_of_text(block):
+            if (earlier := places.setdefault(seed, block)) is not block:
+                return earlier, block, seed
+    return None

@@ -1,5 +1,6 @@
 """`sweep`: many recipes measured on the same seeds, into one table."""
 
+import csv
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,12 +9,21 @@ from typing import Any, TypeAlias
 
 from schedalg.arrays import Array
 from schedalg.bulk.factories import network_of
-from schedalg.bulk.files import append_line, remove_temporary, sync_folder, whole_lines, write
+from schedalg.bulk.files import append_line, remove_temporary, sync_folder, write
 from schedalg.bulk.folder import checked_path
 from schedalg.bulk.making import Maker, Network
 from schedalg.bulk.recipe import Keywords, Recipe
 from schedalg.bulk.seeds import distinct_seeds, seeds_named
-from schedalg.bulk.sweep_table import COLUMNS, Row, Sweep, cells_of, csv_line, rows_of, seeds_text
+from schedalg.bulk.sweep_table import (
+    COLUMNS,
+    Row,
+    Sweep,
+    cells_of,
+    csv_line,
+    rows_of,
+    seeds_text,
+    shared_seed,
+)
 from schedalg.checks import (
     check_callable,
     flag,
@@ -47,7 +57,8 @@ def sweep(
     """Measure many recipes on the same seeds, and write a table with a row for each block of seeds.
 
     Stopped and called again, it measures what is missing, and the table is byte for byte that of an
-    undisturbed call. A call with more recipes, or with more seeds in whole blocks, adds rows.
+    undisturbed call. A call with more recipes, or with more seeds in whole blocks, adds rows. Where
+    two calls write to one table at the same time, one of them raises.
 
     Args:
         model: The network of all recipes, as `generate` takes it.
@@ -70,8 +81,9 @@ def sweep(
 
     Raises:
         TypeError: An argument is of the wrong type, or `measure` returns no numbers.
-        ValueError: An argument has a wrong value, the table is of other recipes, or the network
-            returned NaN or infinity.
+        ValueError: An argument has a wrong value, blocks of seeds overlap with those of the table,
+            the table is of other recipes or damaged, another call writes to it, or the network
+            returned NaN or infinity, or a sample became so.
         ImportError: A package is missing.
         Exception: What the network or `measure` raises, with a note that names the seeds.
 
@@ -105,9 +117,11 @@ def sweep(
     size = positive_integer("batch_size", batch_size)
     finite, progress = flag("check_finite", check_finite), flag("progress", progress)
     blocks = [distinct_seeds(chosen[k : k + size]) for k in range(0, len(chosen), size)]
+    _check_texts(blocks, size)
     there = table.opened(named)
     wanted = [(name, block) for name in named for block in blocks]
     missing = [(name, block) for name, block in wanted if (name, seeds_text(block)) not in there]
+    table.check_apart(missing)
     if missing:
         network, place = network_of(model, like)
         given = Network(network, place, cond, uncond, finite)
@@ -131,6 +145,21 @@ def _checked_recipes(recipes: Any) -> dict[str, Recipe]:
     if not recipes:
         raise ValueError("recipes is empty: there is nothing to measure")
     return dict(recipes)
+
+
+def _check_texts(blocks: Sequence[Sequence[int]], batch_size: int) -> None:
+    """Raise if the seeds of a block are more than a cell of a CSV file holds.
+
+    Raises:
+        ValueError: They are.
+    """
+    most = csv.field_size_limit()
+    for block in blocks:
+        if not isinstance(block, range) and len(seeds_text(block)) > most:
+            raise ValueError(
+                f"batch_size is {batch_size}, and so many uneven seeds are more than the {most} "
+                "characters of a cell: use a smaller batch_size, or a range"
+            )
 
 
 def _checked_file(out: object) -> Path:
@@ -188,17 +217,23 @@ class _Table:
         self.of_parquet = path.suffix == ".parquet"
         self.log = path.with_name(f"{path.name}.csv") if self.of_parquet else path
         self.rows: list[Row] = []
+        #: Bytes of the CSV file, of which the last may be of a line that was cut.
+        self.size = 0
+        self.whole = 0
 
     def opened(self, recipes: Mapping[str, Recipe]) -> set[tuple[str, str]]:
         """Return which rows there are, by recipe and seeds.
 
         Raises:
-            ValueError: The file is no table of sweep, or names another recipe.
+            ValueError: The file is no table of sweep, is damaged, or names another recipe.
         """
         if self.log.exists():
-            self.rows = list(rows_of(self.log.name, whole_lines(self.log).decode()))
+            data = self.log.read_bytes()
+            lines = data[: data.rfind(b"\n") + 1]
+            self.rows = rows_of(self.log.name, lines)
+            self.size, self.whole = len(data), len(lines)
         elif self.of_parquet and self.path.exists():
-            self.rows = list(rows_of(self.path.name, _csv_of_parquet(self.path)))
+            self.rows = rows_of(self.path.name, _csv_of_parquet(self.path))
         for row in self.rows:
             recipe = recipes.get(row.recipe)
             if recipe is not None and recipe.fingerprint != row.fingerprint:
@@ -209,31 +244,88 @@ class _Table:
                 )
         return {(row.recipe, row.seeds) for row in self.rows}
 
+    def check_apart(self, missing: Sequence[tuple[str, Sequence[int]]]) -> None:
+        """Raise if blocks that are missing share a seed with others of the recipe.
+
+        Raises:
+            ValueError: They do, or blocks of the table do.
+        """
+        of_rows: dict[str, list[str]] = {}
+        for row in self.rows:
+            of_rows.setdefault(row.recipe, []).append(row.seeds)
+        of_call: dict[str, list[str]] = {}
+        for name, block in missing:
+            of_call.setdefault(name, []).append(seeds_text(block))
+        seen = set()
+        for name, there in of_rows.items():
+            blocks = (*there, *of_call.get(name, ()))
+            if blocks in seen:
+                continue
+            seen.add(blocks)
+            if (found := shared_seed(blocks)) is None:
+                continue
+            earlier, later, seed = found
+            if later in there:
+                raise ValueError(
+                    f"out: {self.path} is damaged: its blocks of seeds {earlier} and {later} of "
+                    f"{name!r} share the seed {seed}"
+                )
+            raise ValueError(
+                f"seeds or batch_size: {self.path} has a block of seeds {earlier} of {name!r}, and "
+                f"this call one of {later}, which share the seed {seed}: each is measured once. "
+                "Use the same batch_size and whole blocks of seeds, or another table"
+            )
+
     def add(self, row: Row) -> None:
         """Write a row.
 
         Raises:
-            ValueError: It has other measures than the rows before it.
+            ValueError: It has other measures than the rows before it, or another call writes rows.
         """
         if self.rows and row.values.keys() != self.rows[0].values.keys():
             raise ValueError(
                 f"measure returned {', '.join(row.values)} for {row.recipe!r}, and {self.path} has "
                 f"{', '.join(self.rows[0].values)}"
             )
-        if self.rows and self.log.exists():
-            append_line(self.log, csv_line(cells_of(row)).encode())
+        self._check_alone()
+        if self.rows and self.size:
+            if self.whole < self.size:
+                os.truncate(self.log, self.whole)
+            line = csv_line(cells_of(row)).encode()
+            append_line(self.log, line)
+            self.size = self.whole = self.whole + len(line)
         else:
-            lines = [[*COLUMNS, *row.values], *map(cells_of, [*self.rows, row])]
+            cells = [[*COLUMNS, *row.values], *map(cells_of, [*self.rows, row])]
+            lines = [csv_line(line).encode() for line in cells]
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            write([(self.log, [csv_line(line).encode() for line in lines])])
+            write([(self.log, lines)], replace=self.size > 0)
             sync_folder(self.log.parent)
+            self.size = self.whole = sum(map(len, lines))
+        self._check_alone()
         self.rows.append(row)
+
+    def _check_alone(self) -> None:
+        """Raise if another call wrote to the CSV file since this one did.
+
+        A lock would be left behind by a call that is killed. The size is looked at before a row is
+        written, so that of two calls one goes on; and after, in case they wrote at one moment.
+
+        Raises:
+            ValueError: It did.
+        """
+        size = self.log.stat().st_size if self.log.exists() else 0
+        if size != self.size:
+            raise ValueError(
+                f"out: another call writes to {self.path} at the same time. What it has is kept: "
+                "call the same again when the other has ended"
+            )
 
     def finished(self) -> Sweep:
         """Return the table, and write it as Parquet if that is wanted."""
         if self.of_parquet and self.log.exists():
             write([(self.path, [_parquet(self.rows)])])
             sync_folder(self.path.parent)
+            self._check_alone()
             self.log.unlink()
         remove_temporary(self.path.parent, [self.path.name, self.log.name])
         return Sweep(tuple(self.rows))
@@ -250,7 +342,7 @@ def _parquet(rows: Sequence[Row]) -> bytes:
     return file.getvalue()
 
 
-def _csv_of_parquet(path: Path) -> str:
+def _csv_of_parquet(path: Path) -> bytes:
     """Return a Parquet table as the CSV file that it was made of.
 
     Raises:
@@ -258,13 +350,13 @@ def _csv_of_parquet(path: Path) -> str:
     """
     try:
         table = _pyarrow("pyarrow.parquet").read_table(path, partitioning=None)
+        columns = [column.to_pylist() for column in table.columns]
+        lines = [
+            ["" if cell is None else cell for cell in cells] for cells in zip(*columns, strict=True)
+        ]
+        return "".join(map(csv_line, [table.column_names, *lines])).encode()
     except Exception as error:
         raise ValueError(f"out: {path} is damaged: {error}") from None
-    lines = [
-        ["" if cell is None else cell for cell in cells]
-        for cells in zip(*(column.to_pylist() for column in table.columns), strict=True)
-    ]
-    return "".join(map(csv_line, [table.column_names, *lines]))
 
 
 def _pyarrow(module: str) -> Any:

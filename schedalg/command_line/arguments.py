@@ -1,12 +1,15 @@
 """Arguments of the command line that are values of schedalg, and examples in help texts."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
+from schedalg.checks import MOST
 from schedalg.command_line.files import read_json, read_recipe, read_schedule
 from schedalg.expressions import parse_sampler, parse_schedule
+from schedalg.running.noise import count_of
 
 
 def examples(*lines: str) -> str:
@@ -40,7 +43,12 @@ def _shape(text: str) -> tuple[int, ...]:
 def _seeds(text: str) -> Sequence[int]:
     """Return a range for "0:50000" or "0:50000:2", and a list for such and numbers with commas."""
     parts = [_range(part) for part in text.split(",")]
-    return parts[0] if len(parts) == 1 else [seed for part in parts for seed in part]
+    if len(parts) == 1:
+        return parts[0]
+    count = sum(map(count_of, parts))
+    if count > MOST:
+        raise ValueError(f"seeds with commas between them are at most {MOST}; got {count}")
+    return [seed for part in parts for seed in part]
 
 
 def _range(text: str) -> range:
@@ -54,6 +62,15 @@ def _range(text: str) -> range:
         ) from None
 
 
+def _finite(value: float | tuple[float, ...]) -> float | tuple[float, ...]:
+    """Return a number, or all of an option, which click takes as "nan" and "inf" too."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if not math.isfinite(number):
+            raise ValueError(f"a number must be finite, got {number}")
+    return value
+
+
+FINITE = read_by(_finite)
 JSON = read_by(read_json)
 RECIPE = read_by(read_recipe)
 SEEDS = read_by(_seeds)

@@ -11,7 +11,7 @@ import click
 import schedalg.bulk.generation as generation
 import schedalg.bulk.verification as verification
 from schedalg.bulk.recipe import DTYPES, Recipe
-from schedalg.command_line.arguments import JSON, RECIPE, SEEDS, SHAPE, examples
+from schedalg.command_line.arguments import FINITE, JSON, RECIPE, SEEDS, SHAPE, examples
 from schedalg.command_line.converting import from_configuration, to_configuration
 from schedalg.command_line.files import OF_DIFFUSERS, is_configuration, recipe_of
 
@@ -79,6 +79,7 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
     "--pixel-range",
     nargs=2,
     type=float,
+    callback=FINITE,
     default=(-1.0, 1.0),
     show_default=True,
     help="What becomes 0 and 255 in npz and png.",
@@ -98,7 +99,9 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
     help="This process, or actors on a cluster of Ray.",
 )
 @click.option("--actors", type=click.IntRange(min=1), default=1, help="How many, with ray.")
-@click.option("--gpus", type=click.FloatRange(min=0), help="For each actor, with ray.")
+@click.option(
+    "--gpus", type=click.FloatRange(min=0), callback=FINITE, help="For each actor, with ray."
+)
 def generate(
     recipe: Recipe,
     model: str,

@@ -10,7 +10,7 @@ import numpy as np
 
 import schedalg.running.backend as running
 from schedalg.command_line import plotting
-from schedalg.command_line.arguments import SAMPLER, SCHEDULE, SCHEDULES, examples
+from schedalg.command_line.arguments import FINITE, SAMPLER, SCHEDULE, SCHEDULES, examples
 from schedalg.command_line.comparing import differences
 from schedalg.command_line.curve import drawn
 from schedalg.command_line.listing import sigma_list
@@ -101,6 +101,7 @@ def plan(schedule: Schedule, sampler: Any, prediction: Any, form: str) -> None:
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
+    callback=FINITE,
     default=0.0,
     show_default=True,
     help="The largest difference that does not count.",

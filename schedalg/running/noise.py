@@ -162,9 +162,16 @@ def _keys_of(name: str, source: Any, batch: int) -> np.ndarray | None:
     seeds = _listed(source)
     if seeds is None:
         return None
-    if len(seeds) != batch:
-        raise ValueError(f"{name} holds {len(seeds)} seeds for {batch} samples of x")
+    if (count := count_of(seeds)) != batch:
+        raise ValueError(f"{name} holds {count} seeds for {batch} samples of x")
     return _keys([seed_of(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
+
+
+def count_of(seeds: Sequence[Any]) -> int:
+    """Return how many seeds there are; of a range, also where they are more than `len` can say."""
+    if isinstance(seeds, range):
+        return (seeds[-1] - seeds[0]) // seeds.step + 1 if seeds else 0
+    return len(seeds)
 
 
 class StepNoise:

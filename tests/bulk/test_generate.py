@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DynamicThreshold, Heun, Recipe, Schedule, generate
+from schedalg import DDIM, DPMSolverPP, DynamicThreshold, Heun, Recipe, Schedule, generate
+from schedalg.bulk import files
 from schedalg.bulk.generation import blocks_of, checked_layout
 from schedalg.bulk.images import pixels
 from schedalg.bulk.seeds import seeds_from_json, seeds_to_json
@@ -241,6 +243,27 @@ def test_a_network_that_returns_nan_names_the_seeds_and_loses_nothing(
     assert held(tmp_path) == held(tmp_path.with_name("whole"))
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+@pytest.mark.parametrize("form", FORMATS)
+def test_samples_that_overflow_though_outputs_are_finite_are_named(
+    tmp_path: Path, form: str
+) -> None:
+    needs(form)
+    half = replace(IMAGES, schedule=Schedule.karras(5), sampler=DPMSolverPP(order=2), clip=None)
+    half = replace(half, dtype="float16", prediction="epsilon")
+
+    def model(x: Any, timesteps: Any) -> Any:
+        output = 0 * x
+        output[1:2] = 6e4
+        return output
+
+    with pytest.raises(ValueError, match=r"samples of seeds 4 became NaN .* float16") as caught:
+        made(tmp_path, half, model, format=form)
+    assert caught.value.__notes__ == ["while making the samples of seeds 3, 4, 5"]
+    assert list(held(tmp_path)) == ["recipe.json"]
+    made(tmp_path, half, model, format=form, check_finite=False)
+
+
 def test_nan_is_let_through_if_asked(tmp_path: Path) -> None:
     files = made(tmp_path, model=failing(0, np.nan), check_finite=False)
     assert np.isnan(np.load(files[0])).any()
@@ -316,6 +339,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no seeds": ({"seeds": []}, ValueError, "seeds is empty"),
     "negative seeds": ({"seeds": range(-1, 3)}, ValueError, r"seeds\[0\].*-1"),
     "too many seeds": ({"seeds": range(2**70)}, ValueError, "seeds are more than"),
+    "a seed more than too many": ({"seeds": range(2**63)}, ValueError, "seeds are more than"),
     "a number of seeds": ({"seeds": 7}, TypeError, "seeds must be a range"),
     "a batch of none": ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
     "another format": ({"format": "npz"}, ValueError, "format: .* was begun with format npy"),
@@ -452,6 +476,86 @@ generate(RECIPE, network, SEEDS, {str(tmp_path / "many")!r}, batch_size=1, forma
     assert [each.wait() for each in runs] == [0, 0]
     made(tmp_path / "one", batch_size=1, format="npz")
     assert held(tmp_path / "many") == held(tmp_path / "one")
+
+
+@pytest.mark.parametrize("at", ["begun", "empty"])
+def test_parts_may_be_a_link(tmp_path: Path, at: str) -> None:
+    out, place = tmp_path / "out", tmp_path / "elsewhere"
+    made(tmp_path / "alone", IMAGES, format="npz")
+    if at == "begun":
+        made(out, IMAGES, format="npz", part=(0, 2))
+        (out / "parts").rename(place)
+    else:
+        out.mkdir()
+        place.mkdir()
+        shutil.copy(tmp_path / "alone" / "recipe.json", out)
+    (out / "parts").symlink_to(place)
+    made(out, IMAGES, format="npz")
+    name = f"{IMAGES.fingerprint[:12]}.npz"
+    assert (out / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_link_to_nothing_is_no_block(tmp_path: Path, form: str) -> None:
+    needs(form)
+    whole = held(made(tmp_path, format=form)[0].parent)
+    file = made(tmp_path, format=form)[0]
+    file.unlink()
+    file.symlink_to(tmp_path / "nowhere")
+    made(tmp_path, format=form)
+    assert held(tmp_path) == whole
+
+
+MEANWHILE: dict[str, tuple[dict[str, Any], str]] = {
+    "another recipe": ({"recipe": replace(RECIPE, clip=None)}, r"another recipe.*\(they .* clip\)"),
+    "other seeds": ({"seeds": range(100, 107)}, "seeds: .* was begun with seeds 100"),
+    "other blocks": ({"batch_size": 2}, "batch_size: .* was begun with batch_size 2"),
+    "another format": ({"format": "npz"}, "format: .* was begun with format npz"),
+    "another network": ({}, "model: .* was begun with model tests.bulk.few:with_like"),
+}
+
+
+@pytest.mark.parametrize("case", MEANWHILE)
+def test_a_folder_that_another_call_takes_meanwhile_is_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    other, message = MEANWHILE[case]
+
+    def loading() -> Any:
+        made(tmp_path, **{"model": f"{HERE}:with_like", **other})
+        return network
+
+    monkeypatch.setattr(f"{HERE}.factory", loading)
+    with pytest.raises(ValueError, match=message):
+        made(tmp_path, model=f"{HERE}:factory")
+    first = held(tmp_path)
+    made(tmp_path, **{"model": f"{HERE}:with_like", **other})
+    assert held(tmp_path) == first
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_block_is_written_again_where_another_call_removed_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    needs(form)
+    made(tmp_path / "alone", format=form)
+    begun: set[str] = set()
+    synchronize = files._synchronize
+
+    def removed(path: Path) -> None:
+        name = path.name.rpartition("-")[0]
+        if name not in begun and not name.endswith(".npz"):
+            begun.add(name)
+            if path.name.startswith(".tmp-recipe.json"):  # as of a call that is finished
+                shutil.copy(tmp_path / "alone" / "recipe.json", path.parent)
+            path.unlink()
+        synchronize(path)
+
+    monkeypatch.setattr(files, "_synchronize", removed)
+    made(tmp_path / "many", format=form)
+    assert begun
+    assert held(tmp_path / "many") == held(tmp_path / "alone")
 
 
 def test_the_disk_has_a_file_before_its_name(

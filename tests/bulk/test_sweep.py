@@ -187,6 +187,7 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no recipe": ({"recipes": {"a": 3}}, TypeError, r"recipes\['a'\] must be a Recipe"),
     "another recipe": ({"recipes": OTHER}, ValueError, "another recipe with the name 'DDPM/3'"),
     "a seed twice": ({"seeds": [1, 1]}, ValueError, r"seeds\[1\] is 1"),
+    "too many seeds": ({"seeds": range(2**63)}, ValueError, "seeds are more than"),
     "another suffix": ({"out": Path("table.txt")}, ValueError, r"out must end in .csv or .parquet"),
     "no path": ({"out": 3}, TypeError, "out must be the path of a table"),
     "no batch": ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
@@ -230,17 +231,85 @@ def test_faults_are_named(tmp_path: Path, fault: str) -> None:
     assert path.read_bytes() == before
 
 
-def test_files_that_are_no_tables_are_left_alone(tmp_path: Path) -> None:
+HEADS = "recipe,fingerprint,calls,seeds,samples,x\n"
+NO_TABLES = {
+    "a,b\n1,2\n": "table.csv is no table of sweep",
+    "a,b\n1,2": "table.csv is no table of sweep",
+    "": "table.csv is no table of sweep",
+    HEADS + "a,b,1,0:1:1,one,2\n": "line 2 of table.csv",
+    HEADS + "a,b,1\n": "it has 3 cells",
+    HEADS + "a,b,1,0:1:1,1,nan\n": "line 2 of table.csv is damaged: 'x' is nan",
+    HEADS + "a,b,1,0:1:1,1,-inf\n": "line 2 of table.csv is damaged: 'x' is -inf",
+    HEADS + "a,b,-1,0:1:1,1,2\n": "line 2 of table.csv is damaged: its calls are -1",
+    HEADS + "a,b,1,0:1:1,-1,2\n": "line 2 of table.csv is damaged: it has -1 samples of 1 seeds",
+    HEADS + "a,b,1,0:2:1,1,2\n": "line 2 of table.csv is damaged: it has 1 samples of 2 seeds",
+    HEADS + "a,b,1,00:1:1,1,2\n": "line 2 of table.csv is damaged: its seeds are '00:1:1'",
+    HEADS + "a,b,1,0:1:1:1,1,2\n": "line 2 of table.csv is damaged: range expected",
+    HEADS + "a,b,1,3 3,2,2\n": r"line 2 of table.csv is damaged: seeds\[1\] is 3",
+    HEADS + 2 * "a,b,1,0:1:1,1,2\n": "line 3 .* it has the seeds 0:1:1 of 'a' a second time",
+    HEADS + "a,b,1,0:2:1,2,2\na,b,1,1:3:1,2,2\n": "0:2:1 and 1:3:1 of 'a' share the seed 1",
+    HEADS + "a" * 140_000 + ",b,1,0:1:1,1,2\n": "line 2 of table.csv is damaged: field larger",
+    HEADS + "a\udcff,b,1,0:1:1,1,2\n": "table.csv is damaged: 'utf-8'",
+}
+
+
+@pytest.mark.parametrize("text", NO_TABLES, ids=range(len(NO_TABLES)))
+def test_files_that_are_no_tables_are_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "table.csv"
-    for text, message in [
-        ("a,b\n1,2\n", "table.csv is no table of sweep"),
-        ("recipe,fingerprint,calls,seeds,samples,x\na,b,1,0:1:1,one,2\n", "line 2 of table.csv"),
-        ("recipe,fingerprint,calls,seeds,samples,x\na,b,1\n", "it has 3 cells"),
-    ]:
-        path.write_text(text)
-        with pytest.raises(ValueError, match=message):
-            swept(path)
-        assert path.read_text() == text
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=NO_TABLES[text]):
+        swept(path, model=never)
+    assert path.read_bytes() == text.encode(errors="surrogateescape")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("options", "blocks"),
+    [
+        ({"seeds": range(10)}, "6:8:1 .* 6:9:1, which share the seed 6"),
+        ({"batch_size": 4}, "0:3:1 .* 0:4:1, which share the seed 0"),
+        ({"seeds": range(7, -1, -1)}, "6:8:1 .* 7:4:-1, which share the seed 7"),
+        ({"seeds": [9, 11, 1], "recipes": {"DDIM/2": RECIPES["DDIM/2"]}}, "0:3:1 .* 9 11 1, which"),
+    ],
+)
+def test_no_seed_is_measured_twice(
+    tmp_path: Path, suffix: str, options: dict[str, Any], blocks: str
+) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"table.{suffix}"
+    swept(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"seeds or batch_size: .* of seeds {blocks}"):
+        swept(path, model=never, **options)
+    assert path.read_bytes() == before
+    swept(path, seeds=range(100, 103))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("at", [0, 3])
+def test_of_two_calls_at_once_one_raises(tmp_path: Path, suffix: str, at: int) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"table.{suffix}"
+
+    def measure(samples: Any, seeds: list[int]) -> Any:
+        if seeds[0] == at:
+            swept(path, seeds=range(20, 24))
+        return mean(samples, seeds)
+
+    with pytest.raises(ValueError, match=r"another call writes to .* at the same time"):
+        swept(path, measure=measure)
+    swept(path)
+    found = swept(path, seeds=range(20, 24), model=never)
+    assert len({(row.recipe, row.seeds) for row in found.rows}) == len(found.rows) == 15
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_seeds_that_no_cell_holds_are_refused(tmp_path: Path) -> None:
+    seeds = [2**127 + k * k for k in range(4000)]
+    with pytest.raises(ValueError, match="batch_size is 4000, and so many uneven seeds are more"):
+        swept(tmp_path / "table.csv", model=never, seeds=seeds, batch_size=4000)
 
 
 def test_faults_of_plots_are_named() -> None:

@@ -234,6 +234,32 @@ def test_seeds_are_ranges_and_numbers(text: str, seeds: Sequence[int] | None) ->
         assert SEEDS(None, None, text) == seeds
 
 
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize(
+    ("seeds", "code"), [("0:99999999999999999999999", 1), ("0:99999999999999999999999,4", 2)]
+)
+def test_more_seeds_than_there_can_be_are_named(seeds: str, code: int) -> None:
+    result = call("generate", "recipe.json", "--model", "nets:make", "-o", "out", "--seeds", seeds)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert ("seeds are more than" if code == 1 else "at most 10000000; got 1") in result.stderr
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ("compare linear(9) linear(9)", ["--tolerance"]),
+        ("generate recipe.json --model nets:make --seeds 0:9 -o out", ["--gpus"]),
+        ("generate recipe.json --model nets:make --seeds 0:9 -o out", ["--pixel-range", "-1"]),
+    ],
+)
+def test_numbers_must_be_finite(line: str, option: list[str], number: str) -> None:
+    result = call(*line.split(), *option, number)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Invalid value for '{option[0]}'" in result.stderr
+
+
 def test_generate_passes_all_options_on(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
     monkeypatch.setattr(

@@ -122,6 +122,8 @@ def test_arrays_of_jax_are_seeds_unless_they_are_keys() -> None:
     [
         ([1, 2, 3, 4, 5], ValueError, "noise holds 5 seeds for 4 samples of x"),
         ([1, 2, 3], ValueError, "noise holds 3 seeds for 4 samples of x"),
+        (range(2**63), ValueError, f"noise holds {2**63} seeds for 4 samples of x"),
+        (range(2**80, 0, -2), ValueError, f"noise holds {2**79} seeds for 4 samples of x"),
         ([], ValueError, "noise holds 0 seeds for 4 samples of x"),
         ([1, 2, -3, 4], ValueError, "noise[2]: a seed must be at least 0 and less than 2**128"),
         ([1, 2, 3, 2**128], ValueError, "noise[3]: a seed must be at least 0 and less than 2**128"),
