@@ -323,6 +323,25 @@ def check_readable(name: str, value: object) -> None:
         raise ValueError(f"{name} {reason}")
 
 
+def check_numeric(name: str, array: Array) -> None:
+    """Raise unless an array holds numbers or truth values that can be read.
+
+    Raises:
+        TypeError: It is of another dtype, or a masked array.
+        ValueError: Its elements cannot be read.
+    """
+    _check_complete(name, array)
+    _check_unmasked(name, array)
+    check_readable(name, array)
+    if isinstance(array, np.ndarray):
+        numeric = to_host(np.empty(0, array.dtype)).dtype.kind in "biufc"
+    else:
+        kinds = ("bool", "numeric")
+        numeric = is_real_floating(array) or namespace(array).isdtype(array.dtype, kinds)
+    if not numeric:
+        raise TypeError(f"{name} must hold numbers, got {described(array)}")
+
+
 def described(value: Any) -> str:
     """Return the shape and dtype of an array, or the type of anything else, for a message."""
     if is_array(value):

@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any, TypeAlias
 
 from schedalg.arrays import Array, is_array, is_real_floating, type_name
-from schedalg.checks import check_like, is_like
+from schedalg.checks import check_like, check_memory, is_like
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
 #: array like x, and must not write to x.
@@ -120,6 +120,7 @@ def read_output(
     prediction, variance = split(output, x)
     where = "" if timestep is None else f" at timestep {timestep}"
     check_bare(f"model output{where}", output)
+    check_memory(f"model output{where}", output)  # of both halves
     check_like(f"model output{where}", prediction, x)
     return prediction, variance
 

@@ -511,15 +511,15 @@ def _timesteps(plan: Plan, clean: float | None) -> np.ndarray:
     Raises:
         ValueError: The latter is no integer, and the others are.
     """
-    told, integral = clean, plan.timesteps.dtype.kind == "i"
-    if told is None:
-        told = _timestep_of_clean(plan)
-        told = np.rint(told) if integral else told  # where those of the plan were rounded
-    if integral and not (told == int(told) and abs(told) < 2**53):
+    integral = plan.timesteps.dtype.kind == "i"
+    if clean is None:
+        clean = _timestep_of_clean(plan)
+        clean = float(np.rint(clean)) if integral else clean  # those of the plan may be rounded
+    if integral and not (clean == int(clean) and abs(clean) < 2**53):
         raise ValueError(
-            f"clean_timestep is {told}: it must be an integer, as the timesteps of the plan are"
+            f"clean_timestep is {clean}: it must be an integer, as the timesteps of the plan are"
         )
-    return np.append(plan.timesteps, np.asarray(told, dtype=plan.timesteps.dtype))
+    return np.append(plan.timesteps, np.asarray(clean, dtype=plan.timesteps.dtype))
 
 
 def _timestep_of_clean(plan: Plan) -> float:

@@ -1,7 +1,8 @@
 """`Pool`: samples that join and leave a batch at any time, each in the row of a plan of its own."""
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,9 @@ from schedalg.arrays import Array, device, given, holds, integer_dtype, is_array
 from schedalg.checks import (
     check_callable,
     check_like,
+    check_memory,
+    check_numeric,
+    check_readable,
     check_sample,
     described,
     integer,
@@ -99,8 +103,9 @@ class Pool:
         self._tickets = 0
         self._members: dict[int, _Member] = {}
         self._finished: dict[int, Array] = {}
-        self._batch: _Batch | None = None  # that `input` was last made of
+        self._batch: _Batch | None = None  # that was handed out, until it is advanced
         self._changed = False  # whether others are in the pool since then
+        self._busy = False  # whether a step is on its way, in which the network is called
 
     def __len__(self) -> int:
         """Return how many samples are in the pool."""
@@ -123,11 +128,11 @@ class Pool:
             seed: From 0 to 2^128 - 1: of the sample's noise, and of x where none is given. None:
                 for a plan without noise, with x.
             x: The sample at the noise level of the first row, of the pool's shape, without a batch
-                dimension. It is not written to, and must not be while the sample is in the pool.
-                None: `initial_noise` of the seed, for a plan that starts at its noisiest point.
+                dimension. It is copied. None: `initial_noise` of the seed, for a plan that starts
+                at its noisiest point.
             **conditions: Keywords of the network, each an array for this sample alone, without a
                 batch dimension, or a number. They must have the names, shapes and dtypes of those
-                in the pool, with which they are stacked along the batch.
+                in the pool, with which they are stacked along the batch. They are copied.
 
         Raises:
             TypeError: An argument is of the wrong type or library.
@@ -185,28 +190,38 @@ class Pool:
     def input(self) -> Array:
         """What the network is to be given, (B, ...), for the samples that are in the pool now.
 
+        These samples are the batch until `advance`, or until `input` is read when others are in
+        the pool.
+
         Raises:
-            ValueError: The pool is empty.
+            ValueError: The pool is empty; or the array was read before, and its memory was freed.
         """
-        return self._gathered().input
+        batch = self._gathered() if self._batch is None or self._changed else self._batch
+        check_memory("input", batch.input)
+        return batch.input
 
     @property
     def timesteps(self) -> Array:
         """The timestep of each sample in `input`, (B,).
 
         Raises:
-            ValueError: The pool is empty.
+            ValueError: As `input`.
         """
-        return self._gathered().timesteps
+        batch = self._batch or self._gathered()
+        check_memory("timesteps", batch.timesteps)
+        return batch.timesteps
 
     @property
     def conditions(self) -> Mapping[str, Array]:
         """The conditions of the samples in `input`, by name, (B, ...) each.
 
         Raises:
-            ValueError: The pool is empty.
+            ValueError: As `input`.
         """
-        return self._gathered().conditions
+        batch = self._batch or self._gathered()
+        for name, condition in batch.conditions.items():
+            check_memory(f"condition {name!r}", condition)
+        return batch.conditions
 
     def advance(self, output: Array) -> dict[int, Array]:
         """Take samples through their next rows, and return those that are finished.
@@ -222,17 +237,22 @@ class Pool:
 
         Raises:
             TypeError: The output is not an array of the samples' library.
-            ValueError: The pool is empty; the output has a wrong shape, dtype or device; or a plan
-                takes a learned variance, and there is none. Nothing has changed then.
+            ValueError: The pool is empty; the output has a wrong shape, dtype or device; a plan
+                takes a learned variance, and there is none; or the network that `step` calls calls
+                this. Nothing has changed then.
         """
-        self._take(output)
+        with self._alone("advance"):
+            if self._batch is None and not self._members:
+                raise ValueError("output is for no sample: the pool is empty")
+            self._take(self._batch or self._gathered(), output)
         return self._handed_out()
 
     def step(self) -> dict[int, Array]:
         """Call the network once for all samples in the pool, and return those that are finished.
 
         An empty pool calls nothing. If the network raises, the pool is as it was before: the step
-        can be tried again, or samples can be cancelled.
+        can be tried again, or samples can be cancelled. The network may add and cancel samples, and
+        must not step.
 
         Returns:
             x by ticket, of the pool's shape.
@@ -242,7 +262,8 @@ class Pool:
             ValueError: As `advance`; or the pool has no network.
             Exception: What the network raises.
         """
-        self._step()
+        with self._alone("step"):
+            self._step()
         return self._handed_out()
 
     def drain(self) -> dict[int, Array]:
@@ -255,8 +276,9 @@ class Pool:
             ValueError: As `step`.
             Exception: What the network raises.
         """
-        while self._members:
-            self._step()
+        with self._alone("drain"):
+            while self._members:
+                self._step()
         return self._handed_out()
 
     def _start(self, plan: Plan, seeds: list[int] | None, x: Array | None) -> Array:
@@ -265,7 +287,8 @@ class Pool:
             raise ValueError("seed is None, and the plan adds noise: give a seed")
         if x is not None:
             check_like("x", x, self._empty(self.shape))
-            return x[None, ...]
+            check_readable("x", x)
+            return namespace(x).stack([x])  # a copy, whose memory nobody else has in hand
         if seeds is None:
             raise ValueError("seed and x are None: give x, or the seed to make it from")
         if len(plan) and plan._constant(_starts_below):
@@ -280,9 +303,12 @@ class Pool:
         return namespace(like).empty(shape, dtype=like.dtype, device=device(like))
 
     def _condition(self, name: str, value: Any) -> Array:
-        """Return a condition of one sample as an array."""
-        if is_array(value):
-            return value
+        """Return a condition of one sample as an array of its own."""
+        if isinstance(value, np.generic):
+            value = value.item()  # the number in it
+        elif is_array(value):
+            check_numeric(f"condition {name!r}", value)
+            return namespace(value).stack([value])[0, ...]  # a copy
         if not isinstance(value, numbers.Real):
             raise TypeError(
                 f"condition {name!r} must be an array or a number for the one sample, got "
@@ -300,20 +326,37 @@ class Pool:
         return xp.asarray(number, dtype=self.like.dtype, device=of)
 
     def _gathered(self) -> "_Batch":
-        """Return the batch of those that are in the pool now."""
-        if self._batch is None or self._changed:
-            tickets = self._together.tickets
-            if not tickets:
-                raise ValueError("the pool is empty: add a sample first")
-            each = [self._members[ticket].conditions for ticket in tickets]
-            conditions = {
-                name: namespace(one).stack([own[name] for own in each], axis=0)
-                for name, one in each[0].items()
-            }
-            shown, timesteps = self._together.input(tickets), self._together.timesteps(tickets)
-            self._batch = _Batch(tickets, shown, timesteps, conditions)
-            self._changed = False
+        """Return those that are in the pool now as the batch that is handed out."""
+        tickets = self._together.tickets
+        if not tickets:
+            raise ValueError("the pool is empty: add a sample first")
+        each = [self._members[ticket].conditions for ticket in tickets]
+        conditions = {
+            name: namespace(one).stack([own[name] for own in each], axis=0)
+            for name, one in each[0].items()
+        }
+        shown, timesteps = self._together.input(tickets), self._together.timesteps(tickets)
+        self._batch = _Batch(tickets, shown, timesteps, conditions)
+        self._changed = False
         return self._batch
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Take samples on, unless that is on its way already.
+
+        Raises:
+            ValueError: It is.
+        """
+        if self._busy:
+            raise ValueError(
+                f"{name} was called within a step of the same pool, by its network, its clip or "
+                "another thread: one step at a time"
+            )
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     def _step(self) -> None:
         if not self._members:
@@ -322,18 +365,15 @@ class Pool:
             raise ValueError("the pool has no network: call yours, and pass its output to advance")
         batch = self._gathered()
         try:
-            self._take(called(self.model, batch.input, batch.timesteps, batch.conditions))
+            self._take(batch, called(self.model, batch.input, batch.timesteps, batch.conditions))
         except BaseException as error:
-            self._changed = True  # the network may have written to its input
+            self._batch = None  # the network may have written to its input
             if isinstance(error, StopIteration):
                 raise_stopped(error, "model or clip")
             raise
 
-    def _take(self, output: Array) -> None:
-        """Take the samples of the last batch through their rows."""
-        if self._batch is None and not self._members:
-            raise ValueError("output is for no sample: the pool is empty")
-        batch = self._batch or self._gathered()
+    def _take(self, batch: "_Batch", output: Array) -> None:
+        """Take the samples of a batch through their rows."""
         check_input_shape(batch.input, (len(batch.tickets), *self.shape))
         output, variance = read_output(output, batch.input)
         tickets = [ticket for ticket in batch.tickets if ticket in self._members]

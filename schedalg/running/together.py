@@ -160,7 +160,7 @@ class Stack:
         self.rings = np.zeros((0, 0, size), dtype)  # of row k at k modulo the sample's depth
         self.tables = np.zeros((0, 0, _WEIGHTS))
         self.draws = np.zeros((0, 0, 3), np.int64)
-        self.told = np.zeros((0, 0))  # the timesteps
+        self.timesteps_of = np.zeros((0, 0))
         self.keys = np.zeros((0, 2), np.uint64)
         self.rows, self.ends, self.depths = (np.zeros(0, np.int64) for _ in range(3))
         self.learned = np.zeros(0, bool)
@@ -183,7 +183,8 @@ class Stack:
         self.rings = _grown(self.rings, size, rows.depth)
         self.tables = _grown(self.tables, size, *table.shape)
         self.draws = _grown(self.draws, size, count)
-        self.told = _grown(self.told if self.places else self.told.astype(dtype), size, count)
+        known = self.timesteps_of if self.places else self.timesteps_of.astype(dtype)
+        self.timesteps_of = _grown(known, size, count)
         self.keys, self.rows, self.ends, self.depths, self.learned = (
             _grown(each, size)
             for each in (self.keys, self.rows, self.ends, self.depths, self.learned)
@@ -192,7 +193,7 @@ class Stack:
         self.tables[place, :count] = 0.0
         self.tables[place, :count, : table.shape[1]] = table
         self.draws[place, :count, :2], self.draws[place, :count, 2] = rows.draws, STEP
-        self.told[place, :count] = timesteps
+        self.timesteps_of[place, :count] = timesteps
         if isinstance(run.source, np.ndarray):
             self.keys[place] = run.source[0]
         self.rows[place], self.ends[place], self.depths[place] = 0, count, max(rows.depth, 1)
@@ -219,8 +220,8 @@ class Stack:
     def timesteps(self, tickets: list[int]) -> np.ndarray:
         """Return the timesteps that it is to be given, (B,)."""
         places = self._of(tickets)
-        told: np.ndarray = self.told[places, self.rows[places]]
-        return told
+        timesteps: np.ndarray = self.timesteps_of[places, self.rows[places]]
+        return timesteps
 
     def takes_variance(self, tickets: list[int]) -> bool:
         """Return whether a row of one of them takes a learned variance."""

@@ -230,9 +230,99 @@ def test_a_plan_of_no_rows_is_finished_at_once() -> None:
     pool = Pool(None, (3,), 1)
     x = np.arange(3.0)
     ticket = pool.add(DDIM().plan(BASE[:0]), x=x)
+    x[:] = np.nan
     assert len(pool) == 0
-    assert same(pool.drain()[ticket], x)
+    assert same(pool.drain()[ticket], np.arange(3.0))
     assert pool.drain() == {}
+
+
+@pytest.mark.parametrize("size", [3, 4099])  # stacked, and each by itself
+def test_what_joins_is_copied(size: int) -> None:
+    """So that one array may be filled again for the next sample."""
+    plan, x, scale = PLANS[0], np.empty(size), np.empty(1)
+    pool = Pool(lambda x, timesteps, scale: scale * x, (size,), 3, prediction="x0")
+    tickets = []
+    for value in (1.0, 2.0, 3.0):
+        x[:], scale[:] = 10 * value, value
+        tickets.append(pool.add(plan, x=x, scale=scale))
+    x[:] = scale[:] = np.nan
+    assert pool.input[:, 0].tolist() == [10.0, 20.0, 30.0]
+    assert pool.conditions["scale"].tolist() == [[1.0], [2.0], [3.0]]
+    finished = pool.drain()
+    for value, ticket in zip((1.0, 2.0, 3.0), tickets, strict=True):
+        alone = run(plan, lambda x, t, v=value: v * x, np.full((1, size), 10 * value), **X0)
+        assert same(finished[ticket], alone[0])
+
+
+X0: Any = {"prediction": "x0"}
+
+
+@pytest.mark.parametrize("library", _of("numpy", "torch"))
+def test_numbers_of_numpy_are_numbers(library: Library) -> None:
+    pool = Pool(None, (3,), 2, like=library.array([0.0]))
+    pool.add(PLANS[0], seed=1, label=3, scale=0.5, flag=True)
+    pool.add(PLANS[0], seed=2, label=np.int16(4), scale=np.float32(0.25), flag=np.bool_(False))
+    assert all(library.is_mine(condition) for condition in pool.conditions.values())
+    read = {name: host(condition).tolist() for name, condition in pool.conditions.items()}
+    assert read == {"label": [3, 4], "scale": [0.5, 0.25], "flag": [True, False]}
+
+
+@pytest.mark.parametrize("again", ["step", "drain", "advance"])
+@pytest.mark.parametrize("by", ["model", "clip"])
+def test_a_step_within_a_step_is_refused(again: str, by: str) -> None:
+    inside = True
+
+    def asked(value: Any, *timesteps: Any) -> Any:
+        if inside:
+            getattr(pool, again)(*[value] * (again == "advance"))
+        return 0.1 * value
+
+    how: Any = {"model": asked} if by == "model" else {"model": unasked, "clip": asked}
+    pool = Pool(shape=(3,), capacity=2, **how)
+    ticket = pool.add(PLANS[0], seed=1)
+    for outer in (pool.step, pool.drain):
+        check_named(outer, ValueError, [again, "within a step", "network"])
+    inside = False
+    start = initial_noise(BASE, (1, 3), [1])
+    how["clip"] = how.get("clip")
+    assert same(pool.drain()[ticket], run(PLANS[0], x=start, **how)[0])
+
+
+def test_a_look_at_timesteps_changes_no_batch() -> None:
+    """Who joins between `input` and `advance` is not given an output of others."""
+    plan = DDIM().plan(BASE.subsample(steps=2))
+    pool = Pool(None, (3,), 2)
+    first = pool.add(plan, seed=1, scale=1.0)
+    assert pool.timesteps.tolist() == [999]  # begins a batch too
+    output = 0 * pool.input
+    pool.cancel(first)
+    second = pool.add(plan, seed=2, scale=2.0)
+    assert pool.conditions["scale"].tolist() == [1.0]
+    assert pool.timesteps.tolist() == [999]
+    assert pool.advance(output) == {}
+    assert pool.timesteps.tolist() == [999]
+    assert pool.conditions["scale"].tolist() == [2.0]
+    start = initial_noise(BASE, (1, 3), [2])
+    pool.model = lambda x, timesteps, scale: 0.1 * x
+    assert same(pool.drain()[second], run(plan, unasked, start)[0])
+
+
+def test_a_network_may_look_at_the_pool_while_samples_come_and_go() -> None:
+    plan = DDIM().plan(BASE.subsample(steps=2))
+    joined: list[int] = []
+
+    def model(x: Any, timesteps: Any) -> Any:
+        if not joined:
+            pool.cancel(first)
+            joined.append(pool.add(plan, seed=2))
+            assert len(pool.input) == len(pool.timesteps) == 1
+        return 0.1 * x
+
+    pool = Pool(model, (3,), 2)
+    first = pool.add(plan, seed=1)
+    finished = pool.drain()
+    start = initial_noise(BASE, (1, 3), [2])
+    assert same(finished[joined[0]], run(plan, unasked, start)[0])
 
 
 def test_what_is_finished_is_kept_while_the_network_raises() -> None:
@@ -387,6 +477,21 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: add(labels="a cat"),
         TypeError,
         ["'labels'", "array or a number", "str"],
+    ),
+    "a condition of objects": (
+        lambda: add(mask=np.array([None] * 3)),
+        TypeError,
+        ["'mask'", "numbers", "object"],
+    ),
+    "a condition of text": (
+        lambda: add(mask=np.array(["a", "b", "c"])),
+        TypeError,
+        ["'mask'", "numbers", "<U1"],
+    ),
+    "a condition with a mask": (
+        lambda: add(mask=np.ma.ones(3)),
+        TypeError,
+        ["'mask'", "masked"],
     ),
     "a condition that is too large": (
         lambda: add(labels=2**70),
