@@ -1,4 +1,4 @@
-"""How Sphinx makes the site: `sphinx-build -W --keep-going -n docs OUT`."""
+"""How Sphinx makes the site: `sphinx-build -nW docs site`."""
 
 import shutil
 import sys
