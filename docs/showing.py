@@ -10,7 +10,9 @@ from sphinx.domains.python._object import PyObject
 from sphinx.ext.napoleon import Config
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
 
 from schedalg import Plan, Schedule
 from schedalg.command_line.commands import schedalg as command_line
@@ -76,6 +78,25 @@ def sources(app: Sphinx, module: str) -> tuple[str, dict[str, Any]]:
     return analyzer.code, places
 
 
+class Links(SphinxPostTransform):
+    """Link the names in the pages, such as `Schedule.linear(1000)`, to the reference."""
+
+    default_priority = 20  # after all other links
+
+    def run(self, **kwargs: Any) -> None:
+        """Put links around the code in the running text of a page."""
+        found = self.env.domains.python_domain.objects
+        around = self.document.findall(lambda node: isinstance(node, nodes.reference | nodes.title))
+        taken = {id(code) for node in around for code in node.findall(nodes.literal)}
+        for code in list(self.document.findall(nodes.literal)):
+            name = re.fullmatch(r"(\w[\w.]*)(\(.*\))?", code.astext())
+            there = found.get(f"schedalg.{name[1]}") if name else None
+            if there is not None and id(code) not in taken:
+                place = there.docname, there.node_id
+                link = make_refnode(self.app.builder, self.env.docname, *place, code.deepcopy())
+                code.replace_self(link)
+
+
 class Commands(SphinxDirective):
     """What each command says of itself with `--help`, under its name."""
 
@@ -95,6 +116,7 @@ class Commands(SphinxDirective):
 def setup(app: Sphinx) -> None:
     """Connect what is above to Sphinx."""
     app.add_directive("commands", Commands)
+    app.add_post_transform(Links)
     app.connect("autodoc-process-docstring", read)
     app.connect("object-description-transform", shorten_types, priority=600)  # autodoc comes at 500
     app.connect("autodoc-skip-member", leave_out)
