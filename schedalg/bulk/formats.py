@@ -1,10 +1,14 @@
 """The formats of folders of samples: which files a block becomes, byte for byte, and back."""
 
+import errno
 import io
+import math
 import shutil
+import struct
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,12 @@ from schedalg.plugins import imported
 
 #: Bytes of the record that a `.npz` ends with, the first of which are always the same.
 _END = 22
+
+#: Where an entry of a `.npz` has two lengths: of its name, and of what follows before the data.
+_LENGTHS = 26
+
+#: What the system says of a file that is missing or cannot be read, whatever it holds.
+CANNOT = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.EIO}
 
 
 class Format(ABC):
@@ -54,7 +64,12 @@ class Format(ABC):
         Raises:
             OSError: A file is missing or cannot be read.
             ValueError: A file is damaged.
+            MemoryError: There is no memory for the samples.
         """
+
+    def whole(self, folder: Path, layout: Layout) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Yield the files that are made when all blocks are there, and anew what they hold."""
+        yield from ()
 
     def is_whole(self, folder: Path, layout: Layout) -> bool:
         """Whether there is nothing left to do, whatever blocks there are."""
@@ -125,15 +140,12 @@ class Parquet(Format):
     def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
         """Return the samples of a block, as they were written."""
         parquet, path = _pyarrow("pyarrow.parquet"), folder / self.names(layout, block)[0]
-        try:
+        with _reading(path):
             table = parquet.read_table(path, partitioning=None)
-        except OSError:
-            raise
-        except Exception as error:
-            raise ValueError(f"{path.name} is damaged: {error}") from None
-        if table["seed"].to_pylist() != layout.seeds_of(block):
+            seeds = table["seed"].to_pylist()
+            samples: np.ndarray = table["sample"].combine_chunks().to_numpy_ndarray()
+        if seeds != layout.seeds_of(block):
             raise ValueError(f"{path.name} has other seeds than block {block} has")
-        samples: np.ndarray = table["sample"].combine_chunks().to_numpy_ndarray()
         return samples
 
 
@@ -168,13 +180,8 @@ class Images(Format):
         """Return the samples of a block, as they were written."""
         image, pictures = _pillow(), []
         for name in self.names(layout, block):
-            try:
-                with image.open(folder / name) as file:
-                    pictures.append(np.asarray(file))
-            except FileNotFoundError:
-                raise
-            except (OSError, SyntaxError) as error:  # what Pillow says of damaged files
-                raise ValueError(f"{name} is damaged: {error}") from None
+            with _reading(folder / name), image.open(folder / name) as file:
+                pictures.append(np.asarray(file))
         samples = np.stack(pictures)
         return samples[..., None] if samples.ndim == 3 else samples
 
@@ -204,23 +211,30 @@ class Evaluated(Format):
         """Return the samples of a block, as they were written."""
         if not self.is_whole(folder, layout):
             return read_npy(folder / self.names(layout, block)[0])
-        path = folder / self._name(layout)
-        seeds = layout.size_of(block)
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as file:
-                shape, dtype = _header(file)
-                size = int(np.prod(shape[1:])) * dtype.itemsize
-                file.seek(block * layout.batch_size * size, io.SEEK_CUR)
-                data = file.read(seeds * size)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path.name} is damaged: {error}") from None
-        with path.open("rb") as whole:
-            whole.seek(-_END, io.SEEK_END)
-            if whole.read(4) != b"PK\5\6":
-                raise ValueError(f"{path.name} is damaged: it goes on after its end")
-        if shape[0] != len(layout.seeds) or len(data) != seeds * size:
-            raise ValueError(f"{path.name} has {shape[0]} samples for {len(layout.seeds)} seeds")
-        return np.frombuffer(data, dtype).reshape(seeds, *shape[1:])
+        path, seeds = folder / self._name(layout), layout.size_of(block)
+        with _reading(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            entry = archive.getinfo("arr_0.npy")
+            if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                raise ValueError("arr_0 is compressed or encrypted")
+            # Read from the file itself, where the archive would read all that lies before.
+            file.seek(entry.header_offset + _LENGTHS)
+            file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)
+            shape, dtype = _header(file)
+            size = math.prod(shape[1:]) * dtype.itemsize
+            if shape[:1] != (len(layout.seeds),) or shape[0] * size > path.stat().st_size:
+                raise ValueError(f"it says that it has samples of shape {shape}")
+            file.seek(block * layout.batch_size * size, io.SEEK_CUR)
+            samples = np.frombuffer(file.read(seeds * size), dtype).reshape(seeds, *shape[1:])
+            file.seek(-_END, io.SEEK_END)
+            if file.read(4) != b"PK\5\6":
+                raise ValueError("it goes on after its end")
+            return samples
+
+    def whole(self, folder: Path, layout: Layout) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Yield the one file, and what it holds, made of the samples that are in it."""
+        if self.is_whole(folder, layout):
+            blocks = (self.read(folder, layout, block) for block in layout.blocks)
+            yield self._name(layout), _archived(blocks, len(layout.seeds))
 
     def is_whole(self, folder: Path, layout: Layout) -> bool:
         """Whether the one file is there."""
@@ -232,7 +246,7 @@ class Evaluated(Format):
         path = folder / self._name(layout)
         if not path.exists():
             try:
-                write([(path, _archived(parts, len(layout.seeds)))])
+                write([(path, _archived(map(read_npy, parts), len(layout.seeds)))])
             except FileNotFoundError:  # another process was faster, and has removed the parts
                 if not path.exists():
                     raise
@@ -282,32 +296,70 @@ def read_npy(path: Path) -> np.ndarray:
         OSError: It cannot be read.
         ValueError: It is damaged.
     """
-    try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from None
-    return array
+    with _reading(path), path.open("rb") as file:
+        shape, dtype = _header(file)
+        size, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if size != there:
+            raise ValueError(f"it says that it has {size} bytes of samples, and has {there}")
+        return np.frombuffer(file.read(), dtype).reshape(shape)
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    np.lib.format.read_magic(file)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    """Return the shape and the dtype that a `.npy` file begins with, as `npy` writes them."""
+    if (version := np.lib.format.read_magic(file)) != (1, 0):
+        raise ValueError(f"it is of version {version} of its format, and not of (1, 0)")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if fortran and len(shape) > 1:
+        raise ValueError("its numbers lie in Fortran's order")
     return shape, dtype
 
 
-def _archived(parts: list[Path], count: int) -> Iterator[bytes]:
-    """Yield the bytes of a `.npz` of all parts, in which no time and no system is written.
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Have whatever readers raise of a file say that it is damaged.
+
+    They raise much: of files from elsewhere, an encrypted archive or a text instead of a header,
+    also errors that are in no documentation.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+        ValueError: It is damaged.
+        MemoryError: There is no memory for it.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in CANNOT:
+            raise
+        raise ValueError(
+            f"{path.name} is damaged: {str(error).strip() or type(error).__name__}"
+        ) from None
+
+
+def _archived(parts: Iterable[np.ndarray], count: int) -> Iterator[bytes]:
+    """Yield the bytes of a `.npz` of all samples, in which no time and no system is written.
 
     The archive is made piece by piece, as it may be larger than memory.
+
+    Args:
+        parts: The samples of each block.
+        count: How many samples there are.
+
+    Raises:
+        ValueError: Blocks are of different shapes or dtypes, or not so many samples.
     """
     pieces = _Pieces()
     entry = zipfile.ZipInfo("arr_0.npy", date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system = 3
     archive = zipfile.ZipFile(pieces, "w", zipfile.ZIP_STORED)
     with archive, archive.open(entry, "w", force_zip64=True) as file:
-        for k, part in enumerate(parts):
-            samples = read_npy(part)
-            if k == 0:
+        left, kind = count, None
+        for samples in parts:
+            left -= samples.shape[0] if samples.ndim else 0
+            if kind is None:
+                kind = samples.shape[1:], samples.dtype
                 header = io.BytesIO()
                 np.lib.format.write_array_header_1_0(
                     header,
@@ -318,8 +370,15 @@ def _archived(parts: list[Path], count: int) -> Iterator[bytes]:
                     },
                 )
                 file.write(header.getvalue())
+            if kind != (samples.shape[1:], samples.dtype):
+                raise ValueError(
+                    f"a block is damaged: it holds {samples.dtype} of shape {samples.shape[1:]}, "
+                    f"and the first {kind[1]} of shape {kind[0]}"
+                )
             file.write(samples.tobytes())
             yield from pieces.taken()
+    if left:
+        raise ValueError(f"blocks are damaged: they hold {count - left} samples for {count} seeds")
     yield from pieces.taken()
 
 

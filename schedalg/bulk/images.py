@@ -52,11 +52,15 @@ def checked_range(value: Any) -> tuple[float, float]:
 
     Raises:
         TypeError: It is no pair of numbers.
-        ValueError: low is not below high.
+        ValueError: low is not below high, or float32 cannot hold what is computed with them.
     """
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"pixel_range must be (low, high), got {shown(value)}")
     low, high = (real_number(f"pixel_range[{i}]", end) for i, end in enumerate(value))
     if not low < high:
         raise ValueError(f"pixel_range must be (low, high) with low < high, got {shown(value)}")
+    if max(abs(low), abs(high), 255 / (high - low)) > float(np.finfo(np.float32).max):
+        raise ValueError(
+            f"pixel_range and 255 / (high - low) must be numbers of float32, got {shown(value)}"
+        )
     return low, high

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from schedalg.bulk.files import TEMPORARY, write
+from schedalg.bulk.images import checked_range
 from schedalg.bulk.recipe import Recipe, lines_of
 from schedalg.bulk.seeds import largest_of, seeds_from_json, seeds_named, seeds_to_json
 from schedalg.checks import positive_integer, shown
@@ -17,6 +18,15 @@ RECIPE = "recipe.json"
 
 #: So many digits of the recipe's fingerprint are in the name of each file.
 DIGITS = 12
+
+#: What the values of `recipe.json` are that are compared or looked up as they are.
+KINDS: dict[str, Any] = {
+    "fingerprint": str,
+    "recipe": Mapping,
+    "format": str,
+    "model": str | None,
+    "made_with": Mapping,
+}
 
 
 @dataclass(frozen=True)
@@ -99,14 +109,18 @@ def read_layout(folder: Path, samplers: Sequence[type[Any]] = ()) -> tuple[Layou
             f"out: {RECIPE} in {folder} was changed: its recipe has the fingerprint "
             f"{recipe.fingerprint}, and it says {shown(data['fingerprint'])}"
         )
-    layout = Layout(
-        recipe=recipe,
-        seeds=seeds_from_json(data["seeds"]),
-        batch_size=positive_integer("batch_size", data["batch_size"]),
-        format=data["format"],
-        pixel_range=None if data["pixel_range"] is None else tuple(data["pixel_range"]),
-        model=data["model"],
-    )
+    span = data["pixel_range"]
+    try:
+        layout = Layout(
+            recipe=recipe,
+            seeds=seeds_from_json(data["seeds"]),
+            batch_size=positive_integer("batch_size", data["batch_size"]),
+            format=data["format"],
+            pixel_range=None if span is None else checked_range(span),
+            model=data["model"],
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"out: {folder / RECIPE} is damaged: {error}") from None
     return layout, dict(data["made_with"])
 
 
@@ -121,7 +135,7 @@ def read_recipe_file(folder: Path) -> dict[str, Any] | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"out: {path} is damaged: {error}") from None
     if not isinstance(data, Mapping):
         raise ValueError(f"out: {path} is not what generate writes")
@@ -129,6 +143,9 @@ def read_recipe_file(folder: Path) -> dict[str, Any] | None:
     keys = ("fingerprint", "recipe", "seeds", "batch_size", "format", "pixel_range", "model")
     if missing := [key for key in (*keys, "made_with") if key not in data]:
         raise ValueError(f"out: {path} lacks {missing}")
+    for key, kind in KINDS.items():
+        if not isinstance(data[key], kind):
+            raise ValueError(f"out: {path} is damaged: its {key} is {shown(data[key])}")
     return dict(data)
 
 

@@ -104,9 +104,9 @@ def verify(
     maker = None if model is None else Maker(layout.recipe, Network(model, like, cond, uncond))
     problems = list(_of_names(folder))
     missing = set(folder.missing(layout.blocks))
-    for block in layout.blocks:
-        if block not in missing:
-            problems += _of_block(folder, block, made_with)
+    there = [block for block in layout.blocks if block not in missing]
+    of_blocks = [each for block in there for each in _of_block(folder, block, made_with)]
+    problems += of_blocks or _of_whole(folder)
     remade = 0
     if maker is not None:
         here = {**maker.made_with(), **folder.form.versions()}
@@ -175,6 +175,14 @@ def _of_block(folder: Folder, block: int, made_with: dict[str, str]) -> Iterator
                 yield f"block {block}: {name} holds its samples, and other bytes than were written"
 
 
+def _of_whole(folder: Folder) -> Iterator[str]:
+    """Yield what is wrong with the file of all blocks, whose samples are right."""
+    for name, pieces in folder.form.whole(folder.path, folder.layout):
+        with (folder.path / name).open("rb") as file:
+            if any(file.read(len(piece)) != piece for piece in pieces) or file.read(1):
+                yield f"{name} is damaged: it holds other bytes than follow from its samples"
+
+
 def _of_remade(
     folder: Folder, block: int, maker: Maker, then: dict[str, str], now: dict[str, str]
 ) -> Iterator[str]:
@@ -185,7 +193,7 @@ def _of_remade(
         there = folder.form.read(folder.path, folder.layout, block)
     except (ValueError, OSError):
         return  # which was said
-    if made.shape != there.shape or made.tobytes() == there.tobytes():
+    if (made.shape, made.dtype) != (there.shape, there.dtype) or made.tobytes() == there.tobytes():
         return
     difference = np.abs(made.astype(np.float64) - there.astype(np.float64))
     changed = difference.reshape(len(seeds), -1).max(axis=1) > 0

@@ -346,6 +346,8 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "an unknown format": ({"format": "jpg"}, ValueError, "format must be one of npy, parquet"),
     "no range": ({"pixel_range": 3}, TypeError, "pixel_range must be"),
     "a range upside down": ({"pixel_range": (1, -1)}, ValueError, "pixel_range .* low < high"),
+    "a range of nothing": ({"pixel_range": (0, 1e-310)}, ValueError, "pixel_range .* of float32"),
+    "a huge range": ({"pixel_range": (-1e300, 1e300)}, ValueError, "pixel_range .* of float32"),
     "another name": ({"model": f"{HERE}:factory"}, ValueError, "model: .* was begun with model"),
     "no pair": ({"part": 3}, TypeError, "part must be"),
     "a rank too high": ({"part": (3, 3)}, ValueError, "part must be .* 0 <= rank < size"),
