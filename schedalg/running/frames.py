@@ -139,6 +139,8 @@ class FrameRun:
         self._clean_timestep = (
             None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
         )
+        if self._clean_timestep is not None:
+            _timesteps(self.plan, self._clean_timestep)  # raises if they do not fit
 
     @property
     def row(self) -> np.ndarray:
