@@ -364,7 +364,8 @@ def jitted(row: Any) -> Any:
 
 def test_no_samples_at_rows_of_their_own() -> None:
     none = X[:0]
-    for row in (0, [], np.zeros(0, dtype=int)):
+    rows: list[Any] = [0, [], np.zeros(0, dtype=int)]
+    for row in rows:
         assert log_prob(ROW, row, none, none, none).shape == (0,)
         assert network_input(ROW, row, none).timesteps.shape == (0,)
 

@@ -312,7 +312,12 @@ def test_a_pool_reads_nothing_that_others_free() -> None:
 def test_a_batch_of_a_pool_is_looked_at_when_it_is_read_again() -> None:
     pool = Pool(None, (3,), 2, like=torch.zeros(1))
     pool.add(DDIM().plan(FAST), seed=1, scale=0.5)
-    for read in (lambda: pool.input, lambda: pool.timesteps, lambda: pool.conditions["scale"]):
+    reads: list[Callable[[], Any]] = [
+        lambda: pool.input,
+        lambda: pool.timesteps,
+        lambda: pool.conditions["scale"],
+    ]
+    for read in reads:
         freed(read())
         with pytest.raises(ValueError, match=GONE):
             read()
