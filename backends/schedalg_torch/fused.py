@@ -184,6 +184,9 @@ def timestep_table(values: np.ndarray, x: Tensor) -> Tensor:
         values.dtype.kind == "f"
     ):  # x's own, but at least float32: see `schedule.timesteps.timestep_dtype`
         dtype = torch.promote_types(x.dtype, torch.float32)
+    if dtype is torch.float32:
+        values = values.astype(np.float32)
+    # Memory of NumPy, which networks that are given a row of the table cannot free.
     table = torch.from_numpy(values.repeat(x.shape[0])).view(len(values), x.shape[0])
     if x.device.type == "cpu" and table.dtype is dtype:
         return table

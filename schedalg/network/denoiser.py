@@ -21,6 +21,7 @@ from schedalg.arrays import (
 from schedalg.checks import (
     check_callable,
     check_like,
+    check_memory,
     check_sample,
     described,
     require_whole,
@@ -137,6 +138,7 @@ class Denoiser(AnyDenoiser):
         c_in, c_x, c_out = (multiplier(column, widened(x[:0, ...])) for column in reading)
         model_input = x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
         output, variance = self.output(model_input, timestep_batch(x, t.timestep), t.timestep)
+        check_memory("x", x)  # which may be the network's input
         if isinstance(c_x, float) and (c_x, c_out) == (0.0, 1.0):
             return self.bounded(output), variance
         return self.bounded(weighted([(c_x, x), (c_out, output)])), variance

@@ -117,10 +117,10 @@ def read_output(
     """
     if is_like(output, x):
         return output, None
-    prediction, variance = split(output, x)
     where = "" if timestep is None else f" at timestep {timestep}"
-    check_bare(f"model output{where}", output)
     check_memory(f"model output{where}", output)  # of both halves
+    prediction, variance = split(output, x)
+    check_bare(f"model output{where}", output)
     check_like(f"model output{where}", prediction, x)
     return prediction, variance
 

@@ -51,8 +51,8 @@ def response(
 
     Raises:
         TypeError: An argument does not hold real numbers.
-        ValueError: A variance is negative or not finite, `start` has another length, or the plan's
-            variance is learned.
+        ValueError: There are no variances, one is negative or not finite, `start` has another
+            length, or the plan's variance is learned.
 
     Example:
         >>> import numpy as np
@@ -68,6 +68,8 @@ def response(
     147 (1990) (W2 between Gaussians).
     """
     v = _checked("variances", variances)
+    if not len(v):
+        raise ValueError("variances is empty: at least one value is needed")
     schedule = plan.schedule
     if start is None:
         begin = np.full(len(v), schedule.prior_std**2 if len(schedule) else 1.0)

@@ -140,7 +140,7 @@ def _network(rows: Rows, denoise: Denoiser) -> Call:
 
     def call(run: Run) -> None:
         try:
-            output, variance = output_of(run.input, run.timesteps, numbers[run.row])
+            output, variance = output_of(run.given(), run.timesteps, numbers[run.row])
             run.take(output, run.bounded(output) if bounds else None, variance)
         except StopIteration as error:
             raise_stopped(error)

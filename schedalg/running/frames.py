@@ -17,6 +17,7 @@ from schedalg.arrays import (
 )
 from schedalg.checks import (
     check_like,
+    check_memory,
     check_sample,
     integer,
     real_number,
@@ -138,6 +139,8 @@ class FrameRun:
         self._clean_timestep = (
             None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
         )
+        if self._clean_timestep is not None:
+            _timesteps(self.plan, self._clean_timestep)  # raises if they do not fit
 
     @property
     def row(self) -> np.ndarray:
@@ -157,17 +160,20 @@ class FrameRun:
         """What the network is to be given next, (B, T, ...): x, in the scale it was trained in.
 
         Raises:
-            ValueError: All frames are finished.
+            ValueError: All frames are finished; or the memory of x was freed.
         """
         self._check_not_done()
         if self._together is not None:
             return self._together.input
         if self._input is None:
+            check_memory("x", self.x)
             x, clean = self.x, self._row == len(self.plan)
             scaled = self._update.input(self._each(self._at), self._flat(x))
             self._input = namespace(x).reshape(scaled, x.shape)
             if clean.any() and (self._scale != 1 or self._rows.scaled):
                 self._input = _chosen(clean, weighted([(self._scale, x)]), self._input)
+        else:
+            check_memory("input", self._input)  # which was in the user's hands
         return self._input
 
     @property
@@ -253,6 +259,7 @@ class FrameRun:
                     f"x has frame {t} at row {self.row[t]} of {len(self.plan)}: only a finished "
                     "frame leaves"
                 )
+        check_memory("the run's x", self.x)
         numbers = self.first + self.x.shape[1] + np.arange(count)
         new = self._begun(self._initial(numbers) if x is None else x, numbers)
         if self._together is not None:
@@ -396,6 +403,7 @@ class FrameRun:
 
     def _after(self, output: Array, variance: Array | None) -> Array:
         """Return x after this sweep."""
+        check_memory("x", self.x)  # which was the network's input, where rows do not scale it
         x, going = self.x, self._going
         noise = self._noise(variance)
         after = self._update(

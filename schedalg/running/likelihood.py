@@ -9,6 +9,7 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     device,
+    has_values,
     is_array,
     known,
     namespace,
@@ -18,7 +19,14 @@ from schedalg.arrays import (
     type_name,
     widened,
 )
-from schedalg.checks import check_callable, check_sample, described, positive_integer, raise_stopped
+from schedalg.checks import (
+    check_callable,
+    check_readable,
+    check_sample,
+    described,
+    positive_integer,
+    raise_stopped,
+)
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
@@ -107,7 +115,8 @@ def log_likelihood(
         TypeError: An argument is of the wrong type, or x is of a library without gradients, and
             `divergence` is not given.
         ValueError: An argument has a wrong value, a gradient flows through the schedule, or the
-            output does not determine x0 at a point.
+            output does not determine x0 at a point; or the prediction or its divergence is NaN or
+            infinite.
 
     Example:
         >>> import numpy as np
@@ -180,6 +189,11 @@ def _slope(trace: _Trace, at: Array, point: Point, dtype: Any, count: int) -> tu
         x0, derivative = trace(namespace(at).astype(scale * at, dtype), point)
     except StopIteration as error:
         raise_stopped(error, "model or divergence")
+    for what, values in (("the x0 prediction of model", x0), ("the divergence", derivative)):
+        if has_values(values) and not bool(
+            namespace(values).all(namespace(values).isfinite(values))
+        ):
+            raise ValueError(f"{what} holds NaN or infinity at timestep {point.timestep}")
     slope = (alpha / sigma) * at - widened(x0) / sigma
     return slope, (count * alpha - scale * derivative) / sigma
 
@@ -253,6 +267,7 @@ def _given(divergence: Divergence, denoise: AnyDenoiser) -> _Trace:
                 f"got {described(derivative)}"
             )
         namespace(x, derivative)
+        check_readable("what divergence returns", derivative)
         return denoise(x, point), derivative
 
     return trace

@@ -1,12 +1,13 @@
 """Schedule matrices: which row of a plan each frame is taken through in each sweep."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from schedalg.arrays import is_array, to_host
-from schedalg.checks import MOST, as_array, described, integer
+from schedalg.checks import MOST, as_array, described, integer, shown
 from schedalg.plan.plan import Plan
 from schedalg.running.rows import Rows
 
@@ -103,8 +104,12 @@ def integers(name: str, values: Any) -> np.ndarray:
 
     Raises:
         TypeError: They are no integers.
+        ValueError: One is beyond int64.
     """
     array = to_host(as_array(name, values if is_array(values) else _listed(name, values)))
+    if array.size and array.dtype.kind == "f":
+        place = _place(name, array.ndim)
+        raise TypeError(f"{place} is {array.flat[0]}, {array.dtype}: it must be an integer")
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got {described(values)}")
     if array.dtype.kind == "u":  # of which the largest are beyond int64, and out of range anyhow
@@ -112,9 +117,26 @@ def integers(name: str, values: Any) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def _place(name: str, dimensions: int) -> str:
+    """Return the first entry as it is indexed, such as `first[0]`."""
+    return f"{name}[{', '.join('0' * dimensions)}]" if dimensions else name
+
+
 def _listed(name: str, values: Any) -> Any:
-    """Return a sequence as it is, and one integer as an array."""
-    return values if isinstance(values, Sequence) else np.asarray(integer(name, values))
+    """Return a sequence as it is, and one integer as an array; numbers in it are checked.
+
+    Raises:
+        TypeError: One is no integer.
+        ValueError: One is beyond int64.
+    """
+    if not isinstance(values, Sequence):
+        return np.asarray(integer(name, values))
+    for k, value in enumerate(values):
+        if isinstance(value, numbers.Number):
+            number = integer(f"{name}[{k}]", value)
+            if not -(2**63) <= number < 2**63:
+                raise ValueError(f"{name}[{k}] is {shown(number)}: it does not fit in 64 bits")
+    return values
 
 
 def walks(rows: int, matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:

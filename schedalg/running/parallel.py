@@ -80,8 +80,9 @@ def parallel(
 
     Raises:
         TypeError: An argument is of the wrong type; or the model is a denoiser made of a function.
-        ValueError: An argument has a wrong value; noise is drawn by a generator or a function; or
-            the call is traced by a compiler, or a gradient flows through the plan.
+        ValueError: An argument has a wrong value; noise is drawn by a generator or a function; the
+            call is traced by a compiler, or a gradient flows through the plan; or x after a row is
+            NaN, as it is where the network's output is.
 
     Example:
         >>> import numpy as np
@@ -192,6 +193,7 @@ class AllRows:
             states[k] = x
             run.take(output, run.bounded(output), variance)
             if right:
+                self._check_stands(k, run.x)
                 self.front, self.memories = k + 1, tuple(run.memories())
             if not run.done:
                 inputs[k + 1 : k + 2] = [run.input]
@@ -234,6 +236,18 @@ class AllRows:
         return [
             (output[part, ...], None if variance is None else variance[part, ...]) for part in parts
         ]
+
+    def _check_stands(self, k: int, x: Array) -> None:
+        """Raise if x after row k, which is right, holds NaN.
+
+        Raises:
+            ValueError: It does.
+        """
+        if bool(namespace(x).any(namespace(x).isnan(x))):
+            raise ValueError(
+                f"x after row {k} holds NaN, which never stands still: look for NaN or infinity in "
+                f"x and in what model returns at timestep {self.first.rows.timesteps[k]}"
+            )
 
     def _moved(self, k: int, output: Array, before: Array, x: Array) -> Array:
         """Return the output that says of x what `output` says of x before the sweep: the same x0.

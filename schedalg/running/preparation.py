@@ -14,7 +14,7 @@ from schedalg.arrays import (
     weighted,
     widened,
 )
-from schedalg.checks import check_sample
+from schedalg.checks import check_memory, check_sample
 from schedalg.network.bounds import Clamp
 from schedalg.network.reading import default_prediction
 from schedalg.parameterization import Parameterization, Prediction, parameterization
@@ -104,5 +104,6 @@ def started(plan: Plan, rows: Rows, x: Array, source: Source, backend: Backend) 
         keys: Any = source  # which are there, or a function: see `source_for`
         words = (*rows.start, philox.STEP)
         z = source(x) if callable(source) else backend.normal(x, keys, words)
+        check_memory("x", x)
         return weighted([(scale, x), (noise, z)])
     return weighted([(scale, x)])

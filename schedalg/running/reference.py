@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, device, given, namespace, weighted, widened
+from schedalg.checks import check_memory
 from schedalg.running.noise import keyed_normal
 from schedalg.running.per_sample import EveryRow
 from schedalg.running.rows import Row, Rows
@@ -61,6 +62,7 @@ class Functional(EveryRow):
 
     def input_of(self, k: int, x: Array) -> Array:
         """Return the network's input in row k."""
+        check_memory("x", x)
         c_in = self.rows.rows[k].c_in
         return x if isinstance(c_in, float) and c_in == 1 else weighted([(c_in, x)])
 
@@ -74,6 +76,7 @@ class Functional(EveryRow):
         noise: Array | None,
     ) -> Array:
         """Return x after row k."""
+        check_memory("x", x)  # which a network had in its hands
         row, clip = self.rows.rows[k], self.rows.clip
         d = output if x0 is None else x0
         if row.read is not None and clip is not None:

@@ -17,7 +17,7 @@ from schedalg.arrays import (
     weighted,
     widened,
 )
-from schedalg.checks import described
+from schedalg.checks import check_memory, described
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import check_input_shape, read_output
 from schedalg.network.reading import raise_undetermined, reading_of
@@ -138,6 +138,20 @@ class Run:
         """What the network is to be given next, (B, ...): x, in the scale it was trained in.
 
         Raises:
+            ValueError: The run is at its end; or the memory of x was freed.
+        """
+        if self._input is None:
+            check_memory("x", self.x)  # which the user has in hand
+        model_input = self.given()
+        check_memory(
+            "input", model_input
+        )  # which was in the user's hands, if it is asked for again
+        return model_input
+
+    def given(self) -> Array:
+        """Return `input` where nobody else has had x in hand: its memory is not looked at.
+
+        Raises:
             ValueError: The run is at its end.
         """
         if self._input is None:
@@ -178,9 +192,12 @@ class Run:
         written to since.
 
         Raises:
-            ValueError: The output does not determine x0, such as a noise prediction at zero SNR.
+            ValueError: The output does not determine x0, such as a noise prediction at zero SNR; or
+                the memory of x or of the output was freed.
         """
         if self._x0 is None and self._last is not None:
+            check_memory("x", self._last[1])
+            check_memory("output", self._last[2])
             self._x0 = self._predicted(*self._last)
         return self._x0
 
@@ -267,6 +284,7 @@ class Run:
                 "the noise comes from a generator or a function, or its seeds are traced, and what "
                 "it will draw next is not known: give a seed, or a list of seeds"
             )
+        check_memory("x", self.x)
         xp, memories = namespace(self.x), self.memories()
         bounds = self.bound or self.rows.clip
         state: dict[str, Any] = {
@@ -285,7 +303,9 @@ class Run:
         """Return what the rows before remembered and later rows may read, the oldest first."""
         rows, end = self.rows, self.row
         return [
-            self.x * 0 if rows.rows[k].memory is None else self._update.memory(k)
+            namespace(self.x).zeros_like(self.x)
+            if rows.rows[k].memory is None
+            else self._update.memory(k)
             for k in range(max(end - rows.depth, 0), end)
         ]
 

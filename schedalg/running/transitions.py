@@ -10,6 +10,7 @@ from schedalg.arrays import (
     Array,
     compiling,
     device,
+    has_values,
     is_array,
     namespace,
     real_dtype,
@@ -305,19 +306,21 @@ def _checked_row(plan: Plan, row: Any, x: Array) -> int | np.ndarray:
     """
     if not len(plan):
         raise ValueError("plan has no rows, and so no row")
+    if is_array(row) and (requires_gradient(row) or not has_values(row)):
+        raise ValueError(
+            "row is traced and has no values: rows must be known when the function is traced, as "
+            "integers or an array of NumPy"
+        )
     many = isinstance(row, Sequence | np.ndarray) or (is_array(row) and row.ndim > 0)
     if not many or isinstance(row, str | bytes):
         k = integer("row", row)
         if not 0 <= k < len(plan):
             raise ValueError(f"row is {shown(k)}: rows are 0 to {len(plan) - 1}")
         return k
-    if is_array(row) and requires_gradient(row):
-        raise ValueError(
-            "row is traced and has no values: rows must be known when the function is traced, as "
-            "integers or an array of NumPy"
-        )
     values = host_numbers("row", row)
     if not values.size:
+        if x.shape[0] == 0:
+            return 0
         raise ValueError("row is empty, and must be one integer or one for each sample")
     if values.dtype.kind not in "iu":
         raise TypeError(f"row must hold integers, got {described(row)}")

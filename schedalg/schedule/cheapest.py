@@ -12,6 +12,9 @@ def cheapest(costs: np.ndarray, count: int) -> np.ndarray:
     Args:
         costs: (n, n); C[i, j], read where i < j alone, is the cost of the step from j to i.
         count: Number of points, from 2 to n.
+
+    Raises:
+        ValueError: Sums of costs are above the largest float.
     """
     n = len(costs)
     if count == n:
@@ -21,7 +24,15 @@ def cheapest(costs: np.ndarray, count: int) -> np.ndarray:
     value[0] = 0.0
     befores = []
     for _ in range(count - 1):
-        sums = value[:, None] + upper
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = value[:, None] + upper
+        wrong = np.isfinite(value)[:, None] & np.isfinite(upper) & ~np.isfinite(sums)
+        if wrong.any():
+            i, j = np.argwhere(wrong)[0].tolist()
+            raise ValueError(
+                f"cost[{i}, {j}] is {float(upper[i, j])!r}: a sum with it leaves float64; "
+                "divide all costs by one number"
+            )
         befores.append(np.argmin(sums, axis=0))
         value = np.min(sums, axis=0)
     chosen = [n - 1]

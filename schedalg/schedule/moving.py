@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -31,6 +32,8 @@ _LEAST_GAP = 2e-6
 #: From a clean origin, where timesteps follow from the noise, the first point may move so far in
 #: log sigma.
 _FURTHEST = math.log(1e4)
+#: Whether SciPy searches: COBYQA holds a lock, behind which a search within it would wait for ever.
+_SEARCHING = ContextVar("_SEARCHING", default=False)
 
 
 def minimize(
@@ -72,7 +75,8 @@ def minimize(
             returns no real number, or with `gradient` no number of that library.
         ValueError: The start has no point that may move; the objective is not finite there; with
             "torch", it does not depend on the schedule; the start has listed timesteps and ends in
-            pure noise; or `gradient` or `max_calls` is out of range.
+            pure noise; `gradient` or `max_calls` is out of range; or, without a gradient, the
+            objective of a search without one calls this.
         ImportError: SciPy, torch or JAX is needed and not installed.
 
     Example:
@@ -118,7 +122,19 @@ def _minimized(
     gradient: str | None,
     calls: int,
 ) -> Schedule:
-    search = _Search(_Track.of(schedule, ends), objective, gradient, calls)
+    if gradient is None and _SEARCHING.get():
+        raise ValueError(
+            "objective calls minimize, which cannot be within a search by values alone: use "
+            "gradient='torch' or 'jax' in one of the two"
+        )
+    track = _Track.of(schedule, ends)
+    if not track.high > track.low:
+        raise ValueError(
+            "schedule has one point, which is the least noisy one of its curve: it cannot move to "
+            "more noise or to less"
+        )
+    search = _Search(track, objective, gradient, calls)
+    searching = _SEARCHING.set(_SEARCHING.get() or gradient is None)
     try:
         start = search.begin()
         if gradient is None:
@@ -133,6 +149,8 @@ def _minimized(
             _descend(search, start)
     except _SpentError:
         pass
+    finally:
+        _SEARCHING.reset(searching)
     return search.best
 
 

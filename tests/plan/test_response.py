@@ -97,6 +97,7 @@ def test_a_plan_of_no_rows_returns_its_start() -> None:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "no variances": (lambda: PLAN.response([]), ValueError, ["variances is empty"]),
     "negative": (lambda: PLAN.response([1.0, -1.0]), ValueError, ["variances[1]", "-1.0"]),
     "NaN": (lambda: PLAN.response([np.nan]), ValueError, ["variances[0]", "nan"]),
     "a number": (lambda: PLAN.response(1.0), TypeError, ["variances", "float"]),

@@ -486,6 +486,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["noise comes from a generator"],
     ),
+    "clean_timestep between whole ones": (
+        lambda: part(matrix=frames(PLAN, [0, 0, 0]), clean_timestep=0.5),
+        ValueError,
+        ["clean_timestep is 0.5", "integer"],
+    ),
     "shift to before": (lambda: shifted(offset=-1), ValueError, ["offset is -1"]),
     "shift without seeds": (
         lambda: shifted(noise=np.random.default_rng(1)),

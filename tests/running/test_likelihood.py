@@ -302,6 +302,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["divergence", "12 numbers", "(12, 1)"],
     ),
+    "NaN of the network": (
+        lambda: log_likelihood(lambda x, t: np.nan * x, LINEAR, X, divergence=trace),
+        ValueError,
+        ["model", "NaN", "timestep 0"],
+    ),
+    "NaN of the divergence": (
+        lambda: log_likelihood(network, LINEAR, X, divergence=lambda x, t: x[:, 0] * np.nan),
+        ValueError,
+        ["divergence", "NaN", "timestep 0"],
+    ),
     "epsilon at pure noise": (
         lambda: log_likelihood(network, LINEAR.rescale_zero_terminal_snr(), X, divergence=trace),
         ValueError,

@@ -43,7 +43,23 @@ def test_rows_are_calls_of_the_network() -> None:
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "no plan": (lambda: frames(PLAN.schedule, [0]), TypeError, ["plan", "Schedule"]),
     "negative": (lambda: frames(PLAN, [0, 2, -1]), ValueError, ["offsets[2] is -1", "0 or more"]),
-    "floats": (lambda: frames(PLAN, [0, 0.5]), TypeError, ["offsets", "integers"]),
+    "floats": (lambda: frames(PLAN, [1, 0.5]), TypeError, ["offsets[1]", "integer", "0.5"]),
+    "NaN": (lambda: frames(PLAN, [np.nan]), TypeError, ["offsets[0]", "integer", "nan"]),
+    "an array of floats": (
+        lambda: frames(PLAN, np.array([0.5, 1.0])),
+        TypeError,
+        ["offsets[0] is 0.5", "integer"],
+    ),
+    "beyond int64": (
+        lambda: frames(PLAN, [0, 2**63]),
+        ValueError,
+        ["offsets[1] is 9223372036854775808", "64 bits"],
+    ),
+    "far beyond int64": (
+        lambda: frames(PLAN, [0, 1], first=[2**70, 0]),
+        ValueError,
+        ["first[0] is 1180591620717411303424", "64 bits"],
+    ),
     "flags": (lambda: frames(PLAN, np.array([True])), TypeError, ["offsets", "bool"]),
     "one": (lambda: frames(PLAN, 3), ValueError, ["offsets", "each frame", "()"]),
     "none": (lambda: frames(PLAN, []), ValueError, ["offsets", "each frame", "(0,)"]),

@@ -218,6 +218,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["model output", "shape"],
     ),
+    "NaN": (
+        lambda: parallel(PLAN, lambda x, t: np.where(t[:, None] < 3, np.nan, 0.1) * x, X),
+        ValueError,
+        ["x after row 7", "NaN", "timestep 2"],
+    ),
     "under jit": (jitted, ValueError, ["x", "traced"]),
 }
 

@@ -384,6 +384,23 @@ def test_torch_compiles_it() -> None:
 
 ROW = DDPM().plan(FEW)
 SA = SASolver().plan(FEW)
+
+
+def jitted(row: Any) -> Any:
+    """Ask for a log-density in a function of JAX that the row is an argument of."""
+    jax = pytest.importorskip("jax")
+    x = np.ones((1, 2), np.float32)
+    return jax.jit(lambda k: log_prob(ROW, k, x, x, x))(np.array(row))
+
+
+def test_no_samples_at_rows_of_their_own() -> None:
+    none = X[:0]
+    rows: list[Any] = [0, [], np.zeros(0, dtype=int)]
+    for row in rows:
+        assert log_prob(ROW, row, none, none, none).shape == (0,)
+        assert network_input(ROW, row, none).timesteps.shape == (0,)
+
+
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "no plan": (lambda: transition(FEW, 0, X, X), TypeError, ["plan", "Schedule"]),
     "row beyond": (lambda: transition(ROW, 5, X, X), ValueError, ["row is 5", "0 to 4"]),
@@ -423,6 +440,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["memories[0]", "(3, 2, 2)", "(1, 2, 2)"],
     ),
     "after": (lambda: log_prob(ROW, 0, X, X, X[:1]), ValueError, ["after", "(1, 2, 2)"]),
+    "a traced row": (lambda: jitted(1), ValueError, ["row is traced", "must be known"]),
+    "traced rows": (lambda: jitted([1]), ValueError, ["row is traced", "must be known"]),
     "output": (lambda: log_prob(ROW, 0, X, X[:1], X), ValueError, ["output", "(1, 2, 2)"]),
     "no learned variance": (
         lambda: transition(PLANS["DDPM learned"], 0, X, X),

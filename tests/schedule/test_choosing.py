@@ -99,6 +99,16 @@ def in_words(i: int, j: int) -> Any:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "sums that overflow": (
+        lambda: choose(LINEAR, 4, np.full((10, 10), 1e308)),
+        ValueError,
+        ["cost[1, 2] is 1e+308", "sum", "float64"],
+    ),
+    "sums that overflow downwards": (
+        lambda: choose(LINEAR, 4, np.full((10, 10), -1e308)),
+        ValueError,
+        ["cost[1, 2] is -1e+308", "sum", "float64"],
+    ),
     "K of 1": (lambda: choose(LINEAR, 1, np.zeros((10, 10))), ValueError, ["steps", "2", "got 1"]),
     "K above N": (
         lambda: LINEAR.subsample(steps=11, errors=RISING),

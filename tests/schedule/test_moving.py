@@ -177,6 +177,16 @@ def torch_of(value: Any) -> Any:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "one point without a way": (
+        lambda: minimize(BASE[:1], distance, free_first=True, free_last=True),
+        ValueError,
+        ["schedule has one point", "least noisy"],
+    ),
+    "a search within a search": (
+        lambda: minimize(START, lambda s: distance(minimize(s, distance, max_calls=3))),
+        ValueError,
+        ["objective calls minimize", "gradient="],
+    ),
     "no schedule": (lambda: minimize([1.0], distance), TypeError, ["schedule", "list"]),
     "no function": (lambda: minimize(LINEAR, 3), TypeError, ["objective", "int"]),
     "a class": (lambda: minimize(LINEAR, float), TypeError, ["objective", "class float"]),

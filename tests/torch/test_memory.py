@@ -9,7 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, Denoiser, DPMSolverPP, Heun, Schedule, UniPC, sample, sample_steps
+from schedalg import (
+    DDIM,
+    DDPM,
+    Denoiser,
+    DPMSolverPP,
+    FrameRun,
+    Heun,
+    Pool,
+    Schedule,
+    UniPC,
+    begin,
+    frames,
+    sample,
+    sample_steps,
+)
+from schedalg import run as run_plan
 
 torch = pytest.importorskip("torch")
 
@@ -165,6 +180,170 @@ def test_what_is_given_is_looked_at_first(run: str) -> None:
         denoiser = Denoiser(lambda x, t: z, FAST, clip=clip)
         with pytest.raises(ValueError, match="storage holds only 0 bytes"):
             sample(denoiser, FAST, DDIM(), start(torch.float32, run))
+
+
+def freed(x: Any) -> Any:
+    """Free the memory of a tensor, and return it."""
+    x.untyped_storage().resize_(0)
+    return x
+
+
+GONE = r"shape .*, and its storage holds only 0 bytes|was freed"
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("offsets", [None, [0, 0, 0, 0], [0, 1, 2, 3]])
+def test_a_run_in_hand_looks_at_what_was_in_other_hands(offsets: Any, scaled: bool) -> None:
+    """Whether x is freed by its owner, or the input by the network or by who reads it again."""
+    plan = DPMSolverPP(2).plan(FAST.as_ve() if scaled else FAST)
+
+    def held(x: Any) -> Any:
+        if offsets is None:
+            return begin(plan, x)
+        return FrameRun(plan, x, frames(plan, offsets))
+
+    for transposed in (False, True):
+        x = start(torch.float32, "eager")
+        r = held(x.transpose(2, 3) if transposed else x)
+        freed(x)
+        with pytest.raises(ValueError, match=GONE):
+            r.input  # noqa: B018
+        r = held(start(torch.float32, "eager"))
+        output = network(r.input, r.timesteps)
+        freed(r.input)
+        with pytest.raises(ValueError, match=GONE):
+            r.input  # noqa: B018
+        if not scaled:  # else the input is a copy
+            with pytest.raises(ValueError, match=GONE):
+                r.advance(output)
+        r = held(start(torch.float32, "eager"))
+        r.advance(network(r.input, r.timesteps))
+        freed(r.x)
+        for again in (lambda r=r: r.input, r.state):
+            with pytest.raises(ValueError, match=GONE):
+                again()
+
+
+def test_what_x0_is_computed_from_is_looked_at() -> None:
+    for victim in ("x", "output"):
+        r = begin(DDIM().plan(FAST), start(torch.float32, "eager"))
+        x, output = r.x, network(r.input, r.timesteps)
+        r.advance(output)
+        freed({"x": x, "output": output}[victim])
+        with pytest.raises(ValueError, match=f"{victim} has {GONE}"):
+            r.x0  # noqa: B018
+
+
+def test_frames_that_leave_are_looked_at() -> None:
+    plan = DDIM().plan(FAST)
+    r = FrameRun(plan, start(torch.float32, "eager"), frames(plan, [0, 0, 0, 0]), noise=1)
+    while not r.done:
+        r.advance(network(r.input, r.timesteps))
+    freed(r.x)
+    with pytest.raises(ValueError, match=GONE):
+        r.shift()
+
+
+def test_an_output_with_a_gradient_and_an_input_that_goes() -> None:
+    weight = torch.ones(1, requires_grad=True)
+
+    def breaker(x: Any, timesteps: Any) -> Any:
+        output = weight * network(x, timesteps)
+        freed(x)
+        return output
+
+    for denoiser in (breaker, Denoiser.from_function(lambda x, t: breaker(x, t), FAST)):
+        with pytest.raises(ValueError, match=GONE):
+            run_plan(DDIM().plan(FAST), denoiser, start(torch.float32, "eager"))
+    denoise = Denoiser(breaker, FAST)
+    with pytest.raises(ValueError, match=GONE):
+        denoise(start(torch.float32, "eager"), FAST[3])
+
+
+def test_half_of_an_output_is_not_enough() -> None:
+    """The half that is the prediction is there, and the learned variance is not."""
+
+    def breaker(x: Any, timesteps: Any) -> Any:
+        output = torch.cat([x, x], dim=1)
+        output.untyped_storage().resize_(output.untyped_storage().nbytes() // 2)
+        return output
+
+    plan = DDPM("learned_range").plan(FAST)
+    with pytest.raises(ValueError, match=r"model output.* only 1024 bytes"):
+        run_plan(plan, breaker, start(torch.float32, "eager")[:1].clone(), noise=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_timesteps_cannot_be_freed(dtype: Any) -> None:
+    """All rows have theirs in one table."""
+    for schedule in (FAST, Schedule.karras(3)):
+        r = begin(DDIM().plan(schedule), start(dtype, "eager"))
+        with pytest.raises(RuntimeError, match="resiz"):
+            freed(r.timesteps)
+
+
+def test_a_pool_reads_nothing_that_others_free() -> None:
+    plan = DPMSolverPP(2).plan(FAST)
+    x, scale = (torch.full((3,), value) for value in (2.0, 0.5))
+    expected = run_plan(plan, lambda x, t: 0.5 * x, x[None].clone(), prediction="x0")
+
+    def breaker(x: Any, timesteps: Any, scale: Any) -> Any:
+        output = scale * x
+        for each in (x, timesteps, scale):
+            freed(each)
+        outputs.append(output)
+        return output
+
+    outputs: list[Any] = []
+    pool = Pool(breaker, (3,), 2, like=torch.zeros(1), prediction="x0")
+    ticket = pool.add(plan, x=x, scale=scale)
+    for mine in (x, scale):
+        freed(mine)
+        with pytest.raises(ValueError, match=GONE):
+            pool.add(
+                plan, **{"x": torch.ones(3), "scale": scale, **({"x": x} if mine is x else {})}
+            )
+    while len(pool):
+        finished = pool.step()
+        freed(outputs[-1])
+    assert torch.equal(finished[ticket], expected[0])
+
+
+def test_a_batch_of_a_pool_is_looked_at_when_it_is_read_again() -> None:
+    pool = Pool(None, (3,), 2, like=torch.zeros(1))
+    pool.add(DDIM().plan(FAST), seed=1, scale=0.5)
+    reads: list[Callable[[], Any]] = [
+        lambda: pool.input,
+        lambda: pool.timesteps,
+        lambda: pool.conditions["scale"],
+    ]
+    for read in reads:
+        freed(read())
+        with pytest.raises(ValueError, match=GONE):
+            read()
+    assert pool.advance(torch.zeros(1, 3)) == {}
+    assert pool.input.shape == (1, 3)
+
+
+def test_conditions_that_cannot_be_read_are_refused() -> None:
+    pool = Pool(None, (3,), 2, like=torch.zeros(1))
+    for wrong, word in (
+        (torch.zeros(2, 2).to_sparse(), "strided"),
+        (torch.zeros(2, device="meta"), "meta"),
+        (freed(torch.zeros(2)), "0 bytes"),
+    ):
+        with pytest.raises(ValueError, match=f"condition 'mask' .*{word}"):
+            pool.add(DDIM().plan(FAST), seed=1, mask=wrong)
+
+
+def test_a_gradient_goes_through_a_pool() -> None:
+    plan = DDIM().plan(FAST)
+    x, scale = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    pool = Pool(lambda x, t, scale: scale * x, (3,), 1, like=torch.zeros(1), prediction="x0")
+    ticket = pool.add(plan, x=x, scale=scale)
+    pool.drain()[ticket].sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert (scale.grad != 0).all()
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ DIGITS = Path(__file__).parents[1] / "digits"
 SAMPLERS: dict[str, DDIM | DDPM] = {"ddim": DDIM(), "ddpm": DDPM()}
 IMAGE_SHAPE = (1, 8, 8)
 PORT = 8000
+#: How many seconds a client that asked wrongly has to read why.
+LINGER = 1.0
 
 FloatArray = NDArray[np.float32]
 
@@ -141,21 +143,55 @@ async def connected(
     server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Answer one connection. A client that closes it before the answer is gone."""
-    asked = asyncio.create_task(answer(server, await reader.readline()))
-    gone = asyncio.create_task(_closed(reader))
+    try:
+        line = await reader.readline()
+    except ValueError:  # beyond what the reader holds
+        await _write(writer, {"error": "ValueError: a request is a line of at most 64 KiB"})
+        await asyncio.wait([asyncio.create_task(_read(reader))], timeout=LINGER)
+        writer.close()
+        return
+    asked = asyncio.create_task(answer(server, line))
+    gone = asyncio.create_task(_closed(reader, writer))
     await asyncio.wait([asked, gone], return_when=asyncio.FIRST_COMPLETED)
     gone.cancel()
     if asked.done():
-        writer.write(json.dumps(asked.result()).encode() + b"\n")
-        await writer.drain()
+        await _write(writer, asked.result())
     else:
         asked.cancel()
     writer.close()
 
 
-async def _closed(reader: asyncio.StreamReader) -> None:
-    """Wait until the other side closes."""
-    while await reader.read(2**16):
+async def _write(writer: asyncio.StreamWriter, said: dict[str, Any]) -> None:
+    """Write an answer, if there is still somebody to read it."""
+    try:
+        writer.write(json.dumps(said).encode() + b"\n")
+        await writer.drain()
+    except ConnectionError:
+        pass
+
+
+async def _read(reader: asyncio.StreamReader) -> None:
+    """Read until the other side writes no more. What is left unread would take the answer along."""
+    try:
+        while await reader.read(2**16):
+            pass
+    except ConnectionError:
+        pass
+
+
+async def _closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Wait until the other side closes.
+
+    One that only writes no more, and waits for its answer, looks the same until it is written to:
+    spaces, which JSON allows before a value.
+    """
+    await _read(reader)
+    try:
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+    except ConnectionError:
         pass
 
 
