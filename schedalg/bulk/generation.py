@@ -76,7 +76,7 @@ def generate(
             see the folder under the same path. They make the network from its name, and write the
             same bytes.
         actors: With "ray", how many there are.
-        actor_options: With "ray", what it is told of each actor, such as {"num_gpus": 1}.
+        actor_options: With "ray", Ray's options for each actor, such as {"num_gpus": 1}.
         progress: Show a bar with the rate and the time left (needs tqdm).
 
     Raises:
@@ -175,7 +175,7 @@ def blocks_of(layout: Layout, part: Any) -> range:
     """Return the blocks of one of several processes: rank, rank + world size, ….
 
     Raises:
-        TypeError: `part` is no pair of integers.
+        TypeError: `part` is not a pair of integers.
         ValueError: The rank is not below the world size, or is below 0.
     """
     if not isinstance(part, tuple | list) or len(part) != 2:

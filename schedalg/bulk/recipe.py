@@ -61,11 +61,11 @@ NOISE = "philox4x64-10, keyed by noise level"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recipe:
-    """Everything that a sample follows from but the network and the seed, as a value.
+    """Everything that determines a sample, except the network and the seed, as a value.
 
     A recipe is written to JSON and read back without loss. Two recipes are equal if their JSON is,
     and `fingerprint` is its SHA-256. With the recipe and the network, a sample is a function of its
-    seed: of its start, `initial_noise`, and of the noise of its steps.
+    seed, which determines its start (`initial_noise`) and the noise of its steps.
 
     Args:
         schedule: The path. Not needed with `plan`.
@@ -83,7 +83,7 @@ class Recipe:
             called with its condition alone. A bound of None is open.
 
     Raises:
-        TypeError: An argument is of the wrong type, or is no value that JSON can hold.
+        TypeError: An argument is of the wrong type, or is not a value that JSON can hold.
         ValueError: An argument has a wrong value; there is neither a plan nor a schedule with a
             sampler, or there are both; or the sampler has no plan for the schedule.
 
@@ -175,7 +175,7 @@ class Recipe:
             `(B, *shape)`, in the recipe's dtype.
 
         Raises:
-            TypeError: As `sample`; or the seeds are no integers.
+            TypeError: As `sample`; or the seeds are not integers.
             ValueError: As `sample`; a seed is out of range; the library has no such dtype; or
                 `uncond` is given without guidance, or guidance without `uncond`.
 
@@ -328,7 +328,7 @@ class Recipe:
         """Return the recipe of `to_json`; see `from_dict`.
 
         Raises:
-            TypeError: `text` is no string, or holds something of the wrong type.
+            TypeError: `text` is not a string, or holds something of the wrong type.
             ValueError: `text` is not JSON, or not that of a recipe.
         """
         if not isinstance(text, str):

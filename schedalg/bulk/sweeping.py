@@ -68,7 +68,7 @@ def sweep(
         measure: Called with the samples of a block, (B, ...), and the list of their seeds. It
             returns a number, the mean over these samples, or several by name.
         out: The table: "….csv", or "….parquet" (needs pyarrow), which is written when all is
-            measured and kept beside as "….parquet.csv" until then.
+            measured and held in "….parquet.csv" in the same folder until then.
         batch_size: The number of seeds in a block.
         like: As in `generate`.
         cond: As in `generate`.
@@ -166,7 +166,7 @@ def _checked_file(out: object) -> Path:
     """Return the path of a table.
 
     Raises:
-        TypeError: It is no path.
+        TypeError: It is not a path.
         ValueError: It has no known suffix.
         ImportError: pyarrow is not installed.
     """
@@ -182,7 +182,7 @@ def _measured(measure: Measure, samples: Array, seeds: list[int]) -> dict[str, f
     """Return what was measured, by name.
 
     Raises:
-        TypeError: It is no number, nor a mapping from names to numbers.
+        TypeError: It is neither a number nor a mapping from names to numbers.
         ValueError: A number is not finite.
         Exception: What `measure` raises, with a note that names the seeds.
     """
@@ -225,7 +225,7 @@ class _Table:
         """Return which rows there are, by recipe and seeds.
 
         Raises:
-            ValueError: The file is no table of sweep, is damaged, or names another recipe.
+            ValueError: The file is not a table of `sweep`, is damaged, or names another recipe.
         """
         if self.log.exists():
             data = self.log.read_bytes()

@@ -46,7 +46,7 @@ def parse_schedule(text: str) -> Schedule:
             evaluated as Python.
 
     Raises:
-        TypeError: `text` is no string.
+        TypeError: `text` is not a string.
         ValueError: It is not such a text, or a constructor or transform does not take its
             arguments. The message shows the place.
 
@@ -76,7 +76,7 @@ def parse_sampler(text: str) -> Sampler:
             `Restart(Heun(), [(3, 6, 2)])`. Arguments are as in `parse_schedule`.
 
     Raises:
-        TypeError: `text` is no string.
+        TypeError: `text` is not a string.
         ValueError: It is not such a text, or the sampler does not take its arguments. The message
             shows the place.
 

@@ -1,4 +1,4 @@
-"""Points chosen by where a teacher went: costs of steps beside it, and roll-outs that end there."""
+"""Points chosen by where a teacher went: costs of steps, and roll-outs that end there."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from schedalg.schedule.spacing import checked_count
 
 
 def trajectory_costs(trajectories: Trajectories) -> np.ndarray:
-    """Return how far a DDIM step from each of a teacher's states lands beside each later one.
+    """Return how far a DDIM step from each of a teacher's states lands from each later one.
 
     It calls the network once at each point, and returns `schedule.trajectory_costs(states,
     predictions)`, which takes states and predictions from elsewhere.
@@ -25,7 +25,7 @@ def trajectory_costs(trajectories: Trajectories) -> np.ndarray:
         it.
 
     Raises:
-        TypeError: `trajectories` are none.
+        TypeError: `trajectories` is not a Trajectories.
         ValueError: A prediction is NaN or infinite.
 
     Example:
@@ -46,19 +46,19 @@ def trajectory_costs(trajectories: Trajectories) -> np.ndarray:
 
 
 def choose_by_rollout(trajectories: Trajectories, steps: int) -> Schedule:
-    """Return so many points through which DDIM ends up near a teacher, found by its own roll-outs.
+    """Return the points through which DDIM ends up near a teacher, found by DDIM's own roll-outs.
 
-    By dynamic programming: of the ways to a point in k steps, the one is kept whose state is
-    nearest to the teacher's there, and goes on from its own state, with all that it has done wrong.
-    (`choose` with `trajectory_costs` starts each step from the teacher's.) The network is called
-    (N - steps + 1) (steps - 2) + 1 times.
+    By dynamic programming: for each point and each number of steps k, the path to this point is
+    stored whose state is nearest to the teacher's. Longer paths continue from its own state, with
+    the errors so far. (`choose` with `trajectory_costs` starts each step from the teacher's state.)
+    The network is called (N - steps + 1) (steps - 2) + 1 times.
 
     Args:
         trajectories: The teacher's states at the N points to choose from, and the network.
         steps: The number of points to keep, from 2 to N; the least and the most noisy are kept.
 
     Returns:
-        A schedule of so many points.
+        A schedule of `steps` points.
 
     Raises:
         TypeError: An argument is of the wrong type.

@@ -27,11 +27,11 @@ def fit(plan: Plan, trajectories: Trajectories, *, memories: int | None = None) 
         x_s = a x_t + Σ_j b_j memory_{k-j}
 
     are those of least squares: x_s is the teacher's state at s, x_t and the memories are what the
-    fitted rows before have led to. So a row also corrects what the rows before have missed. Two
-    things are not changed. What the plan does to data that are one point: Σ predictions of
-    `plan.weights()` stays alpha_end - x alpha_start, and in a step to clean data all noise is
-    removed. And directions in which samples hardly differ, such as two memories that are alike: in
-    these the coefficients stay where they were.
+    fitted rows before have led to. So a row also corrects the errors of the rows before it. Two
+    things are not changed. The first is what the plan does to data that are one point: the sum of
+    the predictions in `plan.weights()` stays alpha_end - x alpha_start, and a step to clean data
+    removes all noise. The second are directions in which samples hardly differ, such as the
+    difference of two equal memories: along these, the coefficients stay as they were.
 
     The last quarter of the samples is not fitted, but held out: a row that is not better on it
     keeps its coefficients, and if the result of all rows is not closer to the teacher's on it (in

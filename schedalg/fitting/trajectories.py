@@ -125,7 +125,7 @@ def _arrivals(schedule: Schedule, teacher: object) -> set[int]:
     """Return the steps after which a teacher is at the points of a schedule and at its origin.
 
     Raises:
-        TypeError: The teacher is no plan.
+        TypeError: The teacher is not a Plan.
         ValueError: It draws noise, or does not walk through every point.
     """
     if not isinstance(teacher, Plan):

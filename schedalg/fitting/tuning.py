@@ -40,14 +40,14 @@ def tune(
 ) -> Plan:
     """Return the plan with coefficients and noise levels that bring its results to a teacher's.
 
-    Where `fit` looks at one row after the other, this looks at the result alone, and so may also
-    move the points. A row that takes x from t to s is
+    `fit` looks at one row after the other. `tune` looks at the final result only, and so it can
+    also move the points. A row that takes x from t to s is
 
         x_s = alpha_s x0 + rho (sigma_s / sigma_t) (x - alpha_t x0) + Σ_j beta_j (x0_{k-j} - x0)
 
-    with x0 the newest prediction, whose weight is one minus the rest: so data that are one point
-    are recovered exactly, whatever the numbers. What is searched for are rho and the beta of every
-    row, and the log-SNR of every point but the noisiest (and but the least noisy, where it is the
+    with x0 the newest prediction, whose weight is one minus the others. So data that are one point
+    are recovered exactly, whatever the numbers. The search is over rho and the beta of every row,
+    and the log-SNR of every point but the noisiest (and but the least noisy, where it is the
     base's). The mean square of the distance to the teacher's results is made small by the method of
     Levenberg and Marquardt. Its derivatives are differences: each number is moved a little, and the
     rows after it are run again. So any network of any library will do, compiled or not.
@@ -63,7 +63,7 @@ def tune(
             many as the plan's rows.
         levels: Whether the points move too. The network is then called at fractional timesteps,
             where those of the schedule are listed.
-        rounded: Give each point that moved the timestep of the nearer point of the base, as
+        rounded: Give each point that moved the timestep of the nearest point of the base, as
             `subsample(rounded=True)` does: for networks that take no fractions.
         rounds: How many rounds the search has at most. In each, the network is called about (P/2 +
             2) K times with all samples, for P numbers and K rows.

@@ -40,7 +40,7 @@ from schedalg.schedule.timesteps import named, timestep_dtype
 
 
 class FrameRun:
-    """A run in which each frame of x is at a row of its own, held in one's own hands.
+    """A run in which each frame of x is at a row of its own, and the caller calls the network.
 
     x is (B, T, ...): B samples of T frames. In each sweep the network is called once, with a
     timestep for every frame, and `advance` takes each frame through its own row:
@@ -69,8 +69,9 @@ class FrameRun:
             at the same rows.
         noise: Where noise comes from, as in `sample`: a seed, one for each sample, ...
         clean_timestep: The timestep that the network is given for finished frames. None: that of
-            the schedule's origin; where this has none, the least that the network was trained with,
-            as far as the schedule tells it.
+            the schedule's origin; where this has none, the least timestep of the base that
+            the schedule was chosen from. If timesteps follow from the noise: theirs at clean data,
+            or, where that is infinite, the plan's last one.
 
     Attributes:
         plan: The plan.
@@ -472,7 +473,7 @@ def _whole_numbers(
     """Return integers of a state, from 0 to the most.
 
     Raises:
-        TypeError: They are no integers.
+        TypeError: They are not integers.
         ValueError: They have another shape, or one is out of range.
     """
     values = integers(f"state['{name}']", state[name])
@@ -517,7 +518,7 @@ def _timesteps(plan: Plan, clean: float | None) -> np.ndarray:
     """Return the timestep of each row, and last that of a finished frame, (K + 1,).
 
     Raises:
-        ValueError: The latter is no integer, and the others are.
+        ValueError: The latter is not an integer, and the others are.
     """
     integral = plan.timesteps.dtype.kind == "i"
     if clean is None:

@@ -89,7 +89,7 @@ def log_likelihood(
 
     Args:
         model: The network, or a `Denoiser`, as `sample` takes it. It must treat the samples of a
-            batch independently. Stages between points tell it fractional timesteps, as `Midpoint`
+            batch independently. Stages between points have fractional timesteps, as in `Midpoint`
             does; `Heun().tableau` has none.
         schedule: The path, of N points: the flow takes N - 1 steps.
         x: (B, ...), clean data, of torch or JAX; of any library with `divergence`. Half precision

@@ -22,12 +22,12 @@ def frames(
     *,
     first: int | Sequence[int] | np.ndarray = 0,
 ) -> np.ndarray:
-    """Return a schedule matrix, in which each frame walks the rows of a plan by itself.
+    """Return a schedule matrix: which row of a plan each frame goes through in each sweep.
 
-    In a sweep, the network is called once for all frames, and each is taken through the row that
-    the matrix says, if any. Common patterns, for T frames and a plan of K rows:
+    In a sweep, the network is called once for all frames, and each frame advances by its row in the
+    matrix, if it has one. Common patterns, for T frames and a plan of K rows:
 
-    - `[0] * T`: all frames at the same level, the ordinary run;
+    - `[0] * T`: all frames at the same noise level, the ordinary run;
     - `range(T)`: a pyramid, each frame one row behind the frame before it;
     - `range(0, 2 * T, 2)`: a steeper pyramid, in which later frames are more uncertain;
     - `range(0, K * T, K)`: one frame after the other, each from the finished ones before it.
@@ -43,7 +43,7 @@ def frames(
         not started, and K where it is finished. In the last sweep a frame does its last row.
 
     Raises:
-        TypeError: The plan is none, or offsets or rows are no integers.
+        TypeError: `plan` is not a Plan, or offsets or rows are not integers.
         ValueError: An offset is below 0, a row is not one of the plan's, or there is not one row
             for each frame; or there are no frames, or more entries than memory holds.
 
@@ -103,7 +103,7 @@ def integers(name: str, values: Any) -> np.ndarray:
     """Return integers of any library, one or a sequence or an array of them, as int64.
 
     Raises:
-        TypeError: They are no integers.
+        TypeError: They are not integers.
         ValueError: One is beyond int64.
     """
     array = to_host(as_array(name, values if is_array(values) else _listed(name, values)))

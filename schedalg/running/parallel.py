@@ -53,9 +53,9 @@ def parallel(
 
     For a device that one sample does not fill. All rows' x are guessed. In a sweep, the network is
     called once for the x of all rows, a batch of K B samples, and with its x0 predictions the plan
-    is run: that gives a better guess of all x. After j sweeps, x before row j is what `run` makes
-    of it, to the same bits, if the network treats the samples of a batch independently. So K sweeps
-    are always enough; most often x stands still after a few, and then it is right too. The noise of
+    is run: that gives a better guess of all x. After j sweeps, x before row j is that of `run`,
+    to the same bits, if the network treats the samples of a batch independently. So K sweeps
+    are always enough; usually x stops changing after a few, and then it is right too. The noise of
     a row is a function of its key, and so the same in every sweep.
 
     K + 1 arrays like x are held.

@@ -25,7 +25,7 @@ def plan_of(schedule: Schedule, sampler: Any) -> Plan | None:
     makes nothing anew.
 
     Raises:
-        TypeError: The schedule or the sampler is none.
+        TypeError: `schedule` is not a Schedule, or `sampler` is not a sampler.
         ValueError: The plan is for another schedule.
     """
     check_schedule(schedule)

@@ -123,7 +123,7 @@ class Pool:
 
         Args:
             plan: The plan. It may differ from those of the others in everything but what the
-                network is told: timesteps must be integers for all or fractional for all, and the
+                network is given: timesteps must be integers for all or fractional for all, and the
                 network must predict the same thing.
             seed: From 0 to 2^128 - 1: of the sample's noise, and of x where none is given. None:
                 for a plan without noise, with x.

@@ -112,7 +112,7 @@ def transition(
         memories: For samplers that remember (DPM-Solver++ of order 2 and 3, SA-Solver,
             Runge-Kutta methods with stages): what the rows before remembered, as `Run.memories()`
             returned it before the row, the oldest first. For samples at rows of their own, as many
-            as the one at the latest row needs; those that an earlier one has not are not looked at.
+            as the one at the latest row needs; those that an earlier one lacks are not read.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -213,8 +213,8 @@ def network_input(
 ) -> NetworkInput:
     """Return what a network is given in a row: x in the scale it was trained in, and timesteps.
 
-    For whoever has stored x, and calls the network on rows out of their order: it is what
-    `Run.input` and `Run.timesteps` were then.
+    Use it to call the network again for a stored x, with rows in any order. The result is what
+    `Run.input` and `Run.timesteps` were in that row.
 
     Args:
         plan: The plan.

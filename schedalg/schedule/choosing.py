@@ -16,7 +16,7 @@ StepCost: TypeAlias = "Array | Sequence[Sequence[float]] | Callable[[int, int], 
 
 
 def choose(schedule: Schedule, steps: int, cost: StepCost) -> Schedule:
-    """Return the respacing of so many points whose steps cost least, by dynamic programming.
+    """Return the K points whose steps cost least in total, by dynamic programming.
 
     The least and the most noisy point are kept. The cost of a respacing is the sum over its steps
     but the one to the origin, which is the same for all. `schedule.subsample(steps=K,

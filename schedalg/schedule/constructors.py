@@ -204,7 +204,7 @@ def from_sigmas(
     Raises:
         TypeError: `sigmas` holds no real numbers.
         ValueError: It is empty, not 1-D, out of range, NaN, or out of order; or a part of the text
-            is no number.
+            is not a number.
 
     Example:
         >>> from schedalg import Schedule
@@ -245,7 +245,7 @@ def from_flow_times(
     Raises:
         TypeError: `times` holds no real numbers.
         ValueError: It is empty, not 1-D, out of range, NaN, or out of order; or a part of the text
-            is no number.
+            is not a number.
 
     Example:
         >>> from schedalg import Schedule

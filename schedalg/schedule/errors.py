@@ -88,7 +88,7 @@ def errors_on(
         (len(other),), float64 NumPy.
 
     Raises:
-        TypeError: `errors` does not hold real numbers, or `other` is no schedule.
+        TypeError: `errors` does not hold real numbers, or `other` is not a schedule.
         ValueError: `errors` is not what `step_costs` takes, or a point of `other` lies outside.
 
     Example:

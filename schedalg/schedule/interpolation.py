@@ -50,7 +50,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
         The point, whose `timestep` is t.
 
     Raises:
-        TypeError: `t` is no number.
+        TypeError: `t` is not a number.
         ValueError: `t` is out of range, the timesteps do not rise, or `t` lies between a point and
             pure noise, where no log-SNR can be interpolated.
 

@@ -81,7 +81,7 @@ def excess(
         than: The full chain, of which the schedule is a subset, a slice or a spacing by noise.
 
     Raises:
-        TypeError: `errors` does not hold real numbers, or `than` is no schedule.
+        TypeError: `errors` does not hold real numbers, or `than` is not a schedule.
         ValueError: `errors` is not what `step_costs` takes, or the schedule is not within `than`.
 
     Example:

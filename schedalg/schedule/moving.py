@@ -47,9 +47,10 @@ def minimize(
 ) -> Schedule:
     """Return the schedule with its noise levels moved so that an objective is small.
 
-    The levels lie on the curve of the base that the schedule was chosen from, and have the
-    timesteps that the base has there. What is varied are the shares of the increments of log-SNR,
-    so that levels never cross. (On a flow that starts from pure noise, of log t.) The result is a
+    The noise levels lie on the curve of the base that the schedule was chosen from, and have the
+    timesteps that the base has there. The variables are the relative lengths of the steps in
+    log-SNR, so that noise levels never cross. (On a flow that starts from pure noise, in log t.)
+    The result is a
     local minimum near the start, and its objective is never above the start's. The same call gives
     the same result.
 

@@ -16,7 +16,7 @@ def numbers_of(name: str, text: str) -> list[float]:
     """Return the numbers of a text such as "14.6, 6.47, 0" or "[14.6 6.47 0.0]".
 
     Raises:
-        ValueError: A part of it is no number.
+        ValueError: A part of it is not a number.
     """
     stripped = text.strip()
     if stripped[:1] + stripped[-1:] in ("[]", "()"):

@@ -37,7 +37,7 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         A schedule of all points of both, with this one's origin.
 
     Raises:
-        TypeError: `other` is no schedule.
+        TypeError: `other` is not a schedule.
         ValueError: They do not fit: another kind or network, a start that is neither clean nor this
             one's end, a clean start on a path that does not preserve variance, or nothing left to
             destroy (zero signal).
@@ -148,7 +148,7 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
         A schedule of as many points, of the same kind.
 
     Raises:
-        TypeError: `factor` is no number.
+        TypeError: `factor` is not a number.
         ValueError: It is not between 1e-60 and 1e60.
 
     Example:
