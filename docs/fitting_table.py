@@ -74,7 +74,9 @@ def mixtures() -> str:
             made = learned_from(cloud, s)
             start = DPMSolverPP(order=2).plan(s)
             plans = [DDIM().plan(s), start, fit(start, made), fit(start, made, memories=3)]
-            plans += [tune(start, made, memories=3, levels=levels) for levels in (False, True)]
+            plans += [
+                tune(start, made, memories=3, noise_levels=moving) for moving in (False, True)
+            ]
             plans += [DPMSolverPP(order=2).plan(points(n)) for n in (10, 20, 40)]
             lines.append([name, f"`{spacing}`", *(error(cloud, plan) for plan in plans)])
     titles = ["data", "points", "DDIM", "2M", "2M, fitted", "fitted, 3 memories"]
@@ -103,7 +105,8 @@ def digits() -> str:
         start = DPMSolverPP(order=2).plan(s)
         plans = [DDIM().plan(s), start, fit(start, made, memories=3)]
         plans += [
-            tune(start, made, memories=3, levels=levels, rounded=True) for levels in (False, True)
+            tune(start, made, memories=3, noise_levels=moving, rounded=True)
+            for moving in (False, True)
         ]
         plans += [DPMSolverPP(order=2).plan(points(n)) for n in (10, 20)]
         off = [distance(run(plan, model, new, labels=new_labels), wanted) for plan in plans]

@@ -34,7 +34,7 @@ def tune(
     trajectories: Trajectories,
     *,
     memories: int | None = None,
-    levels: bool = True,
+    noise_levels: bool = True,
     rounded: bool = False,
     rounds: int = 20,
 ) -> Plan:
@@ -61,21 +61,21 @@ def tune(
         trajectories: The teacher's states. The first and the last are used.
         memories: How many predictions each row reads, where there are so many before it. None: as
             many as the plan's rows.
-        levels: Whether the points move too. The network is then called at fractional timesteps,
-            where those of the schedule are listed.
+        noise_levels: Whether the points move too. The network is then called at fractional
+            timesteps, where those of the schedule are listed.
         rounded: Give each point that moved the timestep of the nearest point of the base, as
             `subsample(rounded=True)` does: for networks that take no fractions.
         rounds: How many rounds the search has at most. In each, the network is called about (P/2 +
             2) K times with all samples, for P numbers and K rows.
 
     Returns:
-        A plan, for a schedule of other points if `levels`.
+        A plan, for a schedule of other points if `noise_levels`.
 
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: As `fit`; or the plan remembers something else than x0, or does not return a
-            point where the data are one; or with `levels`, the schedule lists timesteps and ends in
-            pure noise; or with `rounded`, it lists none.
+            point where the data are one; or with `noise_levels`, the schedule lists timesteps and
+            ends in pure noise; or with `rounded`, it lists none.
 
     Example:
         >>> import numpy as np
@@ -93,7 +93,7 @@ def tune(
     """
     check_fitted(plan, trajectories)
     width = checked_memories(plan, memories)
-    moving = flag("levels", levels)
+    moving = flag("noise_levels", noise_levels)
     most = positive_integer("rounds", rounds)
     if not len(plan):
         return plan
@@ -156,7 +156,7 @@ class _Family:
         if plan.alpha[0] == 0 and isinstance(schedule.timestep_rule, np.ndarray):
             raise ValueError(
                 "the schedule of plan lists timesteps and ends in pure noise, which is infinitely "
-                "far from other points in log-SNR: give levels=False, or one without that point"
+                "far from other points in log-SNR: give noise_levels=False, or one without it"
             )
         base = curve.base_of(schedule)
         ends = [to_host(each.log_alpha_bar.high)[-1] for each in (base, schedule)]

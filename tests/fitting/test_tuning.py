@@ -144,7 +144,7 @@ def test_five_steps_are_as_good_as_many() -> None:
     start = DPMSolverPP().plan(FEW)
     fitted = fit(start, made, memories=3)
     tuned = tune(start, made, memories=3)
-    assert error(tune(fitted, made, levels=False)) < error(fitted)
+    assert error(tune(fitted, made, noise_levels=False)) < error(fitted)
     assert error(tuned) < error(fitted) / 5
     assert error(tuned) < error(DPMSolverPP().plan(BASE.subsample(steps=30)))
     assert Plan.from_dict(json.loads(json.dumps(tuned.to_dict()))) == tuned
@@ -180,7 +180,7 @@ def test_no_plan_is_worse_on_samples_that_are_held_out(
     teacher = DPMSolverPP().plan(BASE[[*range(99, 1000, 100)]])
     made = trajectories(network, FEW, x, teacher, prediction="x0")
     plan = DPMSolverPP().plan(FEW)
-    tuned = tune(plan, made, memories=3, levels=levels, rounds=5)
+    tuned = tune(plan, made, memories=3, noise_levels=levels, rounds=5)
     held = slice(samples - samples // 4, None)
     before, after = (
         np.mean((run(each, network, x, prediction="x0") - made.states[-1])[held] ** 2)
@@ -231,9 +231,9 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["plan", "point", "row 0"],
     ),
     "levels that are a number": (
-        lambda: tune(DDIM().plan(FEW), MADE, levels=1),
+        lambda: tune(DDIM().plan(FEW), MADE, noise_levels=1),
         TypeError,
-        ["levels"],
+        ["noise_levels"],
     ),
     "timesteps that are not listed": (
         lambda: tune(
@@ -260,7 +260,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "pure noise": (
         lambda: tune(DDIM().plan(ZERO), Trajectories(ZERO, [START] * 3, Denoiser(wavy, ZERO, "v"))),
         ValueError,
-        ["plan", "pure noise", "levels=False"],
+        ["plan", "pure noise", "noise_levels=False"],
     ),
 }
 
