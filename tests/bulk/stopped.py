@@ -100,14 +100,16 @@ def killed_again_and_again(folder: Path, form: str) -> int:
         time.sleep(0.001)
         return network(x, timesteps)
 
-    make(folder / "whole", form, 40)
+    begun = time.monotonic()
+    make(folder / "whole", form, 40, slow)
+    lasts = time.monotonic() - begun
     out, kills, chosen = folder / "killed", 0, random.Random(form)
     while True:
         child = os.fork()
         if child == 0:
             make(out, form, 40, slow)
             os._exit(0)
-        time.sleep(chosen.uniform(0.0, 0.3))
+        time.sleep(chosen.uniform(0.0, lasts / 2))
         os.kill(child, signal.SIGKILL)
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
             break
