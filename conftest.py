@@ -22,6 +22,7 @@ for package, paths in {
         "backends/schedalg_torch",
         "docs/backends.md",
         "docs/from-guided-diffusion.md",
+        "docs/log-probability.md",
         "docs/runs.md",
         "tests/benchmarks/training.py",
         "schedalg/interop/guided_diffusion",
