@@ -29,7 +29,7 @@ def constant(function: Function) -> Function:
     return function
 
 
-#: What the library asks of every array, beside the device that it is on.
+#: What the library asks of every array, apart from the device that it is on.
 NEEDED = ("shape", "dtype", "ndim")
 
 

@@ -18,7 +18,7 @@ from schedalg.network.model import Model
 
 @dataclass(frozen=True)
 class Network:
-    """All that a sample follows from beside the recipe and the seed, as `generate` takes it.
+    """All that a sample follows from, apart from the recipe and the seed, as `generate` takes it.
 
     Attributes:
         model: The network, a denoiser, or the name of a factory.
@@ -59,7 +59,7 @@ class Maker:
         self.check_finite = network.check_finite
 
     def made_with(self) -> dict[str, str]:
-        """Return what the bytes of samples follow from beside recipe, network and seeds."""
+        """Return what the bytes of samples follow from, apart from recipe, network and seeds."""
         xp, place = namespace(self.like), device(self.like)
         library = xp.__name__.removeprefix("array_api_compat.").partition(".")[0]
         name = str(getattr(place, "platform", place)).partition(":")[0].lower()

@@ -76,7 +76,7 @@ def check_network(network: Network) -> None:
 
 
 def checked_actors(actors: Any, options: Any) -> tuple[int, dict[str, Any]]:
-    """Return how many actors there are, and what Ray is told of them.
+    """Return how many actors there are, and Ray's options for each.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -140,7 +140,7 @@ def made_on_ray(
         network: The network by name.
         blocks: What is to be made.
         actors: How many actors make it, at most one for each block.
-        options: What Ray is told of each.
+        options: Ray's options for each.
 
     Raises:
         ImportError: Ray is not installed.

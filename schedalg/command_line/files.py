@@ -12,7 +12,7 @@ from schedalg.interop.diffusers.methods import LatePNDM
 from schedalg.plan.plan import Plan
 from schedalg.schedule import Schedule
 
-#: Samplers that configurations are read as, beside the library's own.
+#: Samplers that configurations are read as, apart from the library's own.
 OF_DIFFUSERS = (ClippedDDIM, LowerOrderFinal, LatePNDM)
 
 

@@ -51,7 +51,7 @@ class FrameRun:
 
     Where all offsets are 0, this is `begin(plan, x, ...)`, to the same bits. A frame that has not
     started is given to the network as its first row would be, and one that is finished as clean
-    data; what the network puts out for these is not used.
+    data; what the network returns for these is not used.
 
     Noise is that of the ordinary run. The seed is a sample's, and a frame is given its own part of
     what the sample would be given in its row, whenever it gets there. So a frame draws the same

@@ -111,7 +111,7 @@ class Columns(NamedTuple):
         reads: Whether a row reads each memory, a NumPy array (K, m).
         asked: Whether a later row reads the memory of a row, a NumPy array (K,).
         noisy: Whether a row has noise, a NumPy array (K,).
-        unbounded: Whether a row takes the output itself beside a bounded x0, a NumPy array (K,).
+        unbounded: Whether a row also takes the output itself with a bounded x0, NumPy (K,).
     """
 
     c_in: Array

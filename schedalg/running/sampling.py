@@ -235,7 +235,7 @@ def sample_steps(
 
 
 def _shown(runs: Iterator[Run], previews: bool) -> Iterator[Any]:
-    """Yield x after every step, and x0 beside it with `previews`."""
+    """Yield x after every step, and x0 with it for `previews`."""
     for run in runs:
         yield (run.x, run.x0) if previews else run.x
         check_memory("x", run.x)  # which was in the user's hands

@@ -147,7 +147,7 @@ def sampler_from_dict(data: Mapping[str, Any], samplers: Sequence[type[Any]] = (
 
     Args:
         data: What `sampler_to_dict` returned.
-        samplers: Classes of one's own that the data may name, beside those of this library.
+        samplers: Classes of one's own that the data may name, apart from those of this library.
 
     Returns:
         A sampler equal to the one written.
@@ -191,7 +191,7 @@ def value_from_dict(name: str, data: Any, own: Mapping[str, type[Any]]) -> Any:
     Args:
         name: What errors call it.
         data: What `value_to_dict` returned.
-        own: Classes that the data may name beside those of this library.
+        own: Classes that the data may name apart from those of this library.
 
     Raises:
         TypeError: `data` is not a mapping, or an option has the wrong type.

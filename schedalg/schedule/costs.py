@@ -106,7 +106,7 @@ def assumed_error(error: AssumedError | None, alpha: np.ndarray, sigma: np.ndarr
 
 
 def trajectory_costs(schedule: "Schedule", states: Array, predictions: Array) -> np.ndarray:
-    """Return how far one step from a trajectory lands beside it: C[i, j] = ‖DDIM_{j→i}(x_j) - x_i‖.
+    """Return how far one step from a trajectory misses it: C[i, j] = ‖DDIM_{j→i}(x_j) - x_i‖.
 
     The trajectory is one of many small steps, through all points. From each of its states, a DDIM
     step with its own prediction goes to each later one. The distance is the root of the mean square

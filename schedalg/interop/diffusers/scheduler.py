@@ -88,8 +88,8 @@ def to_diffusers(
             list even ones, for their scheduler to shift.
         dynamic_shift: Whether the `mu` of a pipeline shifts the selected points, by
             `shift(exp(mu))`. Otherwise `mu` is ignored.
-        config: What pipelines read from `scheduler.config` beside the prediction and the length of
-            training, such as `max_shift` or `sigma_data`: the `config` of the scheduler that is
+        config: What pipelines read from `scheduler.config` apart from the prediction and the length
+            of training, such as `max_shift` or `sigma_data`: the `config` of the scheduler that is
             replaced. Of the scheduler itself only `original_inference_steps` depends on it.
 
     Returns:

@@ -44,7 +44,7 @@ __all__ = [
     "mean_flat",
 ]
 
-#: Names that some repositories have in this module, and others in one beside it.
+#: Names that some repositories have in this module, and others in another of its folder.
 _BESIDE = ("SpacedDiffusion", "space_timesteps")
 
 

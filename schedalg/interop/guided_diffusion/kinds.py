@@ -65,7 +65,7 @@ class LossType(enum.Enum):
         return self in (LossType.KL, LossType.RESCALED_KL)
 
 
-#: Members as repositories without enumerations write them, beside their own names in lower case.
+#: Members as repositories without enumerations write them; their lower-case names are known too.
 _SPELT: Final[Mapping[str, str]] = {"x_prev": "PREVIOUS_X", "x_start": "START_X", "v": "VELOCITY"}
 
 Member = TypeVar("Member", bound=enum.Enum)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def parts_of(output: Any) -> tuple[Any, Any]:
-    """Return a network's output, and what it returned beside it, or None."""
+    """Return a network's output, and what it returned with it, or None."""
     if isinstance(output, tuple) and len(output) == 2:
         return output
     return output, None
