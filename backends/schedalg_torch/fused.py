@@ -52,10 +52,9 @@ class Fused(WritesInput):
         self.step = kernel.step
         self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
-            self.table = on_device(rows.table(rows.depth), x, real_dtype(x))
+            self.table, self.draws, self.positions = _numbers(rows, x)
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
-            self.draws = on_device(rows.draws, x)
-            self.positions = on_device(np.arange(len(rows.rows)), x).split(1)
+        self.compiled: dict[tuple[object, ...], Any] = {}
 
     def take(
         self,
@@ -103,16 +102,17 @@ class Fused(WritesInput):
         count = x.numel() // max(batch, 1)
         if x.numel() == 0:
             return
-        d, raw = layout.batched(d), layout.batched(output) if rows.raw else d
-        v = None if variance is None else layout.batched(variance)
-        z = None if noise is None else layout.flat(noise)
+        d, d_apart = layout.samples(d)
+        raw, raw_apart = layout.samples(output) if rows.raw else (d, d_apart)
+        v, v_apart = (d, 0) if variance is None else layout.samples(variance)
+        z = d if noise is None else layout.flat(noise)
         source = 0 if not any(rows.noisy) else 1 if self.keys is None else 2
-        self.step[(batch * -(-count // BLOCK),)](
+        arguments = (
             x,
             d,
             raw,
-            d if v is None else v,
-            d if z is None else z,
+            v,
+            z,
             after,
             after if self.model_input is None else self.model_input.flat,
             self.ring,
@@ -122,26 +122,60 @@ class Fused(WritesInput):
             position,
             count,
             layout.channels,
-            d.stride(0),
-            raw.stride(0),
-            0 if v is None else v.stride(0),
+            d_apart,
+            raw_apart,
+            v_apart,
             x.numel(),
-            DEPTH=rows.depth,
-            READ=rows.clip is not None,
-            RAW=rows.raw,
-            NOISE=source,
-            LEARNED=v is not None and rows.rows[0].log_variance is not None,
-            WRITES_INPUT=self.model_input is not None,
-            TOGETHER=layout.channels_last,
-            BLOCK=BLOCK,
-            REAL=self.real,
-            **_OPTIONS,
+            rows.depth,
+            rows.clip is not None,
+            rows.raw,
+            source,
+            variance is not None and rows.rows[0].log_variance is not None,
+            self.model_input is not None,
+            layout.channels_last,
+            BLOCK,
+            self.real,
         )
+        # What Triton compiles a kernel for, of all that can differ between rows of a run: dtypes,
+        # numbers, and which addresses divide by 16. It takes several times longer to find it out.
+        key = (
+            d_apart,
+            raw_apart,
+            v_apart,
+            variance is None,
+            *((each.dtype, each.data_ptr() % 16) for each in arguments[:7]),
+            position.data_ptr() % 16,
+        )
+        compiled = self.compiled.get(key)
+        grid = (batch * -(-count // BLOCK), 1, 1)
+        if compiled is None:
+            self.compiled[key] = self.step[grid](*arguments, **_OPTIONS)
+        else:
+            compiled[grid](*arguments)
+
+
+def _numbers(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Return the table, the words of each row's noise and the numbers of the rows, on x's device.
+
+    They are sent once for a stream: another does not wait for what is on its way in this one.
+    """
+    dtype = real_dtype(x)
+    stream = torch.cuda.current_stream(x.device) if x.is_cuda else None
+    key = ("numbers", x.device, stream, dtype)
+    if key not in rows.kept:
+        # Two words apart: aligned alike, so that Triton compiles one kernel for all rows.
+        numbers = on_device(np.arange(len(rows.rows)).repeat(2), x)[::2].split(1)
+        table = on_device(rows.table(rows.depth), x, dtype)
+        rows.kept[key] = table, on_device(rows.draws, x), numbers
+    kept: tuple[Tensor, Tensor, tuple[Tensor, ...]] = rows.kept[key]
+    return kept
 
 
 def current_device(x: Tensor) -> AbstractContextManager[Any]:
     """Return a context in which kernels are launched on x's device; Triton takes the current."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+    if not x.is_cuda or x.device.index == torch.cuda.current_device():
+        return nullcontext()
+    return torch.cuda.device(x.device)
 
 
 def normal(x: Tensor, keys: np.ndarray, words: Sequence[int], kernel: Any) -> Tensor:

@@ -59,6 +59,18 @@ class Layout:
             x = x.contiguous()
         return x.flatten(1) if x.ndim > 1 else x[:, None]
 
+    def samples(self, x: Tensor) -> tuple[Tensor, int]:
+        """Return x, or a view or copy, and how many elements its samples are apart.
+
+        The elements of each lie in order from its first.
+        """
+        format = torch.channels_last if self.channels_last else torch.contiguous_format
+        plain = not self.channels_last or x.ndim == 4
+        if plain and x.is_contiguous(memory_format=format) and not x.is_neg():
+            return x, x.numel() // max(x.shape[0], 1)
+        x = self.batched(x)
+        return x, x.stride(0)
+
     def shaped(self, flat: Tensor) -> Tensor:
         """Return a flat tensor in its shape, as a view."""
         if not self.channels_last:

@@ -1,6 +1,6 @@
 """The rows of a plan made ready to run: what is left to do with the output of each call."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias, overload
@@ -179,6 +179,7 @@ class Rows:
         largest: The largest finite coefficient, if all are numbers.
         timesteps: The timestep of each row: numbers, or an array that is traced.
         columns: What the rows are made of where they are not all numbers.
+        kept: What backends made of the rows, by keys of their own: only to be read.
     """
 
     rows: Sequence[Row]
@@ -190,7 +191,7 @@ class Rows:
     largest: float = 0.0
     timesteps: Any = ()
     columns: Columns | None = None
-    _tables: dict[int, np.ndarray] = field(init=False, repr=False, default_factory=dict)
+    kept: dict[Hashable, Any] = field(init=False, repr=False, default_factory=dict)
 
     @cached_property
     def raw(self) -> bool:
@@ -234,9 +235,11 @@ class Rows:
         Args:
             places: How many memories the ring holds, `depth` or more.
         """
-        if places not in self._tables:
-            self._tables[places] = _table(self, places)
-        return self._tables[places]
+        key = ("table", places)
+        if key not in self.kept:
+            self.kept[key] = _table(self, places)
+        table: np.ndarray = self.kept[key]
+        return table
 
 
 def rows_of(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded = None) -> Rows:

@@ -56,6 +56,9 @@ def test_what_a_kernel_reads_lies_in_order() -> None:
             read = layout.batched(given)
             assert read.stride(1) == 1
             assert torch.equal(read, order)
+            read, apart = layout.samples(given)
+            in_memory = torch.as_strided(read, order.shape, (apart, 1), read.storage_offset())
+            assert torch.equal(in_memory, order)
         assert torch.equal(layout.shaped(layout.flat(like)), x)
     for row in (x[:, 0, 0, 0], x[:, 0, 0, ::2]):
         assert Layout.of(row).batched(row).stride(1) == 1
