@@ -1,10 +1,12 @@
 """Time whole loops, less the network, beside those of diffusers, and print ratios.
 
-    python -m tests.benchmarks.backends
+    python -m tests.benchmarks.backends [cpu] [cuda]
 
-from the root of the repository. The network returns the same tensor in every call, so what is timed
-is what the sampler adds to it. Not part of the tests: times are noisy, and only ratios of times
-taken in turns mean anything. It draws docs/images/speed.png.
+from the root of the repository, for all devices that there are, or for those that are named. The
+network returns the same tensor in every call, so what is timed is what the sampler adds to it. Not
+part of the tests: times are noisy, and only ratios of times taken in turns mean anything. What it
+found is kept in speed.json beside this file, where other devices, of another machine, keep theirs;
+docs/images/speed.png is drawn from all of it.
 
 The tables and the timesteps are made before, on both sides, except in `cold`, which times them.
 diffusers is told not to clip x0, which the loops of schedalg do not do either.
@@ -12,6 +14,7 @@ diffusers is told not to clip x0, which the loops of schedalg do not do either.
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Callable
@@ -49,6 +52,7 @@ STEPS = 50
 FEW_STEPS, SMALL = 10, (1, 16, 2)
 SHAPES = ((1, 4, 64, 64), (4, 4, 128, 128), (16, 3, 256, 256))
 DTYPES = ("float32", "bfloat16")
+KEPT = Path(__file__).with_name("speed.json")
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "speed.png"
 #: Of Okabe and Ito, told apart by the colour-blind, and one for each shape.
 COLOURS = ("#0072B2", "#E69F00", "#009E73")
@@ -504,21 +508,36 @@ def _captured(schedule: Schedule, at: Setting) -> object:
     return sample(lambda x, t: at.output, schedule, DDIM(), at.x, capture=True)
 
 
-def draw(results: list[Result], machine: str) -> None:
-    """Draw how many times faster than diffusers each loop is."""
+def keep(device: str, results: list[Result]) -> None:
+    """Write what was found on a device to the file, in place of what it had of that device."""
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    kept[device] = {
+        "machine": machine(device),
+        "faster": [
+            [r.contest.name, r.setting.dtype, r.setting.label, round(r.faster, 2)]
+            for r in results
+            if r.contest.shown
+        ],
+    }
+    KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def draw() -> None:
+    """Draw how many times faster than diffusers each loop is, of all devices in the file."""
     import matplotlib as mpl
 
     mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    devices = list(dict.fromkeys(result.setting.device for result in results))
-    names = list(dict.fromkeys(r.contest.name for r in results if r.contest.shown))
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    devices = list(kept)
+    names = list(dict.fromkeys(name for name, *_ in kept[devices[0]]["faster"]))
     size = (10, 1.6 + 1.15 * len(names))
     figure, panels = plt.subplots(
         1, len(devices), figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
     for axes, device in zip(panels[0], devices, strict=True):
-        _panel(axes, [r for r in results if r.setting.device == device], names)
+        _panel(axes, kept[device]["faster"], names)
         if len(devices) > 1:
             axes.set_title({"cpu": "CPU", "cuda": "CUDA"}[device], fontsize=12)
     bars, labels = panels[0][0].get_legend_handles_labels()
@@ -533,24 +552,22 @@ def draw(results: list[Result], machine: str) -> None:
     )
     spare = "\n" * len(devices)  # for the lines on the machines
     figure.suptitle(f"What {STEPS} steps add to the network's time{spare}", fontsize=14)
-    figure.text(0.5, 0.955, machine, ha="center", va="top", fontsize=9, color="#444444")
+    machines = "\n".join(kept[device]["machine"] for device in devices)
+    figure.text(0.5, 0.955, machines, ha="center", va="top", fontsize=9, color="#444444")
     figure.savefig(PICTURE, dpi=100)
     plt.close(figure)
 
 
-def _panel(axes: Any, results: list[Result], names: list[str]) -> None:
+def _panel(axes: Any, results: list[list[Any]], names: list[str]) -> None:
     """Draw the bars of one device: samplers from the top, and in each the dtypes and shapes."""
-    kinds = [(dtype, shape) for dtype in DTYPES for shape in SHAPES]
+    shapes = ["×".join(map(str, shape)) for shape in SHAPES]
+    kinds = [(dtype, shape) for dtype in DTYPES for shape in shapes]
     height = 0.8 / len(kinds)
     for i, (dtype, shape) in enumerate(kinds):
-        mine = {
-            r.contest.name: r.faster
-            for r in results
-            if (r.setting.dtype, r.setting.shape) == (dtype, shape)
-        }
+        mine = {name: faster for name, *of, faster in results if tuple(of) == (dtype, shape)}
         places = [row - 0.4 + (i + 0.5) * height for row in range(len(names))]
         faster = np.array([mine[name] for name in names])
-        colour = COLOURS[SHAPES.index(shape)]
+        colour = COLOURS[shapes.index(shape)]
         axes.barh(
             places,
             faster - 1,
@@ -559,14 +576,14 @@ def _panel(axes: Any, results: list[Result], names: list[str]) -> None:
             color=colour if dtype == DTYPES[0] else "white",
             edgecolor=colour,
             hatch=None if dtype == DTYPES[0] else "/////",
-            label=f"{'×'.join(map(str, shape))}, {dtype}",
+            label=f"{shape}, {dtype}",
         )
         for place, value in zip(places, faster, strict=True):
             text = f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
             axes.text(max(value, 1) * 1.02, place, text, va="center_baseline", fontsize=8.5)
     axes.axvline(1, color="black", linewidth=1.2)
     axes.set_xscale("log")
-    least, most = (bound(result.faster for result in results) for bound in (min, max))
+    least, most = (bound(faster for *_, faster in results) for bound in (min, max))
     axes.set_xlim(min(0.9, least * 0.9), most * 1.2)
     ticks = [tick for tick in (0.25, 0.5, 1, 2, 3, 5, 10, 20, 50, 100) if tick < most * 1.2]
     ticks = [tick for tick in ticks if tick >= min(0.9, least * 0.9)]
@@ -610,15 +627,14 @@ def main() -> None:
         sys.exit('this needs torch, diffusers and matplotlib: pip install "schedalg[benchmark]"')
     import torch
 
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    results = []
+    devices = sys.argv[1:] or ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
     with torch.inference_mode():
         for device in devices:
-            print(f"\n{device}: {machine(device)}")
+            print(f"\n{device}: {machine(device)}", flush=True)
             settings = [setting(device, dtype, shape) for dtype in DTYPES for shape in SHAPES]
-            mine = [compare(contest, at) for at in settings for contest in contests()]
-            print_results(device, mine)
-            results += mine
+            results = [compare(contest, at) for at in settings for contest in contests()]
+            print_results(device, results)
+            keep(device, results)
             seeds(device)
             memory(device)
             if device == "cuda":
@@ -627,7 +643,7 @@ def main() -> None:
             else:
                 cold()
                 in_numpy()
-    draw(results, "\n".join(map(machine, devices)))
+    draw()
 
 
 if __name__ == "__main__":
