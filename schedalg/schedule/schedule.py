@@ -33,6 +33,7 @@ from schedalg.schedule import (
     interpolation,
     kl,
     path,
+    plotting,
     posterior,
     serialization,
     spacing,
@@ -169,6 +170,7 @@ class Schedule(Value):
     trajectory_costs = costs.trajectory_costs
     length_costs = costs.length_costs
     to_dict = serialization.to_dict
+    plot = plotting.plot
     posterior_variance = property(posterior.variance)
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)
     posterior_mean_coef1 = property(posterior.mean_coef1)
