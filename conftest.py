@@ -40,7 +40,7 @@ for package, paths in {
     if importlib.util.find_spec(package) is None:
         collect_ignore += paths
 
-#: Examples that need a package, by how their names begin: no path above names an installed package's.
+#: Examples that need a package, by how their names begin; paths would name none that is installed.
 EXAMPLES = {
     "scipy": ("schedalg.schedule.moving.minimize",),
     "matplotlib": (
