@@ -38,6 +38,7 @@ from schedalg.network.guidance import ClassifierFreeGuidance, switch
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.plan import Plan
+from schedalg.plotting.markup import block, code, facts
 from schedalg.running.initial_noise import initial_noise
 from schedalg.running.plans import plan_of
 from schedalg.running.sampling import sample
@@ -310,6 +311,19 @@ class Recipe:
             clip=read_clip(data["clip"]),
             guidance_scale=data["guidance_scale"],
             guidance_interval=read_tuple(data["guidance_interval"]),
+        )
+
+    def _repr_html_(self) -> str:
+        made = "schedule" if self.plan is None else "plan"
+        shown = [each.name for each in fields(self) if each.init]
+        given = {name: getattr(self, name) for name in shown if name not in ("schedule", "plan")}
+        return block(
+            code(f"Recipe {self.fingerprint}"),
+            facts(
+                [(name, code(repr(value))) for name, value in given.items() if value is not None]
+                + [("model calls", code(str(self.model_calls)))]
+                + [(made, getattr(self, made)._repr_html_())]
+            ),
         )
 
     def to_json(self) -> str:

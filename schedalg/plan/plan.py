@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import Array, has_values, holds, namespace, to_host
 from schedalg.checks import described, host_numbers, shown
 from schedalg.libraries import Value
-from schedalg.plan import bound, inversion, plotting, response, text, weights
+from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
@@ -288,6 +288,7 @@ class Plan(Value):
         return f"<Plan: {len(self)} model calls in {steps} steps of {self.schedule!r}>"
 
     __str__ = text.table
+    _repr_html_ = notebook.html
 
     def __copy__(self) -> "Plan":
         return self

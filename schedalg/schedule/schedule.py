@@ -32,6 +32,7 @@ from schedalg.schedule import (
     errors,
     interpolation,
     kl,
+    notebook,
     path,
     plotting,
     posterior,
@@ -345,6 +346,8 @@ class Schedule(Value):
             f"<Schedule {kind}: {count}{after}, timesteps {first:.6g} … {last:.6g}, "
             f"log SNR {log_snr[1]:.3f} … {log_snr[-1]:.3f}>"
         )
+
+    _repr_html_ = notebook.html
 
     def __copy__(self) -> "Schedule":
         return self
