@@ -150,7 +150,7 @@ class Sweep:
         for line, points in lines.items():
             points.sort(key=lambda each: each.calls or 0)
             axes.errorbar(
-                [each.calls for each in points],
+                [float(each.calls or 0) for each in points],
                 [each.mean[measure] for each in points],
                 [each.error[measure] for each in points],
                 capsize=2,

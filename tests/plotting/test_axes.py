@@ -1,6 +1,7 @@
 """Axes are the user's or new ones, and series on them are told apart without colours."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +44,7 @@ def test_axes_are_returned_and_nothing_global_changes(name: str) -> None:
 @pytest.mark.parametrize("name", DRAWN)
 def test_what_is_no_axes_is_named(name: str) -> None:
     for wrong in (Figure(), Figure().subplots(2), "ax", 1):
-        check_named(lambda wrong=wrong: DRAWN[name](wrong), TypeError, ["ax must be axes"])
+        check_named(partial(DRAWN[name], wrong), TypeError, ["ax must be axes"])
 
 
 def test_pyplot_is_not_loaded_and_notebooks_show_what_is_returned() -> None:

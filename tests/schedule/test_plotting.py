@@ -103,6 +103,9 @@ def test_the_line_of_a_base_has_the_colour_of_the_text() -> None:
     assert to_rgb(FAST.plot(quantity="betas").lines[1].get_color()) == (0, 0, 0)
 
 
+ONE_IS_NONE: Any = {"a": LINEAR, "b": 3}
+NUMBERED: Any = {3: LINEAR}
+
 #: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "quantity": (lambda: LINEAR.plot(quantity="beta"), ValueError, ["quantity", "betas", "'beta'"]),
@@ -124,7 +127,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "no schedules": (lambda: plot_schedules({}), ValueError, ["schedules", "empty"]),
     "one schedule": (lambda: plot_schedules(LINEAR), TypeError, ["schedules", "Schedule"]),
     "one is none": (
-        lambda: plot_schedules({"a": LINEAR, "b": 3}),
+        lambda: plot_schedules(ONE_IS_NONE),
         TypeError,
         ["schedules['b']", "Schedule", "int"],
     ),
@@ -133,7 +136,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["schedules[1]", "no points"],
     ),
-    "name": (lambda: plot_schedules({3: LINEAR}), TypeError, ["name of schedules", "3"]),
+    "name": (lambda: plot_schedules(NUMBERED), TypeError, ["name of schedules", "3"]),
 }
 
 
