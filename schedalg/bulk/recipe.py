@@ -314,17 +314,14 @@ class Recipe:
         )
 
     def _repr_html_(self) -> str:
-        made = "schedule" if self.plan is None else "plan"
-        shown = [each.name for each in fields(self) if each.init]
-        given = {name: getattr(self, name) for name in shown if name not in ("schedule", "plan")}
-        return block(
-            code(f"Recipe {self.fingerprint}"),
-            facts(
-                [(name, code(repr(value))) for name, value in given.items() if value is not None]
-                + [("model calls", code(str(self.model_calls)))]
-                + [(made, getattr(self, made)._repr_html_())]
-            ),
-        )
+        path = "schedule" if self.plan is None else "plan"
+        names = [each.name for each in fields(self) if each.init]
+        given = {name: getattr(self, name) for name in names if name not in ("schedule", "plan")}
+        rows = [(name, code(repr(value))) for name, value in given.items() if value is not None]
+        calls = self.model_calls
+        rows.append(("model calls", code("not a fixed number" if calls is None else str(calls))))
+        rows.append((path, getattr(self, path)._repr_html_()))
+        return block(code(f"Recipe {self.fingerprint}"), facts(rows))
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON, with sorted keys, and a line for each of them.

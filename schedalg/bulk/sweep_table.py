@@ -5,12 +5,15 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedalg.bulk.seeds import distinct_seeds, seeds_to_json
 from schedalg.checks import check_callable, shown
 from schedalg.plotting.axes import axes_or_new
 from schedalg.plotting.marks import legend_text, series_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: The columns before those of what is measured.
 COLUMNS = ("recipe", "fingerprint", "calls", "seeds", "samples")
@@ -111,7 +114,7 @@ class Sweep:
         measure: str | None = None,
         *,
         series: Callable[[str], str] | None = None,
-        ax: Any = None,
+        ax: "Axes | None" = None,
     ) -> Any:
         """Draw a measure against the calls of the network, with standard errors (needs matplotlib).
 

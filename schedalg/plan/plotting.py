@@ -11,12 +11,14 @@ from schedalg.plan.weights import weights
 from schedalg.plotting.axes import add_legend, checked_axes, new_panels, next_style, text_color
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from schedalg.plan.plan import Plan
 
 Part: TypeAlias = Literal["coefficients", "weights"]
 
 
-def plot(plan: "Plan", ax: Any = None, *, quantity: Part | None = None) -> Any:
+def plot(plan: "Plan", ax: "Axes | None" = None, *, quantity: Part | None = None) -> Any:
     """Draw the coefficients of a plan, and the weights of the result (needs matplotlib).
 
     The weights are those of `Plan.weights`: how much of each x0 prediction and of each draw of

@@ -1,7 +1,7 @@
 """`plot_samples`: a grid of images."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,13 +10,16 @@ from schedalg.checks import check_numeric, positive_integer, shown
 from schedalg.plotting.axes import axes_or_new
 from schedalg.plotting.images import channels_first, checked_range, pixels
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 #: Pixels between two images.
 GAP = 1
 
 
 def plot_samples(
     images: Array,
-    ax: Any = None,
+    ax: "Axes | None" = None,
     *,
     columns: int | None = None,
     pixel_range: tuple[float, float] = (-1.0, 1.0),

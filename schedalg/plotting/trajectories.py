@@ -1,7 +1,7 @@
 """`plot_trajectories`: points of the plane on their way from noise to data."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,11 +10,14 @@ from schedalg.checks import check_numeric, shown
 from schedalg.plotting.axes import axes_or_new, text_color
 from schedalg.plotting.marks import BLUE, VERMILLION
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 #: With more states, those between the first and the last have no dots.
 MOST_DOTS = 60
 
 
-def plot_trajectories(states: Array | Sequence[Array], ax: Any = None) -> Any:
+def plot_trajectories(states: Array | Sequence[Array], ax: "Axes | None" = None) -> Any:
     """Draw how samples in the plane move from step to step (needs matplotlib).
 
     Each sample is a line with a dot for each state, which begins in a circle and ends in a square.

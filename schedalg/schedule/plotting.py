@@ -47,7 +47,7 @@ class _Line(NamedTuple):
 
 def plot(
     schedule: "Schedule",
-    ax: Any = None,
+    ax: "Axes | None" = None,
     *,
     quantity: Quantity | None = None,
     against: Against = "timestep",
@@ -101,7 +101,7 @@ def plot(
 
 def plot_schedules(
     schedules: "Mapping[str, Schedule] | Sequence[Schedule]",
-    ax: Any = None,
+    ax: "Axes | None" = None,
     *,
     quantity: Quantity | None = None,
     against: Against = "timestep",

@@ -29,6 +29,16 @@ class Odd:
         return DDIM().plan(schedule)
 
 
+@dataclass(frozen=True)
+class Walking:
+    """A sampler without a plan."""
+
+    def init(self, x: Any, schedule: Schedule) -> None: ...
+
+    def step(self, x: Any, *rest: Any) -> Any:
+        return x, None
+
+
 SHOWN: dict[str, Callable[[], Any]] = {
     "schedule": lambda: BASE,
     "respaced": lambda: FAST,
@@ -119,6 +129,8 @@ def test_a_recipe_shows_what_it_consists_of() -> None:
     assert text[0] == f"Recipe {recipe.fingerprint}"
     assert {"Odd(name='<b>&')", "(3,)", "(-1.0, 1.0)", "5", repr(FAST)} <= set(text)
     assert "prediction" not in texts(recipe, "th")
+    stepped = Recipe(schedule=FAST, sampler=Walking(), shape=(3,))
+    assert "not a fixed number" in texts(stepped, "code")
 
 
 def test_a_schedule_of_another_library_is_shown() -> None:
