@@ -160,7 +160,7 @@ def _check_drawable(name: str, schedule: Any) -> None:
         TypeError: It is no schedule, or traced.
         ValueError: It is empty.
     """
-    from schedalg.schedule.schedule import check_schedule
+    from schedalg.schedule.schedule import check_schedule  # which imports this module
 
     check_schedule(schedule, name)
     if len(schedule) == 0:
