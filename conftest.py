@@ -35,15 +35,29 @@ for package, paths in {
     "jax": ["backends/schedalg_jax", "docs/backends.md"],
     "scipy": ["docs/choosing-steps.md"],
     "click": ["schedalg/command_line"],
+    "matplotlib": ["schedalg/plotting/figures.py"],
 }.items():
     if importlib.util.find_spec(package) is None:
         collect_ignore += paths
 
-if importlib.util.find_spec("scipy") is None:
+#: Examples that need a package, by how their names begin; paths would name none that is installed.
+EXAMPLES = {
+    "scipy": ("schedalg.schedule.moving.minimize",),
+    "matplotlib": (
+        "schedalg.plotting.axes.",
+        "schedalg.plotting.samples.",
+        "schedalg.plotting.trajectories.",
+        "schedalg.schedule.plotting.",
+        "schedalg.plan.plotting.",
+    ),
+}
 
-    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-        """Leave out an example that needs SciPy: no path above names an installed package's."""
-        items[:] = [item for item in items if item.name != "schedalg.schedule.moving.minimize"]
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out examples whose package is not installed."""
+    for package, names in EXAMPLES.items():
+        if importlib.util.find_spec(package) is None:
+            items[:] = [item for item in items if not item.name.startswith(names)]
 
 
 pytest_collect_file = Sybil(

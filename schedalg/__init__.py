@@ -23,6 +23,8 @@ from schedalg.parameterization import Parameterization, convert, edm
 from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
+from schedalg.plotting.samples import plot_samples
+from schedalg.plotting.trajectories import plot_trajectories
 from schedalg.running.backend import Backend, BackendStatus, backends
 from schedalg.running.errors import network_errors
 from schedalg.running.frames import FrameRun
@@ -72,6 +74,7 @@ from schedalg.samplers.serialization import sampler_from_dict, sampler_to_dict
 from schedalg.schedule import Point, Schedule
 from schedalg.schedule.choosing import choose
 from schedalg.schedule.moving import minimize
+from schedalg.schedule.plotting import plot_schedules
 
 __version__ = "0.1.0"
 
@@ -144,6 +147,9 @@ __all__ = [
     "parallel",
     "parse_sampler",
     "parse_schedule",
+    "plot_samples",
+    "plot_schedules",
+    "plot_trajectories",
     "resume",
     "run",
     "sample",

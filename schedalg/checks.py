@@ -483,6 +483,16 @@ def in_unit(name: str, value: object) -> float:
     return number
 
 
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise unless the value is one of some strings.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}")
+
+
 def check_callable(name: str, function: object) -> None:
     """Raise unless the value can be called, and is no class: what was meant is an object of it.
 

@@ -175,6 +175,8 @@ GOOD: dict[str, Any] = {
     "recipes": {"a": RECIPE},
     "measure": lambda samples, seeds: 1.0,
     "states": [X] * 5,
+    "images": np.zeros((2, 3, 3)),
+    "schedules": {"a": LINEAR},
     "denoise": Denoiser(network, LINEAR),
     "teacher": DDIM().plan(LINEAR),
     "row": 1,
@@ -190,6 +192,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("Denoiser.__call__", "t"): LINEAR[1],
     ("Denoiser.predict", "t"): LINEAR[1],
     ("network_errors", "data"): X,
+    ("plot_trajectories", "states"): [X[:, :2]] * 5,
     ("Schedule.trajectory_costs", "states"): np.ones((4, 2, 3)),
     ("Pool.add", "seed"): 3,
     ("Pool.advance", "output"): X[:1],
@@ -267,6 +270,9 @@ UNCHECKED |= {
 }
 if importlib.util.find_spec("scipy") is None:
     UNCHECKED.add("minimize")
+if importlib.util.find_spec("matplotlib") is None:
+    UNCHECKED |= {"plot_samples", "plot_schedules", "plot_trajectories"}
+    UNCHECKED |= {"Schedule.plot", "Plan.plot"}
 #: What errors call arguments by other names.
 KNOWN_AS = {
     "model": ("denoiser", "denoisers"),

@@ -15,6 +15,7 @@ ROOMS = [
     "arrays",
     "tables",
     "checks",
+    "plotting",
     "parameterization",
     "schedule",
     "network",

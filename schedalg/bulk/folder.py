@@ -9,9 +9,9 @@ import numpy as np
 
 from schedalg.bulk.files import TEMPORARY, remove_temporary, sync_folder, write
 from schedalg.bulk.formats import Format, format_named
-from schedalg.bulk.images import pixels
 from schedalg.bulk.layout import Layout, check_owner, claim
 from schedalg.checks import shown
+from schedalg.plotting.images import pixels
 
 #: So often a block is written, where other calls remove what was begun of it.
 TRIES = 3

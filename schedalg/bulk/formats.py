@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from schedalg.bulk.files import sync_folder, write
-from schedalg.bulk.images import channels_first
 from schedalg.bulk.layout import Layout
 from schedalg.bulk.seeds import largest_of
 from schedalg.checks import shown
+from schedalg.plotting.images import channels_first
 from schedalg.plugins import imported
 
 #: Bytes of the record that a `.npz` ends with, the first of which are always the same.
@@ -156,7 +156,7 @@ class Images(Format):
 
     def check(self, layout: Layout) -> None:
         """Raise if samples of this shape or these seeds cannot be written."""
-        channels_first(layout.recipe.shape)
+        _check_images(layout)
         _pillow()
 
     def versions(self) -> dict[str, str]:
@@ -197,7 +197,7 @@ class Evaluated(Format):
 
     def check(self, layout: Layout) -> None:
         """Raise if samples of this shape or these seeds cannot be written."""
-        channels_first(layout.recipe.shape)
+        _check_images(layout)
 
     def names(self, layout: Layout, block: int) -> list[str]:
         """Return the name of its file."""
@@ -402,6 +402,16 @@ class _Pieces(io.RawIOBase):
 
 def _pyarrow(module: str) -> Any:
     return imported(module, 'format="parquet"', "parquet")
+
+
+def _check_images(layout: Layout) -> None:
+    """Raise if the samples are no images.
+
+    Raises:
+        ValueError: They are not.
+    """
+    instead = ': use format="npy" or "parquet"'
+    channels_first(layout.recipe.shape, "shape of the recipe", instead)
 
 
 def _pillow() -> Any:

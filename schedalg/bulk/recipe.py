@@ -38,6 +38,7 @@ from schedalg.network.guidance import ClassifierFreeGuidance, switch
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.plan import Plan
+from schedalg.plotting.markup import block, code, facts
 from schedalg.running.initial_noise import initial_noise
 from schedalg.running.plans import plan_of
 from schedalg.running.sampling import sample
@@ -311,6 +312,16 @@ class Recipe:
             guidance_scale=data["guidance_scale"],
             guidance_interval=read_tuple(data["guidance_interval"]),
         )
+
+    def _repr_html_(self) -> str:
+        path = "schedule" if self.plan is None else "plan"
+        names = [each.name for each in fields(self) if each.init]
+        given = {name: getattr(self, name) for name in names if name not in ("schedule", "plan")}
+        rows = [(name, code(repr(value))) for name, value in given.items() if value is not None]
+        calls = self.model_calls
+        rows.append(("model calls", code("not a fixed number" if calls is None else str(calls))))
+        rows.append((path, getattr(self, path)._repr_html_()))
+        return block(code(f"Recipe {self.fingerprint}"), facts(rows))
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON, with sorted keys, and a line for each of them.

@@ -5,11 +5,15 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schedalg.bulk.seeds import distinct_seeds, seeds_to_json
 from schedalg.checks import check_callable, shown
-from schedalg.plugins import imported
+from schedalg.plotting.axes import axes_or_new
+from schedalg.plotting.marks import legend_text, series_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: The columns before those of what is measured.
 COLUMNS = ("recipe", "fingerprint", "calls", "seeds", "samples")
@@ -110,7 +114,7 @@ class Sweep:
         measure: str | None = None,
         *,
         series: Callable[[str], str] | None = None,
-        axes: Any = None,
+        ax: "Axes | None" = None,
     ) -> Any:
         """Draw a measure against the calls of the network, with standard errors (needs matplotlib).
 
@@ -118,15 +122,15 @@ class Sweep:
             measure: What is drawn. None: the first.
             series: Of which line a recipe is a point, from its name. None: what stands before the
                 last "/", so that "DDIM/10" is a point of "DDIM".
-            axes: Where it is drawn. None: on axes of its own.
+            ax: Axes of matplotlib to draw on. None: those of a new figure.
 
         Returns:
             The axes: `axes.figure.savefig("sweep.svg")` saves them.
 
         Raises:
-            TypeError: `series` is not callable.
-            ValueError: There is no such measure, or a sampler has no plan, and so no fixed number
-                of calls.
+            TypeError: `series` is not callable, or `ax` is no axes.
+            ValueError: There is no such measure, a sampler has no plan, and so no fixed number of
+                calls, or the name of a line begins with "_".
             ImportError: matplotlib is not installed.
         """
         if measure is None and self.rows:
@@ -145,18 +149,16 @@ class Sweep:
                 )
             line = _before_slash(each.recipe) if series is None else series(each.recipe)
             lines.setdefault(line, []).append(each)
-        if axes is None:
-            figure = imported("matplotlib.figure", "plot", "plot").Figure()
-            axes = figure.subplots()
+        axes = axes_or_new(ax)
         for line, points in lines.items():
             points.sort(key=lambda each: each.calls or 0)
             axes.errorbar(
-                [each.calls for each in points],
+                [float(each.calls or 0) for each in points],
                 [each.mean[measure] for each in points],
                 [each.error[measure] for each in points],
-                marker=".",
                 capsize=2,
-                label=line,
+                label=legend_text("a name of series", line),
+                **series_style(len(axes.containers)),
             )
         axes.set_xscale("log")
         axes.set_xlabel("calls of the network")

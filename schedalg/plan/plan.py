@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import Array, has_values, holds, namespace, to_host
 from schedalg.checks import described, host_numbers, shown
 from schedalg.libraries import Value
-from schedalg.plan import bound, inversion, response, text, weights
+from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
@@ -251,6 +251,7 @@ class Plan(Value):
     response = response.response
     error_bound = bound.error_bound
     table = text.table
+    plot = plotting.plot
     to_dict = text.to_dict
     from_dict = classmethod(text.from_dict)
 
@@ -287,6 +288,7 @@ class Plan(Value):
         return f"<Plan: {len(self)} model calls in {steps} steps of {self.schedule!r}>"
 
     __str__ = text.table
+    _repr_html_ = notebook.html
 
     def __copy__(self) -> "Plan":
         return self

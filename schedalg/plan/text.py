@@ -43,10 +43,14 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
           0    0      999 0.00635282  0.99998    1  157.41 -157.407 0.959922 0.274236 0
           1    1      499   0.280334 0.959902    1 3.56717 -3.42414        0        1 0
     """
+    return "\n".join([heading(plan), *aligned(columns(plan, prediction))])
+
+
+def heading(plan: "Plan") -> str:
+    """Return what stands above the table."""
     scale, noise = host_start(plan.start)
     start = ("x" if scale == 1 else f"{scale:.6g} x") + (f" + {noise:.6g} z" if noise else "")
-    head = f"plan of {len(plan)} model calls in {len(np.unique(plan.step))} steps, start: {start}"
-    return "\n".join([head, *aligned(columns(plan, prediction))])
+    return f"plan of {len(plan)} model calls in {len(np.unique(plan.step))} steps, start: {start}"
 
 
 def columns(
@@ -91,18 +95,27 @@ def aligned(columns: Mapping[str, np.ndarray], digits: int = 6) -> list[str]:
 
     The middle of long columns is left out.
     """
+    titled, left_out = cells(columns, digits)
+    widths = [max(map(len, [name, *column])) for name, column in titled.items()]
+    lines = [list(titled), *zip(*titled.values(), strict=True)]
+    text = [" ".join(map(str.rjust, line, widths)) for line in lines]
+    if left_out:
+        text.insert(1 + ENDS, f"… {left_out} rows …")
+    return text
+
+
+def cells(columns: Mapping[str, np.ndarray], digits: int = 6) -> tuple[dict[str, list[str]], int]:
+    """Return the cells of columns of numbers or strings, and how many rows are left out.
+
+    Long columns have `ENDS` cells from either end.
+    """
     n = len(next(iter(columns.values())))
     rows = np.arange(n) if n <= LONG else np.r_[:ENDS, n - ENDS : n]
-    cells = {
+    titled = {
         name: [each if isinstance(each, str) else f"{each:.{digits}g}" for each in values[rows]]
         for name, values in columns.items()
     }
-    widths = [max(map(len, [name, *numbers])) for name, numbers in cells.items()]
-    lines = [list(cells), *zip(*cells.values(), strict=True)]
-    text = [" ".join(map(str.rjust, line, widths)) for line in lines]
-    if n > LONG:
-        text.insert(1 + ENDS, f"… {n - 2 * ENDS} rows …")
-    return text
+    return titled, n - len(rows)
 
 
 def to_dict(plan: "Plan") -> dict[str, Any]:

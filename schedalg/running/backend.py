@@ -11,6 +11,7 @@ import numpy as np
 
 from schedalg.arrays import Array
 from schedalg.libraries import constant, serving_names
+from schedalg.plotting.markup import block, table
 from schedalg.plugins import entries, load, offers, package
 from schedalg.running.reference import ReferenceBackend
 
@@ -205,6 +206,16 @@ class BackendStatus(NamedTuple):
     reason: str
 
 
+class _Statuses(tuple[BackendStatus, ...]):
+    """What `backends` returns: a tuple, which notebooks show as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        rows = [(*each[:2], "yes" if each.available else "no", each.reason) for each in self]
+        return block(table(("library", "version", "runs here", "reason"), rows, "left"))
+
+
 def backends() -> tuple[BackendStatus, ...]:
     """Return all backends that are installed, the core's own first.
 
@@ -232,7 +243,7 @@ def backends() -> tuple[BackendStatus, ...]:
         said = faults if available else reason
         found.append(BackendStatus(name, package(entry)[1], available, said))
     found += [BackendStatus(name, brought, False, reason) for name, brought, reason in offers()[1]]
-    return tuple(found)
+    return _Statuses(found)
 
 
 def backend_for(x: Array) -> Backend:

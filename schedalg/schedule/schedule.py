@@ -32,7 +32,9 @@ from schedalg.schedule import (
     errors,
     interpolation,
     kl,
+    notebook,
     path,
+    plotting,
     posterior,
     serialization,
     spacing,
@@ -169,6 +171,7 @@ class Schedule(Value):
     trajectory_costs = costs.trajectory_costs
     length_costs = costs.length_costs
     to_dict = serialization.to_dict
+    plot = plotting.plot
     posterior_variance = property(posterior.variance)
     posterior_log_variance_clipped = property(posterior.log_variance_clipped)
     posterior_mean_coef1 = property(posterior.mean_coef1)
@@ -343,6 +346,8 @@ class Schedule(Value):
             f"<Schedule {kind}: {count}{after}, timesteps {first:.6g} … {last:.6g}, "
             f"log SNR {log_snr[1]:.3f} … {log_snr[-1]:.3f}>"
         )
+
+    _repr_html_ = notebook.html
 
     def __copy__(self) -> "Schedule":
         return self

@@ -16,8 +16,8 @@ import pytest
 from schedalg import DDIM, DPMSolverPP, DynamicThreshold, Heun, Recipe, Schedule, generate
 from schedalg.bulk import files
 from schedalg.bulk.generation import blocks_of, checked_layout
-from schedalg.bulk.images import pixels
 from schedalg.bulk.seeds import seeds_from_json, seeds_to_json
+from schedalg.plotting.images import pixels
 from tests.bulk.few import FORMATS, RECIPE, SEEDS, held, labelled, labels, network
 from tests.test_package import HEAVY, run
 

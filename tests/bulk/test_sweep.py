@@ -137,7 +137,7 @@ def test_a_plot_has_a_line_for_each_sampler() -> None:
     assert set(lines) == {"Heun", "DDIM", "lone"}
     assert lines["Heun"].tolist() == [[3.0, 5.0], [7.0, 2.0]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("calls of the network", "error")
-    one = Sweep(tuple(table)).plot("error", series=lambda name: "all", axes=axes)
+    one = Sweep(tuple(table)).plot("error", series=lambda name: "all", ax=axes)
     assert one is axes
     assert len(axes.containers) == 4
 
@@ -320,6 +320,8 @@ def test_faults_of_plots_are_named() -> None:
         table.plot(series=3)
     with pytest.raises(ValueError, match="measure must be one of none"):
         Sweep(()).plot()
+    with pytest.raises(ValueError, match="name of series is '_a'"):
+        table.plot(series=lambda name: "_a")
     stepped = Sweep((Row("a", "", None, "", 1, {"error": 1.0}),))
     with pytest.raises(ValueError, match="recipe 'a' has a sampler without a plan"):
         stepped.plot()

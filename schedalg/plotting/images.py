@@ -10,8 +10,15 @@ from schedalg.checks import real_number, shown
 CHANNELS = (1, 3, 4)
 
 
-def channels_first(shape: tuple[int, ...]) -> bool:
+def channels_first(
+    shape: tuple[int, ...], what: str = "shape of a sample", instead: str = ""
+) -> bool:
     """Whether the channels of an image of this shape come first; last, if not.
+
+    Args:
+        shape: That of one image, without the batch.
+        what: What an error calls it.
+        instead: What an error says to do with other shapes.
 
     Raises:
         ValueError: It is not the shape of an image.
@@ -21,9 +28,8 @@ def channels_first(shape: tuple[int, ...]) -> bool:
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in CHANNELS):
         return False
     raise ValueError(
-        f"shape of the recipe is {shape}, and images are (height, width), (channels, height, "
-        'width) or (height, width, channels) with 1, 3 or 4 channels: use format="npy" or '
-        '"parquet"'
+        f"{what} is {shape}, and images are (height, width), (channels, height, width) or (height, "
+        f"width, channels) with 1, 3 or 4 channels{instead}"
     )
 
 

@@ -1,0 +1,43 @@
+"""Colours, markers and lines by which series are told apart.
+
+The colours are those of Okabe and Ito that have a contrast of 3 to white and to black pages alike.
+Series also differ by marker and by line, so that no one needs the colours.
+"""
+
+from typing import Any
+
+from schedalg.checks import shown
+
+BLUE, VERMILLION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+COLORS = (BLUE, VERMILLION, GREEN, PURPLE)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+
+
+def series_style(index: int) -> dict[str, Any]:
+    """Return how the series of this index looks, as keywords of matplotlib's `plot`.
+
+    No two of the first 140 look alike.
+    """
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": LINES[index % len(LINES)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 4,
+    }
+
+
+def legend_text(name: str, value: object) -> str:
+    """Return a text as matplotlib shows it in a legend, character by character.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It begins with "_", which matplotlib leaves out of legends.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {shown(value)}")
+    if value.startswith("_"):
+        raise ValueError(
+            f"{name} is {shown(value)}: matplotlib leaves out of legends what begins with '_'"
+        )
+    return value.replace("$", r"\$")  # which would begin a formula
