@@ -1,7 +1,6 @@
 """Samples at rows of their own: taken on by one call of the compiled loop."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from schedalg.running.reference import deviation
 from schedalg.running.stack import Stack
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
 from schedalg_torch.compiled import stored, table_of
-from schedalg_torch.update import requires_gradient
+from schedalg_torch.fused import on_device
+from schedalg_torch.update import allocated, requires_gradient
 
 # The columns of the arguments, as `arguments` packs them.
 _ROW, _X, _D, _RAW, _Z, _AFTER, _INPUT, _NOISE, _WIDE = range(9)
@@ -21,7 +21,20 @@ _RUN = CALL.size // 8
 _COUNT = ARGUMENTS - 1
 
 
-class CompiledStack(Stack):
+class TorchStack(Stack):
+    """Tensors without a gradient, each at a row of a plan of its own."""
+
+    def takes(self, *tensors: Tensor | None) -> bool:
+        """Whether the tensors are plain ones, which no gradient is to flow from."""
+        plain = all(tensor is None or type(tensor) is Tensor for tensor in tensors)
+        return plain and not requires_gradient(*tensors)
+
+    def sent(self, values: np.ndarray, dtype: Any) -> Tensor:
+        """Return numbers on the samples' device, sent without waiting for it."""
+        return on_device(values, self.like, dtype)
+
+
+class CompiledStack(TorchStack):
     """Small tensors of the CPU, each at a row of a plan of its own.
 
     The loop is called once, with the arguments of each sample's own run. It writes x from one half
@@ -44,34 +57,23 @@ class CompiledStack(Stack):
         super().__init__(shape, like, clip)
         self.step = step
         self.wide = torch.promote_types(like.dtype, torch.float32)
-        self.x = self._allocated(0, self.size)  # two places behind one another are one sample's
+        self.x = allocated(like, (0, self.size))  # two places behind one another are one sample's
         self.half = np.zeros(0, np.int64)  # the half in which x of each place lies
         self.rings: dict[int, Tensor] = {}
         self.arguments = np.zeros((0, ARGUMENTS), np.int64)
-        self.scratch = self._allocated(1, SCRATCH * BLOCK, torch.float32)
-
-    def _allocated(self, count: int, size: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Return memory for some samples, good outside inference mode too."""
-        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
-            memory: Tensor = self.like.new_empty((count, size), dtype=dtype)
-            return memory
-
-    def takes(self, *tensors: Tensor | None) -> bool:
-        """Whether the tensors are plain ones, which no gradient is to flow from."""
-        plain = all(tensor is None or type(tensor) is Tensor for tensor in tensors)
-        return plain and not requires_gradient(*tensors)
+        self.scratch = allocated(like, (SCRATCH * BLOCK,), torch.float32)
 
     def hold(self, place: int, x: Tensor) -> None:
         """Make room, and hold a sample at its place."""
         rows = self.held[place].rows
         if len(self.half) < self.room:
-            larger = self._allocated(2 * self.room, self.size)
+            larger = allocated(self.like, (2 * self.room, self.size))
             larger[: len(self.x)] = self.x
             self.x = larger
             self.half = np.resize(self.half, self.room)
             self.arguments = np.resize(self.arguments, (self.room, ARGUMENTS))
         depth = rows.depth + 1 if rows.depth else 0  # as in `Compiled`
-        ring = self.rings[place] = self._allocated(depth, self.size)
+        ring = self.rings[place] = allocated(self.like, (depth, self.size))
         run = self.size, depth, rows.clip is not None, True
         at = table_of(rows, depth)[1], ring.data_ptr(), self.scratch.data_ptr()
         self.arguments[place, _RUN:_COUNT] = *run, *at
@@ -96,7 +98,7 @@ class CompiledStack(Stack):
 
     def taken(self, places: np.ndarray, output: Tensor, variance: Tensor | None) -> Tensor:
         """Take the x of places through the rows that they are in, and return the next input."""
-        ahead = self._allocated(len(places), self.size)
+        ahead = allocated(self.like, (len(places), *self.shape))
         check_memory("output", output)
         raw = stored("output", output.resolve_neg().contiguous(), ahead.numel())
         step, item = self.size * raw.itemsize, np.arange(len(places))
@@ -118,7 +120,7 @@ class CompiledStack(Stack):
         address = arguments.ctypes.data
         self.step(address, address)
         self.half[places] = 1 - half
-        return ahead.view(len(places), *self.shape)
+        return ahead
 
     def _noise(
         self, places: np.ndarray, noisy: np.ndarray, scales: np.ndarray, variance: Any

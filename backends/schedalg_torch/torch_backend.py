@@ -16,6 +16,7 @@ from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
+from schedalg_torch.fused_stack import FusedStack
 from schedalg_torch.layout import Layout
 from schedalg_torch.library import TorchLibrary
 from schedalg_torch.memory import Buffers, written
@@ -88,6 +89,8 @@ class TorchBackend:
         """Return what takes samples through rows of their own; None where it would be slower."""
         if type(like) is not Tensor or requires_gradient() or torch.compiler.is_compiling():
             return None
+        if like.device.type == "cuda" and (cuda := kernels()) is not None:
+            return FusedStack(shape, like, clip, cuda)
         small = like.device.type == "cpu" and not _watched() and math.prod(shape) <= SMALL
         if small and (step := step_for(like)) is not None:
             return CompiledStack(shape, like, clip, step)

@@ -132,8 +132,7 @@ class Stack(ABC):
         values = self.timesteps_of[places, self.row[places]]
         if isinstance(self.like, np.ndarray):
             return values.astype(self.timestep, copy=False)
-        xp = namespace(self.like)
-        return xp.asarray(values, dtype=self.timestep, device=device(self.like))
+        return self.sent(values, self.timestep)
 
     def takes_variance(self, tickets: list[int]) -> bool:
         """Return whether a row of one of them takes a learned variance."""
@@ -196,6 +195,10 @@ class Stack(ABC):
         )
         words = self.draws[places, self.row[places]]
         return keyed_normal(like, self.keys[places], words, rounded=False)
+
+    def sent(self, values: np.ndarray, dtype: Any) -> Array:
+        """Return numbers of the host in an array like the samples."""
+        return namespace(self.like).asarray(values, dtype=dtype, device=device(self.like))
 
     @abstractmethod
     def hold(self, place: int, x: Array) -> None:
