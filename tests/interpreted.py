@@ -7,6 +7,7 @@ to bfloat16, which the interpreter truncates.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ import torch
 import triton.language as tl
 from schedalg_torch import fused, kernel
 from schedalg_torch.capture import Step
+from schedalg_torch.fused_stack import FusedStack
 from schedalg_torch.torch_backend import TorchBackend
 from triton.runtime import interpreter
 
-from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Schedule, sample
+from schedalg import DDIM, DDPM, DPMSolverPP, Heun, Pool, Schedule, UniPC, run, sample
 from schedalg.running.backend import Update
 from schedalg.running.rows import Rows
 from schedalg.testing import check_backend
@@ -35,6 +37,12 @@ class Interpreted(TorchBackend):
     ) -> Update:
         """Return the kernel's update."""
         return fused.Fused(rows, x, keys, reuse=reuse, kernel=kernel)
+
+    def stack(
+        self, shape: tuple[int, ...], like: torch.Tensor, clip: tuple[float, float] | None
+    ) -> FusedStack:
+        """Return what the kernel takes on."""
+        return FusedStack(shape, like, clip, kernel)
 
     def replay(
         self, rows: Rows, values: np.ndarray, x: torch.Tensor, keys: Any, network: Any
@@ -94,18 +102,49 @@ def check_replayed() -> None:
                     torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
+def check_pool() -> None:
+    """Check that samples in rows of their own are what they are alone, to the bit."""
+
+    def network(x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        y = torch.tanh(x / 40) + timesteps.to(x.dtype).view(-1, 1, 1) / 1000
+        return torch.cat([y, torch.tanh(x)], dim=1)
+
+    vp = Schedule.linear(1000).subsample(steps=5)
+    learned = DDPM("learned_range").plan(vp[:3])
+    plans = [
+        UniPC(3).plan(vp),
+        DDIM().plan(vp.as_ve()),
+        replace(learned, c=0.5 * learned.c),
+        DPMSolverPP(2, eta=1.0).plan(vp),
+        UniPC(2).plan(vp[:2]),
+    ]
+    for clip, dtype in ((None, torch.float32), ((-1.0, 1.0), torch.float16)):
+        pool = Pool(network, (2, 39), 5, like=torch.empty(0, dtype=dtype), clip=clip)
+        finished: dict[int, torch.Tensor] = {}
+        tickets = []
+        for seed, plan in enumerate(plans):
+            x = torch.tensor(np.random.default_rng(seed).standard_normal((2, 39)), dtype=dtype)
+            tickets.append((pool.add(plan, seed=seed, x=x), plan, seed, x))
+            finished |= pool.step()
+        finished |= pool.drain()
+        for ticket, plan, seed, x in tickets:
+            alone = run(plan, network, x[None], noise=[seed], clip=clip)[0]
+            assert torch.equal(finished[ticket], alone), (plan, clip)
+
+
 def main() -> None:
     """Run the checks with the kernels in the place of the backend for tensors."""
     import schedalg_torch
 
     assert callable(interpreter._patch_builtin)
     interpreter._patch_builtin = patch_builtins
-    for name in ("normal", "update", "replay"):
+    for name in ("normal", "update", "stack", "replay"):
         setattr(type(schedalg_torch.backend), name, getattr(Interpreted, name))
     check_backend(lambda values, dtype: torch.tensor(values, dtype=getattr(torch, dtype)))
     fused.BLOCK = 64  # so that samples have several blocks, and a part of one
     check_backend(channels_last, ["float32", "float16"])
     check_replayed()
+    check_pool()
     print("the kernels do what the rows say")
 
 

@@ -9,8 +9,9 @@ import struct
 CALL = struct.Struct("q6Pdq")
 #: What lies behind it, the same in all calls of a run: how many elements x has, how many places
 #: there are for memories, whether d is to be read and clamped, and whether the network sees x
-#: scaled; and the addresses of the table, the memories, and room for half precision to be computed.
-RUN = struct.Struct("4q3P")
+#: scaled; the addresses of the table, the memories, and room for half precision to be computed; and
+#: how many such calls there are, one behind the other, of which the first says it.
+RUN = struct.Struct("4q3Pq")
 #: How many numbers of eight bytes both are.
 ARGUMENTS = (CALL.size + RUN.size) // 8
 #: Elements that are taken through a row at a time, so that they stay in the cache.

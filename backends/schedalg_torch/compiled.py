@@ -50,7 +50,7 @@ def _loop(name: str) -> Callable[..., None] | None:
 _TABLES: WeakKeyDictionary[Rows, dict[int, tuple[np.ndarray, int]]] = WeakKeyDictionary()
 
 
-def _table(rows: Rows, depth: int) -> tuple[np.ndarray, int]:
+def table_of(rows: Rows, depth: int) -> tuple[np.ndarray, int]:
     """Return the table of rows, and the address of its memory."""
     known = _TABLES.setdefault(rows, {})
     if depth not in known:
@@ -85,7 +85,7 @@ class Compiled(WritesInput):
     ) -> None:
         # The newest memory is written before the oldest is read.
         super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth + 1 if rows.depth else 0)
-        self.table, table_at = _table(rows, self.depth)
+        self.table, table_at = table_of(rows, self.depth)
         self.step = step
         self.size = x.numel()
         ring_at = scratch_at = 0
@@ -96,7 +96,7 @@ class Compiled(WritesInput):
             scratch_at = self.scratch.data_ptr()
         self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
-        RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at)
+        RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at, 1)
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
         """Whether the tensors are plain ones."""
@@ -148,19 +148,23 @@ class Compiled(WritesInput):
         return target.tensor
 
     def _stored(self, name: str, x: Any) -> Tensor:
-        """Return x as it lies in order in memory: itself, or a copy.
-
-        Raises:
-            ValueError: Its memory does not hold all of its elements.
-        """
+        """Return x as it lies in order in memory: itself, or a copy."""
         if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
             check_memory(name, x)
             x = self.layout.ordered(x)
-        needed = self.size * x.itemsize + x.storage_offset() * x.itemsize
-        if x.numel() != self.size or x.untyped_storage().nbytes() < needed:
-            raise ValueError(
-                f"the memory of {name} was changed: {tuple(x.shape)} and "
-                f"{x.untyped_storage().nbytes()} bytes are left of it"
-            )
-        stored: Tensor = x if x.data_ptr() else x.clone()  # zeros may be no more than a promise
-        return stored
+        return stored(name, x, self.size)
+
+
+def stored(name: str, x: Tensor, size: int) -> Tensor:
+    """Return x, which lies in order in memory; a copy, if there is no memory.
+
+    Raises:
+        ValueError: Its memory does not hold so many elements.
+    """
+    needed = size * x.itemsize + x.storage_offset() * x.itemsize
+    if x.numel() != size or x.untyped_storage().nbytes() < needed:
+        raise ValueError(
+            f"the memory of {name} was changed: {tuple(x.shape)} and "
+            f"{x.untyped_storage().nbytes()} bytes are left of it"
+        )
+    return x if x.data_ptr() else x.clone()  # zeros may be no more than a promise

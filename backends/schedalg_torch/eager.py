@@ -12,7 +12,7 @@ from schedalg.running.noise import keyed_normal
 from schedalg.running.reference import deviation
 from schedalg.running.rows import Row, Rows
 from schedalg_torch.memory import Buffer
-from schedalg_torch.update import TorchUpdate
+from schedalg_torch.update import TorchUpdate, allocated
 
 #: Up to this many elements, several memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
@@ -55,7 +55,7 @@ class Eager(TorchUpdate):
             if small and _products_are_exact():
                 self.joint = _joint_weights(rows, depth, x.dtype, x.device)
         if self.half:
-            self.wide = self.allocated(4, min(x.numel(), _BLOCK), x, torch.float32)
+            self.wide = allocated(x, (4, min(x.numel(), _BLOCK)), torch.float32)
 
     def scaled(self, k: int, x: Tensor) -> Tensor:
         """Return the network's input in row k, in a buffer that x does not lie in."""

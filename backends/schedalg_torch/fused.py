@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from schedalg.running.per_sample import PerSample
 from schedalg.running.rows import Rows
 from schedalg_torch.layout import Layout
 from schedalg_torch.memory import shares_memory, written
 from schedalg_torch.optional import made
-from schedalg_torch.update import WritesInput
+from schedalg_torch.update import WritesInput, requires_gradient
 
 #: Elements that a program of the kernel takes.
 BLOCK = 1024
@@ -49,12 +50,18 @@ class Fused(WritesInput):
         self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, kernel: Any
     ) -> None:
         super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth)
-        self.step = kernel.step
-        self.real = kernel.tl.float64 if x.dtype == torch.float64 else kernel.tl.float32
+        self.kernel = kernel
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             self.table, self.draws, self.positions = _numbers(rows, x)
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
         self.compiled: dict[tuple[object, ...], Any] = {}
+
+    @property
+    def each(self) -> PerSample:
+        """What takes samples through rows of their own."""
+        if self._each is None:
+            self._each = FusedEach(self)
+        return self._each
 
     def take(
         self,
@@ -91,67 +98,38 @@ class Fused(WritesInput):
         output: Tensor,
         variance: Tensor | None,
         noise: Tensor | None,
+        *,
+        each: bool = False,
     ) -> None:
         """Take flat x through the row whose index `position` holds, on the device.
+
+        With `each`, it holds the row of each sample, and its place, which is its number: (B, 2).
 
         `after` may be x itself, and must share no memory with d, which is the output or the bounded
         x0 prediction, nor with the output.
         """
         rows, layout = self.rows, self.layout
-        batch = layout.shape[0]
-        count = x.numel() // max(batch, 1)
         if x.numel() == 0:
             return
-        d, d_apart = layout.samples(d)
-        raw, raw_apart = layout.samples(output) if rows.raw else (d, d_apart)
-        v, v_apart = (d, 0) if variance is None else layout.samples(variance)
-        z = d if noise is None else layout.flat(noise)
-        source = 0 if not any(rows.noisy) else 1 if self.keys is None else 2
-        arguments = (
-            x,
-            d,
-            raw,
-            v,
-            z,
-            after,
-            after if self.model_input is None else self.model_input.flat,
-            self.ring,
-            self.table if self.key_words is None else self.key_words,
-            self.draws,
-            self.table,
-            position,
-            count,
-            layout.channels,
-            d_apart,
-            raw_apart,
-            v_apart,
-            x.numel(),
-            rows.depth,
-            rows.clip is not None,
-            rows.raw,
-            source,
-            variance is not None and rows.rows[0].log_variance is not None,
-            self.model_input is not None,
-            layout.channels_last,
-            BLOCK,
-            self.real,
+        launch(
+            self.kernel,
+            self.compiled,
+            (x, after, after if self.model_input is None else self.model_input.flat, self.ring),
+            layout.shape[0],
+            layout.samples(d),
+            layout.samples(output) if rows.raw else None,
+            None if variance is None else layout.samples(variance),
+            None if noise is None else layout.flat(noise),
+            (self.key_words, self.draws, self.table, position),
+            channels=layout.channels,
+            depth=rows.depth,
+            clipped=rows.clip is not None,
+            unbounded=rows.raw,
+            noisy=any(rows.noisy),
+            learned=rows.rows[0].log_variance is not None,
+            scaled=self.model_input is not None and not each,
+            each=each,
         )
-        # What Triton compiles a kernel for, of all that can differ between rows of a run: dtypes,
-        # numbers, and which addresses divide by 16. It takes several times longer to find it out.
-        key = (
-            d_apart,
-            raw_apart,
-            v_apart,
-            variance is None,
-            *((each.dtype, each.data_ptr() % 16) for each in arguments[:7]),
-            position.data_ptr() % 16,
-        )
-        compiled = self.compiled.get(key)
-        grid = (batch * -(-count // BLOCK), 1, 1)
-        if compiled is None:
-            self.compiled[key] = self.step[grid](*arguments, **_OPTIONS)
-        else:
-            compiled[grid](*arguments)
 
 
 def _numbers(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
@@ -169,6 +147,162 @@ def _numbers(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]
         rows.kept[key] = table, on_device(rows.draws, x), numbers
     kept: tuple[Tensor, Tensor, tuple[Tensor, ...]] = rows.kept[key]
     return kept
+
+
+class FusedEach(PerSample):
+    """Takes the samples of one batch through rows of their own by one launch.
+
+    From where a gradient is to be followed, the rest is run by `PerSample`.
+
+    Args:
+        fused: What takes all of them through one row, of which the tables and memories are used.
+    """
+
+    def __init__(self, fused: Fused) -> None:
+        super().__init__(fused.rows, fused.keys)
+        self.fused = fused
+        self.followed = False
+        self.samples = np.arange(fused.layout.shape[0])
+        fused.ring.zero_()  # a sample may begin with a row that reads memories
+
+    def __call__(
+        self,
+        k: np.ndarray,
+        x: Tensor,
+        output: Tensor,
+        x0: Tensor | None,
+        variance: Tensor | None,
+        noise: Tensor | None,
+    ) -> Tensor:
+        """Return x after row k[i] for sample i."""
+        if self.followed or requires_gradient(x, output, x0, variance, noise):
+            self._follow(k)
+            followed: Tensor = super().__call__(k, x, output, x0, variance, noise)
+            return followed
+        after = self.fused.buffers.new()
+        row_at = on_device(np.stack([k, self.samples], axis=1), x)
+        d = output if x0 is None else x0
+        with current_device(x):
+            now = self.fused.layout.flat(x)
+            self.fused.launch(row_at, now, after.flat, d, output, variance, noise, each=True)
+        return after.tensor
+
+    def memory(self, k: np.ndarray) -> Tensor:
+        """Return what each sample remembered in its row k[i]."""
+        if self.followed:
+            kept: Tensor = super().memory(k)
+            return kept
+        memories = self._memories()
+        places = on_device(np.stack([k % self.rows.depth, self.samples]), memories)
+        return self.fused.layout.shaped(memories[places[0], places[1]].view(-1))
+
+    def restore(self, k: np.ndarray, memories: Sequence[Tensor]) -> None:
+        """Go on at rows k, where the rows just before them remembered these, the oldest first."""
+        if requires_gradient(*memories):
+            self.followed = True
+            super().restore(k, memories)
+            return
+        ring = self._memories()
+        for back, memory in zip(range(len(memories), 0, -1), memories, strict=True):
+            (there,) = np.nonzero(k >= back)
+            places = on_device(np.stack([(k[there] - back) % self.rows.depth, there]), ring)
+            kept = self.fused.layout.flat(memory).view(len(k), -1)
+            ring[places[0], places[1]] = kept[places[1]].to(ring.dtype)
+
+    def _memories(self) -> Tensor:
+        """Return the memories by their place and sample, as a view, (depth, B, elements)."""
+        return self.fused.ring.view(self.rows.depth, len(self.samples), -1)
+
+    def _follow(self, k: np.ndarray) -> None:
+        """Go on without the kernel."""
+        if not self.followed and self.rows.depth:
+            backs = range(self.rows.depth, 0, -1)
+            super().restore(k, [self.memory(np.maximum(k - back, 0)) for back in backs])
+        self.followed = True
+
+
+def launch(
+    kernel: Any,
+    compiled: dict[tuple[object, ...], Any],
+    held: tuple[Tensor, Tensor, Tensor, Tensor],
+    batch: int,
+    d: tuple[Tensor, int],
+    raw: tuple[Tensor, int] | None,
+    variance: tuple[Tensor, int] | None,
+    noise: Tensor | None,
+    tables: tuple[Tensor | None, Tensor, Tensor, Tensor],
+    *,
+    depth: int,
+    clipped: bool,
+    unbounded: bool,
+    noisy: bool,
+    learned: bool,
+    scaled: bool,
+    channels: int = 1,
+    each: bool = False,
+) -> None:
+    """Launch the kernel of a step.
+
+    Args:
+        kernel: The module that holds it.
+        compiled: What Triton compiled in launches before, of one device and dtype.
+        held: x, where x after the row is written, where the next input is, and the memories.
+        batch: How many samples there are.
+        d: The output or the bounded x0 prediction, and how far apart its samples are.
+        raw: The output, likewise; None: it is d.
+        variance: The learned variance, likewise; or None.
+        noise: The noise, in the order of the elements; None: it is made from keys.
+        tables: The keys or None, the draws, the table, and which row: one for all; or, with
+            `each`, that of each sample and its place in what is held, (B, 2).
+        depth: How many memories a sample has.
+        clipped: Whether x0 predictions are clamped.
+        unbounded: Whether a row takes the output itself with them.
+        noisy: Whether a row has noise.
+        learned: Whether a plan takes a learned variance.
+        scaled: Whether the next input is written.
+        channels: How many elements lie at one place of a sample.
+        each: Whether samples are in rows of their own.
+    """
+    x, after, model_input, ring = held
+    keys, draws, table, row_at = tables
+    count = d[0].numel() // batch
+    read = d, d if raw is None else raw, (d[0], 0) if variance is None else variance
+    tensors = (
+        x,
+        *(tensor for tensor, _ in read),
+        d[0] if noise is None else noise,
+        after,
+        model_input,
+        ring,
+        table if keys is None else keys,
+        draws,
+        table,
+        row_at,
+    )
+    numbers = (
+        count,
+        channels,
+        *(apart for _, apart in read),
+        x.numel(),
+        depth,
+        clipped,
+        unbounded,
+        0 if not noisy else 1 if keys is None else 2,
+        variance is not None and learned,
+        scaled,
+        channels > 1,
+        each,
+        BLOCK,
+        kernel.tl.float64 if table.dtype is torch.float64 else kernel.tl.float32,
+    )
+    # All that Triton chooses a kernel by: numbers, dtypes and which addresses divide by 16.
+    # It takes several times longer to find it out.
+    key = (*numbers, *((tensor.dtype, tensor.data_ptr() % 16) for tensor in tensors))
+    grid = (batch * -(-count // BLOCK), 1, 1)
+    if (known := compiled.get(key)) is not None:
+        known[grid](*tensors, *numbers)
+    else:
+        compiled[key] = kernel.step[grid](*tensors, *numbers, **_OPTIONS)
 
 
 def current_device(x: Tensor) -> AbstractContextManager[Any]:

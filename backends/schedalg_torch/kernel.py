@@ -147,21 +147,29 @@ def step(
     LEARNED: tl.constexpr,
     WRITES_INPUT: tl.constexpr,
     TOGETHER: tl.constexpr,
+    EACH: tl.constexpr,
     BLOCK: tl.constexpr,
     REAL: tl.constexpr,
 ):
-    """Take BLOCK elements of a sample through one row of the table; see `rows.Row`."""
-    row = tl.load(row_at)
-    of = table + row * (_RING + DEPTH)
+    """Take BLOCK elements of a sample through one row of the table; see `rows.Row`.
+
+    With EACH, `row_at` holds for each sample its row, and its place in x, the ring and the keys.
+    """
     sample, start = _where(count, BLOCK)
+    if EACH:
+        row, held = tl.load(row_at + 2 * sample), tl.load(row_at + 2 * sample + 1)
+    else:
+        row, held = tl.load(row_at), sample.to(tl.int64)
+    of = table + row * (_RING + DEPTH)
     j = start + tl.arange(0, BLOCK)
     inside = j < count
     place = j
     if TOGETHER:
         place = _place(j, count, channels)
     batch = sample.to(tl.int64)
-    mine = batch * count + place
-    x_now = tl.load(x + mine, mask=inside, other=0.0).to(REAL)
+    own = held * count + place  # of what is held
+    mine = batch * count + place  # of what is handed over
+    x_now = tl.load(x + own, mask=inside, other=0.0).to(REAL)
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
     raw_now = d_now
     if RAW and not READ:
@@ -172,12 +180,13 @@ def step(
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
     total = _term(tl.load(of + _X), x_now) + _term(tl.load(of + _D), d_now)
     if RAW:
-        total += _term(tl.load(of + _RAW), raw_now)
+        weight = tl.load(of + _RAW)  # no 0 is added, which has a sign
+        total = tl.where(weight == 0.0, total, total + weight * raw_now)
     for slot in tl.static_range(DEPTH):
         weight = tl.load(of + _RING + slot)
         if weight != 0.0:
             memory = tl.load(
-                ring + slot * tl.cast(ring_apart, tl.int64) + mine, mask=inside, other=0.0
+                ring + slot * tl.cast(ring_apart, tl.int64) + own, mask=inside, other=0.0
             )
             total += weight * memory.to(REAL)
     if NOISE != 0:
@@ -187,20 +196,23 @@ def step(
                 z = tl.load(noise + mine, mask=inside, other=0.0).to(REAL)
             else:
                 level, visit = tl.load(draws + 2 * row), tl.load(draws + 2 * row + 1)
-                z = _normal(start, level, visit, row * 0, keys, sample, BLOCK, REAL)
+                z = _normal(start, level, visit, row * 0, keys, held, BLOCK, REAL)
             if LEARNED:
                 v = tl.load(variance + batch * variance_apart + place, mask=inside, other=0.0)
-                log_variance = tl.load(of + _MIDDLE) + tl.load(of + _HALF) * v.to(REAL)
+                log_variance = tl.load(of + _MIDDLE) + _term(tl.load(of + _HALF), v.to(REAL))
                 z *= tl.exp(0.5 * log_variance)
             total += deviation * z
-    tl.store(after + mine, total, mask=inside)
+    tl.store(after + own, total, mask=inside)
     if WRITES_INPUT:
         x_next = total.to(after.dtype.element_ty).to(REAL)
         tl.store(model_input + mine, tl.load(of + _NEXT_C_IN) * x_next, mask=inside)
     if DEPTH > 0:
-        if tl.load(of + _REMEMBERED) != 0.0:
+        remembered = tl.load(of + _REMEMBERED)
+        if remembered != 0.0:
             memory = _term(tl.load(of + _MEMORY_X), x_now)
             memory += _term(tl.load(of + _MEMORY_D), d_now)
             if RAW:
-                memory += _term(tl.load(of + _MEMORY_RAW), raw_now)
-            tl.store(ring + (row % DEPTH) * ring_apart + mine, memory, mask=inside)
+                weight = tl.load(of + _MEMORY_RAW)
+                memory = tl.where(weight == 0.0, memory, memory + weight * raw_now)
+            newest = (remembered - 1.0).to(tl.int64)
+            tl.store(ring + newest * ring_apart + own, memory, mask=inside)

@@ -21,7 +21,7 @@ _WEIGHTS = len(COLUMNS)
 awaited(global_compiler_lock)  # of whatever else numba compiles in this process
 # The arguments, in the order of `arguments.CALL` and `arguments.RUN`.
 _ROW, _X_AT, _D_AT, _RAW_AT, _Z_AT, _AFTER_AT, _INPUT_AT, _NOISE, _WIDE = range(9)
-_SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT = range(9, ARGUMENTS)
+_SIZE, _DEPTH, _READ, _SCALED, _TABLE_AT, _RING_AT, _SCRATCH_AT, _COUNT = range(9, ARGUMENTS)
 # Of a float32, and what is left of it in bfloat16, its upper half.
 _MAGNITUDE, _INFINITY = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 _HALF, _ONE, _BELOW_HALF, _QUIET = np.uint32(16), np.uint32(1), np.uint32(0x7FFF), np.uint16(0x7FC0)
@@ -90,7 +90,8 @@ def compiled(name: str) -> Any:
     """Return the loop for a dtype, with its `address`; None if numba is set not to compile.
 
     It does what `rows.Row` says. Its arguments are the address of an `arguments.CALL` with an
-    `arguments.RUN` behind it, twice: as one of addresses, and as one of anything else.
+    `arguments.RUN` behind it, or of several, twice: as one of addresses, and as one of anything
+    else.
 
     Args:
         name: "float32", "float64" or "bfloat16".
@@ -104,49 +105,56 @@ def compiled(name: str) -> Any:
 
     @numba.cfunc(types.void(types.CPointer(types.voidptr), types.voidptr))
     def step(at, same):
-        address, number = carray(at, (ARGUMENTS,)), carray(same, ARGUMENTS, np.int64)
-        k, wide, read, scaled = number[_ROW], number[_WIDE], number[_READ], number[_SCALED]
-        size, depth = number[_SIZE], number[_DEPTH]
-        noise = carray(same, ARGUMENTS, np.float64)[_NOISE]
-        row = carray(address[_TABLE_AT], (k + 1, _WEIGHTS + depth), np.float64)[k]
-        ring = carray(address[_RING_AT], (depth, size), stored)
-        x, d = carray(address[_X_AT], size, stored), carray(address[_D_AT], size, stored)
-        raw = carray(address[_RAW_AT], size, stored)
-        z, z_wide = carray(address[_Z_AT], size, stored), carray(address[_Z_AT], size, real)
-        after = carray(address[_AFTER_AT], size, stored)
-        model_input = carray(address[_INPUT_AT], size, stored)
-        scratch = carray(address[_SCRATCH_AT], (SCRATCH, BLOCK), real)
-        for start in range(0, size, BLOCK):
-            part = slice(start, min(start + BLOCK, size))
-            now, said = load(x[part], scratch[0]), load(d[part], scratch[1])
-            to = place(after[part], scratch[2])
-            if read:
-                _pair(to, real(row[_C_X]), now, real(row[_C_OUT]), said)
-                low, high = real(row[_LOW]), real(row[_HIGH])
-                for i in range(len(to)):  # NaN stays NaN
-                    to[i] = low if to[i] < low else high if to[i] > high else to[i]
-                said = to
-            if row[_REMEMBERED] != 0:
-                slot_part = ring[k % depth, part]
-                memory = place(slot_part, scratch[3])
-                _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
-                if row[_MEMORY_RAW] != 0:
-                    _add(memory, real(row[_MEMORY_RAW]), load(raw[part], scratch[4]))
-                store(slot_part, memory)
-            _pair(to, real(row[_X]), now, real(row[_D]), said)
-            if row[_RAW] != 0:
-                _add(to, real(row[_RAW]), load(raw[part], scratch[4]))
-            for slot in range(depth):
-                if row[_WEIGHTS + slot] != 0:
-                    _add(to, real(row[_WEIGHTS + slot]), load(ring[slot, part], scratch[3]))
-            if noise != 0 and wide:
-                _add(to, real(noise), z_wide[part])
-            elif noise != 0:
-                _add(to, real(noise), load(z[part], scratch[3]))
-            store(after[part], to)
-            if scaled:
-                now, scaled_x = load(after[part], scratch[2]), place(model_input[part], scratch[3])
-                _pair(scaled_x, real(row[_NEXT_C_IN]), now, real(0), now)
-                store(model_input[part], scaled_x)
+        calls = carray(same, ARGUMENTS, np.int64)[_COUNT]
+        addresses = carray(at, (calls, ARGUMENTS))
+        numbers = carray(same, (calls, ARGUMENTS), np.int64)
+        reals = carray(same, (calls, ARGUMENTS), np.float64)
+        for call in range(calls):
+            address, number, noise = addresses[call], numbers[call], reals[call, _NOISE]
+            k, wide, read, scaled = number[_ROW], number[_WIDE], number[_READ], number[_SCALED]
+            size, depth = number[_SIZE], number[_DEPTH]
+            row = carray(address[_TABLE_AT], (k + 1, _WEIGHTS + depth), np.float64)[k]
+            ring = carray(address[_RING_AT], (depth, size), stored)
+            x, d = carray(address[_X_AT], size, stored), carray(address[_D_AT], size, stored)
+            raw = carray(address[_RAW_AT], size, stored)
+            z, z_wide = carray(address[_Z_AT], size, stored), carray(address[_Z_AT], size, real)
+            after = carray(address[_AFTER_AT], size, stored)
+            model_input = carray(address[_INPUT_AT], size, stored)
+            scratch = carray(address[_SCRATCH_AT], (SCRATCH, BLOCK), real)
+            for start in range(0, size, BLOCK):
+                part = slice(start, min(start + BLOCK, size))
+                now, said = load(x[part], scratch[0]), load(d[part], scratch[1])
+                to = place(after[part], scratch[2])
+                if read:
+                    _pair(to, real(row[_C_X]), now, real(row[_C_OUT]), said)
+                    low, high = real(row[_LOW]), real(row[_HIGH])
+                    for i in range(len(to)):  # NaN stays NaN
+                        to[i] = low if to[i] < low else high if to[i] > high else to[i]
+                    said = to
+                if row[_REMEMBERED] != 0:
+                    slot_part = ring[k % depth, part]
+                    memory = place(slot_part, scratch[3])
+                    _pair(memory, real(row[_MEMORY_X]), now, real(row[_MEMORY_D]), said)
+                    if row[_MEMORY_RAW] != 0:
+                        _add(memory, real(row[_MEMORY_RAW]), load(raw[part], scratch[4]))
+                    store(slot_part, memory)
+                _pair(to, real(row[_X]), now, real(row[_D]), said)
+                if row[_RAW] != 0:
+                    _add(to, real(row[_RAW]), load(raw[part], scratch[4]))
+                for slot in range(depth):
+                    if row[_WEIGHTS + slot] != 0:
+                        _add(to, real(row[_WEIGHTS + slot]), load(ring[slot, part], scratch[3]))
+                if noise != 0 and wide:
+                    _add(to, real(noise), z_wide[part])
+                elif noise != 0:
+                    _add(to, real(noise), load(z[part], scratch[3]))
+                store(after[part], to)
+                if scaled:
+                    now, scaled_x = (
+                        load(after[part], scratch[2]),
+                        place(model_input[part], scratch[3]),
+                    )
+                    _pair(scaled_x, real(row[_NEXT_C_IN]), now, real(0), now)
+                    store(model_input[part], scaled_x)
 
     return step

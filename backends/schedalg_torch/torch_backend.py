@@ -1,5 +1,6 @@
 """`TorchBackend`: which way of running a plan fits a tensor."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,14 +11,17 @@ from schedalg.running.backend import Network, Update
 from schedalg.running.noise import keyed_normal
 from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
+from schedalg.running.stack import Stack
 from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
 from schedalg_torch.eager import SMALL, Eager
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
+from schedalg_torch.fused_stack import FusedStack
 from schedalg_torch.layout import Layout
 from schedalg_torch.library import TorchLibrary
 from schedalg_torch.memory import Buffers, written
 from schedalg_torch.optional import faults
+from schedalg_torch.stack import CompiledStack
 from schedalg_torch.update import requires_gradient
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -78,6 +82,19 @@ class TorchBackend:
         if small and (step := step_for(x)) is not None:
             return Compiled(rows, x, keys, reuse=reuse, step=step)
         return Eager(rows, x, keys, reuse=reuse)
+
+    def stack(
+        self, shape: tuple[int, ...], like: Tensor, clip: tuple[float, float] | None
+    ) -> Stack | None:
+        """Return what takes samples through rows of their own; None where it would be slower."""
+        if type(like) is not Tensor or requires_gradient() or torch.compiler.is_compiling():
+            return None
+        if like.device.type == "cuda" and (cuda := kernels()) is not None:
+            return FusedStack(shape, like, clip, cuda)
+        small = like.device.type == "cpu" and not _watched() and math.prod(shape) <= SMALL
+        if small and (step := step_for(like)) is not None:
+            return CompiledStack(shape, like, clip, step)
+        return None
 
     def replay(
         self,

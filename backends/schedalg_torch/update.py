@@ -1,6 +1,7 @@
 """What all ways of running rows on tensors share: free memory, the next input, and gradients."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -29,6 +30,13 @@ def requires_gradient(*tensors: Tensor | None) -> bool:
     return False
 
 
+def allocated(like: Tensor, sizes: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+    """Return memory of a size, by default in like's dtype; good outside inference mode too."""
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        memory: Tensor = like.new_empty(sizes, dtype=dtype)
+        return memory
+
+
 class TorchUpdate(EveryRow):
     """Takes tensors through rows in memory of its own, until a gradient is to be followed.
 
@@ -50,14 +58,8 @@ class TorchUpdate(EveryRow):
         self.layout = Layout.of(x)
         self.buffers = Buffers(self.layout, x, reuse=reuse)
         size = x.numel()
-        self.ring = self.allocated(depth, size, x) if depth else self.buffers.like.view(0, 0)
+        self.ring = allocated(x, (depth, size)) if depth else self.buffers.like.view(0, 0)
         self.functional: Functional | None = None
-
-    @staticmethod
-    def allocated(count: int, size: int, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Return memory for some samples, by default in x's dtype; good outside inference mode."""
-        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
-            return x.new_empty((count, size), dtype=dtype)
 
     def input_of(self, k: int, x: Tensor) -> Tensor:
         """Return the network's input in row k."""

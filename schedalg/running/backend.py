@@ -17,6 +17,7 @@ from schedalg.running.reference import ReferenceBackend
 
 if TYPE_CHECKING:
     from schedalg.running.rows import Rows
+    from schedalg.running.stack import Stack
 
 
 class Update(Protocol):
@@ -171,6 +172,26 @@ class Whole(Protocol):
             source: The noise, as `noise_for` returns it: keys, or a function of x.
             network: The network, called as often as the backend likes.
             bounded: Bounds the x0 prediction, where the rows do not.
+        """
+        ...
+
+
+@runtime_checkable
+class Stacking(Protocol):
+    """A backend that takes samples of several plans, each at a row of its own, on in one pass."""
+
+    def stack(
+        self, shape: tuple[int, ...], like: Array, clip: tuple[float, float] | None, /
+    ) -> "Stack | None":
+        """Return what holds samples, and takes each to the bits of a run of it alone.
+
+        Args:
+            shape: That of a sample.
+            like: An array of the samples' library, device and dtype.
+            clip: The bounds of x0 predictions, or None.
+
+        Returns:
+            None: they are taken on one by one.
         """
         ...
 

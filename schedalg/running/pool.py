@@ -32,7 +32,7 @@ from schedalg.running.initial_noise import initial_noise, sizes_of
 from schedalg.running.noise import seed_of
 from schedalg.running.preparation import raise_without_variance
 from schedalg.running.state import begun, scales_at
-from schedalg.running.together import together
+from schedalg.running.together import fitting, together
 
 
 class Pool:
@@ -160,6 +160,7 @@ class Pool:
             self._finished[self._tickets] = run.x[0, ...]
         else:
             self._members[self._tickets] = member
+            self._together = fitting(self._together, run.x)
             self._together.join(self._tickets, run)
             self._changed = True
         return self._tickets
@@ -382,6 +383,7 @@ class Pool:
             output, variance = _of(output, places), _of(variance, places)
         if tickets and variance is None and self._together.takes_variance(tickets):
             raise_without_variance(batch.input)
+        self._together = fitting(self._together, output, variance)
         ended = self._together.take(tickets, output, variance) if tickets else []
         self._batch = None
         for ticket in ended:

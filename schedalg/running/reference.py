@@ -103,6 +103,73 @@ class Functional(EveryRow):
         self.memories[k] = memory
 
 
+class Blocks:
+    """What a row does to flat arrays of NumPy, a block at a time.
+
+    Args:
+        dtype: Of the arrays.
+        size: How many elements they have.
+    """
+
+    def __init__(self, dtype: Any, size: int) -> None:
+        self.wide = np.promote_types(dtype, np.float32)
+        block = min(BLOCK, size)
+        self.sum, self.product, self.x0 = (np.empty(block, self.wide) for _ in range(3))
+
+    def take(
+        self,
+        row: Row,
+        clip: tuple[float, float] | None,
+        x: np.ndarray,
+        d: np.ndarray,
+        raw: np.ndarray,
+        terms: Sequence[tuple[float, np.ndarray]],
+        to: np.ndarray,
+        slot: np.ndarray | None,
+    ) -> None:
+        """Write x after a row.
+
+        Args:
+            row: The row.
+            clip: Between which the x0 prediction is clamped here; or None.
+            x: x before it.
+            d: The output, or the bounded x0 prediction.
+            raw: The output.
+            terms: Weights, and the memories and the noise that they multiply.
+            to: Where x after the row is written, apart from all others.
+            slot: Where what the row remembers is written; or None.
+        """
+        for start in range(0, x.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            now = x[part], d[part], raw[part]
+            if row.read is not None and clip is not None:
+                x0 = self.x0[: now[0].size]
+                self._combine(x0, zip(row.read, (now[0], now[2]), strict=True))
+                now = now[0], np.clip(x0, *clip, out=x0), now[2]
+            own = zip((row.x, row.d, row.raw), now, strict=True)
+            self._combine(to[part], [*own, *((weight, old[part]) for weight, old in terms)])
+            if slot is not None and row.memory is not None:
+                self._combine(slot[part], zip(row.memory, now, strict=True))
+
+    def _combine(self, to: np.ndarray, terms: Iterable[tuple[float, np.ndarray]]) -> None:
+        """Write Σ weight values to a block: in the wide type inside, rounded once."""
+        total = to if to.dtype == self.wide else self.sum[: to.size]
+        empty = True
+        for weight, values in terms:
+            if weight == 0:
+                continue
+            if empty:
+                np.multiply(values, weight, out=total, dtype=self.wide)
+                empty = False
+            else:
+                product = self.product[: to.size]
+                total += np.multiply(values, weight, out=product, dtype=self.wide)
+        if empty:
+            total[:] = 0.0
+        if total is not to:
+            to[:] = total
+
+
 class InPlace(EveryRow):
     """Updates NumPy arrays in two buffers that it owns, a block at a time.
 
@@ -120,8 +187,7 @@ class InPlace(EveryRow):
         self.wide = np.promote_types(x.dtype, np.float32)
         self.ring = [np.empty(x.size, x.dtype) for _ in range(rows.depth)]
         self.own: list[np.ndarray] = []
-        block = min(BLOCK, x.size)
-        self.sum, self.product, self.x0 = (np.empty(block, self.wide) for _ in range(3))
+        self.blocks = Blocks(x.dtype, x.size)
 
     def input_of(self, k: int, x: np.ndarray) -> np.ndarray:
         """Return the network's input in row k."""
@@ -157,17 +223,7 @@ class InPlace(EveryRow):
                 noise, scale = weighted([(scale, noise)], rounded=False), 1.0
             terms.append((scale, np.asarray(noise).reshape(-1)))
         slot = self.ring[k % self.rows.depth] if row.memory is not None else None
-        for start in range(0, x.size, BLOCK):
-            part = slice(start, start + BLOCK)
-            now = from_x[part], d[part], raw[part]
-            if row.read is not None and clip is not None:
-                x0 = self.x0[: now[0].size]
-                self._combine(x0, zip(row.read, (now[0], now[2]), strict=True))
-                now = now[0], np.clip(x0, *clip, out=x0), now[2]
-            own = zip((row.x, row.d, row.raw), now, strict=True)
-            self._combine(to[part], [*own, *((weight, old[part]) for weight, old in terms)])
-            if slot is not None and row.memory is not None:
-                self._combine(slot[part], zip(row.memory, now, strict=True))
+        self.blocks.take(row, clip, from_x, d, raw, terms, to, slot)
         return after
 
     def memory_of(self, k: int) -> np.ndarray:
@@ -182,24 +238,6 @@ class InPlace(EveryRow):
         """Return an array to write to, which neither x nor the others lie in."""
         after: np.ndarray = apart_from(np, (x, *others), x, self.own if self.reuse else None)
         return after
-
-    def _combine(self, to: np.ndarray, terms: Iterable[tuple[float, np.ndarray]]) -> None:
-        """Write Σ weight values to a block: in the wide type inside, rounded once."""
-        total = to if to.dtype == self.wide else self.sum[: to.size]
-        empty = True
-        for weight, values in terms:
-            if weight == 0:
-                continue
-            if empty:
-                np.multiply(values, weight, out=total, dtype=self.wide)
-                empty = False
-            else:
-                product = self.product[: to.size]
-                total += np.multiply(values, weight, out=product, dtype=self.wide)
-        if empty:
-            total[:] = 0.0
-        if total is not to:
-            to[:] = total
 
 
 def apart_from(xp: Any, read: Sequence[Array], like: Array, own: list[Array] | None) -> Array:

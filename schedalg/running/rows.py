@@ -230,7 +230,7 @@ class Rows:
         """Return the rows as one table for a device, (K, columns + places), float64; read-only.
 
         After `COLUMNS` come the weights of memories by their place in a ring, where the memory of
-        row k lies at k modulo `places`.
+        row k lies at k modulo `places`. "remembered" is 1 and that place, or 0.
 
         Args:
             places: How many memories the ring holds, `depth` or more.
@@ -492,7 +492,7 @@ def _table(rows: Rows, places: int) -> np.ndarray:
             "memory_x": row.memory[0] if row.memory else 0.0,
             "memory_d": row.memory[1] if row.memory else 0.0,
             "memory_raw": row.memory[2] if row.memory else 0.0,
-            "remembered": float(remembered),
+            "remembered": 1.0 + k % places if remembered else 0.0,
             "c_x": row.read[0] if row.read else 0.0,
             "c_out": row.read[1] if row.read else 0.0,
             "next_c_in": rows.rows[k + 1].c_in if k + 1 < len(rows.rows) else 1.0,

@@ -1,6 +1,7 @@
 """A sample in a pool is, to the last bit, what it is alone, whatever joins and leaves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -31,17 +32,19 @@ from tests.registry.samplers import SAMPLERS
 
 BASE = Schedule.linear(1000)
 SHAPE = (2, 3)
+LEARNED = DDPM("learned_range").plan(BASE.subsample(steps=4))
 #: Of different lengths, numbers of memories and kinds of noise.
 PLANS = [
     DDIM().plan(BASE.subsample(steps=3)),
     DDIM(1.0).plan(BASE.as_ve().subsample(steps=2)),
     DDPM().plan(BASE.subsample(steps=5)),
-    DDPM("learned_range").plan(BASE.subsample(steps=4)),
+    LEARNED,
     DPMSolverPP(2).plan(BASE.subsample(steps=6)),
     UniPC(3).plan(BASE.subsample(steps=5)),
     EulerAncestral().plan(BASE.subsample(steps=4)),
     Euler(s_churn=2.0).plan(BASE.subsample(steps=3)).round_timesteps(),
     Restart(Heun(), [(1, 3, 2)]).plan(BASE.subsample(steps=4)).round_timesteps(),
+    replace(LEARNED, c=0.5 * LEARNED.c),
 ]
 CLIPS: list[Any] = [None, (-1.0, 1.0), DynamicThreshold()]
 
@@ -209,6 +212,47 @@ def test_what_has_the_coefficient_0_is_left_out() -> None:
     last = pool.add(DDIM().plan(BASE.subsample(steps=1)), x=np.array([np.inf, -1.0, np.nan]))
     pool.add(DDIM().plan(BASE.subsample(steps=2)), seed=1)
     assert same(pool.step()[last], np.full(3, -0.0))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_gradient_flows_to_what_it_flows_to_in_a_run(late: bool) -> None:
+    """Through samples that were taken on without one before, and have memories."""
+    torch = pytest.importorskip("torch")
+    weight = torch.tensor(0.3, requires_grad=True)
+
+    def model(x: Any, timesteps: Any) -> Any:
+        return (weight.detach() if late and timesteps.max() > 500 else weight) * x
+
+    results = []
+    for plan in (PLANS[4], PLANS[5]):  # of one length
+        x = torch.linspace(-1, 1, 3)
+        alone = run(plan, model, x[None], noise=[7])[0]
+        pool = Pool(model, (3,), 2, like=x)
+        tickets = [pool.add(plan, seed=7, x=x), pool.add(plan, seed=8)]
+        finished = pool.drain()
+        assert same(finished[tickets[0]].detach(), alone.detach())
+        results = [
+            torch.autograd.grad(each.sum(), weight)[0] for each in (finished[tickets[0]], alone)
+        ]
+        torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+def test_a_gradient_flows_to_what_a_sample_starts_from() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.linspace(-1, 1, 3, requires_grad=True)
+    pool = Pool(unasked, (3,), 2, like=x.detach())
+    other = pool.add(PLANS[4], seed=1)
+    pool.step()
+    ticket = pool.add(PLANS[0], x=x)
+    finished = pool.drain()
+    assert same(finished[other], run(PLANS[4], unasked, start(torch, 1))[0])
+    (slope,) = torch.autograd.grad(finished[ticket].sum(), x)
+    again = run(PLANS[0], unasked, x[None])[0]
+    torch.testing.assert_close(slope, *torch.autograd.grad(again.sum(), x))
+
+
+def start(torch: Any, seed: int) -> Any:
+    return initial_noise(BASE, (1, 3), [seed], like=torch.empty(0))
 
 
 @pytest.mark.parametrize("library", _of("jax"))

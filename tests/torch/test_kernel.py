@@ -36,6 +36,7 @@ FLAGS = {
     "LEARNED": True,
     "WRITES_INPUT": True,
     "TOGETHER": False,
+    "EACH": False,
 }
 
 
@@ -46,10 +47,11 @@ FLAGS = {
     [
         FLAGS,
         {**FLAGS, "READ": False, "NOISE": 1, "TOGETHER": True},
+        {**FLAGS, "EACH": True},
         dict.fromkeys(FLAGS, 0),
         {**FLAGS, "count": 1, "channels": 1, "ring_apart": 1},  # Triton makes constants of ones
     ],
-    ids=["everything", "channels last", "plain", "one number"],
+    ids=["everything", "channels last", "rows of their own", "plain", "one number"],
 )
 def test_the_kernels_compile(dtype: str, flags: dict[str, Any], capability: int) -> None:
     pytest.importorskip("triton")

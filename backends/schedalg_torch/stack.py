@@ -1,0 +1,135 @@
+"""Samples at rows of their own: taken on by one call of the compiled loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schedalg.checks import check_memory
+from schedalg.running.reference import deviation
+from schedalg.running.stack import Stack
+from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
+from schedalg_torch.compiled import stored, table_of
+from schedalg_torch.fused import on_device
+from schedalg_torch.update import allocated, requires_gradient
+
+# The columns of the arguments, as `arguments` packs them.
+_ROW, _X, _D, _RAW, _Z, _AFTER, _INPUT, _NOISE, _WIDE = range(9)
+_RUN = CALL.size // 8
+_COUNT = ARGUMENTS - 1
+
+
+class TorchStack(Stack):
+    """Tensors without a gradient, each at a row of a plan of its own."""
+
+    def takes(self, *tensors: Tensor | None) -> bool:
+        """Whether the tensors are plain ones, which no gradient is to flow from."""
+        plain = all(tensor is None or type(tensor) is Tensor for tensor in tensors)
+        return plain and not requires_gradient(*tensors)
+
+    def sent(self, values: np.ndarray, dtype: Any) -> Tensor:
+        """Return numbers on the samples' device, sent without waiting for it."""
+        return on_device(values, self.like, dtype)
+
+
+class CompiledStack(TorchStack):
+    """Small tensors of the CPU, each at a row of a plan of its own.
+
+    The loop is called once, with the arguments of each sample's own run. It writes x from one half
+    of a place to the other, and the network's next input.
+
+    Args:
+        shape: That of a sample.
+        like: A tensor of the samples' dtype.
+        clip: The bounds of x0 predictions, or None.
+        step: The loop for the dtype.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        like: Tensor,
+        clip: tuple[float, float] | None,
+        step: Callable[..., None],
+    ) -> None:
+        super().__init__(shape, like, clip)
+        self.step = step
+        self.wide = torch.promote_types(like.dtype, torch.float32)
+        self.x = allocated(like, (0, self.size))  # two places behind one another are one sample's
+        self.half = np.zeros(0, np.int64)  # the half in which x of each place lies
+        self.rings: dict[int, Tensor] = {}
+        self.arguments = np.zeros((0, ARGUMENTS), np.int64)
+        self.scratch = allocated(like, (SCRATCH * BLOCK,), torch.float32)
+
+    def hold(self, place: int, x: Tensor) -> None:
+        """Make room, and hold a sample at its place."""
+        rows = self.held[place].rows
+        if len(self.half) < self.room:
+            larger = allocated(self.like, (2 * self.room, self.size))
+            larger[: len(self.x)] = self.x
+            self.x = larger
+            self.half = np.resize(self.half, self.room)
+            self.arguments = np.resize(self.arguments, (self.room, ARGUMENTS))
+        depth = rows.depth + 1 if rows.depth else 0  # as in `Compiled`
+        ring = self.rings[place] = allocated(self.like, (depth, self.size))
+        run = self.size, depth, rows.clip is not None, True
+        at = table_of(rows, depth)[1], ring.data_ptr(), self.scratch.data_ptr()
+        self.arguments[place, _RUN:_COUNT] = *run, *at
+        self.half[place] = 0
+        self.x[2 * place].copy_(x.reshape(-1))
+
+    def x_of(self, place: int) -> Tensor:
+        """Return x of a place, in memory of its own."""
+        return self.x[2 * place + int(self.half[place])].view(self.shape).clone()
+
+    def memory_of(self, place: int, k: int) -> Tensor:
+        """Return a copy of what row k of a place remembered."""
+        ring = self.rings[place]
+        return ring[k % len(ring)].view(self.shape).clone()
+
+    def given(self, places: np.ndarray, c_in: np.ndarray) -> Tensor:
+        """Return c_in x for the x of some places, in memory of its own."""
+        x = self.x.index_select(0, torch.from_numpy(2 * places + self.half[places]))
+        if (c_in != 1).any():
+            x = (x.to(self.wide) * torch.tensor(c_in[:, None], dtype=self.wide)).to(x.dtype)
+        return x.view(len(places), *self.shape)
+
+    def taken(self, places: np.ndarray, output: Tensor, variance: Tensor | None) -> Tensor:
+        """Take the x of places through the rows that they are in, and return the next input."""
+        ahead = allocated(self.like, (len(places), *self.shape))
+        check_memory("output", output)
+        raw = stored("output", output.resolve_neg().contiguous(), ahead.numel())
+        step, item = self.size * raw.itemsize, np.arange(len(places))
+        arguments, x_at = self.arguments[places], self.x.data_ptr()
+        half = self.half[places]
+        arguments[:, _ROW] = self.row[places]
+        arguments[:, _X] = x_at + (2 * places + half) * step
+        arguments[:, _AFTER] = x_at + (2 * places + 1 - half) * step
+        arguments[:, _D] = arguments[:, _RAW] = arguments[:, _Z] = raw.data_ptr() + item * step
+        arguments[:, _INPUT] = ahead.data_ptr() + item * step
+        arguments[0, _COUNT] = len(places)
+        scales = self.deviations[places, self.row[places]]
+        noisy = np.flatnonzero(scales)
+        if len(noisy):
+            z = self._noise(places, noisy, scales, variance)
+            arguments[noisy, _Z] = z.data_ptr() + item[: len(noisy)] * self.size * z.itemsize
+            arguments[:, _WIDE] = z.dtype is not raw.dtype
+        arguments.view(np.float64)[:, _NOISE] = scales
+        address = arguments.ctypes.data
+        self.step(address, address)
+        self.half[places] = 1 - half
+        return ahead
+
+    def _noise(
+        self, places: np.ndarray, noisy: np.ndarray, scales: np.ndarray, variance: Any
+    ) -> Tensor:
+        """Return the noise of those samples whose rows have some, and set what multiplies it."""
+        z: Tensor = self.normal(places[noisy])
+        for j, i in enumerate(noisy.tolist()):
+            if (place := int(places[i])) in self.learned:
+                row = self.held[place].rows.rows[self.row[place]]
+                z[j : j + 1] *= deviation(row, variance[i : i + 1])
+                scales[i] = 1.0
+        return z
