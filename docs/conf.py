@@ -7,7 +7,7 @@ from pathlib import Path
 import schedalg
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))  # where `showing` and `drawing` are
+sys.path.append(str(HERE))  # where `drawing` and `showing` are
 for made in (HERE / "reference" / "api", HERE / "pictures"):
     shutil.rmtree(made, ignore_errors=True)  # made anew: names may be gone, numbers may differ
 
@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "drawing",
     "showing",
 ]
 exclude_patterns = ["examples", "gallery"]
@@ -53,6 +54,7 @@ sphinx_gallery_conf = {
     "copyfile_regex": "peaks.py",
     "abort_on_example_error": True,
     "reset_modules": ("drawing.style",),
+    "thumbnail_size": (560, 392),
     "capture_repr": (),
     "doc_module": ("schedalg",),
     "notebook_extensions": set(),

@@ -1,9 +1,13 @@
-"""How the pictures of the gallery look: lines that anybody can tell apart."""
+"""How the pictures of the gallery look: lines that anybody can tell apart, on any screen."""
 
 from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx_gallery.directives import imgsgnode
 
 #: Okabe and Ito's colours, which the colour-blind can tell apart, grey in place of yellow.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888"]
@@ -30,3 +34,19 @@ def style(gallery_conf: dict[str, Any], file: str) -> None:
             "savefig.dpi": 130,
         }
     )
+
+
+class Boxes(SphinxPostTransform):
+    """A box around each picture, which scrolls where the picture is wider than the screen."""
+
+    default_priority = 20
+
+    def run(self, **kwargs: Any) -> None:
+        """Put the pictures of a page into boxes."""
+        for picture in list(self.document.findall(imgsgnode)):
+            picture.replace_self(nodes.container("", picture.deepcopy(), classes=["picture"]))
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what is above to Sphinx."""
+    app.add_post_transform(Boxes)

@@ -13,13 +13,9 @@ from peaks import BASE, network
 
 from schedalg import DDIM, DDPM, DEIS, LMS, DPMSolverPP, Heun, TableSampler, UniPC, sample_steps
 
-samplers: dict[str, TableSampler] = {
-    "DDPM": DDPM(),
-    "SDE-2M": DPMSolverPP(eta=1.0),
-    "DDIM": DDIM(),
-    "Heun": Heun(),
-}
-samplers |= {"2M": DPMSolverPP(), "UniPC": UniPC(), "DEIS": DEIS(), "LMS": LMS()}
+samplers: dict[str, TableSampler] = {"DDPM": DDPM(), "SDE-2M": DPMSolverPP(eta=1.0)}
+samplers |= {"DDIM": DDIM(), "Heun": Heun(), "2M": DPMSolverPP(), "UniPC": UniPC()}
+samplers |= {"DEIS": DEIS(), "LMS": LMS()}
 x_T = np.random.default_rng(0).standard_normal((300, 2))
 
 figure, axes = plt.subplots(4, 4, figsize=(9, 9.6), sharex=True, sharey=True)

@@ -2,14 +2,13 @@
 Named schedules
 ===============
 
-A schedule says how fast data turn into noise, here for seven families of 1000 points each. The
-log-SNR on the right shows both ends, which the ᾱ on the left hides.
+A schedule says how fast noise turns into data, here for seven families of 1000 points each, in the
+order of sampling. The log-SNR on the right shows both ends, which ᾱ on the left hides.
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
 
-from schedalg import Schedule
+from schedalg import Schedule, plot_schedules
 
 schedules = {
     "linear": Schedule.linear(1000),
@@ -17,18 +16,14 @@ schedules = {
     "cosine": Schedule.cosine(1000),
     "sigmoid": Schedule.sigmoid(1000),
     "laplace": Schedule.laplace(1000),
-    "karras": Schedule.karras(1000),
-    "flow": Schedule.flow(1000),
+    "karras": Schedule.karras(1000).as_vp(),
+    "flow": Schedule.flow(1000).as_vp(),
 }
-place = np.linspace(0, 1, 1000)
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4))
-for name, schedule in schedules.items():
-    axes[0].plot(place, schedule.as_vp().to_alphas_cumprod(), label=name)
-    axes[1].plot(place, schedule.to_log_snr())
-for axis, title in zip(axes, ("ᾱ, the share of the signal", "log-SNR"), strict=True):
-    axis.set(title=title, xlabel="place in the schedule, from data to noise")
+plot_schedules(schedules, axes[0], quantity="alphas_cumprod", against="step")
+plot_schedules(schedules, axes[1], quantity="log_snr", against="step")
 axes[1].set_ylim(-15, 15)
-axes[0].legend()
-figure.suptitle("Seven families of schedules, from clean data on the left to noise on the right")
+axes[1].get_legend().remove()
+figure.suptitle("Seven families of schedules, from noise on the left to clean data on the right")
 plt.show()
