@@ -3,9 +3,8 @@ Inpainting: one coordinate is known
 ===================================
 
 The first coordinate is 0, and the samplers fill in the second one, whose true density is the black
-curve. With ``inpaint``, which puts the known coordinate into every prediction, DDIM leaves many
-samples between the peaks; ``RePaint`` repeats its steps, and its samples agree with the known
-coordinate.
+curve. With ``inpaint``, which puts the known coordinate into every prediction, DDIM's samples
+stray towards the middle; ``RePaint`` repeats its steps, and its samples are where the density is.
 """
 
 import matplotlib.pyplot as plt

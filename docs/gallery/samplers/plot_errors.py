@@ -4,7 +4,7 @@ Error against calls, for every sampler and spacing
 
 The error is the distance of samples from the exact end of the probability flow, which is known for
 a mixture of two peaks. With many calls, a higher order has the smaller error; with ten or fewer,
-spacing matters more, and DDIM often beats methods of higher order.
+spacing matters more, and in some panels DDIM beats methods of higher order.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,8 @@
 Step lists that others have published
 =====================================
 
-Several papers publish lists of noise levels that were optimized for one network. Beside two rules
-of thumb, with ten calls each, the lists take small steps in the middle, where images get their
-content.
+Several papers publish lists of noise levels that were optimized for one network. For ten calls,
+the lists take their smallest steps in the middle; Karras's rule takes them at high noise.
 """
 
 import matplotlib.pyplot as plt
