@@ -24,7 +24,8 @@ def test_a_script_is_short_and_says_what_it_draws(script: Path) -> None:
     docstring, *_ = ast.parse(text).body
     code = [line for line in text.splitlines()[docstring.end_lineno :] if line.strip()]
     assert len(code) <= 30
-    title, underline, about = re.fullmatch(r'"""\n(.+)\n(=+)\n\n(.*)\n"""\n.*', text, re.S).groups()
-    assert len(underline) == len(title)
-    assert len(re.findall(r"[.?](?=\s|$)", about)) == 2  # sentences
+    parts = re.fullmatch(r'"""\n(.+)\n(=+)\n\n(.*)\n"""\n.*', text, re.DOTALL)
+    assert parts is not None
+    assert len(parts[2]) == len(parts[1])  # the line under the title
+    assert len(re.findall(r"[.?](?=\s|$)", parts[3])) == 2  # sentences
     assert text.count("figure.suptitle(") == 1  # from which the picture's alternative text is made
