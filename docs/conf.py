@@ -7,8 +7,9 @@ from pathlib import Path
 import schedalg
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))  # where `showing` is
-shutil.rmtree(HERE / "reference" / "api", ignore_errors=True)  # made anew: names may be gone
+sys.path.append(str(HERE))  # where `drawing` and `showing` are
+for made in (HERE / "reference" / "api", HERE / "pictures"):
+    shutil.rmtree(made, ignore_errors=True)  # made anew: names may be gone, numbers may differ
 
 project = "schedalg"
 author = "The schedalg authors"
@@ -21,9 +22,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+    "drawing",
     "showing",
 ]
-exclude_patterns = ["examples"]
+exclude_patterns = ["examples", "gallery"]
 templates_path = ["_templates"]
 nitpicky = True
 # Other packages' names have no page here, and their own sites are not asked for one.
@@ -38,6 +41,28 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 python_use_unqualified_type_names = True
+
+# Each script of docs/gallery is run, and becomes a page with its pictures.
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "pictures",
+    "subsection_order": [
+        f"gallery/{name}" for name in ("plane", "schedules", "samplers", "choosing", "running")
+    ],
+    "within_subsection_order": "FileNameSortKey",
+    "ignore_pattern": "peaks",
+    "copyfile_regex": "peaks.py",
+    "abort_on_example_error": True,
+    "reset_modules": ("drawing.style",),
+    "thumbnail_size": (560, 392),
+    "capture_repr": (),
+    "doc_module": ("schedalg",),
+    "notebook_extensions": set(),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": float("inf"),
+}
 
 html_theme = "furo"
 pygments_dark_style = "a11y-high-contrast-dark"  # furo's own underlines modules
