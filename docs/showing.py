@@ -89,7 +89,7 @@ class Links(SphinxPostTransform):
         around = self.document.findall(lambda node: isinstance(node, nodes.reference | nodes.title))
         taken = {id(code) for node in around for code in node.findall(nodes.literal)}
         for code in list(self.document.findall(nodes.literal)):
-            name = re.fullmatch(r"(\w[\w.]*)(\(.*\))?", code.astext())
+            name = re.fullmatch(r"(?:schedalg\.)?(\w[\w.]*)(\(.*\))?", code.astext())
             there = found.get(f"schedalg.{name[1]}") if name else None
             if there is not None and id(code) not in taken:
                 place = there.docname, there.node_id
