@@ -53,8 +53,8 @@ class CupyBackend:
         if not len(values):
             return ()
         with x.device:
-            timesteps = cupy.asarray(values.astype(timestep_dtype(x, values[0].item())))
-            return list(cupy.repeat(timesteps[:, None], x.shape[0], axis=1))
+            values = values.astype(timestep_dtype(x, values[0].item()))
+            return list(cupy.asarray(values[:, None].repeat(x.shape[0], axis=1)))
 
     def normal(self, x: cupy.ndarray, keys: np.ndarray, words: Sequence[int]) -> cupy.ndarray:
         """Return the noise of a draw, like x; see `schedalg.running.philox`."""

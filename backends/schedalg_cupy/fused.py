@@ -36,13 +36,24 @@ class Fused(EveryRow):
         xp = kernels.xp
         with kernels.on_device(x):
             self.ring = xp.empty(rows.depth * x.size, dtype=x.dtype)
-            self.table = xp.asarray(
-                rows.table(rows.depth).astype(np.promote_types(x.dtype, np.float32))
-            )
-            self.draws = xp.asarray(rows.draws.view(np.uint64).reshape(-1))
+            self.table, self.draws = self._numbers(x)
             self.key_words = xp.asarray(
                 np.zeros(2, np.uint64) if keys is None else keys.reshape(-1)
             )
+
+    def _numbers(self, x: Array) -> tuple[Array, Array]:
+        """Return the table and the words of each row's noise, sent once for a stream of x's device.
+
+        Another stream does not wait for what is on its way in this one.
+        """
+        rows, xp = self.rows, self.kernels.xp
+        dtype = np.promote_types(x.dtype, np.float32)
+        key = ("numbers", self.kernels.stream(x), dtype)
+        if key not in rows.kept:
+            draws = xp.asarray(rows.draws.view(np.uint64).reshape(-1))
+            rows.kept[key] = xp.asarray(rows.table(rows.depth).astype(dtype)), draws
+        kept: tuple[Array, Array] = rows.kept[key]
+        return kept
 
     def input_of(self, k: int, x: Array) -> Array:
         """Return the network's input in row k: written by the row before it, but for the first."""

@@ -1,5 +1,6 @@
 """The source as kernels of CuPy, launched on the current stream of the arrays' device."""
 
+from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -19,6 +20,10 @@ class Kernels(Protocol):
 
     def on_device(self, x: Array, /) -> AbstractContextManager[Any]:
         """Return a context in which arrays are made, and kernels launched, on x's device."""
+        ...
+
+    def stream(self, x: Array, /) -> Hashable:
+        """Return what tells the library, x's device and the current stream there from others."""
         ...
 
     def step(self, *arguments: Any, size: int) -> None:
@@ -54,3 +59,7 @@ class CupyKernels:
         """Return a context in which arrays are made, and kernels launched, on x's device."""
         device: AbstractContextManager[Any] = x.device
         return device
+
+    def stream(self, x: cupy.ndarray) -> Hashable:
+        """Return what tells CuPy, x's device and the current stream there from others."""
+        return "cupy", x.device.id, cupy.cuda.get_current_stream().ptr

@@ -245,7 +245,7 @@ def launch(
 
     Args:
         kernel: The module that holds it.
-        compiled: What Triton compiled in launches before, of one device and dtype.
+        compiled: What Triton compiled in launches before, with x of one device and dtype.
         held: x, where x after the row is written, where the next input is, and the memories.
         batch: How many samples there are.
         d: The output or the bounded x0 prediction, and how far apart its samples are.
@@ -293,16 +293,22 @@ def launch(
         channels > 1,
         each,
         BLOCK,
-        kernel.tl.float64 if table.dtype is torch.float64 else kernel.tl.float32,
     )
-    # All that Triton chooses a kernel by: numbers, dtypes and which addresses divide by 16.
-    # It takes several times longer to find it out.
-    key = (*numbers, *((tensor.dtype, tensor.data_ptr() % 16) for tensor in tensors))
+    # All that Triton chooses a kernel by: numbers, dtypes and which addresses divide by 16. To find
+    # it out takes Triton several times longer.
+    key = (*numbers, *(tensor.dtype for tensor in tensors[1:5]))
+    places = 0
+    for tensor in tensors:
+        places |= tensor.data_ptr()
+    known = compiled.get(key) if places % 16 == 0 else None
     grid = (batch * -(-count // BLOCK), 1, 1)
-    if (known := compiled.get(key)) is not None:
-        known[grid](*tensors, *numbers)
-    else:
-        compiled[key] = kernel.step[grid](*tensors, *numbers, **_OPTIONS)
+    real = kernel.tl.float64 if table.dtype is torch.float64 else kernel.tl.float32
+    if known is not None:
+        known[grid](*tensors, *numbers, real)
+        return
+    launched = kernel.step[grid](*tensors, *numbers, real, **_OPTIONS)
+    if places % 16 == 0:
+        compiled[key] = launched
 
 
 def current_device(x: Tensor) -> AbstractContextManager[Any]:

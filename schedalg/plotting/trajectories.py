@@ -69,7 +69,7 @@ def plot_trajectories(states: Array | Sequence[Array], ax: "Axes | None" = None)
             color=color,
             markerfacecolor=filled,
         )
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal")  # of the box: limits that are shared, or set before, stay
     axes.autoscale_view()
     axes.legend()
     return axes

@@ -34,6 +34,17 @@ def test_each_sample_is_a_line_from_its_first_state_to_its_last() -> None:
     assert axes.get_aspect() == 1
 
 
+def test_panels_share_axes() -> None:
+    from matplotlib.figure import Figure
+
+    panels = Figure().subplots(1, 2, sharex=True, sharey=True)
+    panels[0].set_xlim(-9, 9)
+    for axes in panels:
+        plot_trajectories(STATES, ax=axes)
+    panels[0].figure.draw_without_rendering()
+    assert [axes.get_xlim() for axes in panels] == [(-9, 9)] * 2
+
+
 def test_one_state_is_drawn() -> None:
     assert plot_trajectories(STATES[:1]).has_data()
 
