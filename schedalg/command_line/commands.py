@@ -67,6 +67,7 @@ for each in (
     showing.plot,
     showing.sigmas,
     showing.backends,
+    making.recipe,
     making.convert,
     making.generate,
     making.verify,
