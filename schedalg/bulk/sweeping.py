@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from schedalg.arrays import Array
 from schedalg.bulk.factories import network_of
-from schedalg.bulk.files import append_line, remove_temporary, sync_folder, write
+from schedalg.bulk.files import alone, append_line, remove_temporary, sync_folder, write
 from schedalg.bulk.folder import checked_path
 from schedalg.bulk.making import Maker, Network
 from schedalg.bulk.recipe import Keywords, Recipe
@@ -57,8 +57,8 @@ def sweep(
     """Measure many recipes on the same seeds, and write a table with a row for each block of seeds.
 
     Stopped and called again, it measures what is missing, and the table is byte for byte that of an
-    undisturbed call. A call with more recipes, or with more seeds in whole blocks, adds rows. Where
-    two calls write to one table at the same time, one of them raises.
+    undisturbed call. A call with more recipes, or with more seeds in whole blocks, adds rows. While
+    a call measures, another one with the same table and something to measure raises.
 
     Args:
         model: The network of all recipes, as `generate` takes it.
@@ -118,20 +118,26 @@ def sweep(
     finite, progress = flag("check_finite", check_finite), flag("progress", progress)
     blocks = [distinct_seeds(chosen[k : k + size]) for k in range(0, len(chosen), size)]
     _check_texts(blocks, size)
-    there = table.opened(named)
-    wanted = [(name, block) for name in named for block in blocks]
-    missing = [(name, block) for name, block in wanted if (name, seeds_text(block)) not in there]
-    table.check_apart(missing)
-    if missing:
-        network, place = network_of(model, like)
-        given = Network(network, place, cond, uncond, finite)
-        makers = {name: Maker(recipe, given) for name, recipe in named.items()}
-        for name, block in _counted(missing, len(wanted), progress):
-            samples = makers[name].samples(list(block))
-            values = _measured(measure, samples, list(block))
-            calls, text = named[name].model_calls, seeds_text(block)
-            table.add(Row(name, named[name].fingerprint, calls, text, len(block), values))
-    return table.finished()
+    table.path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(table.path) as only:
+        there = table.opened(named)
+        wanted = [(name, block) for name in named for block in blocks]
+        missing = [
+            (name, block) for name, block in wanted if (name, seeds_text(block)) not in there
+        ]
+        table.check_apart(missing)
+        if missing and not only:
+            raise table.shared()
+        if missing:
+            network, place = network_of(model, like)
+            given = Network(network, place, cond, uncond, finite)
+            makers = {name: Maker(recipe, given) for name, recipe in named.items()}
+            for name, block in _counted(missing, len(wanted), progress):
+                samples = makers[name].samples(list(block))
+                values = _measured(measure, samples, list(block))
+                calls, text = named[name].model_calls, seeds_text(block)
+                table.add(Row(name, named[name].fingerprint, calls, text, len(block), values))
+        return table.finished() if only else Sweep(tuple(table.rows))
 
 
 def _checked_recipes(recipes: Any) -> dict[str, Recipe]:
@@ -227,13 +233,15 @@ class _Table:
         Raises:
             ValueError: The file is not a table of `sweep`, is damaged, or names another recipe.
         """
-        if self.log.exists():
+        try:
             data = self.log.read_bytes()
+        except FileNotFoundError:
+            if self.of_parquet and self.path.exists():
+                self.rows = rows_of(self.path.name, _csv_of_parquet(self.path))
+        else:
             lines = data[: data.rfind(b"\n") + 1]
             self.rows = rows_of(self.log.name, lines)
             self.size, self.whole = len(data), len(lines)
-        elif self.of_parquet and self.path.exists():
-            self.rows = rows_of(self.path.name, _csv_of_parquet(self.path))
         for row in self.rows:
             recipe = recipes.get(row.recipe)
             if recipe is not None and recipe.fingerprint != row.fingerprint:
@@ -297,7 +305,6 @@ class _Table:
         else:
             cells = [[*COLUMNS, *row.values], *map(cells_of, [*self.rows, row])]
             lines = [csv_line(line).encode() for line in cells]
-            self.log.parent.mkdir(parents=True, exist_ok=True)
             write([(self.log, lines)], replace=self.size > 0)
             sync_folder(self.log.parent)
             self.size = self.whole = sum(map(len, lines))
@@ -305,20 +312,24 @@ class _Table:
         self.rows.append(row)
 
     def _check_alone(self) -> None:
-        """Raise if another call wrote to the CSV file since this one did.
+        """Raise if another call wrote to the CSV file since this one did, on systems without locks.
 
-        A lock would be left behind by a call that is killed. The size is looked at before a row is
-        written, so that of two calls one goes on; and after, in case they wrote at one moment.
+        The size is looked at before a row is written, so that of two calls one goes on; and after,
+        in case they wrote at one moment.
 
         Raises:
             ValueError: It did.
         """
         size = self.log.stat().st_size if self.log.exists() else 0
         if size != self.size:
-            raise ValueError(
-                f"out: another call writes to {self.path} at the same time. What it has is kept: "
-                "call the same again when the other has ended"
-            )
+            raise self.shared()
+
+    def shared(self) -> ValueError:
+        """Return what is said where another call writes to the table."""
+        return ValueError(
+            f"out: another call writes to {self.path} at the same time. What it has is kept: "
+            "call the same again when the other has ended"
+        )
 
     def finished(self) -> Sweep:
         """Return the table, and write it as Parquet if that is wanted."""
