@@ -186,6 +186,10 @@ def make():
     return lambda x, timesteps: 0.1 * x
 
 
+def nothing():
+    pass
+
+
 def broken():
     raise RuntimeError("no weights")
 
@@ -234,9 +238,10 @@ def test_generate_makes_the_samples_of_the_recipe(recipe: Recipe) -> None:
 @pytest.mark.parametrize(
     ("model", "code", "said"),
     [
-        ("nets:nothing", 1, "nets has no nothing"),
+        ("nets:missing", 1, "nets has no missing"),
         ("nowhere:make", 1, "there is no module nowhere"),
         ("make", 1, '"package.module:name"'),
+        ("nets:nothing", 1, "Error: what nets:nothing returns must be callable, got NoneType"),
         ("nets:broken", 1, "Error: RuntimeError: no weights\n  while making the network"),
         ("nets:wrong", 1, "Error: KeyError: 'label'\n  while making the samples of seeds"),
     ],
@@ -444,6 +449,7 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
         1,
         "guidance_interval needs a guidance_scale",
     ),
+    "no ending": (["plot", "linear(9)", "-o", "a"], 2, "a has no ending: a name such as a.svg"),
     "nothing in common": (["compare", "linear(9)", "flow(3)[:2]"], 1, "nothing can be compared"),
     "pure noise": (
         ["sigmas", "linear(9) | rescale_zero_terminal_snr()"],
@@ -499,3 +505,11 @@ def test_help_has_examples_that_run(name: str) -> None:
         if "png" in line or "ray" in line:
             continue  # the recipe's samples are no images; Ray has tests of its own
         assert call(*arguments).exit_code in ((0, 1) if "compare" in line else (0,)), line
+
+
+@pytest.mark.parametrize("name", ["", *schedalg.commands])
+def test_help_fits_a_narrow_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = printed(*([name] if name else []), "--help").split("Examples:")[0].splitlines()
+    names_alone = [line for line in lines if line.strip().startswith("-") and "  " not in line[2:]]
+    assert max(len(line) for line in lines if line not in names_alone) <= 40
