@@ -80,7 +80,7 @@ def recipe(schedule: Schedule, **settings: Any) -> None:
         "convert recipe.json > b.json",
     )
 )
-@click.argument("source", metavar="FILE", callback=JSON)
+@click.argument("source", metavar="FILE", type=click.Path(), callback=JSON)
 @click.option("--steps", type=click.IntRange(min=1), help="Points; all of training if not given.")
 @click.option("--shape", callback=SHAPE, metavar="SIZES", help="That of a sample, as 3,32,32.")
 @click.option("--dtype", type=click.Choice(DTYPES), help="That of a sample; float32 if not given.")
@@ -115,7 +115,7 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
         "generate recipe.json --model nets:make --seeds 7 --engine ray -o b",
     )
 )
-@click.argument("recipe", metavar="RECIPE", callback=RECIPE)
+@click.argument("recipe", metavar="RECIPE", type=click.Path(), callback=RECIPE)
 @click.option(
     "--model",
     required=True,
@@ -124,7 +124,7 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @_conditions
 @click.option("--seeds", callback=SEEDS, required=True, help="Such as 0:50000, or 0:10,20,31.")
-@click.option("-o", "--output", required=True, help="The folder.")
+@click.option("-o", "--output", type=click.Path(file_okay=False), required=True, help="The folder.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option(
     "--format",
@@ -199,7 +199,7 @@ def generate(
 
 
 @click.command(epilog=examples("verify out", "verify out --model nets:make --blocks 5"))
-@click.argument("folder")
+@click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--model", metavar="NAME", help="The network, as for generate.")
 @_conditions
 @click.option(
