@@ -1,7 +1,8 @@
 """Blocks of samples made by actors of Ray, each with a network of its own.
 
-Ray Data would choose the batches and the names of the files itself. Actors are given the blocks of
-the folder and write them as this process does, so that a folder does not show what made it.
+Ray Data would cut batches where its own blocks end, and give files random names. Actors are given
+the blocks of the folder and write them as this process does, so that a folder does not show what
+made it.
 """
 
 import os
