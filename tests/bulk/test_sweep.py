@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docs import sweep_table as docs
 from schedalg import DDIM, DDPM, Heun, Recipe, Schedule, Sweep, sweep
 from schedalg.bulk.sweep_table import Row
 from tests.bulk.few import RECIPE, network
@@ -420,3 +421,17 @@ def test_the_measured_error_of_a_sampler_falls_with_the_calls(tmp_path: Path) ->
         assert abs(each.mean["measure"] - variance) < 4 * each.error["measure"]
         # Of 64 numbers for each of 400 samples: sqrt(2 / 25600) of the variance, to a quarter.
         assert each.error["measure"] == pytest.approx(variance * (2 / 25600) ** 0.5, rel=0.75)
+
+
+def test_the_table_of_the_docs_is_that_of_a_sweep(tmp_path: Path) -> None:
+    page = docs.PAGE.read_text(encoding="utf-8").split(docs.START)[1].split(docs.END)[0]
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in page.splitlines()}
+    assert [*rows][2:] == [f"| `{name}`" for name in docs.SAMPLERS]
+    (row,) = (line for name, line in rows.items() if "DDIM" in name)
+    mean, error = map(float, row[0].split(" ± "))
+    few = {"DDIM()/5": docs.RECIPES["DDIM()/5"]}
+    (found,) = docs.swept(
+        tmp_path / "a.csv", few, seeds=range(2000, 2040), batch_size=20
+    ).averages()
+    spread = error * (len(docs.SEEDS) / 40) ** 0.5
+    assert abs(found.mean["distance"] - mean) < 4 * spread < 0.5 * mean
