@@ -99,14 +99,24 @@ def _connected() -> Iterator[Any]:
 
     Raises:
         ImportError: Ray is not installed.
-        ConnectionError: There is no cluster at RAY_ADDRESS.
+        ConnectionError: There is no cluster at RAY_ADDRESS, or it is not to be joined.
     """
     ray = imported("ray", 'engine="ray"', "ray")
     if ray.is_initialized():
         yield ray
         return
-    _check_reachable(os.environ.get("RAY_ADDRESS", ""))
-    ray.init(log_to_driver=False)
+    address = os.environ.get("RAY_ADDRESS", "")
+    _check_reachable(address)
+    try:
+        ray.init(log_to_driver=False)
+    except (ConnectionError, RuntimeError) as error:
+        if not address:
+            raise
+        raise ConnectionError(
+            f"engine='ray' cannot join the cluster at RAY_ADDRESS={address}: {str(error).strip()}. "
+            "Is it of the same version of Ray, and has this process its token, in RAY_AUTH_TOKEN "
+            "or in the file ~/.ray/auth_token?"
+        ) from error
     try:
         yield ray
     finally:

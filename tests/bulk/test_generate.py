@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -471,6 +472,21 @@ def test_seeds_that_parquet_cannot_hold_are_refused(tmp_path: Path) -> None:
 def test_ray_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match='engine="ray" needs ray'):
+        made(tmp_path, model=f"{HERE}:factory", engine="ray")
+
+
+def test_a_cluster_that_does_not_let_in_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: Any) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster\n")
+
+    closed = SimpleNamespace(is_initialized=lambda: False, init=init)
+    monkeypatch.setitem(sys.modules, "ray", closed)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(
+        ConnectionError, match=r"RAY_ADDRESS=auto: Failed .* cluster\. Is it of the"
+    ):
         made(tmp_path, model=f"{HERE}:factory", engine="ray")
 
 
