@@ -1,9 +1,11 @@
 """What importing schedalg brings in, and what it offers."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 
 import schedalg
 
@@ -42,6 +44,16 @@ def test_all_is_the_public_surface() -> None:
 def test_the_package_is_typed_and_versioned() -> None:
     assert (files("schedalg") / "py.typed").is_file()
     assert version("schedalg") == schedalg.__version__
+
+
+def test_what_is_cited_is_this_version() -> None:
+    root = Path(__file__).parents[1]
+    citation = (root / "CITATION.cff").read_text(encoding="utf-8")
+    page = (root / "docs" / "citing.md").read_text(encoding="utf-8")
+    assert f"\nversion: {schedalg.__version__}\n" in citation
+    assert f"version = {{{schedalg.__version__}}}" in page
+    (title,) = re.findall(r'^title: "(.*)"$', citation, re.MULTILINE)
+    assert f"title   = {{{title}}}" in page
 
 
 def test_every_public_object_is_documented_with_an_example() -> None:

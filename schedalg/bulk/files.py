@@ -3,8 +3,9 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: What the names of files begin with that are still being written.
@@ -123,3 +124,54 @@ def remove_temporary(folder: Path, names: Iterable[str]) -> None:
     for path in folder.glob(f"{TEMPORARY}*"):
         if path.name.removeprefix(TEMPORARY).rpartition("-")[0] in wanted:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Yield whether no other call, of this or another process, is within this for the same path.
+
+    The system holds the lock, and gives it up when a process ends in whatever way: a file that a
+    killed one has left behind locks nothing. Where the file system or the system has no locks, it
+    is True.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        held = _locked(lock)
+    except BlockingIOError:
+        yield False
+        return
+    except (OSError, ImportError):
+        yield True
+        return
+    try:
+        yield True
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(held)
+
+
+def _locked(lock: Path) -> int:
+    """Return a descriptor of a file that is locked until it is closed.
+
+    Raises:
+        BlockingIOError: Another one has locked it.
+        OSError: It cannot be made or locked.
+        ImportError: The system is not of POSIX.
+    """
+    import fcntl
+
+    while True:
+        held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            raise
+        except OSError:  # a file system without locks
+            lock.unlink(missing_ok=True)
+            os.close(held)
+            raise
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(held), lock.stat()):
+                return held
+        os.close(held)  # whoever had it before has removed it meanwhile

@@ -1,14 +1,12 @@
 """The formats of folders of samples: which files a block becomes, byte for byte, and back."""
 
-import errno
 import io
 import math
 import shutil
 import struct
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 
 from schedalg.bulk.files import sync_folder, write
 from schedalg.bulk.layout import Layout
+from schedalg.bulk.numpy_files import archived, header, npy, read_npy, reading
 from schedalg.bulk.seeds import largest_of
 from schedalg.checks import shown
 from schedalg.plotting.images import channels_first
@@ -26,9 +25,6 @@ _END = 22
 
 #: Where an entry of a `.npz` has two lengths: of its name, and of what follows before the data.
 _LENGTHS = 26
-
-#: What the system says of a file that is missing or cannot be read, whatever it holds.
-CANNOT = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.EIO}
 
 
 class Format(ABC):
@@ -140,7 +136,7 @@ class Parquet(Format):
     def read(self, folder: Path, layout: Layout, block: int) -> np.ndarray:
         """Return the samples of a block, as they were written."""
         parquet, path = _pyarrow("pyarrow.parquet"), folder / self.names(layout, block)[0]
-        with _reading(path):
+        with reading(path):
             table = parquet.read_table(path, partitioning=None)
             seeds = table["seed"].to_pylist()
             samples: np.ndarray = table["sample"].combine_chunks().to_numpy_ndarray()
@@ -180,7 +176,7 @@ class Images(Format):
         """Return the samples of a block, as they were written."""
         image, pictures = _pillow(), []
         for name in self.names(layout, block):
-            with _reading(folder / name), image.open(folder / name) as file:
+            with reading(folder / name), image.open(folder / name) as file:
                 pictures.append(np.asarray(file))
         samples = np.stack(pictures)
         return samples[..., None] if samples.ndim == 3 else samples
@@ -212,14 +208,14 @@ class Evaluated(Format):
         if not self.is_whole(folder, layout):
             return read_npy(folder / self.names(layout, block)[0])
         path, seeds = folder / self._name(layout), layout.size_of(block)
-        with _reading(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with reading(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
             entry = archive.getinfo("arr_0.npy")
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
                 raise ValueError("arr_0 is compressed or encrypted")
             # Read from the file itself, where the archive would read all that lies before.
             file.seek(entry.header_offset + _LENGTHS)
             file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)
-            shape, dtype = _header(file)
+            shape, dtype = header(file)
             size = math.prod(shape[1:]) * dtype.itemsize
             if shape[:1] != (len(layout.seeds),) or shape[0] * size > path.stat().st_size:
                 raise ValueError(f"it says that it has samples of shape {shape}")
@@ -234,7 +230,7 @@ class Evaluated(Format):
         """Yield the one file, and what it holds, made of the samples that are in it."""
         if self.is_whole(folder, layout):
             blocks = (self.read(folder, layout, block) for block in layout.blocks)
-            yield self._name(layout), _archived(blocks, len(layout.seeds))
+            yield self._name(layout), archived(blocks, len(layout.seeds))
 
     def is_whole(self, folder: Path, layout: Layout) -> bool:
         """Whether the one file is there."""
@@ -246,7 +242,7 @@ class Evaluated(Format):
         path = folder / self._name(layout)
         if not path.exists():
             try:
-                write([(path, _archived(map(read_npy, parts), len(layout.seeds)))])
+                write([(path, archived(map(read_npy, parts), len(layout.seeds)))])
             except FileNotFoundError:  # another process was faster, and has removed the parts
                 if not path.exists():
                     raise
@@ -280,124 +276,6 @@ def format_named(name: Any) -> Format:
     if not isinstance(name, str) or name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {shown(name)}")
     return FORMATS[name]
-
-
-def npy(samples: np.ndarray) -> bytes:
-    """Return an array as the bytes of a `.npy` file."""
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.ascontiguousarray(samples), (1, 0), allow_pickle=False)
-    return file.getvalue()
-
-
-def read_npy(path: Path) -> np.ndarray:
-    """Return the array of a `.npy` file.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is damaged.
-    """
-    with _reading(path), path.open("rb") as file:
-        shape, dtype = _header(file)
-        size, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
-        if size != there:
-            raise ValueError(f"it says that it has {size} bytes of samples, and has {there}")
-        return np.frombuffer(file.read(), dtype).reshape(shape)
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Return the shape and the dtype that a `.npy` file begins with, as `npy` writes them."""
-    if (version := np.lib.format.read_magic(file)) != (1, 0):
-        raise ValueError(f"it is of version {version} of its format, and not of (1, 0)")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if fortran and len(shape) > 1:
-        raise ValueError("its numbers lie in Fortran's order")
-    return shape, dtype
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Have whatever readers raise of a file say that it is damaged.
-
-    They raise much: of files from elsewhere, an encrypted archive or a text instead of a header,
-    also errors that are in no documentation.
-
-    Raises:
-        OSError: The file is missing or cannot be read.
-        ValueError: It is damaged.
-        MemoryError: There is no memory for it.
-    """
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in CANNOT:
-            raise
-        raise ValueError(
-            f"{path.name} is damaged: {str(error).strip() or type(error).__name__}"
-        ) from None
-
-
-def _archived(parts: Iterable[np.ndarray], count: int) -> Iterator[bytes]:
-    """Yield the bytes of a `.npz` of all samples, in which no time and no system is written.
-
-    The archive is made piece by piece, as it may be larger than memory.
-
-    Args:
-        parts: The samples of each block.
-        count: How many samples there are.
-
-    Raises:
-        ValueError: Blocks are of different shapes or dtypes, or not so many samples.
-    """
-    pieces = _Pieces()
-    entry = zipfile.ZipInfo("arr_0.npy", date_time=(1980, 1, 1, 0, 0, 0))
-    entry.create_system = 3
-    archive = zipfile.ZipFile(pieces, "w", zipfile.ZIP_STORED)
-    with archive, archive.open(entry, "w", force_zip64=True) as file:
-        left, kind = count, None
-        for samples in parts:
-            left -= samples.shape[0] if samples.ndim else 0
-            if kind is None:
-                kind = samples.shape[1:], samples.dtype
-                header = io.BytesIO()
-                np.lib.format.write_array_header_1_0(
-                    header,
-                    {
-                        "descr": np.lib.format.dtype_to_descr(samples.dtype),
-                        "fortran_order": False,
-                        "shape": (count, *samples.shape[1:]),
-                    },
-                )
-                file.write(header.getvalue())
-            if kind != (samples.shape[1:], samples.dtype):
-                raise ValueError(
-                    f"a block is damaged: it holds {samples.dtype} of shape {samples.shape[1:]}, "
-                    f"and the first {kind[1]} of shape {kind[0]}"
-                )
-            file.write(samples.tobytes())
-            yield from pieces.taken()
-    if left:
-        raise ValueError(f"blocks are damaged: they hold {count - left} samples for {count} seeds")
-    yield from pieces.taken()
-
-
-class _Pieces(io.RawIOBase):
-    """A file that cannot be sought in, and whose bytes are taken away as they come."""
-
-    def __init__(self) -> None:
-        self._held: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._held.append(bytes(data))
-        return len(data)
-
-    def taken(self) -> list[bytes]:
-        held, self._held = self._held, []
-        return held
 
 
 def _pyarrow(module: str) -> Any:

@@ -10,9 +10,8 @@ from typing import Any
 from schedalg.bulk.files import TEMPORARY, write
 from schedalg.bulk.recipe import Recipe, lines_of
 from schedalg.bulk.seeds import largest_of, seeds_from_json, seeds_named, seeds_to_json
-from schedalg.checks import positive_integer, shown
+from schedalg.checks import check_version, positive_integer, shown
 from schedalg.plotting.images import checked_range
-from schedalg.samplers.serialization import check_version
 
 RECIPE = "recipe.json"
 

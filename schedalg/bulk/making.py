@@ -51,7 +51,8 @@ class Maker:
     def __init__(self, recipe: Recipe, network: Network) -> None:
         self.recipe = recipe
         self.model, like = network_of(network.model, network.like)
-        check_callable("model", self.model)
+        named = isinstance(network.model, str)
+        check_callable(f"what {network.model} returns" if named else "model", self.model)
         self.like = np.empty(0) if like is None else like
         check_sample("like", self.like)
         self.cond = by_name("cond", network.cond)

@@ -1,7 +1,8 @@
 """Blocks of samples made by actors of Ray, each with a network of its own.
 
-Ray Data would choose the batches and the names of the files itself. Actors are given the blocks of
-the folder and write them as this process does, so that a folder does not show what made it.
+Ray Data would cut batches where its own blocks end, and give files random names. Actors are given
+the blocks of the folder and write them as this process does, so that a folder does not show what
+made it.
 """
 
 import os
@@ -98,14 +99,24 @@ def _connected() -> Iterator[Any]:
 
     Raises:
         ImportError: Ray is not installed.
-        ConnectionError: There is no cluster at RAY_ADDRESS.
+        ConnectionError: There is no cluster at RAY_ADDRESS, or it is not to be joined.
     """
     ray = imported("ray", 'engine="ray"', "ray")
     if ray.is_initialized():
         yield ray
         return
-    _check_reachable(os.environ.get("RAY_ADDRESS", ""))
-    ray.init(log_to_driver=False)
+    address = os.environ.get("RAY_ADDRESS", "")
+    _check_reachable(address)
+    try:
+        ray.init(log_to_driver=False)
+    except (ConnectionError, RuntimeError) as error:
+        if not address:
+            raise
+        raise ConnectionError(
+            f"engine='ray' cannot join the cluster at RAY_ADDRESS={address}: {str(error).strip()}. "
+            "Is it of the same version of Ray, and has this process its token, in RAY_AUTH_TOKEN "
+            "or in the file ~/.ray/auth_token?"
+        ) from error
     try:
         yield ray
     finally:

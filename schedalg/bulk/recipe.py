@@ -26,6 +26,7 @@ from schedalg.bulk.seeds import checked_seeds
 from schedalg.checks import (
     check_callable,
     check_sample,
+    check_version,
     described,
     flag,
     raise_stopped,
@@ -43,12 +44,7 @@ from schedalg.running.initial_noise import initial_noise
 from schedalg.running.plans import plan_of
 from schedalg.running.sampling import sample
 from schedalg.samplers.protocols import Sampler
-from schedalg.samplers.serialization import (
-    check_version,
-    named_classes,
-    value_from_dict,
-    value_to_dict,
-)
+from schedalg.samplers.serialization import named_classes, value_from_dict, value_to_dict
 from schedalg.schedule import Schedule, check_schedule
 
 #: Keywords of the network: the same in every call, or a function of the list of seeds.

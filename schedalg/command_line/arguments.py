@@ -40,6 +40,18 @@ def _shape(text: str) -> tuple[int, ...]:
         raise ValueError(f"sizes have commas between them, as in 3,32,32; got {text!r}") from None
 
 
+def _interval(text: str) -> tuple[str, float | None, float | None]:
+    """Return (quantity, low, high) for "sigma:0.3:5", in which a bound that is left out is None."""
+    try:
+        quantity, low, high = text.split(":")
+        return quantity, float(low) if low else None, float(high) if high else None
+    except ValueError:
+        raise ValueError(
+            "an interval is a quantity and its two bounds, as in sigma:0.3:5, or sigma::5 without "
+            f"the lower one; got {text!r}"
+        ) from None
+
+
 def _seeds(text: str) -> Sequence[int]:
     """Return a range for "0:50000" or "0:50000:2", and a list for such and numbers with commas."""
     parts = [_range(part) for part in text.split(",")]
@@ -71,6 +83,7 @@ def _finite(value: float | tuple[float, ...]) -> float | tuple[float, ...]:
 
 
 FINITE = read_by(_finite)
+INTERVAL = read_by(_interval)
 JSON = read_by(read_json)
 RECIPE = read_by(read_recipe)
 SEEDS = read_by(_seeds)

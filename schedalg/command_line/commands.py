@@ -1,20 +1,43 @@
 """`schedalg`: all commands, and how it is said that one failed."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from schedalg.command_line import making, showing
 from schedalg.command_line.arguments import examples
+from schedalg.command_line.tables import width
 
 #: Errors whose message says all.
 FAILURES = (ValueError, TypeError, ImportError, OSError, MemoryError, RuntimeError)
 
 
+class Help(click.HelpFormatter):
+    """Help texts that fit narrow terminals; those of click are 50 characters wide or more."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.width = min(self.width, max(width(otherwise=80) - 2, 20))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write names with what they mean, which has at least half of the width."""
+        super().write_dl(rows, min(col_max, self.width // 2 - col_spacing), col_spacing)
+
+
+class Context(click.Context):
+    """Where a command runs."""
+
+    formatter_class = Help
+
+
 class Failing(click.Group):
     """Commands whose errors are one message, and exit code 1."""
+
+    context_class = Context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -67,8 +90,10 @@ for each in (
     showing.plot,
     showing.sigmas,
     showing.backends,
+    making.recipe,
     making.convert,
     making.generate,
     making.verify,
 ):
+    each.context_class = Context
     schedalg.add_command(each)

@@ -1,19 +1,77 @@
-"""The commands that make recipes and samples, and check these: `convert`, `generate`, `verify`."""
+"""The commands that make recipes and samples: `recipe`, `convert`, `generate`, `verify`."""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 import schedalg.bulk.generation as generation
 import schedalg.bulk.verification as verification
 from schedalg.bulk.recipe import DTYPES, Recipe
-from schedalg.command_line.arguments import FINITE, JSON, RECIPE, SEEDS, SHAPE, examples
+from schedalg.command_line.arguments import (
+    FINITE,
+    INTERVAL,
+    JSON,
+    RECIPE,
+    SAMPLER,
+    SCHEDULE,
+    SEEDS,
+    SHAPE,
+    examples,
+)
 from schedalg.command_line.converting import from_configuration, to_configuration
 from schedalg.command_line.files import OF_DIFFUSERS, is_configuration, recipe_of
+from schedalg.parameterization import Prediction
+from schedalg.schedule import Schedule
+
+
+@click.command(
+    epilog=examples(
+        'recipe "cosine(999)[::9]" --sampler "DDIM()" --shape 3,8,8 > a.json',
+        'recipe "flow(28)" --sampler "Euler()" --shape 16,64,64 > b.json',
+        'recipe "karras(18)" --sampler "Heun()" --shape 2 --prediction edm',
+    )
+)
+@click.argument("schedule", callback=SCHEDULE)
+@click.option("--sampler", callback=SAMPLER, required=True, help='Such as "DPMSolverPP(order=2)".')
+@click.option(
+    "--shape",
+    callback=SHAPE,
+    required=True,
+    metavar="SIZES",
+    help="That of a sample, as 3,32,32.",
+)
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option(
+    "--prediction",
+    type=click.Choice(get_args(Prediction)),
+    help="What the network predicts; by the kind of the schedule if not given.",
+)
+@click.option(
+    "--clip",
+    nargs=2,
+    type=float,
+    callback=FINITE,
+    help="Two numbers between which each x0 prediction is clamped.",
+)
+@click.option(
+    "--guidance-scale", type=float, callback=FINITE, help="That of classifier-free guidance."
+)
+@click.option(
+    "--guidance-interval",
+    callback=INTERVAL,
+    metavar="BOUNDS",
+    help="The noise levels with guidance, as sigma:0.3:5, or t, timestep or log_snr.",
+)
+def recipe(schedule: Schedule, **settings: Any) -> None:
+    """Make a recipe: all that a sample follows from, but the network and the seed.
+
+    It is printed as JSON, of which generate makes samples.
+    """
+    click.echo(Recipe(schedule=schedule, **settings).to_json(), nl=False)
 
 
 @click.command(
@@ -22,7 +80,7 @@ from schedalg.command_line.files import OF_DIFFUSERS, is_configuration, recipe_o
         "convert recipe.json > b.json",
     )
 )
-@click.argument("source", metavar="FILE", callback=JSON)
+@click.argument("source", metavar="FILE", type=click.Path(), callback=JSON)
 @click.option("--steps", type=click.IntRange(min=1), help="Points; all of training if not given.")
 @click.option("--shape", callback=SHAPE, metavar="SIZES", help="That of a sample, as 3,32,32.")
 @click.option("--dtype", type=click.Choice(DTYPES), help="That of a sample; float32 if not given.")
@@ -57,7 +115,7 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
         "generate recipe.json --model nets:make --seeds 7 --engine ray -o b",
     )
 )
-@click.argument("recipe", metavar="RECIPE", callback=RECIPE)
+@click.argument("recipe", metavar="RECIPE", type=click.Path(), callback=RECIPE)
 @click.option(
     "--model",
     required=True,
@@ -66,7 +124,7 @@ def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @_conditions
 @click.option("--seeds", callback=SEEDS, required=True, help="Such as 0:50000, or 0:10,20,31.")
-@click.option("-o", "--output", required=True, help="The folder.")
+@click.option("-o", "--output", type=click.Path(file_okay=False), required=True, help="The folder.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option(
     "--format",
@@ -119,8 +177,8 @@ def generate(
 ) -> None:
     """Make the samples of many seeds, in a folder.
 
-    RECIPE is a file with a recipe, such as convert prints. Stopped and called again, the command
-    makes what is missing. Names are looked up among installed packages and in this folder.
+    RECIPE is a file with a recipe, as recipe and convert print it. Stopped and called again, the
+    command makes what is missing. Names are looked up among installed packages and in this folder.
     """
     generation.generate(
         recipe,
@@ -141,7 +199,7 @@ def generate(
 
 
 @click.command(epilog=examples("verify out", "verify out --model nets:make --blocks 5"))
-@click.argument("folder")
+@click.argument("folder", type=click.Path(file_okay=False))
 @click.option("--model", metavar="NAME", help="The network, as for generate.")
 @_conditions
 @click.option(

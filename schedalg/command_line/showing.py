@@ -144,6 +144,11 @@ def plot(schedules: Mapping[str, Schedule], output: Path) -> None:
 
     Schedules of up to 100 points have a mark at each of them.
     """
+    if not output.suffix:
+        raise click.BadParameter(
+            f"{output} has no ending: a name such as {output}.svg says the format",
+            param_hint="--output",
+        )
     plotting.plot(schedules, output)
 
 

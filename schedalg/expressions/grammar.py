@@ -28,8 +28,8 @@ _TOKEN = re.compile(
 _SPACE = re.compile(r"\s*")
 #: How deep calls and lists may be nested.
 _DEEPEST = 20
-#: How much of a line a message shows on either side of the place.
-_AROUND = 25
+#: How much of a line a message shows, so that it is one line in a terminal of 40 columns too.
+_WIDEST = 38
 
 
 class Literal(NamedTuple):
@@ -259,7 +259,11 @@ def fail(text: str, place: int, reason: str) -> NoReturn:
     """
     start = text.rfind("\n", 0, place) + 1
     end = text.find("\n", place) if "\n" in text[place:] else len(text)
-    first, last = max(start, place - _AROUND), min(end, place + _AROUND)
+    first, last = start, end
+    if end - start > _WIDEST:  # as much of it before the place as after, where there is that much
+        part = _WIDEST - len("... ") - len(" ...")
+        first = max(start, min(place - part // 2, end - part))
+        last = min(end, first + part)
     head, tail = "... " * (first > start), " ..." * (last < end)
     line = "".join(c if c.isprintable() else " " for c in text[first:last])
     caret = " " * (len(head) + place - first) + "^"

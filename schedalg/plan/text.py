@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import real_number, shown
+from schedalg.checks import check_version, real_number, shown
 from schedalg.network.reading import reading_of
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.columns import FLOATS, Evaluations, host_start
@@ -160,17 +160,7 @@ def from_dict(cls: "type[Plan]", data: Mapping[str, Any]) -> "Plan":
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"data must be a mapping, got {type(data).__name__}")
-    kind, version = data.get("type"), data.get("version")
-    if (
-        not isinstance(kind, str)
-        or kind != "schedalg.Plan"
-        or type(version) is not int
-        or version not in (1, 2)
-    ):
-        raise ValueError(
-            "data must be what Plan.to_dict() returns, of version 1 or 2; got type "
-            f"{shown(kind)}, version {shown(version)}"
-        )
+    version = check_version("data", data, "schedalg.Plan", 2)
     memory = ("m_x", "m_d") if version == 1 else ("p", "q", "u")
     names = ("alpha", "sigma", *memory, "a", "b", "c", "log_variance")
     keys = ("schedule", "step", "timesteps", "start", *names)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import has_values, is_array, namespace, to_host
+from schedalg.arrays import Array, has_values, is_array, namespace, to_host
 from schedalg.checks import shown
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
@@ -71,6 +71,20 @@ def _is_stretch(part: Schedule, whole: Schedule) -> bool:
     return np.array_equal(of_part, of_whole[start : start + len(of_part)]) and np.array_equal(
         part.timesteps, whole.timesteps[start : start + len(part)]
     )
+
+
+def finite(x: Array) -> Array:
+    """Return x after a step if it holds neither NaN nor infinity.
+
+    Raises:
+        ValueError: It does, and no output of the network did.
+    """
+    if has_values(x) and not bool(namespace(x).all(namespace(x).isfinite(x))):
+        raise ValueError(
+            "x became NaN or infinity, and no output of the network was so: "
+            f"{x.dtype} may have overflowed, or x or the noise was not finite"
+        )
+    return x
 
 
 class FiniteOutput:

@@ -22,7 +22,7 @@ from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan
 from schedalg.running import execution
-from schedalg.running.calling import NetworkOptions
+from schedalg.running.calling import NetworkOptions, finite
 from schedalg.running.noise import NoiseSource
 from schedalg.running.plans import constant_plan, plan_for
 from schedalg.running.progress import progress_bar
@@ -71,8 +71,8 @@ def sample(
             seed + i 2^64). Or a generator of NumPy or of x's library, or a function of x, which
             must copy what it keeps of x. None: a seed at random.
         progress: Show a bar (needs tqdm).
-        check_finite: Raise if the network returns NaN or infinity. Costs a pass over its output in
-            each call, and a synchronization on a GPU.
+        check_finite: Raise if the network returns NaN or infinity, or x is so at the end. Costs a
+            pass over each output and the last x, and a synchronization on a GPU for each.
         capture: For tensors on a CUDA device: record one step, the network included, as a CUDA
             graph, and replay it for all. The network is called three times whatever the number of
             steps, must do the same work in each, and no gradient is followed.
@@ -179,11 +179,13 @@ def _run(
             )
         return execution.captured(plan, model, x, options, noise)
     if not progress:
-        return execution.finished(plan, model, x, options, noise)
-    run, call = execution.prepared(plan, model, x, options, noise, reuse=True)
-    for _ in progress_bar(execution.steps(run, call), _steps_of(plan)):
-        pass
-    return run.x
+        last = execution.finished(plan, model, x, options, noise)
+    else:
+        run, call = execution.prepared(plan, model, x, options, noise, reuse=True)
+        for _ in progress_bar(execution.steps(run, call), _steps_of(plan)):
+            pass
+        last = run.x
+    return finite(last) if options.check_finite else last
 
 
 def sample_steps(
@@ -205,6 +207,7 @@ def sample_steps(
     After step i (from 0), x is at `schedule[N - 2 - i]`, and at `schedule.origin` after the last.
     (A sampler that goes back up the path, such as `Restart`, has more steps, and noise that a table
     adds before a step, such as `Euler`'s churn, is in the x before it.)
+    `check_finite` looks at x after every step.
     With `previews`, it is an iterator over pairs: x, and the x0 prediction of the step's last call
     of the network, within its bounds, which shows where the sample is heading.
     The other arguments are those of `sample`, and are checked at once, before the first step. What
@@ -226,17 +229,21 @@ def sample_steps(
     plan = plan_for(schedule, sampler, x)
     if plan is None:
         walk = walked(model, schedule, sampler, x, options, noise, progress)
+        if options.check_finite:
+            walk = ((finite(x), x0) for x, x0 in walk)
         return walk if previews else (x for x, _ in walk)
     run, call = execution.prepared(plan, model, x, options, noise, reuse=False)
     runs = execution.steps(run, call)
     if progress:
         runs = progress_bar(runs, _steps_of(plan))
-    return _shown(runs, previews)
+    return _shown(runs, previews, options.check_finite)
 
 
-def _shown(runs: Iterator[Run], previews: bool) -> Iterator[Any]:
+def _shown(runs: Iterator[Run], previews: bool, check_finite: bool) -> Iterator[Any]:
     """Yield x after every step, and x0 with it for `previews`."""
     for run in runs:
+        if check_finite:
+            finite(run.x)
         yield (run.x, run.x0) if previews else run.x
         check_memory("x", run.x)  # which was in the user's hands
 
@@ -258,4 +265,4 @@ def _walked_to_end(
     """Return x after the last step of a sampler that has no plan."""
     for pair in walked(model, schedule, sampler, x, options, noise, progress):
         x = pair[0]
-    return x
+    return finite(x) if options.check_finite else x

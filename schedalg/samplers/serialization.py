@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.checks import shown
+from schedalg.checks import check_version, shown
 from schedalg.samplers.adams_bashforth import IPNDM, LMS, PNDM
 from schedalg.samplers.consistency import LCM, TCD
 from schedalg.samplers.ddim import DDIM
@@ -240,22 +240,3 @@ def _read(name: str, value: Any, own: Mapping[str, type[Any]]) -> Any:
             return _INFINITIES[value["float"]]
         return value_from_dict(name, value, own)
     raise TypeError(f"{name} must be what JSON holds, got {shown(value)}")
-
-
-def check_version(name: str, data: Mapping[str, Any], kind: str, version: int) -> None:
-    """Raise unless data are of a type and of a version that is known here.
-
-    Raises:
-        ValueError: They are of another type, or of a later version.
-    """
-    found, number = data.get("type"), data.get("version")
-    if found != kind or type(number) is not int or number < 1:
-        raise ValueError(
-            f"{name} must be of type {kind!r} with a version from 1 to {version}; got type "
-            f"{shown(found)}, version {shown(number)}"
-        )
-    if number > version:
-        raise ValueError(
-            f"{name} is of version {number} of {kind}, written by a later schedalg; this one reads "
-            f"versions up to {version}: install a newer one"
-        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schedalg.arrays import to_host
-from schedalg.checks import flag, real_number, shown
+from schedalg.checks import check_version, flag, real_number, shown
 from schedalg.schedule import curve as curves
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
@@ -83,12 +83,7 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"data must be a mapping, got {type(data).__name__}")
-    version = data.get("version")
-    if data.get("type") != "schedalg.Schedule" or type(version) is not int or version not in (1, 2):
-        raise ValueError(
-            "data must be what Schedule.to_dict() returns, version 1 or 2; got type "
-            f"{shown(data.get('type'))}, version {shown(version)}"
-        )
+    version = check_version("data", data, "schedalg.Schedule", 2)
     keys = _KEYS if version == 1 else (*_KEYS, "whole_timesteps", "curve")
     if missing := [key for key in keys if key not in data]:
         raise ValueError(f"data lacks {missing}")

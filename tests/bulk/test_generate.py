@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -308,7 +309,26 @@ def test_a_bar_counts_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().err
     assert "3/7" in shown
     assert "7/7" in shown
-    assert "sample/s" in shown
+
+
+def test_a_bar_shows_the_rate_of_this_call_and_the_time_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = pytest.importorskip("tqdm.std")
+    made(tmp_path, part=(0, 3))
+    now = 0.0
+    monkeypatch.setattr(bars, "time", lambda: now)
+
+    def slow(x: Any, timesteps: Any) -> Any:
+        nonlocal now
+        now += 2.0  # in each of three steps
+        return network(x, timesteps)
+
+    made(tmp_path, model=slow, progress=True)
+    bar = capsys.readouterr().err
+    assert "3/7 [00:00<?, ?sample/s]" in bar  # what was there before counts for nothing
+    assert "6/7 [00:06<00:02,  2.00s/sample]" in bar
+    assert "7/7 [00:12<00:00" in bar
 
 
 def test_samples_are_made_without_packages_of_formats() -> None:
@@ -452,6 +472,21 @@ def test_seeds_that_parquet_cannot_hold_are_refused(tmp_path: Path) -> None:
 def test_ray_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match='engine="ray" needs ray'):
+        made(tmp_path, model=f"{HERE}:factory", engine="ray")
+
+
+def test_a_cluster_that_does_not_let_in_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: Any) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster\n")
+
+    closed = SimpleNamespace(is_initialized=lambda: False, init=init)
+    monkeypatch.setitem(sys.modules, "ray", closed)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(
+        ConnectionError, match=r"RAY_ADDRESS=auto: Failed .* cluster\. Is it of the"
+    ):
         made(tmp_path, model=f"{HERE}:factory", engine="ray")
 
 

@@ -272,6 +272,11 @@ CASES = {
         ValueError,
         ["version 2", "install a newer"],
     ),
+    "a schedule of a later version": (
+        lambda: Recipe.from_dict(changed(schedule={**RECIPE.schedule.to_dict(), "version": 3})),
+        ValueError,
+        ["version 3 of schedalg.Schedule", "install a newer"],
+    ),
     "no version": (lambda: Recipe.from_dict(changed(version=True)), ValueError, ["version"]),
     "another noise": (lambda: Recipe.from_dict(changed(noise="x")), ValueError, ["noise", "'x'"]),
     "more keys": (lambda: Recipe.from_dict(changed(eta=1)), ValueError, ["eta"]),

@@ -1,8 +1,12 @@
 """Tables of recipes: what their rows hold, their means and standard errors, and faults."""
 
 import csv
+import errno
 import importlib
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from docs import sweep_table as docs
 from schedalg import DDIM, DDPM, Heun, Recipe, Schedule, Sweep, sweep
 from schedalg.bulk.sweep_table import Row
 from tests.bulk.few import RECIPE, network
@@ -286,24 +291,85 @@ def test_no_seed_is_measured_twice(
     swept(path, seeds=range(100, 103))
 
 
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a file system that cannot lock files."""
+
+    def flock(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+
+
+@pytest.mark.parametrize("locks", [True, False])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("at", [0, 3])
-def test_of_two_calls_at_once_one_raises(tmp_path: Path, suffix: str, at: int) -> None:
+def test_of_two_calls_at_once_one_raises(
+    tmp_path: Path, suffix: str, at: int, locks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
-    path = tmp_path / f"table.{suffix}"
+    pytest.importorskip("fcntl")
+    if not locks:
+        without_locks(monkeypatch)
+    path, inner = tmp_path / f"table.{suffix}", {"seeds": range(20, 24)}
+    raised = pytest.raises(ValueError, match=r"another call writes to .* at the same time")
 
     def measure(samples: Any, seeds: list[int]) -> Any:
         if seeds[0] == at:
-            swept(path, seeds=range(20, 24))
+            with raised if locks else nullcontext():
+                swept(path, **inner)
         return mean(samples, seeds)
 
-    with pytest.raises(ValueError, match=r"another call writes to .* at the same time"):
+    with nullcontext() if locks else raised:
         swept(path, measure=measure)
     swept(path)
-    found = swept(path, seeds=range(20, 24), model=never)
+    swept(path, **inner)
+    found = swept(path, **inner, model=never)
     assert len({(row.recipe, row.seeds) for row in found.rows}) == len(found.rows) == 15
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_of_many_calls_at_one_moment_one_measures(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    calls, path = 6, tmp_path / "new" / "table.csv"
+    begin, refused = threading.Barrier(calls), threading.Semaphore(0)
+
+    def measure(samples: Any, seeds: list[int]) -> float:
+        assert all(refused.acquire(timeout=20) for _ in range(calls - 1))
+        return 1.0
+
+    def swept_at_once(k: int) -> str:
+        begin.wait()
+        try:
+            swept(path, {"DDIM/3": RECIPES["DDIM/3"]}, [k], measure=measure)
+        except ValueError as error:
+            refused.release()
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(calls) as pool:
+        said = sorted(pool.map(swept_at_once, range(calls)))
+    assert said[0] == ""
+    assert all("another call writes to" in each for each in said[1:])
+    assert len(path.read_text().splitlines()) == 2
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_what_is_there_is_read_while_another_call_measures(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    first = swept(path)
+
+    def measure(samples: Any, seeds: list[int]) -> Any:
+        assert swept(path, model=never).rows[: len(first.rows)] == first.rows
+        return mean(samples, seeds)
+
+    swept(path, seeds=range(20, 24), measure=measure)
+
+
+def test_the_lock_of_a_killed_call_locks_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".table.csv.lock").touch()
+    swept(tmp_path / "table.csv")
+    assert [each.name for each in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_seeds_that_no_cell_holds_are_refused(tmp_path: Path) -> None:
@@ -357,3 +423,17 @@ def test_the_measured_error_of_a_sampler_falls_with_the_calls(tmp_path: Path) ->
         assert abs(each.mean["measure"] - variance) < 4 * each.error["measure"]
         # Of 64 numbers for each of 400 samples: sqrt(2 / 25600) of the variance, to a quarter.
         assert each.error["measure"] == pytest.approx(variance * (2 / 25600) ** 0.5, rel=0.75)
+
+
+def test_the_table_of_the_docs_is_that_of_a_sweep(tmp_path: Path) -> None:
+    page = docs.PAGE.read_text(encoding="utf-8").split(docs.START)[1].split(docs.END)[0]
+    rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in page.splitlines()}
+    assert [*rows][2:] == [f"| `{name}`" for name in docs.SAMPLERS]
+    (row,) = (line for name, line in rows.items() if "DDIM" in name)
+    mean, error = map(float, row[0].split(" ± "))
+    few = {"DDIM()/5": docs.RECIPES["DDIM()/5"]}
+    (found,) = docs.swept(
+        tmp_path / "a.csv", few, seeds=range(2000, 2040), batch_size=20
+    ).averages()
+    spread = error * (len(docs.SEEDS) / 40) ** 0.5
+    assert abs(found.mean["distance"] - mean) < 4 * spread < 0.5 * mean

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from schedalg import generate, verify
-from schedalg.bulk.formats import npy
+from schedalg.bulk.numpy_files import npy
 from tests.bulk.few import FORMATS, RECIPE, SEEDS, network
 from tests.bulk.test_generate import needs
 from tests.samplers.test_serialization import Mine

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, BackendStatus, Plan, Recipe, Schedule, UniPC, generate
+from schedalg import (
+    DDIM,
+    BackendStatus,
+    DPMSolverPP,
+    Plan,
+    Recipe,
+    Schedule,
+    UniPC,
+    generate,
+)
 from schedalg.bulk import generation
 from schedalg.interop.diffusers import ClippedDDIM
 from schedalg.running import backend
@@ -114,6 +123,33 @@ def test_sigmas_are_pasted_back() -> None:
     assert printed("compare", "karras(5)", back, "--tolerance", "1e-15")
 
 
+def test_a_recipe_is_made_of_expressions(tmp_path: Path) -> None:
+    line = ["recipe", "linear(1000) | subsample(steps=20)", "--sampler", "DPMSolverPP(order=2)"]
+    s = Schedule.linear(1000).subsample(steps=20)
+    plain = Recipe(schedule=s, sampler=DPMSolverPP(order=2), shape=(3, 32, 32))
+    assert printed(*line, "--shape", "3,32,32") == plain.to_json()
+    options = "--shape 4 --dtype float16 --prediction v --clip -1 1 --guidance-scale 3"
+    full = Recipe(
+        schedule=s,
+        sampler=DPMSolverPP(order=2),
+        shape=(4,),
+        dtype="float16",
+        prediction="v",
+        clip=(-1, 1),
+        guidance_scale=3.0,
+        guidance_interval=("sigma", 0.3, 5.0),
+    )
+    made = printed(*line, *options.split(), "--guidance-interval", "sigma:0.3:5")
+    assert Recipe.from_json(made) == full
+    named = {*inspect.signature(Recipe).parameters} - {"plan"}
+    assert {each.name for each in schedalg.commands["recipe"].params} == named
+    open_below = printed(*line, *options.split(), "--guidance-interval", "timestep::500")
+    assert Recipe.from_json(open_below).guidance_interval == ("timestep", None, 500.0)
+    path = tmp_path / "recipe.json"  # whose schedule another recipe may have
+    path.write_text(made)
+    assert printed("recipe", str(path), *line[2:], "--shape", "3,32,32") == plain.to_json()
+
+
 def test_a_configuration_becomes_a_recipe_and_back(tmp_path: Path) -> None:
     source, recipe = tmp_path / "scheduler_config.json", tmp_path / "recipe.json"
     config = {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing"}
@@ -148,6 +184,10 @@ NETS = '''"""Networks that are made by name."""
 
 def make():
     return lambda x, timesteps: 0.1 * x
+
+
+def nothing():
+    pass
 
 
 def broken():
@@ -198,9 +238,10 @@ def test_generate_makes_the_samples_of_the_recipe(recipe: Recipe) -> None:
 @pytest.mark.parametrize(
     ("model", "code", "said"),
     [
-        ("nets:nothing", 1, "nets has no nothing"),
+        ("nets:missing", 1, "nets has no missing"),
         ("nowhere:make", 1, "there is no module nowhere"),
         ("make", 1, '"package.module:name"'),
+        ("nets:nothing", 1, "Error: what nets:nothing returns must be callable, got NoneType"),
         ("nets:broken", 1, "Error: RuntimeError: no weights\n  while making the network"),
         ("nets:wrong", 1, "Error: KeyError: 'label'\n  while making the samples of seeds"),
     ],
@@ -347,6 +388,7 @@ def test_backends_are_listed_with_the_reason() -> None:
     assert printed("backends") == "array-api 0.1.0 runs\ncupy 0.1.0 does not run: no device\n"
 
 
+RECIPE_9 = ["recipe", "linear(9)", "--sampler", "DDIM()", "--shape", "3"]
 #: What is called wrongly, its exit code, and what is said.
 WRONG: dict[str, tuple[list[str], int, str]] = {
     "no command": (["shwo"], 2, "No such command 'shwo'"),
@@ -376,6 +418,38 @@ WRONG: dict[str, tuple[list[str], int, str]] = {
         "not in the range",
     ),
     "too short": (["plan", "linear(2)", "--sampler", "LMS(4)"], 1, "Error: order=4 of LMS needs"),
+    "no shape": (["recipe", "linear(9)", "--sampler", "DDIM()"], 2, "Missing option '--shape'"),
+    "shape": (
+        ["recipe", "linear(9)", "--sampler", "DDIM()", "--shape", "3x8"],
+        2,
+        "sizes have commas between them, as in 3,32,32; got '3x8'",
+    ),
+    "size": (
+        ["recipe", "linear(9)", "--sampler", "DDIM()", "--shape", "3,0"],
+        1,
+        "Error: shape[1] must be at least 1",
+    ),
+    "clip": (
+        [*RECIPE_9, "--clip", "1", "-1"],
+        1,
+        "clip must be (low, high)",
+    ),
+    "interval": (
+        [*RECIPE_9, "--guidance-scale", "2", "--guidance-interval", "0.3:5"],
+        2,
+        "as in sigma:0.3:5, or sigma::5 without the lower one; got '0.3:5'",
+    ),
+    "quantity": (
+        [*RECIPE_9, "--guidance-scale", "2", "--guidance-interval", "alpha:0.3:5"],
+        1,
+        "must be one of sigma, t, timestep, log_snr; got 'alpha'",
+    ),
+    "no guidance": (
+        [*RECIPE_9, "--guidance-interval", "sigma:0.3:5"],
+        1,
+        "guidance_interval needs a guidance_scale",
+    ),
+    "no ending": (["plot", "linear(9)", "-o", "a"], 2, "a has no ending: a name such as a.svg"),
     "nothing in common": (["compare", "linear(9)", "flow(3)[:2]"], 1, "nothing can be compared"),
     "pure noise": (
         ["sigmas", "linear(9) | rescale_zero_terminal_snr()"],
@@ -431,3 +505,11 @@ def test_help_has_examples_that_run(name: str) -> None:
         if "png" in line or "ray" in line:
             continue  # the recipe's samples are no images; Ray has tests of its own
         assert call(*arguments).exit_code in ((0, 1) if "compare" in line else (0,)), line
+
+
+@pytest.mark.parametrize("name", ["", *schedalg.commands])
+def test_help_fits_a_narrow_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = printed(*([name] if name else []), "--help").split("Examples:")[0].splitlines()
+    names_alone = [line for line in lines if line.strip().startswith("-") and "  " not in line[2:]]
+    assert max(len(line) for line in lines if line not in names_alone) <= 40

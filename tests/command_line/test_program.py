@@ -40,10 +40,14 @@ def test_the_module_is_a_program() -> None:
 
 
 @pytest.mark.skipif(not CLICK, reason="needs click")
-def test_the_library_completes_words() -> None:
-    words = {"COMP_WORDS": "schedalg sh", "COMP_CWORD": "1"}
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("schedalg sh", "plain,show\n"), ("schedalg generate rec", "file,rec\n")],
+)
+def test_the_library_completes_words(line: str, found: str) -> None:
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
     result = run("-m", "schedalg", _SCHEDALG_COMPLETE="bash_complete", **words)
-    assert result.stdout == "plain,show\n"
+    assert result.stdout == found
 
 
 def test_importing_schedalg_does_not_import_click() -> None:

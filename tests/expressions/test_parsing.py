@@ -155,6 +155,7 @@ def test_what_is_wrong_is_shown_by_a_caret(text: str) -> None:
     said, line, caret = str(caught.value).rsplit("\n", 2)
     assert reason in said
     assert caret.strip() == "^"
+    assert max(len(line), len(caret)) <= 40  # of a narrow terminal
     shown = line[caret.index("^") :]
     assert shown.startswith(at) if at else not shown.strip()
     assert str(caught.value).isprintable() == ("\n" not in str(caught.value))

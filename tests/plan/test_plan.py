@@ -149,6 +149,13 @@ def test_plans_of_version_1_are_read() -> None:
             )
 
 
+def test_plans_of_a_later_version_say_so() -> None:
+    with pytest.raises(
+        ValueError, match=r"version 3 of schedalg\.Plan, written by a later schedalg"
+    ):
+        Plan.from_dict({**DDIM().plan(FAST).to_dict(), "version": 3})
+
+
 def test_the_slope_of_a_flow_exists_where_no_noise_is_left() -> None:
     """The slope eps - x0 is the output itself, also at t = 0, where x0 does not determine eps."""
     s = Schedule.flow(2)  # t = 1/2, 1

@@ -167,6 +167,26 @@ def test_not_finite_output_is_let_through_unless_asked_for() -> None:
     assert np.isnan(run(model=wrong_after(4, np.nan))).all()
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
+@pytest.mark.parametrize("progress", [False, True])
+@pytest.mark.parametrize("sampler", [DDIM(), Returns(lambda x: (x * x, None))])
+def test_x_that_overflows_though_outputs_are_finite_is_named(sampler: Any, progress: bool) -> None:
+    if progress:
+        pytest.importorskip("tqdm")
+    x = np.full((2, 3), 400, np.float16)
+    given = {"schedule": Schedule.karras(3), "sampler": sampler, "x": x, "progress": progress}
+
+    def model(x: Any, sigma: Any) -> Any:
+        return np.full_like(x, 6e4)
+
+    assert not np.isfinite(run(model=model, **given)).all()
+    said = r"x became NaN or infinity, and no output of the network was so: float16 may have"
+    with pytest.raises(ValueError, match=said):
+        run(model=model, check_finite=True, **given)
+    with pytest.raises(ValueError, match=said):
+        next(sample_steps(model, check_finite=True, **given))
+
+
 def test_zero_snr_is_fine_where_the_prediction_determines_x0() -> None:
     for prediction in ("v", "x0"):
         for sampler in (DDIM(), DDIM(1.0), DDPM(), DDPM("fixed_large")):

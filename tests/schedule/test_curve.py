@@ -309,7 +309,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "version": (
         lambda: Schedule.from_dict({**LINEAR.to_dict(), "version": 3}),
         ValueError,
-        ["version 1 or 2", "3"],
+        ["version 3 of schedalg.Schedule", "later schedalg"],
     ),
 }
 
