@@ -275,6 +275,19 @@ PARAMETERIZATIONS: dict[Prediction, Parameterization] = {
 }
 
 
+#: What other libraries call them.
+_ELSEWHERE: dict[str, Prediction] = {
+    "eps": "epsilon",
+    "noise": "epsilon",
+    "start_x": "x0",
+    "sample": "x0",
+    "v_prediction": "v",
+    "v-prediction": "v",
+    "flow_prediction": "flow",
+    "flow_matching": "flow",
+}
+
+
 def parameterization(prediction: object, name: str = "prediction") -> Parameterization:
     """Return the parameterization with that name, or a `Parameterization` unchanged.
 
@@ -290,8 +303,10 @@ def parameterization(prediction: object, name: str = "prediction") -> Parameteri
     if isinstance(prediction, str) and prediction in PARAMETERIZATIONS:
         return PARAMETERIZATIONS[prediction]
     allowed = ", ".join(map(repr, get_args(Prediction)))
+    meant = _ELSEWHERE.get(prediction) if isinstance(prediction, str) else None
+    hint = f", which is called {meant!r} here" if meant else ""
     raise ValueError(
-        f"{name} must be one of {allowed}, or a Parameterization; got {shown(prediction)}"
+        f"{name} must be one of {allowed}, or a Parameterization; got {shown(prediction)}{hint}"
     )
 
 

@@ -35,6 +35,14 @@ def test_the_digits_are_sampled(tmp_path: Path) -> None:
     assert (tmp_path / "digits.png").stat().st_size > 10_000
 
 
+def test_the_larger_digits_are_drawn(tmp_path: Path) -> None:
+    command = [sys.executable, str(MNIST / "draw.py"), "--most", "3"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout == f"picture: {tmp_path / 'digits.png'}\n"
+    assert "6/6" in result.stderr  # calls: two rows of 3
+    assert (tmp_path / "digits.png").stat().st_size > 10_000
+
+
 def test_the_weights_are_small() -> None:
     assert (DIGITS / "weights.npz").stat().st_size < 1_000_000
     assert (MNIST / "weights.npz").stat().st_size < 1_100_000

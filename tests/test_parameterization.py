@@ -187,6 +187,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         TypeError,
         ["parameterization", "number"],
     ),
+    "the word of diffusers": (
+        lambda: run(prediction="v_prediction"),
+        ValueError,
+        ["'v_prediction', which is called 'v' here"],
+    ),
     "column too short": (
         lambda: run(prediction=Parameterization(lambda a, s: X[0], lambda a, s: 1.0)),
         TypeError,

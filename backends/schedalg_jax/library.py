@@ -28,6 +28,14 @@ class JaxLibrary(Library):
         """Return jax.numpy, which follows the standard."""
         return jnp
 
+    def device(self, x: Array) -> Any:
+        """Return the device that x is on; None for a tracer, which is on none.
+
+        A tracer that is asked writes an error that tells all of the program so far: of a long one,
+        that takes longer than to trace it.
+        """
+        return None if isinstance(x, Tracer) else x.device
+
     def to_host(self, x: Array) -> np.ndarray:
         """Return the values of x, without its gradient, as a NumPy array.
 
@@ -50,13 +58,16 @@ class JaxLibrary(Library):
 
     def has_values(self, x: Array) -> bool:
         """Whether x has values: it is not traced, or by nothing but `jax.grad` and its like."""
-        if not isinstance(x, Tracer):
-            return True
-        try:
-            np.asarray(stop_gradient(x))
-        except TracerArrayConversionError:
-            return False
-        return True
+        return not isinstance(x, Tracer) or not isinstance(stop_gradient(x), Tracer)
+
+    def is_like(self, result: Any, x: Array) -> bool:
+        """Whether a result surely has the type, shape, dtype and device of x."""
+        return (
+            type(result) is type(x)
+            and result.shape == x.shape
+            and result.dtype == x.dtype
+            and self.device(result) == self.device(x)
+        )
 
     def array_like(self, values: np.ndarray, like: Array) -> Array:
         """Return numbers of the host in the dtype and on the device of an array, not traced."""

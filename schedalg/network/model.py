@@ -97,6 +97,9 @@ KEYWORDS = {
     "num_inference_steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
     "num_steps": "steps are chosen from the schedule: schedule.subsample(steps=...)",
     "eta": "eta is the sampler's, as in DDIM(eta=1.0)",
+    "guidance_scale": "a network is guided by ClassifierFreeGuidance(model, scale, ...)",
+    "callback": "a run is watched in `for x in sample_steps(...)`",
+    "prediction_type": "what the network predicts is given as prediction=",
 }
 
 

@@ -62,9 +62,13 @@ def numbers(schedule: Schedule) -> list[Any]:
 @pytest.mark.parametrize("source", MADE)
 def test_a_traced_schedule_is_what_it_is_of_numbers(source: str) -> None:
     made, values = MADE[source]
+
+    def every(v: Any) -> list[list[Any]]:
+        schedule = made(v)
+        return [numbers(part(schedule)) for part in PARTS.values()]
+
     with jax.enable_x64(True):
-        every = jax.jit(lambda v: [numbers(part(made(v))) for part in PARTS.values()])
-        for got, part in zip(every(jnp.asarray(values)), PARTS.values(), strict=True):
+        for got, part in zip(jax.jit(every)(jnp.asarray(values)), PARTS.values(), strict=True):
             for name, one, exact in zip(EXPORTED, got, numbers(part(made(values))), strict=True):
                 np.testing.assert_allclose(one, exact, rtol=1e-12, atol=1e-15, err_msg=name)
         if source == "betas":

@@ -139,3 +139,37 @@ def test_calls_of_a_network_are_the_same_in_every_library(lib: Library) -> None:
     y = lib.array(np.ones((4, 1)))
     image = sample(lambda x, t, y: x * y, BASE[:3], DDIM(), x, y=y)
     assert lib.is_mine(image)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "told"),
+    [
+        ("seed", "noise="),
+        ("num_inference_steps", "subsample(steps=...)"),
+        ("eta", "DDIM(eta=1.0)"),
+        ("guidance_scale", "ClassifierFreeGuidance"),
+        ("callback", "sample_steps"),
+        ("prediction_type", "prediction="),
+    ],
+)
+def test_keywords_of_other_libraries_are_told_from_those_of_the_network(
+    keyword: str, told: str
+) -> None:
+    schedule = BASE.subsample(steps=3)
+    with pytest.raises(TypeError, match=f"sampling has no keyword '{keyword}'") as caught:
+        sample(lambda x, timesteps: x, schedule, DDIM(), X, **{keyword: 1})
+    assert told in str(caught.value)
+
+    def takes(
+        x: Array,
+        timesteps: Array,
+        seed: int = 0,
+        num_inference_steps: int = 0,
+        eta: int = 0,
+        guidance_scale: int = 0,
+        callback: int = 0,
+        prediction_type: int = 0,
+    ) -> Array:
+        return x
+
+    assert sample(takes, schedule, DDIM(), X, **{keyword: 1}).shape == X.shape

@@ -74,6 +74,14 @@ EXACT: dict[str, Callable[[int], list[mpf]]] = {
 FAMILIES = {name: Family(make, EXACT[name]) for name, make in known.FAMILIES.items()}
 
 
+def to_the_last_bit(schedule: Schedule) -> tuple[Schedule, bytes]:
+    """Return what two schedules share if nothing tells them apart, digits beyond float64 included.
+
+    Several transforms of a schedule may be that alike: they are tried once.
+    """
+    return schedule, np.asarray(schedule.log_alpha_bar.low).tobytes()
+
+
 def on_every_schedule(
     sizes: tuple[int, ...], suits: Callable[[Schedule], object] = lambda schedule: True
 ) -> Callable[[Test], Test]:
@@ -82,16 +90,17 @@ def on_every_schedule(
     The test takes a `schedule`, and is one test for each family: to hand out each schedule's by
     itself takes longer than to run it. An error says with which schedule it came.
     """
-    schedules: dict[str, list[tuple[str, Schedule]]] = {}
+    schedules: dict[str, dict[Any, tuple[str, Schedule]]] = {}
     for name, schedule in cases(sizes):
         if suits(schedule):
-            schedules.setdefault(name.partition("(")[0], []).append((name, schedule))
+            of_family = schedules.setdefault(name.partition("(")[0], {})
+            of_family.setdefault(to_the_last_bit(schedule), (name, schedule))
 
     def on_families(test: Test) -> Test:
         @pytest.mark.parametrize("family", schedules)
         @wraps(test)
         def on_family(family: str, **others: Any) -> None:
-            for name, schedule in schedules[family]:
+            for name, schedule in schedules[family].values():
                 try:
                     test(schedule=schedule, **others)
                 except Exception as error:

@@ -23,6 +23,7 @@ from schedalg.testing import (
 from schedalg.testing.cases import cases, has_signal
 from tests.libraries import Library, lib
 from tests.registry.samplers import SAMPLERS, Entry
+from tests.registry.schedules import to_the_last_bit
 
 __all__ = ["lib"]
 
@@ -83,7 +84,7 @@ def paths() -> list[tuple[Schedule, bool]]:
 
     With each comes whether it is tame.
     """
-    found = []
+    found = {}
     for schedule in list(CASES.values())[::STRIDE]:
         parts = [schedule] if schedule.origin.sigma == 0 else []
         parts += [schedule[1:]] if len(schedule) > 1 and has_signal(schedule) else []
@@ -91,8 +92,8 @@ def paths() -> list[tuple[Schedule, bool]]:
             known = np.isfinite(part.timesteps).all() and np.isfinite(part.to_sigmas()[:-1]).all()
             within = float(part.sigma[-1]) < 1e60 and float(part.alpha[-1]) > 1e-60
             if known and (within or part.alpha[-1] == 0):
-                found.append((part, tame(part)))
-    return found
+                found[to_the_last_bit(part)] = part, tame(part)
+    return list(found.values())
 
 
 @EVERY

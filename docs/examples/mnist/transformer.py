@@ -71,6 +71,15 @@ class MnistNetwork:
         with np.load(path, allow_pickle=False) as archive:
             return cls({name: archive[name].astype(np.float32) for name in archive.files})
 
+    def with_no_class(self) -> MnistNetwork:
+        """Return the network with an 11th class, for guidance: the mean of the ten embeddings.
+
+        It was not trained on that, but it points away from what tells the classes apart.
+        """
+        classes = self._weights["classes.weight"]
+        mean = classes.mean(axis=0, keepdims=True)
+        return MnistNetwork(self._weights | {"classes.weight": np.concatenate([classes, mean])})
+
     def __call__(self, x: FloatArray, timesteps: IntArray, labels: IntArray) -> FloatArray:
         """Return the predicted `v`, float32 of shape (B, 1, 28, 28).
 
