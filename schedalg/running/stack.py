@@ -196,8 +196,8 @@ class Stack(ABC):
         words = self.draws[places, self.row[places]]
         return keyed_normal(like, self.keys[places], words, rounded=False)
 
-    def sent(self, values: np.ndarray, dtype: Any) -> Array:
-        """Return numbers of the host in an array like the samples."""
+    def sent(self, values: np.ndarray, dtype: Any = None) -> Array:
+        """Return numbers of the host on the samples' device, by default in their own dtype."""
         return namespace(self.like).asarray(values, dtype=dtype, device=device(self.like))
 
     @abstractmethod
