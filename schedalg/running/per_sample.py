@@ -66,11 +66,13 @@ class PerSample:
             if self.keys is not None:
                 words = np.array([(*draw, STEP) for draw in self.rows.draws[k].tolist()])
                 noise = keyed_normal(x, self.keys, words, rounded=False)
+            scale: Any = of["noise"]
             if variance is not None and self.rows.rows[0].log_variance is not None:
                 # Both at once: a row without a middle has no half width either.
-                log_variance = _sum([(of["half"], variance)]) + _column(of["middle"], x)
-                noise = namespace(x).exp(log_variance / 2) * widened(noise)
-            terms.append((of["noise"], noise))
+                log_variance = _column(of["middle"], x) + _sum([(of["half"], variance)])
+                deviation = _column(scale, x) * namespace(x).exp(log_variance / 2)
+                noise, scale = deviation * widened(noise), (scale != 0) * 1.0
+            terms.append((scale, noise))
         after = _rounded(_sum(terms), x)
         if depth:
             self._remember(k, of, x, d, output)
@@ -123,18 +125,26 @@ class PerSample:
 
 
 def _sum(terms: Sequence[tuple[np.ndarray, Array]]) -> Array:
-    """Return Σ weight value, with a weight for each sample, without what is multiplied by 0."""
+    """Return Σ weight value, with a weight for each sample, without what is multiplied by 0.
+
+    The bits are those of a sum for each sample: no 0 is added, which has a sign.
+    """
     first = widened(terms[0][1])
+    there = [(weights != 0, weights, value) for weights, value in terms if weights.any()]
+    if not there:
+        return 0.0 * first
+    xp = namespace(first)
     total: Any = None
-    for weights, value in terms:
-        if not weights.any():
-            continue
+    for mask, weights, value in there:
         term = _column(weights, value) * widened(value)
-        if not weights.all():  # even if it is infinite
-            xp = namespace(term)
-            term = xp.where(_mask(weights != 0, term), term, xp.zeros_like(term))
-        total = term if total is None else total + term
-    return 0.0 * first if total is None else total
+        if total is not None:
+            term = total + term
+        elif not mask.all():  # -0 and a number is that number
+            total = _column(np.where(np.any([m for m, *_ in there], axis=0), -0.0, 0.0), first)
+            total = xp.broadcast_to(total, term.shape)
+            term = total + term
+        total = term if mask.all() else xp.where(_mask(mask, term), term, total)
+    return total
 
 
 def _column(values: np.ndarray, x: Array) -> Array:
