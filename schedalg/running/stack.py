@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, device, namespace
+from schedalg.arrays import Array, device, known, namespace
 from schedalg.parameterization import Parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.backend import backend_for
@@ -198,7 +198,7 @@ class Stack(ABC):
 
     def sent(self, values: np.ndarray, dtype: Any = None) -> Array:
         """Return numbers of the host on the samples' device, by default in their own dtype."""
-        return namespace(self.like).asarray(values, dtype=dtype, device=device(self.like))
+        return known(self.like).sent(values, dtype, self.like)
 
     @abstractmethod
     def hold(self, place: int, x: Array) -> None:
