@@ -107,6 +107,14 @@ class Library:
         """Return numbers of the host in the dtype and on the device of an array."""
         return self.namespace(like).asarray(values, dtype=like.dtype, device=self.device(like))
 
+    def sent(self, values: np.ndarray, dtype: Any, like: Any) -> Any:
+        """Return numbers of the host on the device of an array; by default in their own dtype."""
+        return self.namespace(like).asarray(values, dtype=dtype, device=self.device(like))
+
+    def operand(self, values: np.ndarray, dtype: Any, x: Any) -> Any:
+        """Return numbers of the host, ready for an operation with an array."""
+        return self.sent(values, dtype, x)
+
     def can_be_read(self, x: Any) -> bool:
         """Whether the values of x can be read at once: it is not traced, nor far from the host."""
         return True

@@ -13,6 +13,7 @@ from schedalg.schedule.timesteps import timestep_dtype
 from schedalg_cupy.fused import Fused, normal
 from schedalg_cupy.kernels import CupyKernels
 from schedalg_cupy.library import CupyLibrary
+from schedalg_cupy.stack import FusedStack
 
 _DTYPES = ("float16", "float32", "float64")
 
@@ -67,3 +68,9 @@ class CupyBackend:
         if not rows.numbers:
             return Functional(rows, keys)
         return Fused(rows, x, keys, reuse=reuse, kernels=self.kernels)
+
+    def stack(
+        self, shape: tuple[int, ...], like: cupy.ndarray, clip: tuple[float, float] | None
+    ) -> FusedStack:
+        """Return what takes samples of several plans through rows of their own."""
+        return FusedStack(shape, like, clip, self.kernels)

@@ -138,20 +138,25 @@ __device__ void normal(Index item, const Word* keys, const Word* words, Index co
     store(after + place.at, place.n, R(1), z);
 }
 
-// Take an item through one row of the table; see `rows.Row`.
+// Take an item through one row of the table; see `rows.Row`. With `each`, `row_at` holds for each
+// sample its row, and its place in x, the memories and the keys.
 template <typename T>
 __device__ void step(
     Index item, const T* x, const T* d, const T* output, const T* variance, const T* noise,
-    const Word* keys, const Word* draws, const typename Real<T>::type* table, Index row,
-    Index count, Index size, Index d_apart, Index output_apart, Index variance_apart, Index depth,
-    bool clipped, bool unbounded, bool keyed, bool learned, bool scaled, T* after, T* model_input, T* ring)
+    const Word* keys, const Word* draws, const typename Real<T>::type* table,
+    const Index* row_at, bool each, Index one_row, Index count, Index size, Index d_apart,
+    Index output_apart, Index variance_apart, Index depth, bool clipped, bool unbounded, bool keyed,
+    bool learned, bool scaled, T* after, T* model_input, T* ring)
 {
     typedef typename Real<T>::type R;
     const Place place(item, count);
     const int n = place.n;
+    const Index row = each ? row_at[2 * place.sample] : one_row;
+    const Index held = each ? row_at[2 * place.sample + 1] : place.sample;
+    const Index own = held * count + place.start;  // of what is held; place.at of what is handed over
     const R* of = table + row * (COLUMNS + depth);
     R x_now[4], d_now[4], raw_now[4], total[4];
-    load(x + place.at, n, x_now);
+    load(x + own, n, x_now);
     load(d + place.sample * d_apart + place.start, n, d_now);
     if (unbounded) load(output + place.sample * output_apart + place.start, n, raw_now);
     if (clipped) {
@@ -162,28 +167,28 @@ __device__ void step(
         }
     }
     for (int e = 0; e < 4; ++e) total[e] = term(of[X], x_now[e]) + term(of[D], d_now[e]);
-    if (unbounded) {
-        for (int e = 0; e < 4; ++e) total[e] += term(of[RAW], raw_now[e]);
+    if (unbounded && of[RAW] != R(0)) {  // no 0 is added, which has a sign
+        for (int e = 0; e < 4; ++e) total[e] += of[RAW] * raw_now[e];
     }
     for (Index slot = 0; slot < depth; ++slot) {
         const R weight = of[COLUMNS + slot];
         if (weight != R(0)) {
             R memory[4];
-            load(ring + slot * size + place.at, n, memory);
+            load(ring + slot * size + own, n, memory);
             for (int e = 0; e < 4; ++e) total[e] += weight * memory[e];
         }
     }
     if (of[NOISE] != R(0)) {
         R z[4];
         if (keyed) {
-            normal_of(place.block, draws + 2 * row, Word(0), keys + 2 * place.sample, z);
+            normal_of(place.block, draws + 2 * row, Word(0), keys + 2 * held, z);
         } else {
             load(noise + place.at, n, z);
         }
         if (learned) {
             R v[4];
             load(variance + place.sample * variance_apart + place.start, n, v);
-            for (int e = 0; e < 4; ++e) z[e] *= exp(R(0.5) * (of[MIDDLE] + of[HALF] * v[e]));
+            for (int e = 0; e < 4; ++e) z[e] *= exp(R(0.5) * (of[MIDDLE] + term(of[HALF], v[e])));
         }
         for (int e = 0; e < 4; ++e) total[e] += of[NOISE] * z[e];
     }
@@ -191,11 +196,11 @@ __device__ void step(
         R memory[4];
         for (int e = 0; e < 4; ++e) {
             memory[e] = term(of[MEMORY_X], x_now[e]) + term(of[MEMORY_D], d_now[e]);
-            if (unbounded) memory[e] += term(of[MEMORY_RAW], raw_now[e]);
+            if (unbounded && of[MEMORY_RAW] != R(0)) memory[e] += of[MEMORY_RAW] * raw_now[e];
         }
-        store(ring + (row % depth) * size + place.at, n, R(1), memory);
+        store(ring + (static_cast<Index>(of[REMEMBERED]) - 1) * size + own, n, R(1), memory);
     }
-    store(after + place.at, n, R(1), total);
+    store(after + own, n, R(1), total);
     if (scaled) {
         for (int e = 0; e < 4; ++e) total[e] = static_cast<R>(static_cast<T>(total[e]));
         store(model_input + place.at, n, of[NEXT_C_IN], total);

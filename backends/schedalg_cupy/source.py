@@ -42,9 +42,9 @@ class Signature(NamedTuple):
 STEP = Signature(
     "step",
     "raw T x, raw T d, raw T output, raw T variance, raw T noise, raw uint64 keys, "
-    "raw uint64 draws, raw R table, int64 row, int64 count, int64 size, int64 d_apart, "
-    "int64 output_apart, int64 variance_apart, int64 depth, bool clipped, bool unbounded, "
-    "bool keyed, bool learned, bool scaled",
+    "raw uint64 draws, raw R table, raw int64 row_at, bool each, int64 one_row, int64 count, "
+    "int64 size, int64 d_apart, int64 output_apart, int64 variance_apart, int64 depth, "
+    "bool clipped, bool unbounded, bool keyed, bool learned, bool scaled",
     "raw T after, raw T model_input, raw T ring",
 )
 NORMAL = Signature("normal", "raw uint64 keys, raw uint64 words, int64 count", "raw T after")

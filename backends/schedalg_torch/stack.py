@@ -29,9 +29,13 @@ class TorchStack(Stack):
         plain = all(tensor is None or type(tensor) is Tensor for tensor in tensors)
         return plain and not requires_gradient(*tensors)
 
-    def sent(self, values: np.ndarray, dtype: Any) -> Tensor:
+    def sent(self, values: np.ndarray, dtype: Any = None) -> Tensor:
         """Return numbers on the samples' device, sent without waiting for it."""
         return on_device(values, self.like, dtype)
+
+    def empty(self, sizes: tuple[int, ...], dtype: Any) -> Tensor:
+        """Return new memory on the device, good outside inference mode too."""
+        return allocated(self.like, sizes, dtype)
 
 
 class CompiledStack(TorchStack):

@@ -7,20 +7,18 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import weighted
+from schedalg.running.per_sample import newest_first
 from schedalg.running.reference import BLOCK, Blocks, deviation
-from schedalg.running.rows import COLUMNS, Rows
+from schedalg.running.rows import COLUMNS
 from schedalg.running.stack import Stack, grown
 
 #: Samples of more elements are taken on one after the other: there, gathering what many read costs
 #: more than the calls that it saves.
 SMALL = 2**12
-#: The columns of a table of `NumpyStack`: what every row has, and then the weights of memories, the
-#: newest first.
-_NAMES = COLUMNS[: COLUMNS.index("next_c_in")]
-_X, _D, _RAW, _NOISE = map(_NAMES.index, ("x", "d", "raw", "noise"))
-_OF_X, _OF_D, _OF_RAW = map(_NAMES.index, ("memory_x", "memory_d", "memory_raw"))
-_REMEMBERED, _C_X, _C_OUT = map(_NAMES.index, ("remembered", "c_x", "c_out"))
-_WEIGHTS = len(_NAMES)
+_X, _D, _RAW, _NOISE = map(COLUMNS.index, ("x", "d", "raw", "noise"))
+_OF_X, _OF_D, _OF_RAW = map(COLUMNS.index, ("memory_x", "memory_d", "memory_raw"))
+_REMEMBERED, _C_X, _C_OUT = map(COLUMNS.index, ("remembered", "c_x", "c_out"))
+_WEIGHTS = len(COLUMNS)
 
 
 class NumpyStack(Stack):
@@ -56,7 +54,7 @@ class NumpyStack(Stack):
         self.depths = grown(self.depths, self.room)
         self.x[place], self.depths[place] = x.reshape(-1), max(rows.depth, 1)
         if self.size <= SMALL:
-            table = _table_of(rows)
+            table = newest_first(rows)
             self.tables = grown(self.tables, self.room, *table.shape)
             self.tables[place, : len(table)] = 0.0
             self.tables[place, : len(table), : table.shape[1]] = table
@@ -218,13 +216,3 @@ class _Now:
                 these = self.which(column)
                 to[these] += np.multiply(values[these], weights[these], dtype=self.wide)
         return to
-
-
-def _table_of(rows: Rows) -> np.ndarray:
-    """Return the rows as a table with the columns `_NAMES` and the weights of memories."""
-    table, depth = rows.table(rows.depth), rows.depth
-    if not depth:
-        return table[:, :_WEIGHTS]
-    places = (np.arange(len(table))[:, None] - np.arange(1, depth + 1)) % depth
-    newest_first = np.take_along_axis(table[:, len(COLUMNS) :], places, axis=1)
-    return np.concatenate([table[:, :_WEIGHTS], newest_first], axis=1)

@@ -6,12 +6,85 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, device, is_half, namespace, widened
+from schedalg.arrays import Array, is_half, known, namespace, widened
 from schedalg.running.noise import keyed_normal
 from schedalg.running.philox import STEP
 from schedalg.running.rows import COLUMNS, Rows
 
 _WEIGHTS = len(COLUMNS)
+
+
+class OneForEach:
+    """One pass by operations on whole arrays, with coefficients and memories of each sample.
+
+    Attributes:
+        ring: The memories by their place. That of a sample's row k lies at k modulo its own depth.
+    """
+
+    def __init__(self) -> None:
+        self.ring: list[Array] = []
+
+    def take(
+        self,
+        table: np.ndarray,
+        k: np.ndarray,
+        depths: np.ndarray,
+        x: Array,
+        output: Array,
+        x0: Array | None,
+        variance: Array | None,
+        noise: Array | None,
+        clip: tuple[float, float] | None,
+    ) -> Array:
+        """Return x after a row of each sample.
+
+        Args:
+            table: Of each sample the row, as in `newest_first`, (B, columns).
+            k: Its number, (B,).
+            depths: How many memories it has, (B,), at least 1.
+            x: x before it.
+            output: The network's output.
+            x0: The bounded x0 prediction, where it was bounded outside of the rows.
+            variance: The learned variance.
+            noise: The noise, where a row has some.
+            clip: The bounds of the x0 prediction otherwise.
+        """
+        of = dict(zip(COLUMNS, table.T, strict=False))
+        d = output if x0 is None else x0
+        if clip is not None and x0 is None:
+            d = namespace(x).clip(summed([(of["c_x"], x), (of["c_out"], output)]), *clip)
+        terms = [(of["x"], x), (of["d"], d), (of["raw"], output)]
+        for back, weights in enumerate(table.T[_WEIGHTS:], start=1):
+            if weights.any():
+                terms.append((weights, self.at((k - back) % depths)))
+        if (scale := of["noise"]).any():
+            if variance is not None and (of["middle"].any() or of["half"].any()):
+                # Both at once: a row without a middle has no half width either.
+                log_variance = _column(of["middle"], x) + summed([(of["half"], variance)])
+                deviation = _column(scale, x) * namespace(x).exp(log_variance / 2)
+                noise, scale = deviation * widened(noise), (scale != 0) * 1.0
+            terms.append((scale, noise))
+        after = rounded(summed(terms), x)
+        if self.ring:
+            kept = [(of["memory_x"], x), (of["memory_d"], d), (of["memory_raw"], output)]
+            self.write(k % depths, of["remembered"] != 0, rounded(summed(kept), x))
+        return after
+
+    def at(self, places: np.ndarray) -> Array:
+        """Return the memory of each sample at a place of its own."""
+        kept = self.ring[int(places[0]) if len(places) else 0]
+        for place in np.unique(places).tolist():
+            if (places != place).any():
+                kept = chosen(places == place, self.ring[place], kept)
+        return kept
+
+    def write(self, places: np.ndarray, samples: np.ndarray, memory: Array) -> None:
+        """Write the memories of some samples to their places."""
+        xp = namespace(memory)
+        for place, old in enumerate(self.ring):
+            here = samples & (places == place)
+            if here.any():
+                self.ring[place] = chosen(here, memory, xp.astype(old, memory.dtype))
 
 
 class PerSample:
@@ -36,11 +109,12 @@ class PerSample:
         self.rows = rows
         self.keys = keys
         self.c_in = np.array([row.c_in for row in rows.rows])
-        self.ring: list[Array] = []
+        self.table = newest_first(rows)
+        self.one = OneForEach()
 
     def input(self, k: np.ndarray, x: Array) -> Array:
         """Return the network's input: c_in x, with c_in of the row of each sample."""
-        return x if (self.c_in[k] == 1).all() else _rounded(_sum([(self.c_in[k], x)]), x)
+        return x if (self.c_in[k] == 1).all() else rounded(summed([(self.c_in[k], x)]), x)
 
     def __call__(
         self,
@@ -52,105 +126,74 @@ class PerSample:
         noise: Array | None,
     ) -> Array:
         """Return x after row k[i] for sample i; see `backend.Update`."""
-        depth, clip = self.rows.depth, self.rows.clip
-        table = self.rows.table(depth)[k]
-        of = dict(zip(COLUMNS, table.T, strict=False))
-        d = output if x0 is None else x0
-        if clip is not None and x0 is None:
-            d = namespace(x).clip(_sum([(of["c_x"], x), (of["c_out"], output)]), *clip)
-        terms = [(of["x"], x), (of["d"], d), (of["raw"], output)]
-        if not self.ring:
-            self.ring = [0.0 * widened(x)] * depth
-        terms += self._remembered(k, table)
-        if of["noise"].any():
-            if self.keys is not None:
-                words = np.array([(*draw, STEP) for draw in self.rows.draws[k].tolist()])
-                noise = keyed_normal(x, self.keys, words, rounded=False)
-            if variance is not None and self.rows.rows[0].log_variance is not None:
-                # Both at once: a row without a middle has no half width either.
-                log_variance = _sum([(of["half"], variance)]) + _column(of["middle"], x)
-                noise = namespace(x).exp(log_variance / 2) * widened(noise)
-            terms.append((of["noise"], noise))
-        after = _rounded(_sum(terms), x)
-        if depth:
-            self._remember(k, of, x, d, output)
-        return after
+        rows, table = self.rows, self.table[k]
+        if not self.one.ring:
+            self.one.ring = [0.0 * widened(x)] * rows.depth
+        if self.keys is not None and table[:, COLUMNS.index("noise")].any():
+            words = np.array([(*draw, STEP) for draw in rows.draws[k].tolist()])
+            noise = keyed_normal(x, self.keys, words, rounded=False)
+        depths = np.full(len(k), max(rows.depth, 1))
+        return self.one.take(table, k, depths, x, output, x0, variance, noise, rows.clip)
 
     def memory(self, k: np.ndarray) -> Array:
         """Return what each sample remembered in its row k[i]."""
-        places = k % self.rows.depth
-        kept = self.ring[int(places[0]) if len(places) else 0]
-        for place in np.unique(places).tolist():
-            if (places != place).any():
-                old = self.ring[place]
-                kept = namespace(old).where(_mask(places == place, old), old, kept)
-        return kept
+        return self.one.at(k % self.rows.depth)
 
     def restore(self, k: np.ndarray, memories: Sequence[Array]) -> None:
         """Go on at rows k, where the rows just before them remembered these, the oldest first."""
-        self.ring = [0.0 * memories[0]] * self.rows.depth
+        self.one.ring = [0.0 * memories[0]] * self.rows.depth
         for back, memory in zip(range(len(memories), 0, -1), memories, strict=True):
-            self._write((k - back) % self.rows.depth, k >= back, memory)
-
-    def _remembered(self, k: np.ndarray, table: np.ndarray) -> list[tuple[np.ndarray, Array]]:
-        """Return the memories that the rows k read and their weights, the newest first.
-
-        The order is that of runs in which all samples are in one row, for the same bits.
-        """
-        depth, samples = self.rows.depth, np.arange(len(k))
-        terms = []
-        for back in range(1, depth + 1):
-            weights = table[samples, _WEIGHTS + (k - back) % depth]
-            if weights.any():
-                terms.append((weights, self.memory(k - back)))
-        return terms
-
-    def _remember(
-        self, k: np.ndarray, of: dict[str, np.ndarray], x: Array, d: Array, output: Array
-    ) -> None:
-        terms = [(of["memory_x"], x), (of["memory_d"], d), (of["memory_raw"], output)]
-        self._write(k % self.rows.depth, of["remembered"] != 0, _rounded(_sum(terms), x))
-
-    def _write(self, places: np.ndarray, samples: np.ndarray, memory: Array) -> None:
-        """Write the memories of some samples to their places."""
-        xp = namespace(memory)
-        for place, old in enumerate(self.ring):
-            here = samples & (places == place)
-            if here.any():
-                self.ring[place] = xp.where(
-                    _mask(here, memory), memory, xp.astype(old, memory.dtype)
-                )
+            self.one.write((k - back) % self.rows.depth, k >= back, memory)
 
 
-def _sum(terms: Sequence[tuple[np.ndarray, Array]]) -> Array:
-    """Return Σ weight value, with a weight for each sample, without what is multiplied by 0."""
+def newest_first(rows: Rows) -> np.ndarray:
+    """Return the rows as a table with `COLUMNS` and the weights of memories, the newest first.
+
+    That is the order in which a run adds them, which its bits depend on.
+    """
+    table, depth = rows.table(rows.depth), rows.depth
+    if not depth:
+        return table
+    places = (np.arange(len(table))[:, None] - np.arange(1, depth + 1)) % depth
+    weights = np.take_along_axis(table[:, _WEIGHTS:], places, axis=1)
+    return np.concatenate([table[:, :_WEIGHTS], weights], axis=1)
+
+
+def summed(terms: Sequence[tuple[np.ndarray, Array]]) -> Array:
+    """Return Σ weight value, with a weight for each sample, without what is multiplied by 0.
+
+    The bits are those of a sum for each sample: no 0 is added, which has a sign.
+    """
     first = widened(terms[0][1])
+    there = [(weights != 0, weights, value) for weights, value in terms if weights.any()]
+    if not there:
+        return 0.0 * first
     total: Any = None
-    for weights, value in terms:
-        if not weights.any():
-            continue
+    for mask, weights, value in there:
         term = _column(weights, value) * widened(value)
-        if not weights.all():  # even if it is infinite
-            xp = namespace(term)
-            term = xp.where(_mask(weights != 0, term), term, xp.zeros_like(term))
-        total = term if total is None else total + term
-    return 0.0 * first if total is None else total
+        if total is not None:
+            term = total + term
+        elif not mask.all():  # -0 and a number is that number
+            total = _column(np.where(np.any([m for m, *_ in there], axis=0), -0.0, 0.0), first)
+            term = total + term
+        total = term if mask.all() else chosen(mask, term, total)
+    return total
 
 
 def _column(values: np.ndarray, x: Array) -> Array:
     """Return one number a sample, ready to multiply x."""
-    wide = widened(x[:0, ...])
-    column = namespace(x).asarray(values, dtype=wide.dtype, device=device(x))
-    return namespace(x).reshape(column, (-1,) + (1,) * (x.ndim - 1))
+    shaped = values.reshape((-1,) + (1,) * (x.ndim - 1))
+    return known(x).operand(shaped, namespace(x).float32 if is_half(x) else x.dtype, x)
 
 
-def _mask(values: np.ndarray, x: Array) -> Array:
-    """Return one truth value a sample, ready to choose from x."""
-    xp = namespace(x)
-    return xp.reshape(xp.asarray(values, device=device(x)), (-1,) + (1,) * (x.ndim - 1))
+def chosen(samples: np.ndarray, x: Array, other: Array) -> Array:
+    """Return x for some samples, and another array for all others."""
+    shaped = samples.reshape((-1,) + (1,) * (x.ndim - 1))
+    return namespace(x).where(known(x).operand(shaped, None, x), x, other)
 
 
-def _rounded(values: Array, x: Array) -> Array:
+def rounded(values: Array, x: Array) -> Array:
+    """Return values in half precision where x is."""
     return namespace(x).astype(values, x.dtype) if is_half(x) else values
 
 

@@ -152,9 +152,8 @@ class Pool:
         start = self._start(plan, seeds, x)
         run = begun(plan, start, self.prediction, self.bound, seeds, reuse=True)
         member = _Member(plan, {name: self._condition(name, c) for name, c in conditions.items()})
-        for other in self._members.values():  # which fit one another
+        if other := next(iter(self._members.values()), None):  # they fit one another
             _check_fits(member, other)
-            break
         self._tickets += 1
         if run.done:
             self._finished[self._tickets] = run.x[0, ...]
@@ -300,8 +299,7 @@ class Pool:
         return initial_noise(plan.schedule, (1, *self.shape), seeds, like=self.like)
 
     def _empty(self, shape: tuple[int, ...]) -> Array:
-        like = self.like
-        return namespace(like).empty(shape, dtype=like.dtype, device=device(like))
+        return namespace(self.like).empty(shape, dtype=self.like.dtype, device=device(self.like))
 
     def _condition(self, name: str, value: Any) -> Array:
         """Return a condition of one sample as an array of its own."""
@@ -377,10 +375,10 @@ class Pool:
         """Take the samples of a batch through their rows."""
         check_input_shape(batch.input, (len(batch.tickets), *self.shape))
         output, variance = read_output(output, batch.input)
-        tickets = [ticket for ticket in batch.tickets if ticket in self._members]
+        kept = {i: ticket for i, ticket in enumerate(batch.tickets) if ticket in self._members}
+        tickets = list(kept.values())
         if len(tickets) < len(batch.tickets):
-            places = [i for i, ticket in enumerate(batch.tickets) if ticket in self._members]
-            output, variance = _of(output, places), _of(variance, places)
+            output, variance = _of(output, list(kept)), _of(variance, list(kept))
         if tickets and variance is None and self._together.takes_variance(tickets):
             raise_without_variance(batch.input)
         self._together = fitting(self._together, output, variance)

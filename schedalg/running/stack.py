@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, device, namespace
+from schedalg.arrays import Array, device, known, namespace
 from schedalg.parameterization import Parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.backend import backend_for
@@ -196,9 +196,9 @@ class Stack(ABC):
         words = self.draws[places, self.row[places]]
         return keyed_normal(like, self.keys[places], words, rounded=False)
 
-    def sent(self, values: np.ndarray, dtype: Any) -> Array:
-        """Return numbers of the host in an array like the samples."""
-        return namespace(self.like).asarray(values, dtype=dtype, device=device(self.like))
+    def sent(self, values: np.ndarray, dtype: Any = None) -> Array:
+        """Return numbers of the host on the samples' device, by default in their own dtype."""
+        return known(self.like).sent(values, dtype, self.like)
 
     @abstractmethod
     def hold(self, place: int, x: Array) -> None:

@@ -5,8 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, compiling, namespace
 from schedalg.network.bounds import Clamp
+from schedalg.running.array_stack import ArrayStack
 from schedalg.running.backend import Stacking, backend_for
 from schedalg.running.numpy_stack import NumpyStack
 from schedalg.running.stack import Stack
@@ -71,8 +72,9 @@ def together(
     if type(like) is np.ndarray:
         return NumpyStack(shape, like, clip)
     backend = backend_for(like)
-    stack = backend.stack(shape, like, clip) if isinstance(backend, Stacking) else None
-    return stack or Each({})
+    if isinstance(backend, Stacking):
+        return backend.stack(shape, like, clip) or Each({})
+    return Each({}) if compiling(like) else ArrayStack(shape, like, clip)
 
 
 def fitting(held: Together, *arrays: Array | None) -> Together:

@@ -1,6 +1,7 @@
 """The CuPy backend itself: what it takes, says without a device, and does on one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,15 @@ from schedalg import (
     DDPM,
     LMS,
     DPMSolverPP,
+    FrameRun,
     Heun,
+    Pool,
     Schedule,
     TimestepRemap,
     UniPC,
     backends,
+    frames,
+    run,
     sample,
     tables,
 )
@@ -204,3 +209,44 @@ def test_training_and_remapped_networks_copy_their_tables_once(
     np.testing.assert_allclose(one.get(), FAST.add_noise(X, X, 5), rtol=1e-14)
     np.testing.assert_array_equal(timesteps.get(), FAST.timesteps[host])
     np.testing.assert_array_equal(alone.get(), FAST.timesteps[[5, 5, 5]])
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("clip", [None, (-1.0, 1.0)], ids=["free", "clipped"])
+def test_a_sample_of_a_pool_is_to_the_bit_what_it_is_alone(dtype: str, clip: Any) -> None:
+    def cupys(x: Any, timesteps: Any) -> Any:
+        y = x / 4 + timesteps[:, None, None, None].astype(x.dtype) / 1024
+        return cupy.concatenate([y, y.clip(-1, 1)], axis=1)
+
+    learned = DDPM("learned_range").plan(FAST[:3])
+    plans = [
+        UniPC(3).plan(FAST),
+        DDIM().plan(FAST.as_ve()),
+        replace(learned, c=0.5 * learned.c),
+        DPMSolverPP(2, eta=1.0).plan(FAST),
+        UniPC(2).plan(FAST[:2]),
+    ]
+    x = cupy.asarray(X, dtype=dtype)
+    pool = Pool(cupys, X.shape[1:], len(plans), like=x, clip=clip)
+    finished: dict[int, Any] = {}
+    tickets: list[int] = []
+    for seed, plan in enumerate(plans):
+        tickets.append(pool.add(plan, seed=seed, x=x[seed % 3]))
+        finished |= pool.step()
+    finished |= pool.drain()
+    for seed, (plan, ticket) in enumerate(zip(plans, tickets, strict=True)):
+        alone = run(plan, cupys, x[seed % 3, None], noise=[seed], clip=clip)
+        np.testing.assert_array_equal(finished[ticket].get(), alone[0].get())
+
+
+@on_gpu
+def test_frames_are_to_the_bit_what_they_are_together() -> None:
+    for sampler in (DDIM(), UniPC(2), DPMSolverPP(3)):
+        plan = sampler.plan(FAST.as_ve())
+        x = cupy.asarray(X)
+        held = FrameRun(plan, x, frames(plan, [1, 0]))
+        while not held.done:
+            held.advance(held.input / 4)
+        expected = run(plan, lambda x, timesteps: x / 4, x)
+        np.testing.assert_array_equal(held.x.get(), expected.get())

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from schedalg import (
     DPMSolverPP,
     EulerAncestral,
     Heun,
+    Pool,
     Schedule,
     UniPC,
+    run,
     sample,
     sample_steps,
 )
@@ -36,6 +40,7 @@ cupy = pytest.importorskip("cupy", exc_type=ImportError)
 from schedalg_cupy.fused import Fused, normal  # noqa: E402
 from schedalg_cupy.kernels import CupyKernels  # noqa: E402
 from schedalg_cupy.source import NORMAL, SOURCE, STEP, Signature  # noqa: E402
+from schedalg_cupy.stack import FusedStack  # noqa: E402
 
 FAST = Schedule.linear(1000).subsample(steps=6)
 KARRAS = Schedule.karras(6)
@@ -118,7 +123,8 @@ class Compiled:
     def call(self, signature: Signature, arguments: tuple[Any, ...], size: int) -> None:
         """Call the function for T, if the arguments are such as CuPy would take."""
         t = arguments[-1].dtype
-        types = {"T": t, "R": np.promote_types(t, np.float32), "uint64": np.uint64}
+        types = {"T": t, "R": np.promote_types(t, np.float32)}
+        types |= {"uint64": np.uint64, "int64": np.int64}
         scalars = {"int64": ctypes.c_longlong, "uint64": ctypes.c_ulonglong, "bool": ctypes.c_bool}
         listed = re.findall(r"(raw )?(\w+) (\w+)", f"{signature.reads}, {signature.writes}")
         given: list[Any] = [ctypes.c_longlong(size)]
@@ -255,6 +261,36 @@ def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> Non
                 places.add(after.ctypes.data)
             assert len(places) == 2
             assert len(update.inputs) <= 2
+
+
+@pytest.mark.parametrize("clip", [None, (-1.0, 1.0)], ids=["free", "clipped"])
+def test_a_sample_of_a_pool_is_to_the_bit_what_it_is_alone(
+    clip: Any, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = DDPM("learned_range").plan(FAST[:3])
+    plans = [
+        UniPC(3).plan(FAST),
+        DDIM().plan(FAST.as_ve()),
+        replace(learned, c=0.5 * learned.c),
+        DPMSolverPP(2, eta=1.0).plan(FAST),
+        UniPC(2).plan(FAST[:2]),
+    ]
+    monkeypatch.setattr("schedalg.running.backend._REFERENCE", OnHost(compiled))
+    monkeypatch.setattr(
+        "schedalg.running.together.NumpyStack", partial(FusedStack, kernels=compiled)
+    )
+    pool = Pool(with_variance, X.shape[1:], len(plans), like=X, clip=clip)
+    finished: dict[int, Any] = {}
+    tickets: list[int] = []
+    for seed, plan in enumerate(plans):
+        tickets.append(pool.add(plan, seed=seed, x=X[seed % 3]))
+        before = compiled.launches
+        finished |= pool.step()
+        assert compiled.launches - before == 1
+    finished |= pool.drain()
+    for seed, (plan, ticket) in enumerate(zip(plans, tickets, strict=True)):
+        alone = run(plan, with_variance, X[seed % 3, None], noise=[seed], clip=clip)
+        np.testing.assert_array_equal(finished[ticket], alone[0])
 
 
 def test_what_is_multiplied_by_0_is_left_out(compiled: Compiled) -> None:
