@@ -316,10 +316,10 @@ def check_readable(name: str, value: object) -> None:
     Raises:
         ValueError: It is on torch's device meta, sparse, or its memory was freed.
     """
-    check_memory(name, value)
     library = library_of(value)
     reason = None if library is None else library.unreadable(value)
     if reason is not None:
+        check_memory(name, value)  # whose message says more
         raise ValueError(f"{name} {reason}")
 
 

@@ -87,6 +87,7 @@ class Compiled(WritesInput):
         super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth + 1 if rows.depth else 0)
         self.table, table_at = _table(rows, self.depth)
         self.step = step
+        self.noisy = rows.noisy
         self.size = x.numel()
         ring_at = scratch_at = 0
         if self.depth:
@@ -119,32 +120,26 @@ class Compiled(WritesInput):
         if ahead is not None:  # where the next input is about to be written
             raw = raw.clone() if ahead.holds(raw.data_ptr()) else raw
             d = d.clone() if ahead.holds(d.data_ptr()) else d
-        target = buffers.next(now, raw, d)
-        z, scale = d, 0.0
-        row = self.rows.rows[k]
-        if row.noise:
-            drawn, scale = noise, row.noise
+        raw_at = d_at = z_at = raw.data_ptr()
+        if d is not raw:
+            d_at = d.data_ptr()
+        target = buffers.next(now, raw_at, d_at)
+        scale, wide = 0.0, False
+        if self.noisy[k]:
+            row = self.rows.rows[k]
+            z, scale = noise, row.noise
             if self.keys is not None or row.log_variance is not None:
-                drawn, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
-            z = self._stored("noise", drawn)
-        to, at = target.flat.data_ptr(), d.data_ptr()
-        CALL.pack_into(
-            self.arguments,
-            0,
-            k,
-            now.flat.data_ptr(),
-            at,
-            at if raw is d else raw.data_ptr(),
-            at if z is d else z.data_ptr(),
-            to,
-            to if ahead is None else ahead.flat.data_ptr(),
-            scale,
-            z.dtype is not x.dtype,
-        )
+                z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
+            z = self._stored("noise", z)
+            z_at, wide = z.data_ptr(), z.dtype is not x.dtype
+        to = target.twin.data_ptr()
+        input_at = to if ahead is None else ahead.twin.data_ptr()
+        x_at = now.twin.data_ptr()
+        CALL.pack_into(self.arguments, 0, k, x_at, d_at, raw_at, z_at, to, input_at, scale, wide)
         self.step(self.arguments, self.arguments)
-        written(target.flat)
+        written(target.twin)
         if ahead is not None:
-            written(ahead.flat)
+            written(ahead.twin)
         return target.tensor
 
     def _stored(self, name: str, x: Any) -> Tensor:

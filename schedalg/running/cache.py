@@ -2,13 +2,14 @@
 
 from collections.abc import Hashable
 from dataclasses import fields
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
 from schedalg.schedule import Schedule
 
 _PLAIN = (bool, int, str, type(None))
-_NAMED = tuple(PARAMETERIZATIONS.values())
+_NAMED = frozenset(map(id, PARAMETERIZATIONS.values()))
 
 
 def key_of(value: Any) -> Hashable | None:
@@ -28,12 +29,20 @@ def key_of(value: Any) -> Hashable | None:
     if kind is tuple:
         parts = tuple(map(key_of, value))
         return None if None in parts else (tuple, parts)
-    if kind is Parameterization and any(value is named for named in _NAMED):
+    if kind is Parameterization and id(value) in _NAMED:
         return value  # type: ignore[no-any-return]
+    names = _fields_of(cast(Hashable, kind))
+    if names is None:
+        return None
+    if not names.keys() >= getattr(value, "__dict__", names).keys():
+        return None  # it holds something that is no field
+    parts = tuple([key_of(getattr(value, name)) for name in names])
+    return None if None in parts else (kind, parts)
+
+
+@cache
+def _fields_of(kind: Any) -> dict[str, None] | None:
+    """Return the names of a frozen dataclass's fields, in their order; None if it is none."""
     if "__dataclass_params__" in vars(kind) and kind.__dataclass_params__.frozen:
-        names = [field.name for field in fields(kind)]
-        if not set(getattr(value, "__dict__", ())) <= set(names):
-            return None  # it holds something that is no field
-        parts = tuple([key_of(getattr(value, name)) for name in names])
-        return None if None in parts else (kind, parts)
+        return dict.fromkeys(field.name for field in fields(kind))
     return None
