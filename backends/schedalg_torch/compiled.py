@@ -21,6 +21,8 @@ from schedalg_torch.memory import written
 from schedalg_torch.optional import made
 from schedalg_torch.update import WritesInput
 
+#: Room for what the loop is given; a type, which ctypes would make anew in every run.
+_Arguments: Any = ctypes.c_char * (8 * ARGUMENTS)
 #: What is compiled for.
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 
@@ -95,7 +97,7 @@ class Compiled(WritesInput):
         if x.dtype is torch.bfloat16:
             self.scratch = torch.empty(SCRATCH * BLOCK)
             scratch_at = self.scratch.data_ptr()
-        self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
+        self.arguments = _Arguments()
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at)
 

@@ -8,6 +8,8 @@ wherever it moves. All that can still go wrong is a storage that shrank, and tha
 every row.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -107,7 +109,7 @@ class Buffers:
         self.layout = layout
         self.shape = x.shape
         self.dtype = x.dtype
-        self.like = x.new_empty(0)  # x itself may be freed
+        self.like = nothing_like(x.dtype, x.device)  # x itself may be freed
         self.reuse = reuse
         self.own: list[Buffer] = []
         self.latest: Buffer | None = None
@@ -171,6 +173,13 @@ class Buffers:
                     f"the {name} of x was changed during the run, from {before} to {now}: a "
                     "network must not change its input"
                 )
+
+
+@lru_cache(64)
+def nothing_like(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of no elements, which nobody else is given."""
+    with torch.inference_mode(False):
+        return torch.empty(0, dtype=dtype, device=device)
 
 
 def shares_memory(tensor: Tensor, other: Tensor) -> bool:

@@ -420,12 +420,12 @@ class _Weights(NamedTuple):
     Attributes:
         column: (K,).
         counts: Whether each entry differs from 0, a NumPy array.
-        count: How many do.
+        number: How many do.
     """
 
     column: Array
     counts: np.ndarray
-    count: int
+    number: int
 
     @classmethod
     def of(cls, column: Array) -> "_Weights":
@@ -436,10 +436,10 @@ class _Weights(NamedTuple):
 def _sum(*terms: tuple[_Weights, Array]) -> Array:
     """Return Σ weights column without what is multiplied by 0, which may be infinite."""
     total: Any = 0.0
-    for (weights, counts, count), column in terms:
-        if not count:
+    for (weights, counts, number), column in terms:
+        if not number:
             continue
-        if count < len(counts):
+        if number < len(counts):
             xp = namespace(column)
             mask = xp.asarray(counts, device=device(column))
             column = xp.where(mask, column, xp.zeros_like(column))
