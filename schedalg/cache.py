@@ -43,7 +43,8 @@ class Cache(Generic[Result]):
         with self._lock:
             found = self._results.get(key)
             if found is not None:
-                self._results.move_to_end(key)
+                if next(reversed(self._results.values())) is not found:
+                    self._results.move_to_end(key)  # which hashes the key once more
                 return found[0]
         result = make()
         size = self.size(result)

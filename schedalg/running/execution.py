@@ -53,7 +53,7 @@ def finished(
     """Return x after the last row: taken there at once, where the backend can, or row by row."""
     ready = _ready(plan, model, x, options, noise)
     denoise, backend, rows, source = ready.denoise, ready.backend, ready.rows, ready.source
-    unwatched = len(plan) > 0 and not options.check_finite
+    unwatched = len(rows.rows) > 0 and not options.check_finite
     if unwatched and isinstance(denoise, Denoiser) and (whole := whole_of(backend)) is not None:
         network = _with_variance(denoise, rows)
         take = whole.whole(rows, plan.timesteps, source, network, _within(ready.bound))
