@@ -29,6 +29,7 @@ class Cache(Generic[Result]):
         self.size = size
         self.used = 0.0
         self._results: OrderedDict[Hashable, tuple[Result, float]] = OrderedDict()
+        self._latest = 0  # the id of what is at the end; whatever is new is put there
         self._lock = awaited(threading.RLock())
 
     def get(self, key: Hashable | None, make: Callable[[], Result]) -> Result:
@@ -43,14 +44,17 @@ class Cache(Generic[Result]):
         with self._lock:
             found = self._results.get(key)
             if found is not None:
-                self._results.move_to_end(key)
+                if id(found) != self._latest:
+                    self._results.move_to_end(key)  # which hashes the key once more
+                    self._latest = id(found)
                 return found[0]
         result = make()
         size = self.size(result)
         if size <= self.limit:
             with self._lock:
                 if key not in self._results:
-                    self._results[key] = result, size
+                    self._results[key] = entry = result, size
+                    self._latest = id(entry)
                     self.used += size
                 while self.used > self.limit:
                     _, (_, freed) = self._results.popitem(last=False)

@@ -232,12 +232,13 @@ def check_sample(name: str, x: object) -> None:
         TypeError: `x` is not an array, or has another dtype.
         ValueError: `x` has no batch dimension.
     """
-    if not is_array(x):
+    library = library_of(x)
+    if library is None:
         raise TypeError(f"{name} must be an array of an array-API library, got {type_name(x)}")
     array: Array = x
     _check_complete(name, array)
     _check_unmasked(name, x)
-    if not is_real_floating(array):
+    if not library.is_real_floating(array):
         raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
     if getattr(array.dtype, "itemsize", 2) < 2:
         raise TypeError(f"{name} must be of a dtype of 16 bits or more, got {described(array)}")
@@ -316,10 +317,10 @@ def check_readable(name: str, value: object) -> None:
     Raises:
         ValueError: It is on torch's device meta, sparse, or its memory was freed.
     """
-    check_memory(name, value)
     library = library_of(value)
     reason = None if library is None else library.unreadable(value)
     if reason is not None:
+        check_memory(name, value)  # whose message says more
         raise ValueError(f"{name} {reason}")
 
 

@@ -135,6 +135,9 @@ class Parameterization:
 
 def _checked_scales(alpha: Any, sigma: Any) -> tuple[Any, Any]:
     """Return alpha and sigma, each a float or an array, whose shapes can be broadcast."""
+    columns = type(alpha) is type(sigma) is np.ndarray and alpha.shape == sigma.shape
+    if columns and alpha.dtype == sigma.dtype == np.float64:
+        return alpha, sigma
     alpha, sigma = _checked_scale("alpha", alpha), _checked_scale("sigma", sigma)
     if is_array(alpha) and is_array(sigma) and alpha.shape != sigma.shape:
         try:

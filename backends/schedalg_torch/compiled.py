@@ -21,6 +21,8 @@ from schedalg_torch.memory import written
 from schedalg_torch.optional import made
 from schedalg_torch.update import WritesInput
 
+#: Room for what the loop is given; a type, which ctypes would make anew in every run.
+_Arguments: Any = ctypes.c_char * (8 * ARGUMENTS)
 #: What is compiled for.
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 
@@ -87,6 +89,7 @@ class Compiled(WritesInput):
         super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth + 1 if rows.depth else 0)
         self.table, table_at = table_of(rows, self.depth)
         self.step = step
+        self.noisy = rows.noisy
         self.size = x.numel()
         ring_at = scratch_at = 0
         if self.depth:
@@ -94,7 +97,7 @@ class Compiled(WritesInput):
         if x.dtype is torch.bfloat16:
             self.scratch = torch.empty(SCRATCH * BLOCK)
             scratch_at = self.scratch.data_ptr()
-        self.arguments = ctypes.create_string_buffer(8 * ARGUMENTS)
+        self.arguments = _Arguments()
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at, 1)
 
@@ -119,32 +122,26 @@ class Compiled(WritesInput):
         if ahead is not None:  # where the next input is about to be written
             raw = raw.clone() if ahead.holds(raw.data_ptr()) else raw
             d = d.clone() if ahead.holds(d.data_ptr()) else d
-        target = buffers.next(now, raw, d)
-        z, scale = d, 0.0
-        row = self.rows.rows[k]
-        if row.noise:
-            drawn, scale = noise, row.noise
+        raw_at = d_at = z_at = raw.data_ptr()
+        if d is not raw:
+            d_at = d.data_ptr()
+        target = buffers.next(now, raw_at, d_at)
+        scale, wide = 0.0, False
+        if self.noisy[k]:
+            row = self.rows.rows[k]
+            z, scale = noise, row.noise
             if self.keys is not None or row.log_variance is not None:
-                drawn, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
-            z = self._stored("noise", drawn)
-        to, at = target.flat.data_ptr(), d.data_ptr()
-        CALL.pack_into(
-            self.arguments,
-            0,
-            k,
-            now.flat.data_ptr(),
-            at,
-            at if raw is d else raw.data_ptr(),
-            at if z is d else z.data_ptr(),
-            to,
-            to if ahead is None else ahead.flat.data_ptr(),
-            scale,
-            z.dtype is not x.dtype,
-        )
+                z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
+            z = self._stored("noise", z)
+            z_at, wide = z.data_ptr(), z.dtype is not x.dtype
+        to = target.twin.data_ptr()
+        input_at = to if ahead is None else ahead.twin.data_ptr()
+        x_at = now.twin.data_ptr()
+        CALL.pack_into(self.arguments, 0, k, x_at, d_at, raw_at, z_at, to, input_at, scale, wide)
         self.step(self.arguments, self.arguments)
-        written(target.flat)
+        written(target.twin)
         if ahead is not None:
-            written(ahead.flat)
+            written(ahead.twin)
         return target.tensor
 
     def _stored(self, name: str, x: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -30,6 +31,12 @@ class Layout:
     def channels(self) -> int:
         """How many elements of a sample lie at one place: 1 unless the channels do."""
         return self.shape[1] if self.channels_last else 1
+
+    def holds(self, x: Tensor) -> bool:
+        """Whether x lies in this order without holes, its numbers as they are."""
+        if self.channels_last:
+            x = x.movedim(1, -1)
+        return x.is_contiguous() and not x.is_neg()
 
     def flat(self, x: Tensor) -> Tensor:
         """Return a 1-D view in the order of memory; of a copy, if x does not lie so."""
@@ -84,11 +91,19 @@ class Layout:
         Args:
             like: Any tensor of its dtype and device.
         """
+        template = None if self.channels_last else _template(self.shape, like.dtype, like.device)
         with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
-            if not self.channels_last:
-                return like.new_empty(self.shape)
+            if template is not None:
+                return torch.empty_like(template)
             strides, apart = [0] * len(self.shape), 1
             for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
                 strides[axis] = apart
                 apart *= max(self.shape[axis], 1)
             return like.new_empty_strided(self.shape, strides)
+
+
+@lru_cache(256)
+def _template(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return one element in a shape: torch makes memory like it faster than of a shape."""
+    with torch.inference_mode(False):
+        return torch.empty(1, dtype=dtype, device=device).expand(shape)

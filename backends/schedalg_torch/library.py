@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling, is_dynamo_compiling
 
-from schedalg.libraries import Function, Library, constant
+from schedalg.libraries import RESIZED, Function, Library, constant
 
 #: The floating-point types that NumPy has too.
 _NUMPYS = (torch.float16, torch.float32, torch.float64)
@@ -167,9 +167,7 @@ class TorchLibrary(Library):
             return "is on the device meta, which holds no data"
         if x.layout is not torch.strided:
             return f"must be strided, got layout {x.layout}"
-        if not self.holds_elements(x):
-            return "has a storage that was resized, and nothing can be read"
-        return None
+        return None if self.holds_elements(x) else RESIZED
 
     def drawing(self, source: Any, x: Tensor) -> Callable[[Any], Any] | None:
         """Return a function that draws from a `torch.Generator`; while compiling, from torch's."""

@@ -8,6 +8,8 @@ wherever it moves. All that can still go wrong is a storage that shrank, and tha
 every row.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -24,22 +26,47 @@ class Buffer:
 
     Attributes:
         tensor: What others are given.
-        flat: A 1-D view of its memory in the order of the layout; a copy, if it does not lie so.
+        twin: The same memory, elements and shape; a copy, if it does not lie in the order.
         size: How many bytes it takes.
+        bytes_left: Returns how many bytes the storage has. It is held, so that nothing else comes
+            to lie there.
+        bytes_needed: How many it had.
     """
 
-    __slots__ = ("_column", "_nbytes", "_stored", "_strides", "flat", "shape", "size", "tensor")
+    __slots__ = (
+        "_column",
+        "_flat",
+        "_layout",
+        "_shape",
+        "_strides",
+        "bytes_left",
+        "bytes_needed",
+        "size",
+        "tensor",
+        "twin",
+    )
 
     def __init__(self, tensor: Tensor, layout: Layout) -> None:
         self.tensor = tensor
-        self.flat = layout.flat(tensor)
-        self.shape = layout.shape
-        self.size = tensor.nbytes
+        self.twin = tensor.detach()
+        self._layout = layout
+        self._shape = layout.shape
         self._strides = tensor.stride()
+        self._flat: Tensor | None = None
         self._column: Tensor | None = None
-        # Of the storage that is held with it, so that nothing else comes to lie there.
-        self._nbytes = self.flat.untyped_storage().nbytes
-        self._stored = self._nbytes()
+        self.size = tensor.nbytes
+        if not layout.holds(tensor):
+            self._flat = layout.flat(tensor)
+            self.twin = layout.shaped(self._flat)
+        self.bytes_left = self.twin.untyped_storage().nbytes
+        self.bytes_needed = self.bytes_left()
+
+    @property
+    def flat(self) -> Tensor:
+        """A 1-D view of the memory, in the order of the layout."""
+        if self._flat is None:
+            self._flat = self._layout.flat(self.twin)
+        return self._flat
 
     @property
     def column(self) -> Tensor:
@@ -48,24 +75,20 @@ class Buffer:
             self._column = self.flat.unsqueeze(1)
         return self._column
 
-    def is_whole(self) -> bool:
-        """Whether its storage has not shrunk."""
-        return self._nbytes() >= self._stored
-
     def is_intact(self) -> bool:
-        """Whether it is whole, and the tensor that others are given still lies in its memory."""
-        x = self.tensor
+        """Whether its storage has not shrunk, and the tensor of others still lies in its memory."""
+        x, twin = self.tensor, self.twin
         return (
-            self._nbytes() >= self._stored
-            and x.data_ptr() == self.flat.data_ptr()
+            self.bytes_left() >= self.bytes_needed
+            and x.data_ptr() == twin.data_ptr()
             and x.stride() == self._strides
-            and x.shape == self.shape
-            and x.dtype is self.flat.dtype
+            and x.shape == self._shape
+            and x.dtype is twin.dtype
         )
 
     def holds(self, address: int) -> bool:
         """Whether an address lies in its memory."""
-        start = self.flat.data_ptr()
+        start = self.twin.data_ptr()
         return start <= address < start + self.size
 
 
@@ -86,7 +109,7 @@ class Buffers:
         self.layout = layout
         self.shape = x.shape
         self.dtype = x.dtype
-        self.like = x.new_empty(0)  # x itself may be freed
+        self.like = nothing_like(x.dtype, x.device)  # x itself may be freed
         self.reuse = reuse
         self.own: list[Buffer] = []
         self.latest: Buffer | None = None
@@ -105,20 +128,20 @@ class Buffers:
             check_memory("x", x)
             # Zeros may be no more than a promise, without memory.
             return Buffer(x.clone() if x.data_ptr() == 0 else x, self.layout)
-        if not latest.is_whole():
+        if latest.bytes_left() < latest.bytes_needed:
             raise ValueError(
                 "the memory of x was freed during the run: a network must not change its input"
             )
         return latest
 
-    def next(self, x: Buffer, output: Tensor, x0: Tensor | None = None) -> Buffer:
-        """Return a buffer to write x to, in which neither x nor the other tensors lie."""
-        place = output.data_ptr()
-        third = place if x0 is None or x0 is output else x0.data_ptr()
+    def next(self, x: Buffer, output_at: int, x0_at: int) -> Buffer:
+        """Return a buffer to write x to: neither x nor the tensors at two addresses lie in it."""
         for k, mine in enumerate(self.own):
-            start = mine.flat.data_ptr()
+            if mine is x:
+                continue
+            start = mine.twin.data_ptr()
             end = start + mine.size
-            if mine is x or start <= place < end or start <= third < end:
+            if start <= output_at < end or start <= x0_at < end:
                 continue
             if not mine.is_intact():
                 mine = self.own[k] = self.new()
@@ -150,6 +173,13 @@ class Buffers:
                     f"the {name} of x was changed during the run, from {before} to {now}: a "
                     "network must not change its input"
                 )
+
+
+@lru_cache(64)
+def nothing_like(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of no elements, which nobody else is given."""
+    with torch.inference_mode(False):
+        return torch.empty(0, dtype=dtype, device=device)
 
 
 def shares_memory(tensor: Tensor, other: Tensor) -> bool:

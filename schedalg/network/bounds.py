@@ -91,11 +91,13 @@ def bounding(clip: Any) -> Callable[[Array], Array] | None:
         TypeError: `clip` is neither a function nor a pair of numbers.
         ValueError: `clip` is a pair whose first number is not below the second.
     """
+    if clip is None:
+        return None
     if isinstance(clip, type):
         raise TypeError(f"clip must be an object, not the class {clip.__name__}")
     if is_array(clip):
         check_readable("clip", clip)
-    if clip is None or callable(clip):
+    if callable(clip):
         return clip  # type: ignore[no-any-return]
     try:
         low, high = clip

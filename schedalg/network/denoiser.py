@@ -24,6 +24,7 @@ from schedalg.checks import (
     check_memory,
     check_sample,
     described,
+    is_like,
     require_whole,
     shown,
 )
@@ -163,7 +164,7 @@ class Denoiser(AnyDenoiser):
         check_input_shape(x, shape)
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
-        return read_output(output, x, timestep)
+        return (output, None) if is_like(output, x) else read_output(output, x, timestep)
 
     def bounded(self, x0: Array) -> Array:
         """Return the x0 prediction within the bounds of `clip`.
@@ -297,7 +298,7 @@ OutputCheck: TypeAlias = Callable[[Array, int | float], None]
 
 
 def _keywords(values: object) -> dict[str, Any]:
-    if values is None:
+    if not values and (values is None or type(values) is dict):
         return {}
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         raise TypeError(f"model_kwargs must be a mapping from names to values, got {shown(values)}")

@@ -150,12 +150,16 @@ class Plan(Value):
         """
         check_schedule(schedule)
         high = column_log_alpha_bar(schedule).high
+        own_timesteps = None
         if evaluations is None:
             evaluations = schedule_evaluations(schedule)
+            own_timesteps = evaluations.timesteps
         if not isinstance(evaluations, Evaluations):
             raise TypeError(f"evaluations must be Evaluations, got {described(evaluations)}")
         timesteps: Any = evaluations.timesteps
-        if has_values(timesteps):
+        if evaluations.timesteps is own_timesteps and own_timesteps.dtype.kind == "i":
+            timesteps = own_timesteps.copy()  # which the schedule has checked
+        elif has_values(timesteps):
             timesteps = host_numbers("evaluations.timesteps", timesteps)
             require_finite("evaluations.timesteps", timesteps)
             timesteps = canonical_timesteps(timesteps)

@@ -138,6 +138,10 @@ class Steps:
 
     def _ended(self, values: Array, end: float) -> Array:
         """Return a column of all steps from one of those of finite length, least noisy first."""
+        if self.xp is np:
+            column = np.full(len(self.finite), end)
+            column[self._infinite[0] : len(column) - self._infinite[1]] = values[::-1]
+            return column
         parts = [flipped(values)]
         for place, count in zip((0, 2), self._infinite, strict=True):
             if count:
@@ -169,7 +173,9 @@ class Steps:
 
         The mask is NumPy's, or made of columns that are traced.
         """
-        mask = self.xp.asarray(selected, device=device(self.alpha_t))
+        mask = selected
+        if self.xp is not np:
+            mask = self.xp.asarray(selected, device=device(self.alpha_t))
         return self.xp.where(mask[:, None] if values.ndim > 1 else mask, values, others)
 
 

@@ -5,7 +5,7 @@ nobody serves are run by plain array-API operations.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 
@@ -176,6 +176,21 @@ class Whole(Protocol):
         ...
 
 
+def whole_of(backend: Backend) -> Whole | None:
+    """Return the backend if it can take x through all rows at once, else None."""
+    kind: Any = type(backend)
+    return cast(Whole, backend) if _is_whole(kind) else None
+
+
+@constant
+def _is_whole(kind: type[Any]) -> bool:
+    """Whether a type is `Whole`, which takes Python as long to find out as a step takes."""
+    found = _WHOLE.get(kind)
+    if found is None:
+        found = _WHOLE[kind] = issubclass(kind, Whole)
+    return found
+
+
 @runtime_checkable
 class Stacking(Protocol):
     """A backend that takes samples of several plans, each at a row of its own, on in one pass."""
@@ -310,3 +325,4 @@ def _found(kind: type[Any]) -> Backend:
 
 _REFERENCE = ReferenceBackend()
 _SERVING: dict[type[Any], Backend] = {}
+_WHOLE: dict[type[Any], bool] = {}

@@ -12,7 +12,7 @@ from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
 from schedalg.plan.plan import Plan
-from schedalg.running.backend import Backend, Network, Replaying, Whole
+from schedalg.running.backend import Backend, Network, Replaying, whole_of
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.running.noise import NoiseSource
 from schedalg.running.preparation import (
@@ -53,10 +53,10 @@ def finished(
     """Return x after the last row: taken there at once, where the backend can, or row by row."""
     ready = _ready(plan, model, x, options, noise)
     denoise, backend, rows, source = ready.denoise, ready.backend, ready.rows, ready.source
-    unwatched = len(plan) > 0 and not options.check_finite
-    if unwatched and isinstance(denoise, Denoiser) and isinstance(backend, Whole):
+    unwatched = len(rows.rows) > 0 and not options.check_finite
+    if unwatched and isinstance(denoise, Denoiser) and (whole := whole_of(backend)) is not None:
         network = _with_variance(denoise, rows)
-        take = backend.whole(rows, plan.timesteps, source, network, _within(ready.bound))
+        take = whole.whole(rows, plan.timesteps, source, network, _within(ready.bound))
         if take is not None:
             return take(started(plan, rows, x, source, backend))
     run, call = _run(ready, x, reuse=True)

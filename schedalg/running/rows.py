@@ -131,8 +131,8 @@ class Columns(NamedTuple):
     @property
     def depth(self) -> int:
         """How many rows back memories are read, at most."""
-        used = self.reads[:, 1:].any(axis=0)
-        return int(np.flatnonzero(used).max(initial=-1)) + 1
+        used = [back for back in range(1, self.reads.shape[1]) if self.reads[:, back].any()]
+        return max(used, default=0)
 
 
 class _TracedRows(Sequence[Row]):
@@ -303,17 +303,18 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
     reading = reading_of(meaning, plan.schedule, plan.alpha, plan.sigma)
     newest = plan.b[:, 0]
     columns = {"c_in": reading.c_in}
+    p, q, u = map(_Weights.of, (plan.p, plan.q, plan.u))
     if bounded is None:
         # p x0 + q eps + u x0, with x0 and eps as the output says them.
-        of_x = _sum((plan.p, reading.c_x), (plan.u, reading.c_x), (plan.q, reading.e_x))
-        of_d = _sum((plan.p, reading.c_out), (plan.u, reading.c_out), (plan.q, reading.e_out))
+        of_x = _sum((p, reading.c_x), (u, reading.c_x), (q, reading.e_x))
+        of_d = _sum((p, reading.c_out), (u, reading.c_out), (q, reading.e_out))
     else:
         # eps = (x - alpha x0) / sigma, with the bounded x0.
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse, ratio = 1 / plan.sigma, plan.alpha / plan.sigma
-        of_x = _sum((plan.q, inverse), (plan.u, reading.c_x))
-        of_d = plan.p - _sum((plan.q, ratio))
-        of_raw = _sum((plan.u, reading.c_out))
+        of_x = _sum((q, inverse), (u, reading.c_x))
+        of_d = plan.p - _sum((q, ratio))
+        of_raw = _sum((u, reading.c_out))
         columns |= {"c_x": reading.c_x, "c_out": reading.c_out}
         columns |= {"of_raw": of_raw, "raw": newest * of_raw}
     columns |= {"of_x": of_x, "of_d": of_d, "x": plan.a + newest * of_x, "d": newest * of_d}
@@ -334,7 +335,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         reads=reads,
         asked=_asked_for(reads),
         noisy=noisy,
-        unbounded=holds(plan.u != 0) if bounded is not None else np.zeros(len(plan), dtype=bool),
+        unbounded=u.counts if bounded is not None else np.zeros(len(plan), dtype=bool),
     )
     numbers = not any(map(requires_gradient, columns.values()))
     draws, start = np.zeros((len(plan), 2), dtype=np.int64), (0, 0)
@@ -410,24 +411,43 @@ def _part(columns: Columns, part: slice) -> Columns:
 
 def _reads(plan: Plan) -> np.ndarray:
     """Return whether each row reads each of the last memories; those before the first are none."""
-    reads = holds(plan.b != 0)
-    return np.asarray(np.tril(np.ones(reads.shape, dtype=bool)) & reads)
+    reads = np.array(holds(plan.b != 0))
+    for back in range(1, reads.shape[1]):
+        reads[:back, back] = False
+    return reads
 
 
-def _sum(*terms: tuple[Array, Array]) -> Array:
-    """Return Σ coefficient column without what is multiplied by 0, which may be infinite."""
+class _Weights(NamedTuple):
+    """A column that others are multiplied with.
+
+    Attributes:
+        column: (K,).
+        counts: Whether each entry differs from 0, a NumPy array.
+        number: How many do.
+    """
+
+    column: Array
+    counts: np.ndarray
+    number: int
+
+    @classmethod
+    def of(cls, column: Array) -> "_Weights":
+        counts = holds(column != 0)
+        return cls(column, counts, int(np.count_nonzero(counts)))
+
+
+def _sum(*terms: tuple[_Weights, Array]) -> Array:
+    """Return Σ weights column without what is multiplied by 0, which may be infinite."""
     total: Any = 0.0
-    for coefficient, column in terms:
-        needed = holds(coefficient != 0)
-        count = np.count_nonzero(needed)
-        if not count:
+    for (weights, counts, number), column in terms:
+        if not number:
             continue
-        if count < len(needed):
+        if number < len(counts):
             xp = namespace(column)
-            mask = xp.asarray(needed, device=device(column))
+            mask = xp.asarray(counts, device=device(column))
             column = xp.where(mask, column, xp.zeros_like(column))
-        total = total + coefficient * column
-    return total if not isinstance(total, float) else 0.0 * terms[0][0]
+        total = total + weights * column
+    return total if not isinstance(total, float) else 0.0 * terms[0][0].column
 
 
 def _require_determined(
@@ -443,10 +463,10 @@ def _require_determined(
     seen = [to_host(column) for column in columns.values() if has_values(column)]
     if not seen:
         return
-    finite = np.isfinite(np.stack(seen))
+    finite = np.isfinite(np.concatenate(seen))
     if np.count_nonzero(finite) == finite.size:
         return
-    k = int(np.argmin(finite.all(axis=0)))
+    k = int(np.argmin(finite.reshape(len(seen), -1).all(axis=0)))
     raise_undetermined(meaning, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
 
 

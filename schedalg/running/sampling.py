@@ -12,7 +12,6 @@ from schedalg.arrays import (
 )
 from schedalg.checks import (
     check_memory,
-    check_sample,
     described,
     flag,
 )
@@ -95,7 +94,6 @@ def sample(
         >>> sample(model, fast, DDIM(), np.ones((1, 2)), prediction="x0")
         array([[0., 0.]])
     """
-    check_sample("x", x)
     plan = plan_for(schedule, sampler, x)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     if plan is not None:
@@ -223,7 +221,6 @@ def sample_steps(
         [[0.824]]
         [[0.]]
     """
-    check_sample("x", x)
     previews, progress = flag("previews", previews), flag("progress", progress)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)
     plan = plan_for(schedule, sampler, x)

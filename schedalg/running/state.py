@@ -26,6 +26,7 @@ from schedalg.plan.plan import Plan
 from schedalg.running import snapshot
 from schedalg.running.backend import Backend, Update
 from schedalg.running.noise import NoiseSource
+from schedalg.running.per_sample import EveryRow
 from schedalg.running.plans import constant_plan
 from schedalg.running.preparation import (
     Source,
@@ -72,12 +73,14 @@ class Run:
     """
 
     __slots__ = (
+        "_after",
         "_end",
         "_input",
         "_last",
         "_learned",
         "_noisy",
         "_reuse",
+        "_scaled",
         "_shape",
         "_timesteps",
         "_update",
@@ -116,12 +119,16 @@ class Run:
         self._end = len(rows.rows)
         self._noisy = rows.noisy
         self._learned = bool(rows.rows) and rows.rows[0].log_variance is not None
+        self._scaled = not rows.numbers or rows.scaled
         self._reuse = reuse
         self._shape = x.shape
         self._timesteps = timesteps_of(plan, rows, x, backend)
         self._update: Update = backend.update(
             rows, self.x, keys if any(rows.noisy) else None, reuse=reuse
         )
+        # `EveryRow.__call__` would ask in each row whether all samples are in it.
+        after: Any = self._update.after if isinstance(self._update, EveryRow) else self._update
+        self._after = after
         if memories:
             self._update.restore(self.row, memories)
         self._input: Array | None = None
@@ -157,7 +164,7 @@ class Run:
         if self._input is None:
             if self.row == self._end:
                 self._raise_ended()
-            self._input = self._update.input(self.row, self.x)
+            self._input = self._update.input(self.row, self.x) if self._scaled else self.x
         return self._input
 
     @property
@@ -245,7 +252,7 @@ class Run:
         self._input = None
         if not self._reuse:
             self._last, self._x0 = (k, x, output), x0
-        self.x = self._update(k, x, output, x0, variance, noise)
+        self.x = self._after(k, x, output, x0, variance, noise)
         self.row = k + 1
 
     @property

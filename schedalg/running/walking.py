@@ -18,6 +18,7 @@ from schedalg.arrays import (
 from schedalg.checks import (
     check_like,
     check_memory,
+    check_sample,
     described,
     flag,
     raise_stopped,
@@ -44,6 +45,7 @@ def walked(
     progress: bool,
 ) -> Iterator[tuple[Array, Array | None]]:
     """Return an iterator over x and x0 after every step of a sampler that has no plan."""
+    check_sample("x", x)
     progress = flag("progress", progress)
     denoise = denoiser_for(model, schedule, options)
     source = StepNoise(x, noise, backend_for(x).normal)

@@ -64,17 +64,17 @@ def weights(
     result = steps.array(np.zeros((len(orders), most)))
     left: Array
     left, total = np.ones(len(orders), dtype=bool), abs(seen(moments[0]))
-    for order in range(most, first - 1, -1):
-        chosen = left & (orders >= order)
-        if not np.count_nonzero(holds(chosen)):
-            continue
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for order in range(most, first - 1, -1):
+            chosen = left & (orders >= order)
+            if not np.count_nonzero(holds(chosen)):
+                continue
             rows = solve(gaps[: order - 1], moments[:order], int(ahead))
             chosen = chosen & (abs(seen(rows)).sum(axis=0) / total < LARGEST)
-        left = left & ~chosen
-        if order < most:
-            rows = xp.concat([rows, steps.array(np.zeros((most - order, len(orders))))])
-        result = steps.where(chosen, rows.T, result)
+            left = left & ~chosen
+            if order < most:
+                rows = xp.concat([rows, steps.array(np.zeros((most - order, len(orders))))])
+            result = steps.where(chosen, rows.T, result)
     return result
 
 

@@ -8,7 +8,8 @@ part of the tests: times are noisy, and only ratios of times taken in turns mean
 found is kept in speed.json beside this file, where other devices, of another machine, keep theirs;
 docs/images/speed.png is drawn from all of it.
 
-The tables and the timesteps are made before, on both sides, except in `cold`, which times them.
+The tables and the timesteps are made before, on both sides, except in `cold`, which times them, and
+in the second column of `warm`, where `sample` finds its table.
 diffusers is told not to clip x0, which the loops of schedalg do not do either.
 """
 
@@ -356,6 +357,51 @@ def _drawn_in_loops(at: Setting) -> list[float]:
     return [ratio(times[:, 0], times[:, 1])]
 
 
+def warm() -> None:
+    """Print what `run` and `sample` take in a second call, over two operations of torch a step.
+
+    `run` is given a plan, and `sample` a schedule and a sampler, as in the README. With
+    NUMBA_DISABLE_JIT=1 both go by operations of torch.
+    """
+    for steps, shape in ((FEW_STEPS, SMALL), (STEPS, SHAPES[0])):
+        at = setting("cpu", "float32", shape)
+        schedule = Schedule.linear(1000).subsample(steps=steps)
+        rows = []
+        for name, sampler in (("DDIM", DDIM()), ("DPM++ 2M", DPMSolverPP()), ("UniPC", UniPC())):
+            times = in_turns(
+                _two_operations(at, steps),
+                Timed(partial(_run_plan, sampler.plan(schedule), at)),
+                Timed(partial(_sampled, schedule, sampler, at)),
+                rounds=(50, 2000),
+                seconds=3,
+            )
+            rows.append([name, *(f"{ratio(times[:, i], times[:, 0]):.2f}" for i in (1, 2))])
+        title = f"cpu, float32, {at.label}, {steps} steps: over two operations of torch a step"
+        print_table(title, ["sampler", "run", "sample"], rows)
+
+
+def _two_operations(at: Setting, steps: int) -> Timed:
+    """Return the fewest plain operations that take x through a step without memories."""
+    import torch
+
+    buffers = torch.empty_like(at.x), torch.empty_like(at.x)
+
+    def loop() -> None:
+        x = at.x
+        for k in range(steps):
+            x = torch.mul(x, 0.9, out=buffers[k % 2]).add_(at.output, alpha=0.1)
+
+    return Timed(loop)
+
+
+def _run_plan(plan: Plan, at: Setting) -> object:
+    return run(plan, lambda x, t: at.output, at.x)
+
+
+def _sampled(schedule: Schedule, sampler: Any, at: Setting) -> object:
+    return sample(lambda x, t: at.output, schedule, sampler, at.x)
+
+
 def cold() -> None:
     """Print what all that comes before a first sample takes, and its parts, over diffusers' loop.
 
@@ -405,7 +451,7 @@ def _never_seen() -> Schedule:
 
 def _sampled_cold(sampler: Any, at: Setting) -> object:
     """Sample along such a schedule."""
-    return sample(lambda x, t: at.output, _never_seen(), sampler, at.x)
+    return _sampled(_never_seen(), sampler, at)
 
 
 def _with_timesteps(name: str, options: dict[str, Any], at: Setting) -> Callable[[], object]:
@@ -641,6 +687,7 @@ def main() -> None:
                 launches()
                 captured()
             else:
+                warm()
                 cold()
                 in_numpy()
     draw()

@@ -38,11 +38,12 @@ def test_a_compiled_step_is_no_operation(sampler: Any, how: dict[str, Any], dtyp
     for steps in (20, 60):
         schedule = Schedule.linear(1000).subsample(steps=steps)
         plan = sampler.plan(schedule.as_ve() if scaled else schedule)
+        run(plan, lambda x, t: z, z, noise=lambda x: z, **how)  # what is made once is made
         with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiler:
             run(plan, lambda x, t: z, z, noise=lambda x: z, **how)
         names = [event.name for event in profiler.events() or () if event.name.startswith("aten::")]
-        views = ("aten::unbind", "aten::select", "aten::as_strided", "aten::view")
-        counts.append(sum(name not in views for name in names))
+        views = ("unbind", "select", "as_strided", "view", "detach")
+        counts.append(sum(name.removeprefix("aten::") not in views for name in names))
     assert counts[0] == counts[1] < 20
 
 

@@ -1,6 +1,8 @@
 """Sampling one schedule, one call of the network at a time.
 
 A `Table` is a value, and so is the `State` of a run: a step takes a state and returns the next one.
+A row is taken by a `Run` that goes on at it, from the memories in the state and the x of the call,
+which a pipeline may have changed since the row before.
 """
 
 import math
@@ -17,8 +19,9 @@ from schedalg.network.bounds import Clamp
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.plan.plan import Plan, check_plan
-from schedalg.running.reference import Functional
+from schedalg.running.reference import Functional, ReferenceBackend
 from schedalg.running.rows import Bounded, Rows, rows_of
+from schedalg.running.state import Run
 from schedalg.samplers import LCM, PNDM, TCD
 from schedalg.samplers.protocols import StepSampler
 from schedalg.schedule import Point, Schedule
@@ -30,7 +33,8 @@ class State(NamedTuple):
     Attributes:
         table: The table that it runs.
         row: The next row.
-        memory: The memories of earlier rows, or the state of a sampler without a table.
+        memory: What the rows before remembered and later ones may read, the oldest first; or the
+            state of a sampler without a table.
     """
 
     table: "Table"
@@ -169,15 +173,20 @@ class Table:
         clip = self.denoise.clip
         ready = output is x0 or not isinstance(clip, Clamp | None)
         bounded: Bounded = clip if isinstance(clip, Clamp | None) and not ready else "given"
-        rows = self._rows_for(x, bounded)
-        row = rows.rows[k]
-        noise = draw(x) if row.noise != 0 else None
-        if noise is not None and row.log_variance is not None and variance is None:
-            raise ValueError("a learned variance needs an output with twice the channels of x")
-        update = Functional(rows, None)
-        update.memories = dict(state.memory)
-        after = update(k, x, output, x0 if ready else None, variance, noise)
-        return after, x0, State(self, k + 1, tuple(update.memories.items()))
+        run = Run(
+            self.plan,
+            self.denoise.parameterization,
+            None,
+            self._rows_for(x, bounded),
+            _ONE_ROW,
+            x,
+            draw,
+            reuse=False,
+            row=k,
+            memories=state.memory,
+        )
+        run.take(output, x0 if ready else None, variance)
+        return run.x, x0, State(self, k + 1, tuple(run.memories()))
 
     def _rows_for(self, x: Array, bounded: Bounded) -> Rows:
         """Return the rows for arrays like x, which are the same in every step."""
@@ -227,6 +236,24 @@ class Table:
 
         after, next_state = sampler.step(x, t, s, denoise, draw, memory[0])
         return after, State(self, k + 1, (next_state,))
+
+
+class _OneRow(ReferenceBackend):
+    """Takes a run through one row, by operations that return new arrays: a state is a value.
+
+    Pipelines have timesteps of their own.
+    """
+
+    def timesteps(self, values: np.ndarray, x: Array) -> tuple[Array, ...]:
+        """Return nothing."""
+        return ()
+
+    def update(self, rows: Rows, x: Array, keys: np.ndarray | None, *, reuse: bool) -> Functional:
+        """Return what takes x through a row."""
+        return Functional(rows, keys)
+
+
+_ONE_ROW = _OneRow()
 
 
 def _fitting(sampler: Any, schedule: Schedule) -> Any:
