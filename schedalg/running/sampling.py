@@ -7,6 +7,7 @@ import numpy as np
 
 from schedalg.arrays import (
     Array,
+    ArrayT,
     compiling,
     known,
 )
@@ -36,7 +37,7 @@ def sample(
     model: Model | AnyDenoiser,
     schedule: Schedule,
     sampler: Sampler | Plan,
-    x: Array,
+    x: ArrayT,
     *,
     prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
@@ -45,7 +46,7 @@ def sample(
     check_finite: bool = False,
     capture: bool = False,
     **model_kwargs: Any,
-) -> Array:
+) -> ArrayT:
     """Walk a schedule from its noisiest point to its origin, and return x there.
 
     Args:
@@ -103,13 +104,14 @@ def sample(
     if flag("capture", capture):
         raise ValueError("capture=True takes a sampler that has a plan, a method plan")
     walked_to_end = known(x).untraced(_walked_to_end)
-    return walked_to_end(model, schedule, sampler, x, options, noise, progress)
+    result: ArrayT = walked_to_end(model, schedule, sampler, x, options, noise, progress)
+    return result
 
 
 def run(
     plan: Plan,
     model: Model | AnyDenoiser,
-    x: Array,
+    x: ArrayT,
     *,
     prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
@@ -118,7 +120,7 @@ def run(
     check_finite: bool = False,
     capture: bool = False,
     **model_kwargs: Any,
-) -> Array:
+) -> ArrayT:
     """Take x through a plan, and return it after the last row.
 
     `sample(model, schedule, sampler, x, ...)` is `run(sampler.plan(schedule), model, x, ...)`, and
@@ -164,26 +166,28 @@ def run(
 def _run(
     plan: Plan,
     model: Model | AnyDenoiser,
-    x: Array,
+    x: ArrayT,
     options: NetworkOptions,
     noise: NoiseSource,
     *,
     progress: bool,
     capture: bool,
-) -> Array:
+) -> ArrayT:
     progress = flag("progress", progress)
     if flag("capture", capture):
         if progress:
             raise ValueError(
                 "capture=True and progress=True: there is nothing to see between steps"
             )
-        return execution.captured(plan, model, x, options, noise)
-    if not progress:
-        return execution.finished(plan, model, x, options, noise)
-    run, call = execution.prepared(plan, model, x, options, noise, reuse=True)
-    for _ in progress_bar(execution.steps(run, call), _steps_of(plan)):
-        pass
-    return run.x
+        result: ArrayT = execution.captured(plan, model, x, options, noise)
+    elif not progress:
+        result = execution.finished(plan, model, x, options, noise)
+    else:
+        run, call = execution.prepared(plan, model, x, options, noise, reuse=True)
+        for _ in progress_bar(execution.steps(run, call), _steps_of(plan)):
+            pass
+        result = run.x
+    return result
 
 
 def sample_steps(
