@@ -30,7 +30,10 @@ exclude_patterns = ["examples", "gallery"]
 templates_path = ["_templates"]
 nitpicky = True
 # Other packages' names have no page here, and their own sites are not asked for one.
-nitpick_ignore = [("py:class", "schedalg.samplers.protocols.State")]  # a type variable
+nitpick_ignore = [  # type variables
+    ("py:class", "schedalg.arrays.ArrayT"),
+    ("py:class", "schedalg.samplers.protocols.State"),
+]
 nitpick_ignore_regex = [("py:.*", r"(?s)(?!schedalg\.).*")]
 
 myst_heading_anchors = 3

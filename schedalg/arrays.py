@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from schedalg.libraries import Library, library_of
 
 #: An array of any library that follows the array API standard.
 Array: TypeAlias = Any
+#: Its type, where a result has that of an argument.
+ArrayT = TypeVar("ArrayT")
 #: The module that holds such a library's functions.
 Namespace: TypeAlias = Any
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from schedalg.arrays import (
     Array,
+    ArrayT,
     compiling,
     known,
 )
@@ -35,7 +36,7 @@ def sample(
     model: Model | AnyDenoiser,
     schedule: Schedule,
     sampler: Sampler | Plan,
-    x: Array,
+    x: ArrayT,
     *,
     prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
@@ -44,7 +45,7 @@ def sample(
     check_finite: bool = False,
     capture: bool = False,
     **model_kwargs: Any,
-) -> Array:
+) -> ArrayT:
     """Walk a schedule from its noisiest point to its origin, and return x there.
 
     Args:
@@ -101,13 +102,14 @@ def sample(
     if flag("capture", capture):
         raise ValueError("capture=True takes a sampler that has a plan, a method plan")
     walked_to_end = known(x).untraced(_walked_to_end)
-    return walked_to_end(model, schedule, sampler, x, options, noise, progress)
+    result: ArrayT = walked_to_end(model, schedule, sampler, x, options, noise, progress)
+    return result
 
 
 def run(
     plan: Plan,
     model: Model | AnyDenoiser,
-    x: Array,
+    x: ArrayT,
     *,
     prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
@@ -116,7 +118,7 @@ def run(
     check_finite: bool = False,
     capture: bool = False,
     **model_kwargs: Any,
-) -> Array:
+) -> ArrayT:
     """Take x through a plan, and return it after the last row.
 
     `sample(model, schedule, sampler, x, ...)` is `run(sampler.plan(schedule), model, x, ...)`, and
@@ -162,20 +164,22 @@ def run(
 def _run(
     plan: Plan,
     model: Model | AnyDenoiser,
-    x: Array,
+    x: ArrayT,
     options: NetworkOptions,
     noise: NoiseSource,
     *,
     progress: bool,
     capture: bool,
-) -> Array:
+) -> ArrayT:
     progress = flag("progress", progress)
     if flag("capture", capture):
         if progress:
             raise ValueError(
                 "capture=True and progress=True: there is nothing to see between steps"
             )
-        return execution.captured(plan, model, x, options, noise)
+        captured: ArrayT = execution.captured(plan, model, x, options, noise)
+        return captured
+    last: ArrayT
     if not progress:
         last = execution.finished(plan, model, x, options, noise)
     else:

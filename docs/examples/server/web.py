@@ -1,6 +1,6 @@
 """The server of `serve.py` over HTTP, with Starlette.
 
-    pip install "schedalg[serve]"
+    pip install ".[serve]"
     uvicorn --app-dir docs/examples/server web:app &
     curl localhost:8000/sample --data '{"steps": 20, "label": 3, "seed": 7}'
 
