@@ -21,6 +21,7 @@ for package, paths in {
     "torch": [
         "backends/schedalg_torch",
         "docs/backends.md",
+        "docs/fitting.md",
         "docs/from-guided-diffusion.md",
         "docs/log-probability.md",
         "docs/runs.md",
