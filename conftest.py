@@ -23,6 +23,7 @@ for package, paths in {
     "torch": [
         "backends/schedalg_torch",
         "docs/backends.md",
+        "docs/fitting.md",
         "docs/from-guided-diffusion.md",
         "docs/howto/compile.md",
         "docs/howto/half-precision.md",

@@ -6,14 +6,14 @@
 from the root of the repository, with the packages that the tests need. It takes a minute.
 """
 
-import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from docs.pages import markdown, print_or_write
 from schedalg import (
     DDIM,
     DDPM,
@@ -31,7 +31,6 @@ from schedalg import (
 from schedalg.testing import Mixture
 
 PAGE = Path(__file__).with_name("choosing-steps.md")
-START, END = "<!-- table {}: begin -->\n", "<!-- table {}: end -->\n"
 BASE = Schedule.linear(1000)
 #: Weight, mean and standard deviation of each peak.
 PARTS = ((0.4, -0.8, 0.25), (0.6, 0.5, 0.4))
@@ -90,13 +89,11 @@ VARIANCES: Mapping[str, DDPM] = {
 
 def nats() -> str:
     """Return the table of what respacings lose, as Markdown."""
-    return markdown(
-        ["points", *(str(n) for n in COUNTS)],
-        (
-            [name, *(brief(make(n).excess(ERRORS, than=BASE)) for n in COUNTS)]
-            for name, make in SPACINGS.items()
-        ),
-    )
+    lines = [
+        [name, *(brief(make(n).excess(ERRORS, than=BASE)) for n in COUNTS)]
+        for name, make in SPACINGS.items()
+    ]
+    return str(markdown(["points", *map(str, COUNTS)], lines))
 
 
 def brief(value: float) -> str:
@@ -123,7 +120,7 @@ def distances() -> str:
                 cells.append(f"{float(np.sqrt((gap**2).mean())):.3f}")
         lines.append(cells)
     titles = [f"{variance}, {n}" for variance in VARIANCES for n in counts]
-    return markdown(["points", *titles], lines)
+    return str(markdown(["points", *titles], lines))
 
 
 def ends() -> str:
@@ -176,7 +173,8 @@ def ends() -> str:
         ]
         for name, make in choices.items()
     ]
-    return markdown(["points", *(f"{name}, {n}" for name in samplers for n in counts)], lines)
+    titles = [f"{name}, {n}" for name in samplers for n in counts]
+    return str(markdown(["points", *titles], lines))
 
 
 def _chosen(schedule: Schedule, cost: np.ndarray, n: int, _: Sampler) -> Schedule:
@@ -187,26 +185,10 @@ def _spaced(spacing: Any, n: int, _: Sampler) -> Schedule:
     return BASE.subsample(steps=n, spacing=spacing)
 
 
-def markdown(titles: list[str], lines: Iterable[list[Any]]) -> str:
-    """Return a table as Markdown."""
-    rows = [titles, ["---"] * len(titles), *lines]
-    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
-
-
 def main() -> None:
     """Print the tables, or write them into the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put them into the page")
-    tables = {"nats": nats(), "ends": ends(), "distances": distances()}
-    if not parser.parse_args().write:
-        print(*tables.values(), sep="\n")
-        return
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        before, rest = text.split(START.format(name))
-        after = rest.split(END.format(name))[1]
-        text = before + START.format(name) + table + END.format(name) + after
-    PAGE.write_text(text, encoding="utf-8")
+    measured = {"nats": nats, "ends": ends, "distances": distances}
+    print_or_write(PAGE, lambda: {name: table() for name, table in measured.items()}, __doc__)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@
 from the root of the repository, with the packages that the tests need.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from mpmath import mp, mpf
 
+from docs.pages import print_or_write
 from schedalg import Schedule
 from tests.registry import oracle
 from tests.registry.schedules import FAMILIES, Family
@@ -21,9 +21,6 @@ from tests.test_exactness import EXTREMES, errors, line_of, relative_error
 N = 1000
 SUBSETS = 20
 PAGE = Path(__file__).with_name("exactness.md")
-START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
-START_OPERATIONS = "<!-- operations: begin -->\n"
-END_OPERATIONS = "<!-- operations: end -->\n"
 #: Points of the schedules that operations are measured on.
 POINTS = 40
 
@@ -135,17 +132,7 @@ def operations() -> str:
 
 def main() -> None:
     """Print the tables, or write them into the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put them into docs/exactness.md")
-    texts = ((START, table(), END), (START_OPERATIONS, operations(), END_OPERATIONS))
-    if not parser.parse_args().write:
-        print("\n".join(text for _, text, _ in texts), end="")
-        return
-    page = PAGE.read_text()
-    for start, text, end in texts:
-        before, rest = page.split(start)
-        page = before + start + text + end + rest.split(end)[1]
-    PAGE.write_text(page)
+    print_or_write(PAGE, lambda: {"": table(), "operations": operations()}, __doc__)
 
 
 if __name__ == "__main__":

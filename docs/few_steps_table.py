@@ -7,7 +7,6 @@ from the root of the repository, with the packages that the tests need, which in
 takes about a minute.
 """
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from docs.pages import markdown, print_or_write
 from schedalg import (
     DDIM,
     DEIS,
@@ -32,7 +32,6 @@ from schedalg import (
 from schedalg.schedule import Point
 
 PAGE = Path(__file__).with_name("few-steps.md")
-START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 COUNTS = (5, 8, 10, 15, 20)
 #: Samples of each data set.
 BATCH = 64
@@ -242,12 +241,12 @@ def exact(cloud: Cloud, schedule: Schedule) -> np.ndarray:
 
 def section(title: str, measured: Mapping[str, list[float]]) -> str:
     """Return a table of errors, with a title."""
-    lines = [f"## {title}\n\n", f"| | {' | '.join(map(str, COUNTS))} |\n"]
-    lines.append("| --- |" + " --- |" * len(COUNTS) + "\n")
-    for name, values in measured.items():
-        row = f"`{name}`" if name in OURS else name
-        lines.append(f"| {row} | {' | '.join(f'{value:.2g}' for value in values)} |\n")
-    return "".join(lines) + "\n"
+    lines = [
+        [f"`{name}`" if name in OURS else name, *(f"{value:.2g}" for value in values)]
+        for name, values in measured.items()
+    ]
+    table = markdown(["", *map(str, COUNTS)], lines)
+    return f"## {title}\n\n{table}\n"
 
 
 def mean(tables: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
@@ -274,16 +273,7 @@ def tables() -> str:
 
 def main() -> None:
     """Print the tables, or write them into the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put them into docs/few-steps.md")
-    write = parser.parse_args().write
-    text = tables()
-    if not write:
-        print(text)
-        return
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(START)
-    PAGE.write_text(before + START + text + END + rest.split(END)[1], encoding="utf-8")
+    print_or_write(PAGE, lambda: {"": tables()}, __doc__)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 from the root of the repository, with the packages that the tests need. It takes some minutes.
 """
 
-import argparse
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from docs.choosing_steps_table import markdown
 from docs.few_steps_table import DATA, Cloud, distance, exact, noise
+from docs.pages import markdown, print_or_write
 from schedalg import DDIM, DPMSolverPP, Plan, Schedule, fit, run, trajectories, tune
 from schedalg.fitting.trajectories import Trajectories
 
 PAGE = Path(__file__).with_name("fitting.md")
-START, END = "<!-- table {}: begin -->\n", "<!-- table {}: end -->\n"
 BASE = Schedule.linear(1000)
 #: Samples to fit to.
 SAMPLES = 512
@@ -117,19 +115,7 @@ def digits() -> str:
 
 def main() -> None:
     """Print the tables, or write them into the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put them into docs/fitting.md")
-    write = parser.parse_args().write
-    tables = {"mixtures": mixtures(), "digits": digits()}
-    if not write:
-        print(*tables.values(), sep="\n")
-        return
-    page = PAGE.read_text(encoding="utf-8")
-    for name, table in tables.items():
-        before, rest = page.split(START.format(name))
-        after = rest.split(END.format(name))[1]
-        page = before + START.format(name) + table + END.format(name) + after
-    PAGE.write_text(page, encoding="utf-8")
+    print_or_write(PAGE, lambda: {"mixtures": mixtures(), "digits": digits()}, __doc__)
 
 
 if __name__ == "__main__":

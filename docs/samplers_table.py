@@ -6,7 +6,6 @@
 from the root of the repository, with the packages that the tests need, and matplotlib.
 """
 
-import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from docs.pages import print_or_write
 from schedalg import Schedule, Tableau, sample
 from schedalg.testing import Mixture, measured_order
 from tests.registry.samplers import SAMPLERS
 
 PAGE = Path(__file__).with_name("samplers.md")
 PICTURE = PAGE.parent / "images" / "orders.png"
-START, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
 DRAWN = (
     "DDIM",
@@ -123,16 +122,8 @@ def draw() -> None:
 
 def main() -> None:
     """Print the table, or write it into the page and draw the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put it into docs/samplers.md")
-    table = rows()
-    if not parser.parse_args().write:
-        print(table)
-        return
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(START)
-    PAGE.write_text(before + START + table + END + rest.split(END)[1], encoding="utf-8")
-    draw()
+    if print_or_write(PAGE, lambda: {"": rows()}, __doc__):
+        draw()
 
 
 if __name__ == "__main__":

@@ -205,12 +205,12 @@ class Library:
         return None
 
     def pullback(
-        self, function: Callable[[Any], Any], x: Any
-    ) -> tuple[Any, Callable[[Any], Any]] | None:
-        """Return function(x), and what takes a vector v like it to v ∂function/∂x, like x.
+        self, function: Callable[..., Any], *inputs: Any
+    ) -> tuple[Any, Callable[[Any], tuple[Any, ...]]] | None:
+        """Return function(*inputs), and what takes a vector v like it to its products.
 
-        None if the library follows no gradients. What is returned has none of its own, but where a
-        tracer flows.
+        There is one for each input, v ∂function/∂input, like the input. None if the library follows
+        no gradients. What is returned has none of its own, but where a tracer flows.
         """
         return None
 

@@ -10,6 +10,7 @@ grimp = pytest.importorskip("grimp")
 ROOMS = [
     "forks",
     "cache",
+    "descent",
     "plugins",
     "libraries",
     "arrays",

@@ -108,11 +108,11 @@ class JaxLibrary(Library):
         return keys_of_seeds(seeds, x.shape[0])
 
     def pullback(
-        self, function: Callable[[Any], Any], x: Array
-    ) -> tuple[Array, Callable[[Array], Array]]:
-        """Return function(x), and what takes a vector v like it to v ∂function/∂x."""
-        value, pull = jax.vjp(function, x)
-        return value, lambda vector: pull(vector)[0]
+        self, function: Callable[..., Any], *inputs: Array
+    ) -> tuple[Array, Callable[[Array], tuple[Array, ...]]]:
+        """Return function(*inputs), and what takes a vector v like it to v ∂function/∂input."""
+        value, pull = jax.vjp(function, *inputs)
+        return value, pull
 
     def drawing(self, source: Any, x: Array) -> "KeyNoise | None":
         """Return a function that draws from a key: a typed one, or the words of an old one.

@@ -178,21 +178,20 @@ class TorchLibrary(Library):
         return lambda x: torch.randn(x.shape, generator=source, dtype=x.dtype, device=x.device)
 
     def pullback(
-        self, function: Callable[[Any], Any], x: Tensor
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Return function(x), and what takes a vector v like it to v ∂function/∂x, detached."""
+        self, function: Callable[..., Any], *inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        """Return function(*inputs), and what takes a vector v to v ∂function/∂input, detached."""
         with torch.inference_mode(False), torch.enable_grad():
-            followed = x.detach().clone().requires_grad_()
-            value = function(followed)
+            followed = [each.detach().clone().requires_grad_() for each in inputs]
+            value = function(*followed)
 
-        def pull(vector: Tensor) -> Tensor:
-            if not value.requires_grad:  # it does not depend on x
-                return torch.zeros_like(x)
+        def pull(vector: Tensor) -> tuple[Tensor, ...]:
+            if not value.requires_grad:  # it depends on no input
+                return tuple(torch.zeros_like(each) for each in inputs)
             with torch.inference_mode(False):
-                (product,) = torch.autograd.grad(
+                return torch.autograd.grad(
                     value, followed, vector.clone(), retain_graph=True, materialize_grads=True
                 )
-            return product
 
         return value.detach(), pull
 

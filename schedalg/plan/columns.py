@@ -16,6 +16,7 @@ from schedalg.arrays import (
 from schedalg.checks import as_array, real_number, shown
 from schedalg.plan.steps import array_like, column_scales
 from schedalg.schedule import Schedule
+from schedalg.schedule.slopes import followed_timesteps
 
 #: The columns of a plan that hold floats, in the order in which they are printed.
 FLOATS = ("alpha", "sigma", "p", "q", "u", "a", "b", "c", "log_variance")
@@ -27,7 +28,8 @@ class Evaluations(NamedTuple):
     alpha and sigma are in the scale of the schedule.
 
     Attributes:
-        timesteps: The timestep passed to the network, (K,), a NumPy array.
+        timesteps: The timestep passed to the network, (K,): a NumPy array, unless a gradient flows
+            through the schedule and moves them.
         alpha: Signal scale, (K,).
         sigma: Noise scale, (K,).
 
@@ -41,7 +43,7 @@ class Evaluations(NamedTuple):
         array([ 1.096,  0.231, -1.554])
     """
 
-    timesteps: np.ndarray
+    timesteps: Array
     alpha: Array
     sigma: Array
 
@@ -49,7 +51,8 @@ class Evaluations(NamedTuple):
 def schedule_evaluations(schedule: Schedule) -> Evaluations:
     """Return the points of a schedule, the noisiest first."""
     alpha, sigma = column_scales(schedule)
-    return Evaluations(schedule.timesteps[::-1], flipped(alpha[1:]), flipped(sigma[1:]))
+    timesteps = flipped(followed_timesteps(schedule))
+    return Evaluations(timesteps, flipped(alpha[1:]), flipped(sigma[1:]))
 
 
 def checked_column(name: str, values: Any, high: Array) -> Array:

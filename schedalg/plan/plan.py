@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, has_values, holds, namespace, to_host
+from schedalg.arrays import Array, has_values, holds, namespace, requires_gradient, to_host
 from schedalg.checks import described, host_numbers, shown
 from schedalg.libraries import Value
 from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
@@ -81,7 +81,7 @@ class Plan(Value):
 
     schedule: Schedule
     step: np.ndarray
-    timesteps: np.ndarray
+    timesteps: Array
     alpha: Array
     sigma: Array
     p: Array
@@ -157,9 +157,10 @@ class Plan(Value):
         if not isinstance(evaluations, Evaluations):
             raise TypeError(f"evaluations must be Evaluations, got {described(evaluations)}")
         timesteps: Any = evaluations.timesteps
-        if evaluations.timesteps is own_timesteps and own_timesteps.dtype.kind == "i":
-            timesteps = own_timesteps.copy()  # which the schedule has checked
-        elif has_values(timesteps):
+        own = isinstance(own_timesteps, np.ndarray) and own_timesteps.dtype.kind == "i"
+        if own and evaluations.timesteps is own_timesteps:
+            timesteps = timesteps.copy()  # which the schedule has checked
+        elif not (requires_gradient(timesteps) and requires_gradient(high)):
             timesteps = host_numbers("evaluations.timesteps", timesteps)
             require_finite("evaluations.timesteps", timesteps)
             timesteps = canonical_timesteps(timesteps)
@@ -248,7 +249,7 @@ class Plan(Value):
             >>> plan.timesteps.round(2), plan.round_timesteps().timesteps
             (array([999.  , 930.17, 499.  ]), array([999, 930, 499]))
         """
-        return replace(self, timesteps=rounded_timesteps(self.timesteps))
+        return replace(self, timesteps=rounded_timesteps(to_host(self.timesteps)))
 
     reversed = inversion.reversed_plan
     weights = weights.weights
@@ -268,7 +269,8 @@ class Plan(Value):
         shapes = tuple([None if column is None else tuple(column.shape) for column in columns])
         values = np.concatenate([host.reshape(-1) for host in hosts])
         values = values.astype(np.float64, copy=False) + 0.0  # -0.0 becomes 0.0
-        numbers = (self.timesteps.dtype.str, self.timesteps.tobytes(), self.step.tobytes())
+        timesteps = to_host(self.timesteps)
+        numbers = (timesteps.dtype.str, timesteps.tobytes(), self.step.tobytes())
         key = self.schedule, numbers, host_start(self.start), shapes, values.tobytes()
         if isinstance(self.a, np.ndarray):
             object.__setattr__(self, "_identity", key)

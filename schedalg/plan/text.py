@@ -64,7 +64,7 @@ def columns(
     found: dict[str, Any] = {
         "row": np.arange(len(plan)),
         "step": plan.step,
-        "timestep": plan.timesteps,
+        "timestep": to_host(plan.timesteps),
         "alpha": plan.alpha,
         "sigma": plan.sigma,
     }
@@ -137,7 +137,7 @@ def to_dict(plan: "Plan") -> dict[str, Any]:
         "version": 2,
         "schedule": plan.schedule.to_dict(),
         "step": plan.step.tolist(),
-        "timesteps": plan.timesteps.tolist(),
+        "timesteps": to_host(plan.timesteps).tolist(),
         "start": list(host_start(plan.start)),
         **columns,
     }

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, compiling, holds, list_of
+from schedalg.arrays import Array, compiling, holds, requires_gradient
 from schedalg.checks import raise_stopped
 from schedalg.network.bounds import bounded
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
@@ -116,7 +116,9 @@ def _levels(plan: Plan, x: Any) -> list[tuple[Any, Any, int | float]]:
         x: What the numbers will multiply; None where no gradient flows through them.
     """
     columns = (numbers_of(column, x) for column in (plan.alpha, plan.sigma))
-    return list(zip(*columns, list_of(plan.timesteps), strict=True))
+    timesteps = plan.timesteps
+    listed = list(timesteps) if requires_gradient(timesteps) else timesteps.tolist()
+    return list(zip(*columns, listed, strict=True))
 
 
 def _step_of_rows(plan: Plan) -> list[int]:

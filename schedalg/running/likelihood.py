@@ -249,7 +249,7 @@ def _traced(
         x0, pull = followed
         total: Any = 0.0
         for z in directions(x):
-            total = total + summed(widened(z) * widened(pull(z)))
+            total = total + summed(widened(z) * widened(pull(z)[0]))
         return x0, share * total
 
     return trace

@@ -9,8 +9,10 @@ from schedalg.arrays import (
     Array,
     compiling,
     given,
+    has_values,
     multiplier,
     namespace,
+    requires_gradient,
     weighted,
     widened,
 )
@@ -47,7 +49,7 @@ def checked_backend(plan: Plan, x: Array) -> Backend:
 
 def timesteps_of(plan: Plan, rows: Rows, x: Array, backend: Backend) -> Sequence[Array]:
     """Return the timesteps of each row for the network, (B,) each, on x's device."""
-    if compiling(x):
+    if compiling(x) or (requires_gradient(plan.timesteps) and has_values(plan.timesteps)):
         return [timestep_batch(x, timestep) for timestep in rows.timesteps]
     return backend.timesteps(plan.timesteps, x)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from schedalg.arrays import Array
 from schedalg.checks import flag
-from schedalg.plan.columns import Evaluations
+from schedalg.plan.columns import Evaluations, schedule_evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.multistep import orders, weights
@@ -192,7 +192,7 @@ def _plan(
     a = steps.where(path.finite, path.unit_s / path.unit_t, steps.sigma_s / steps.sigma_t)
     scale = _scale(steps, path)
     p, q = slope(schedule, path.finite)
-    evaluations = Evaluations(schedule.timesteps[::-1], steps.alpha_t, steps.sigma_t)
+    evaluations = schedule_evaluations(schedule)
     if step is not None and at is not None:
         a, scale = (steps.gather(column, step) for column in (a, scale))
         # In the correcting row, x is already at the point that the step reaches.
@@ -200,7 +200,7 @@ def _plan(
         a = a * (1 - again) + again
         p, q = p[at], q[at]
         evaluations = Evaluations(
-            evaluations.timesteps[at],
+            steps.gather(evaluations.timesteps, at),
             steps.gather(evaluations.alpha, at),
             steps.gather(evaluations.sigma, at),
         )

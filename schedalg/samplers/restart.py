@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import namespace
+from schedalg.arrays import namespace, requires_gradient
 from schedalg.checks import integer, positive_integer, shown
 from schedalg.plan.columns import FLOATS
 from schedalg.plan.plan import Plan, check_plan
-from schedalg.plan.steps import step_change
+from schedalg.plan.steps import array_like, step_change
 from schedalg.samplers.ddpm import DDPM
 from schedalg.samplers.protocols import TableSampler
 from schedalg.schedule import Schedule
@@ -174,9 +174,18 @@ def joined(schedule: Schedule, plans: Sequence[Plan]) -> Plan:
         plans[0],
         schedule=schedule,
         step=np.concatenate([plan.step + n for plan, n in zip(plans, steps, strict=False)]),
-        timesteps=np.concatenate([plan.timesteps for plan in plans]),
+        timesteps=_timesteps(plans),
         **changed,
     )
+
+
+def _timesteps(plans: Sequence[Plan]) -> Any:
+    columns = [plan.timesteps for plan in plans]
+    if not any(map(requires_gradient, columns)):
+        return np.concatenate(columns)
+    like = plans[0].a
+    columns = [array_like(like, c) if isinstance(c, np.ndarray) else c for c in columns]
+    return namespace(like).concat(columns)
 
 
 def _noised(plan: Plan, schedule: Schedule, low: int, high: int) -> Plan:

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, holds, namespace, to_host
+from schedalg.arrays import Array, holds, namespace, requires_gradient, to_host
 from schedalg.checks import flag, number_or_infinity, positive_integer, real_number
 from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
 from schedalg.samplers.straight import scales, slope, timestep_at_clean, timesteps_between
+from schedalg.schedule.slopes import followed, followed_timesteps
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -316,6 +317,8 @@ class RungeKutta:
             timesteps[between] = timesteps_between(
                 schedule, to_host(alpha)[between], to_host(sigma)[between]
             )
+        if between.any() or requires_gradient(followed_timesteps(schedule)):
+            return followed(schedule, timesteps, alpha, sigma)
         return timesteps
 
 

@@ -127,7 +127,7 @@ def with_full_start(plan: Plan, steps: Steps, form: Form, order: int) -> Plan:
     return replace(
         plan,
         step=step,
-        timesteps=plan.timesteps[call],
+        timesteps=steps.gather(plan.timesteps, call),
         a=steps.where(~added, steps.gather(plan.a, call), 1.0),
         b=b,
         c=steps.where(~added, steps.gather(plan.c, call), 0.0),

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from schedalg.schedule.point import Point
     from schedalg.schedule.schedule import Schedule
 
-#: Log-SNRs that differ by less are one level, of which one is in float32.
-_SAME_LEVEL = 5e-7
-
 
 @curve.computed_on_host
 def at(schedule: "Schedule", t: float) -> "Point":
@@ -409,17 +406,21 @@ def at_log_snr(schedule: "Schedule", since: DoubleDouble, *, rounded: bool) -> "
 
 
 def at_levels(
-    schedule: "Schedule", log_alpha_bar: DoubleDouble, ends: tuple[bool, bool], *, rounded: bool
+    schedule: "Schedule",
+    log_alpha_bar: DoubleDouble,
+    ends: tuple[bool, bool],
+    *,
+    rounded: bool,
+    same: float = 0.0,
 ) -> "Schedule":
     """Return the points at given noise levels, which fall and lie on the schedule's curve.
-
-    A level that is a point's to the rounding of float32 is that point.
 
     Args:
         schedule: Where they lie. If its timesteps are listed, its last point is not pure noise.
         log_alpha_bar: (M,), without an origin.
         ends: Whether the first and the last of them are the schedule's own.
         rounded: As in `at_log_snr`.
+        same: A level whose log-SNR differs by less from that of a point of the curve is that point.
     """
     rule = schedule.timestep_rule
     if not isinstance(rule, np.ndarray):
@@ -433,8 +434,7 @@ def at_levels(
     pair = np.stack([after - 1, np.minimum(after, len(known) - 1)])
     off = np.abs(known[pair] - wanted)
     nearest = np.where(off[0] <= off[1], pair[0], pair[1])
-    same = off.min(axis=0) < _SAME_LEVEL
-    where = np.where(same, nearest, len(known) + np.arange(len(wanted)))
+    where = np.where(off.min(axis=0) < same, nearest, len(known) + np.arange(len(wanted)))
     since = double_double.gather(xp, double_double.concat(xp, own, since), where)
     knots = _Knots(points, timesteps, first, own)
     return _located(schedule, knots, since, ends, rounded=rounded)

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import replace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, device, namespace, requires_gradient, to_host
+from schedalg.arrays import Array, requires_gradient, to_host
 from schedalg.checks import (
     check_callable,
     described,
@@ -18,20 +17,17 @@ from schedalg.checks import (
     raise_stopped,
     shown,
 )
+from schedalg.descent import descent
 from schedalg.plugins import imported
-from schedalg.schedule import constructors, curve, double_double, interpolation, path
-from schedalg.schedule.double_double import DoubleDouble
-from schedalg.schedule.noise_levels import require_signal
+from schedalg.schedule import curve
 from schedalg.schedule.schedule import Schedule, check_schedule
+from schedalg.schedule.track import Track
 
 #: What is to be least: a number that a schedule has.
 Objective: TypeAlias = Callable[[Schedule], Any]
 
 #: Two points must be so far apart in log-SNR (in log t on a flow from pure noise).
 _LEAST_GAP = 2e-6
-#: From a clean origin, where timesteps follow from the noise, the first point may move so far in
-#: log sigma.
-_FURTHEST = math.log(1e4)
 #: Whether SciPy searches: COBYQA holds a lock, behind which a search within it would wait for ever.
 _SEARCHING = ContextVar("_SEARCHING", default=False)
 
@@ -128,7 +124,7 @@ def _minimized(
             "objective calls minimize, which cannot be within a search by values alone: use "
             "gradient='torch' or 'jax' in one of the two"
         )
-    track = _Track.of(schedule, ends)
+    track = Track.of(schedule, ends)
     if not track.high > track.low:
         raise ValueError(
             "schedule has one point, which is the least noisy one of its curve: it cannot move to "
@@ -147,119 +143,13 @@ def _minimized(
                 options={"maxfev": max(calls, 2), "initial_tr_radius": 0.5},
             )
         else:
-            _descend(search, start)
+            for _ in descent(search, start, *search(start), lambda: search.rounding):
+                pass
     except _SpentError:
         pass
     finally:
         _SEARCHING.reset(searching)
     return search.best
-
-
-class _Track(NamedTuple):
-    """Where levels may lie, as numbers that rise with the noise: minus log-SNR, or log t.
-
-    Attributes:
-        schedule: The start.
-        positions: (N,), where its points are.
-        low: Where the first may be at least.
-        high: Where the last may be at most.
-        ends: Whether the first and the last are fixed.
-        by_time: Whether they are log t.
-    """
-
-    schedule: Schedule
-    positions: np.ndarray
-    low: float
-    high: float
-    ends: tuple[bool, bool]
-    by_time: bool
-
-    @classmethod
-    def of(cls, schedule: Schedule, ends: tuple[bool, bool]) -> "_Track":
-        points = path.inner(schedule.log_alpha_bar)
-        listed = isinstance(schedule.timestep_rule, np.ndarray)
-        if listed:
-            require_signal(schedule)
-        by_time = not np.isfinite(points.high[-1])
-        where = _times if by_time else _depths
-        positions = where(points)
-        low = positions[0]
-        if not ends[0]:
-            origin = double_double.take(schedule.log_alpha_bar, slice(1))
-            first = double_double.take(curve.knots(schedule)[0], slice(1)) if listed else origin
-            clean = first.high[0] == 0
-            low = low - (1 if by_time else 2) * _FURTHEST if clean else min(low, where(first)[0])
-            if origin.high[0] < 0:
-                low = max(low, where(origin)[0])
-        return cls(schedule, positions, float(low), float(positions[-1]), ends, by_time)
-
-    def start(self) -> np.ndarray:
-        """Return the free parameters of the start: logarithms of gaps, minus that of the first."""
-        inside = self.positions[slice(int(self.ends[0]), -1 if self.ends[1] else None)]
-        gaps = np.diff(np.concatenate([[self.low], inside, [self.high]]))
-        # An end that is free and where it can go no further is moved a little at first.
-        logs = np.log(np.maximum(gaps, 1e-3 * (self.high - self.low) / len(gaps)))
-        return np.asarray(logs[1:] - logs[0])
-
-    def moved(self, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of the points for free parameters, and their derivatives by these.
-
-        Returns:
-            (N,) and (N, M).
-        """
-        logs = np.append(0.0, free)
-        shares = np.exp(logs - logs.max())
-        shares /= shares.sum()
-        length, reached = self.high - self.low, np.cumsum(shares)[:-1]
-        # d(sum of the first k shares) / d log_j = share_j ([j < k] - that sum).
-        before = np.tri(len(reached), len(shares))
-        slopes = length * shares * (before - reached[:, None])
-        inside, fixed = self.low + length * reached, [int(end) for end in self.ends]
-        positions = np.concatenate(
-            [self.positions[: fixed[0]], inside, self.positions[len(self.positions) - fixed[1] :]]
-        )
-        return positions, np.pad(slopes[:, 1:], ((fixed[0], fixed[1]), (0, 0)))
-
-    def schedule_at(self, positions: np.ndarray) -> Schedule:
-        """Return the schedule with its points at positions, on the curve."""
-        cls = type(self.schedule)
-        if self.by_time:
-            made = constructors.from_flow_times(cls, np.minimum(np.exp(positions), 1.0))
-        else:
-            made = constructors.from_log_snr(cls, -positions)
-        levels = path.inner(made.log_alpha_bar)
-        return interpolation.at_levels(self.schedule, levels, self.ends, rounded=False)
-
-    def followed(self, schedule: Schedule, leaf: Array, values: Array) -> Schedule:
-        """Return a schedule on the library of an array, whose gradient its levels follow.
-
-        Args:
-            schedule: The schedule, on NumPy arrays.
-            leaf: (N,), the positions of its points.
-            values: The same, without a gradient.
-        """
-        held, xp = curve.on_library_of(schedule, leaf), namespace(leaf)
-        variance = path.sigmas_squared(np, path.inner(schedule.log_alpha_bar))
-        # d log ᾱ / d log-SNR is 1 - ᾱ.
-        slopes = -variance
-        if self.by_time:
-            # d log-SNR / d log t is -2 / (1 - t). Pure noise is where it is, or moves from there.
-            rest = path.alpha_sigma(np, path.inner(schedule.log_alpha_bar), "flow")[0]
-            slopes = np.where(rest > 0, -2 * variance / np.where(rest > 0, rest, 1.0), 0.0)
-        high, low = held.log_alpha_bar
-        change = xp.asarray(slopes, dtype=leaf.dtype, device=device(leaf)) * (leaf - values)
-        # The change is 0, and has the derivative that log ᾱ has.
-        change = xp.concat([xp.zeros_like(change[:1]), change])
-        change = xp.astype(change, high.dtype, copy=False)
-        return replace(held, log_alpha_bar=DoubleDouble(high + change, low))
-
-
-def _depths(points: DoubleDouble) -> np.ndarray:
-    return np.asarray(-path.log_snr(np, points))
-
-
-def _times(points: DoubleDouble) -> np.ndarray:
-    return np.asarray(np.log(path.alpha_sigma(np, points, "flow")[1]))
 
 
 class _SpentError(Exception):
@@ -270,7 +160,7 @@ class _Search:
     """Calls an objective, counts the calls, and remembers the best schedule."""
 
     def __init__(
-        self, track: _Track, objective: Objective, gradient: str | None, calls: int
+        self, track: Track, objective: Objective, gradient: str | None, calls: int
     ) -> None:
         self.track = track
         self.objective = objective
@@ -398,38 +288,3 @@ def _by_jax(search: _Search) -> Callable[[Schedule, np.ndarray], tuple[float, np
 
 
 _EVALUATIONS = {"torch": _by_torch, "jax": _by_jax}
-
-
-def _descend(search: _Search, x: np.ndarray) -> None:
-    """Go down from x by BFGS, with steps halved until the value falls.
-
-    Source: Nocedal and Wright, Numerical Optimization, algorithms 3.1 and 6.1.
-    """
-    value, slope = search(x)
-    if not slope.any():
-        return
-    one = np.eye(len(x))
-    inverse = one * (0.25 / np.abs(slope).max())
-    first = True
-    while True:
-        step = -inverse @ slope
-        step /= max(1.0, float(np.abs(step).max()))
-        fall = float(step @ slope)
-        if fall > -search.rounding * abs(value):
-            return
-        size = 1.0
-        while True:
-            after, slope_after = search(x + size * step)
-            if after <= value + 1e-4 * size * fall:
-                break
-            size /= 2
-            if size < 1e-9:
-                return
-        change, turn = size * step, slope_after - slope
-        x, value, slope = x + change, after, slope_after
-        bend = float(change @ turn)
-        if bend > 1e-12 * float(np.linalg.norm(change) * np.linalg.norm(turn)):
-            if first:
-                inverse, first = one * (bend / float(turn @ turn)), False
-            left = one - np.outer(change, turn) / bend
-            inverse = left @ inverse @ left.T + np.outer(change, change) / bend

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Levels beyond an end by up to this share are the end: lists are rounded.
 _ROUNDED = 0.01
+#: Log-SNRs that differ by less are one level, of which one is in float32.
+_SAME_LEVEL = 5e-7
 
 
 def noise_levels(schedule: "Schedule") -> Array:
@@ -67,7 +69,7 @@ def at_noise_levels(
     if isinstance(points.high, np.ndarray):
         points = double_double.on_device_of(namespace(like), like, points)
     ends = (bool(abs(host[0] - own[0]) <= 1e-12 * own[0]), bool(host[-1] >= high * (1 - 1e-12)))
-    return interpolation.at_levels(schedule, points, ends, rounded=rounded)
+    return interpolation.at_levels(schedule, points, ends, rounded=rounded, same=_SAME_LEVEL)
 
 
 def _least(schedule: "Schedule") -> tuple[float, float]:

@@ -225,13 +225,18 @@ def take_timesteps(timestep_rule: TimestepRule, index: slice | np.ndarray) -> Ti
     return timestep_rule[index] if isinstance(timestep_rule, np.ndarray) else timestep_rule
 
 
-def timestep_batch(x: Array, timestep: int | float) -> Array:
-    """Return a timestep for the network: one for each sample, (B,), on the same device as x."""
-    dtype = timestep_dtype(x, timestep)
-    return namespace(x).full((x.shape[0],), timestep, dtype=dtype, device=device(x))
+def timestep_batch(x: Array, timestep: Any) -> Array:
+    """Return a timestep for the network: one for each sample, (B,), on the same device as x.
+
+    It is a number, or an array of one that a gradient or a tracer follows.
+    """
+    dtype, xp = timestep_dtype(x, timestep), namespace(x)
+    if requires_gradient(timestep):
+        return xp.broadcast_to(xp.astype(timestep, dtype, copy=False), (x.shape[0],))
+    return xp.full((x.shape[0],), timestep, dtype=dtype, device=device(x))
 
 
-def timestep_dtype(x: Array, timestep: int | float) -> Any:
+def timestep_dtype(x: Array, timestep: Any) -> Any:
     """Return the dtype of the timesteps for a network with input x.
 
     The library's integer for whole numbers; else x's own type, but at least float32, since half

@@ -25,8 +25,9 @@ from schedalg import (
     trajectories,
     tune,
 )
+from schedalg.fitting.family import Family
 from schedalg.fitting.samples import Split
-from schedalg.fitting.tuning import _Family, _Search
+from schedalg.fitting.tuning import _Search
 from tests.bad_input import check_named
 from tests.fitting.mixture import BASE, two_peaks
 from tests.libraries import Library, lib
@@ -65,7 +66,7 @@ def wavy(x: Any, timesteps: Any) -> Any:
 
 def family_of(schedule: Schedule, sampler: Any, width: int = 3, moving: bool = True) -> Any:
     plan = sampler.plan(schedule)
-    return plan, _Family.of(plan, max(min(width, len(plan)), plan.b.shape[1]), moving)
+    return plan, Family.of(plan, max(min(width, len(plan)), plan.b.shape[1]), moving)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -169,6 +170,14 @@ def test_a_network_may_take_whole_timesteps_alone() -> None:
         for each in (start, tuned)
     )
     assert after < before / 10
+
+
+def test_in_half_precision_close_points_do_not_pass_one_another() -> None:
+    close = BASE[[499, 500, 501, 999]]  # 0.01 apart in log-SNR, where differences are of 1/16
+    x = START.astype(np.float16)
+    states = [x] * 4 + [(0.3 * x).astype(np.float16)]
+    made = Trajectories(close, states, Denoiser(wavy, close, "x0"))
+    assert len(tune(DDIM().plan(close), made, rounds=1)) == 4
 
 
 @settings(deadline=None, max_examples=5)

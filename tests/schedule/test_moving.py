@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from schedalg import DDIM, Denoiser, DPMSolverPP, Schedule, minimize, sample
 from schedalg.arrays import namespace
+from schedalg.schedule.moving import _EVALUATIONS, _Search
+from schedalg.schedule.track import Track
 from tests.bad_input import LINEAR, ZERO_SNR, check_named
 
 pytest.importorskip("scipy")
@@ -160,6 +162,29 @@ def test_a_loss_of_samples_is_followed_in_torch_as_in_numpy() -> None:
     assert loss(by_gradient) < 0.8 * loss(start)
     np.testing.assert_allclose(loss(by_gradient), loss(by_values), rtol=1e-4)
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_the_gradient_leads_through_the_timesteps_that_a_network_is_given(library: Any) -> None:
+    pytest.importorskip(library)
+    x = np.random.default_rng(0).standard_normal((2, 3))
+
+    def network(x: Any, timesteps: Any) -> Any:
+        xp = namespace(x)
+        return 0.5 * xp.tanh(x) * xp.cos(xp.reshape(timesteps, (-1, 1)) / 300)
+
+    def loss(schedule: Schedule) -> Any:
+        start = namespace(schedule.log_alpha_bar.high).asarray(x)
+        return (sample(network, schedule, DDIM(), start, prediction="x0") ** 2).mean()
+
+    track = Track.of(BASE.subsample(steps=3, spacing="karras"), (True, True))
+    evaluate = _EVALUATIONS[library](_Search(track, loss, library, 9))
+    for positions in (track.positions, track.positions + np.array([0, 0.1, 0])):
+        slope = evaluate(track.schedule_at(positions), positions)[1][1]
+        high, low = (
+            loss(track.schedule_at(positions + np.array([0, change, 0]))) for change in (1e-4, 2e-4)
+        )
+        np.testing.assert_allclose(slope, (low - high) / 1e-4, rtol=1e-2)
 
 
 def test_a_start_in_torch_returns_in_torch() -> None:

@@ -211,8 +211,8 @@ COLUMNS = 20
 
 def picture(all_of: Sequence[Results], counts: Sequence[int], path: Path) -> None:
     """Draw distances against calls, and digits of the last network below."""
-    figure = plt.figure(figsize=(10, 8))
-    grid = figure.add_gridspec(2, 1, height_ratios=(1.1, 1))
+    figure = plt.figure(figsize=(10, 9))
+    grid = figure.add_gridspec(2, 1, height_ratios=(1.35, 1))
     above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     for axis, of in zip(np.atleast_1d(above.subplots(1, len(all_of))), all_of, strict=True):
         for method, color in LINES.items():
@@ -228,8 +228,10 @@ def picture(all_of: Sequence[Results], counts: Sequence[int], path: Path) -> Non
         axis.set_xticks(counts, labels=map(str, counts), minor=False)
         axis.set_xticks([], minor=True)
     above.axes[0].set_ylabel("Fréchet distance")
-    above.axes[-1].legend(fontsize=7)
-    above.subplots_adjust(left=0.09, right=0.99, top=0.92, bottom=0.14)
+    # Below the axes, where it covers nothing.
+    lines = above.axes[-1].get_legend_handles_labels()
+    above.legend(*lines, loc="lower center", ncols=3, fontsize=7, frameon=False)
+    above.subplots_adjust(left=0.09, right=0.99, top=0.93, bottom=0.28)
     strips(all_of[-1].name, below)
     figure.savefig(path, dpi=110)
     plt.close(figure)
