@@ -298,7 +298,7 @@ OutputCheck: TypeAlias = Callable[[Array, int | float], None]
 
 
 def _keywords(values: object) -> dict[str, Any]:
-    if not values and (values is None or type(values) is dict):
+    if values is None or (type(values) is dict and not values):
         return {}
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         raise TypeError(f"model_kwargs must be a mapping from names to values, got {shown(values)}")
