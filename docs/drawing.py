@@ -1,4 +1,4 @@
-"""How the pictures of the gallery look: lines that anybody can tell apart, on any screen."""
+"""How pictures look: lines that anybody can tell apart, on any screen."""
 
 from typing import Any
 
@@ -42,8 +42,13 @@ class Boxes(SphinxPostTransform):
     default_priority = 20
 
     def run(self, **kwargs: Any) -> None:
-        """Put the pictures of a page into boxes."""
-        for picture in list(self.document.findall(imgsgnode)):
+        """Put pictures into boxes: those of the gallery, and those alone in a paragraph."""
+        alone = [
+            image.parent
+            for image in self.document.findall(nodes.image)
+            if isinstance(image.parent, nodes.paragraph) and len(image.parent) == 1
+        ]
+        for picture in [*self.document.findall(imgsgnode), *alone]:
             picture.replace_self(nodes.container("", picture.deepcopy(), classes=["picture"]))
 
 

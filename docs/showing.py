@@ -113,10 +113,23 @@ class Commands(SphinxDirective):
         return sections
 
 
+class Numbers(SphinxPostTransform):
+    """Mark the cells of tables that hold numbers, which browsers would break, as in `2e-16`."""
+
+    default_priority = 20
+
+    def run(self, **kwargs: Any) -> None:
+        """Give these cells the class `number`."""
+        for cell in self.document.findall(nodes.entry):
+            if re.fullmatch(r"[-−]?\d[-−+±×%().,\s\de]*", cell.astext()):
+                cell["classes"].append("number")
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is above to Sphinx."""
     app.add_directive("commands", Commands)
     app.add_post_transform(Links)
+    app.add_post_transform(Numbers)
     app.connect("autodoc-process-docstring", read)
     app.connect("object-description-transform", shorten_types, priority=600)  # autodoc comes at 500
     app.connect("autodoc-skip-member", leave_out)
