@@ -40,9 +40,10 @@ class Value:
 
     @constant
     def _constant(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Return `function(self, *arguments)`, as a constant where a call is traced.
+        """Return `function(self, *arguments)`, computed once as a constant where a call is traced.
 
-        A constant can be no argument of another `constant` function, but its methods can be called.
+        What it returns cannot be passed to another function that is marked `constant`. Its methods
+        can be called.
         """
         return function(self, *arguments)
 
@@ -272,7 +273,7 @@ def _of_type(kind: type[Any]) -> Library | None:
         return _BY_TYPE[kind]
     except KeyError:
         for name in serving_names(kind):
-            library = _KNOWN.get(name) or _brought(name)
+            library = _KNOWN.get(name) or _from_backend(name)
             if library is not None and not library.types:
                 return UNSEEN
             if library is not None and issubclass(kind, library.types):
@@ -292,14 +293,14 @@ def _seen(value: Any) -> Library | None:
 
 def _found(value: Any) -> Library | None:
     for name in serving_names(type(value)):
-        library = _KNOWN.get(name) or _brought(name)
+        library = _KNOWN.get(name) or _from_backend(name)
         if library is not None and library.recognizes(value):
             return library
     return _STANDARD if _STANDARD.recognizes(value) else None
 
 
-def _brought(name: str) -> Library | None:
-    """Return the library that a backend brings, if it can be loaded."""
+def _from_backend(name: str) -> Library | None:
+    """Return the `library` of the backend of this name; None if it has none or cannot be loaded."""
     if name not in entries():
         return None
     try:

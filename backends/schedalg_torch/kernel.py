@@ -65,7 +65,7 @@ def _pair(word, other, REAL: tl.constexpr):
 
 @triton.jit
 def _normal(start, level, visit, domain, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):
-    """Return the elements start … start + BLOCK - 1 of a sample's noise; start divides by 4."""
+    """Return the elements start … start + BLOCK - 1 of a sample's noise; 4 divides start."""
     counter = (start // 4 + 1 + tl.arange(0, BLOCK // 4)).to(tl.uint64)
     key_0 = tl.load(keys + 2 * sample).to(tl.uint64, bitcast=True)
     key_1 = tl.load(keys + 2 * sample + 1).to(tl.uint64, bitcast=True)
@@ -93,7 +93,7 @@ def _place(j, count, channels):
 
 @triton.jit
 def _where(count, BLOCK: tl.constexpr):
-    """Return the sample of this program, and the first of its elements."""
+    """Return the sample of this program, and the first element of it that the program updates."""
     blocks = (count - 1) // BLOCK + 1
     return tl.program_id(0) // blocks, (tl.program_id(0) % blocks) * BLOCK
 

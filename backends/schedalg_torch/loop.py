@@ -29,7 +29,7 @@ _HALF, _ONE, _BELOW_HALF, _QUIET = np.uint32(16), np.uint32(1), np.uint32(0x7FFF
 
 @numba.njit(inline="always")
 def _pair(to, a, x, b, d):
-    """Write a x + b d, without what is multiplied by 0."""
+    """Write a x + b d to `to`. A term whose factor is 0 is left out."""
     if a == 0 and b == 0:
         to[:] = 0
     elif a == 0:

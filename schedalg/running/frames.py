@@ -311,7 +311,9 @@ class FrameRun:
         prediction: Prediction | Parameterization | None = None,
         clip: Clip | None = None,
     ) -> "FrameRun":
-        """Return the run that `state` was taken of, ready to go on to the same bits.
+        """Return the run that `state` was taken of, at the row where it was.
+
+        It continues with the same results, to the last bit.
 
         Args:
             plan: The plan of the run, or one equal to it.

@@ -122,7 +122,7 @@ def _draws(
     shape: tuple[int, ...],
     single: bool,
 ) -> list[np.ndarray]:
-    """Return the noise of seeds, an array for each draw."""
+    """Return noise from seeds: an array of `shape` for each (level, visit, domain) in words."""
     keys, count = keys_for(name, seeds, shape[0]), math.prod(shape[1:])
     return [_drawn(keys, each, count, single).reshape(shape) for each in words]
 

@@ -188,7 +188,10 @@ def _on_host(schedule: "Schedule") -> "Schedule":
 def _with_levels(
     schedule: "Schedule", levels: DoubleDouble, change: Callable[["Schedule"], "Schedule"]
 ) -> "Schedule":
-    """Return the schedule with the same levels elsewhere, and its curve's base changed alike."""
+    """Return the schedule with its column replaced by `log_alpha_bar`, the same numbers elsewhere.
+
+    `change` moves the base of its curve to the same place.
+    """
     moved = replace(schedule, log_alpha_bar=levels)
     if schedule.curve is None:
         return moved

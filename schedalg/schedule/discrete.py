@@ -255,7 +255,7 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
 
 
 def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> DoubleDouble:
-    """Return n numbers evenly from start to end, both of them exactly; start alone if n is 1."""
+    """Return n evenly spaced numbers, from exactly start to exactly end; start alone if n is 1."""
     shares = on_device_of(xp, start.high, _few_shares(n) if n <= 2**14 else _shares(n))
     ends = DoubleDouble(*(xp.stack(pair) for pair in zip(start, end, strict=True)))
     high, low = product(ends, shares)

@@ -76,8 +76,8 @@ def errors_on(
 ) -> np.ndarray:
     """Return the errors at the points of another schedule, from those at the points of this one.
 
-    They are found by noise level, in whatever scale the other one has: a subset, a slice, or one
-    with points in between, where 1/error is linear in the SNR.
+    They are looked up by noise level, so the other schedule may be a subset, a slice, or the path
+    in another scale. At a noise level between two points, 1/error is linear in the SNR.
 
     Args:
         schedule: The schedule along which the errors are known.

@@ -69,7 +69,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
     if not isinstance(schedule.timestep_rule, np.ndarray):
         return _at_level(schedule, t, schedule.timestep_rule)
     points, timesteps, first = curve.knots(schedule)
-    known = _rising(timesteps)
+    known = _checked_rising(timesteps)
     start, end = curve.timesteps_on(schedule)[[0, -1]].tolist()
     start = known[0] if first else start
     if not start <= t <= end:
@@ -87,7 +87,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
 
 def _at_level(schedule: "Schedule", t: float, rule: str | TimestepFunction) -> "Point":
     """Return the point whose timestep is t, where that follows from the noise."""
-    timesteps = _rising(schedule.timesteps)
+    timesteps = _checked_rising(schedule.timesteps)
     start = schedule._origin_timestep()
     clean = start is None
     if start is None:
@@ -547,7 +547,12 @@ def _check_reach(falls: path.Fall, used: np.ndarray, timesteps: np.ndarray) -> N
         )
 
 
-def _rising(timesteps: np.ndarray) -> list[float]:
+def _checked_rising(timesteps: np.ndarray) -> list[float]:
+    """Return timesteps as a list.
+
+    Raises:
+        ValueError: They do not rise strictly.
+    """
     if (np.diff(timesteps) <= 0).any():
         k = int(np.argmax(np.diff(timesteps) <= 0))
         raise ValueError(

@@ -181,7 +181,7 @@ class _Track(NamedTuple):
         if listed:
             require_signal(schedule)
         by_time = not np.isfinite(points.high[-1])
-        where = _times if by_time else _depths
+        where = _log_times if by_time else _minus_log_snr
         positions = where(points)
         low = positions[0]
         if not ends[0]:
@@ -254,11 +254,11 @@ class _Track(NamedTuple):
         return replace(held, log_alpha_bar=DoubleDouble(high + change, low))
 
 
-def _depths(points: DoubleDouble) -> np.ndarray:
+def _minus_log_snr(points: DoubleDouble) -> np.ndarray:
     return np.asarray(-path.log_snr(np, points))
 
 
-def _times(points: DoubleDouble) -> np.ndarray:
+def _log_times(points: DoubleDouble) -> np.ndarray:
     return np.asarray(np.log(path.alpha_sigma(np, points, "flow")[1]))
 
 

@@ -113,7 +113,7 @@ def plot_schedules(
     Args:
         schedules: The schedules, by the names of the legend; or a list of them.
         ax: As in `Schedule.plot`.
-        quantity: As in `Schedule.plot`; None, without `ax`: all that each of the schedules has.
+        quantity: As in `Schedule.plot`. None, without `ax`: each quantity that all of them have.
         against: As in `Schedule.plot`.
 
     Returns:

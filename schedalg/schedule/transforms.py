@@ -26,8 +26,8 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
 
     If the other starts where this one ends (a slice of the same path), its points follow as they
     are. If it starts clean and both preserve variance, its betas follow: ᾱ = ᾱ_last · ᾱ_other.
-    Associative; the empty schedule, `s[:0]`, is the identity, and nothing follows from an `other`
-    without points.
+    Associative. The empty schedule, `s[:0]`, is the identity, and an `other` without points adds
+    nothing.
 
     Args:
         schedule: The less noisy part.
@@ -138,10 +138,10 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
     On a flow: sigma' = factor sigma / (1 + (factor - 1) sigma). In log-SNR: minus 2 log(factor).
     The two are one operation. Timesteps stay, except where they are the noise levels.
 
-    β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), from SNR_t/SNR_s, which stays the same.
+    β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), since SNR_t/SNR_s stays the same.
 
     Args:
-        schedule: One whose origin is clean or a slice of a path; the origin is shifted as well.
+        schedule: The schedule. Its origin is shifted as well.
         factor: Above 0; `shift(a)` then `shift(b)` is `shift(a * b)`.
 
     Returns:
