@@ -1,4 +1,4 @@
-"""Samples of a pool on a GPU: one launch of the kernel of a step, whatever rows they are in."""
+"""Samples of a pool on a GPU: one kernel launch a step, whatever rows they are in."""
 
 from typing import Any
 
@@ -16,8 +16,7 @@ from schedalg_torch.update import allocated
 class FusedStack(TorchStack):
     """Samples of a pool on a GPU, each at a row of a plan of its own.
 
-    Their tables lie one behind the other on the device. x and the memories are written where they
-    are.
+    Their tables lie one after the other on the device. x and the memories are updated in place.
 
     Args:
         shape: That of a sample.
@@ -76,7 +75,7 @@ class FusedStack(TorchStack):
         self.unbounded |= rows.raw
 
     def x_of(self, place: int) -> Tensor:
-        """Return x of a place, in memory of its own."""
+        """Return a copy of x at a place."""
         return self.x[place].view(self.shape).clone()
 
     def memory_of(self, place: int, k: int) -> Tensor:
@@ -85,7 +84,7 @@ class FusedStack(TorchStack):
         return self.ring[slot, place].view(self.shape).clone()
 
     def given(self, places: np.ndarray, c_in: np.ndarray) -> Tensor:
-        """Return c_in x for the x of some places, in memory of its own."""
+        """Return c_in x, the network's input, for the samples at places, as new memory."""
         x = self.x.index_select(0, on_device(places, self.like))
         if (c_in != 1).any():
             column = on_device(c_in[:, None], self.like, self.real)

@@ -167,8 +167,8 @@ def step(
     if TOGETHER:
         place = _place(j, count, channels)
     batch = sample.to(tl.int64)
-    own = held * count + place  # of what is held
-    mine = batch * count + place  # of what is handed over
+    own = held * count + place  # in x and the memories
+    mine = batch * count + place  # in the batch: noise and the next input
     x_now = tl.load(x + own, mask=inside, other=0.0).to(REAL)
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
     raw_now = d_now
@@ -180,7 +180,7 @@ def step(
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
     total = _term(tl.load(of + _X), x_now) + _term(tl.load(of + _D), d_now)
     if RAW:
-        weight = tl.load(of + _RAW)  # no 0 is added, which has a sign
+        weight = tl.load(of + _RAW)  # adding 0 would turn -0 into 0
         total = tl.where(weight == 0.0, total, total + weight * raw_now)
     for slot in tl.static_range(DEPTH):
         weight = tl.load(of + _RING + slot)

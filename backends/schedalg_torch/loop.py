@@ -89,9 +89,9 @@ def _rounded(array, real):
 def compiled(name: str) -> Any:
     """Return the loop for a dtype, with its `address`; None if numba is set not to compile.
 
-    It does what `rows.Row` says. Its arguments are the address of an `arguments.CALL` with an
-    `arguments.RUN` behind it, or of several, twice: as one of addresses, and as one of anything
-    else.
+    It does what `rows.Row` says. Its two arguments are the same address, of an
+    `arguments.CALL` that is followed by its `arguments.RUN`, or of several such pairs. (Through the
+    first argument the memory is read as addresses, and through the second as numbers.)
 
     Args:
         name: "float32", "float64" or "bfloat16".

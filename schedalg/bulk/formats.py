@@ -405,7 +405,7 @@ def _pyarrow(module: str) -> Any:
 
 
 def _check_images(layout: Layout) -> None:
-    """Raise if the samples are no images.
+    """Raise if the samples are not images.
 
     Raises:
         ValueError: They are not.

@@ -76,15 +76,15 @@ def together(
 
 
 def fitting(held: Together, *arrays: Array | None) -> Together:
-    """Return what holds samples, or runs of them where it cannot follow a gradient from arrays."""
+    """Return what holds the samples; a run of each, if a stack cannot take these arrays."""
     return Each(held.apart()) if isinstance(held, Stack) and not held.takes(*arrays) else held
 
 
 class Each:
-    """Samples of any library that are taken on one by one.
+    """Samples of any library that are advanced one by one.
 
     Args:
-        runs: That of each, by ticket.
+        runs: The run of each sample, by ticket.
     """
 
     def __init__(self, runs: dict[int, Run]) -> None:
