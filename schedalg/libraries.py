@@ -122,7 +122,7 @@ class Library:
     def constant_of(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a function returns; a compiler that traces the call takes it for a constant.
 
-        The arguments are no arrays. The result is an array, or numbers.
+        The arguments are not arrays. The result is an array, or numbers.
         """
         return function(*arguments)
 
@@ -173,7 +173,7 @@ class Library:
         return getattr(result, "device", None) == device and self.holds_elements(result)
 
     def traced_keys(self, seeds: Any, x: Any) -> Any | None:
-        """Return the keys of seeds that have no values, for the backend; None if they are no such.
+        """Return the keys of seeds that have no values yet, for the backend; None if they have.
 
         Args:
             seeds: What the user gave as noise.
@@ -206,7 +206,7 @@ class Library:
         return None
 
     def untraced(self, function: Function) -> Function:
-        """Return a function that no compiler traces: its call is no part of a program."""
+        """Return a function that no compiler traces: its calls are not part of any program."""
         return function
 
     def constants(
@@ -261,7 +261,7 @@ _BY_TYPE: dict[type[Any], Library | None] = {np.ndarray: NUMPY}
 
 
 def library_of(value: Any) -> Library | None:
-    """Return the library of an array; None if the value is no array."""
+    """Return the library of an array; None if the value is not an array."""
     library = _of_type(type(value))
     return library if library is not UNSEEN else _seen(value)
 

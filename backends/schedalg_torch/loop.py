@@ -78,7 +78,7 @@ def _widened(array, scratch):
 
 @numba.njit(inline="always")
 def _rounded(array, real):
-    """Write float32 to bfloat16, to the nearest, and to the even one of two."""
+    """Write float32 as bfloat16, rounded to the nearest, ties to even."""
     bits = real.view(np.uint32)
     for i in range(len(array)):
         odd = (bits[i] >> _HALF) & _ONE

@@ -408,7 +408,7 @@ def _check_images(layout: Layout) -> None:
     """Raise if the samples are not images.
 
     Raises:
-        ValueError: They are not.
+        ValueError: They are not images.
     """
     instead = ': use format="npy" or "parquet"'
     channels_first(layout.recipe.shape, "shape of the recipe", instead)

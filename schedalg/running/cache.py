@@ -16,7 +16,7 @@ def key_of(value: Any) -> Hashable | None:
 
     Numbers, strings, tuples and schedules are equal by value, and so are instances of frozen
     dataclasses that hold nothing but fields which are: the samplers of this library, and `edm`. A
-    class that is derived from such a class and is no dataclass itself is none.
+    class that is derived from such a class and is not a dataclass itself is none.
     """
     kind = type(value)
     if kind in _PLAIN:
@@ -33,7 +33,7 @@ def key_of(value: Any) -> Hashable | None:
     if "__dataclass_params__" in vars(kind) and kind.__dataclass_params__.frozen:
         names = [field.name for field in fields(kind)]
         if not set(getattr(value, "__dict__", ())) <= set(names):
-            return None  # it holds something that is no field
+            return None  # it holds something that is not a field
         parts = tuple([key_of(getattr(value, name)) for name in names])
         return None if None in parts else (kind, parts)
     return None

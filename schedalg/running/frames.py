@@ -113,7 +113,7 @@ class FrameRun:
     ) -> None:
         if compiling(x):
             raise ValueError(
-                "x is traced by a compiler, and a FrameRun is no part of a compiled function: "
+                "x is traced by a compiler, and a FrameRun cannot be part of a compiled function: "
                 "compile the network alone"
             )
         run = begin(plan, x, prediction=prediction, clip=clip, noise=noise)
@@ -488,7 +488,7 @@ def _whole_numbers(
 
 
 def _check_apart(run: Run) -> None:
-    """Raise unless frames can be at rows of their own.
+    """Raise unless the frames of a run can be at different rows.
 
     Raises:
         ValueError: They cannot.

@@ -345,10 +345,10 @@ class Pool:
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Take samples on, unless that is on its way already.
+        """Allow one call that advances samples at a time.
 
         Raises:
-            ValueError: It is.
+            ValueError: Such a call is on its way already.
         """
         if self._busy:
             raise ValueError(

@@ -26,7 +26,7 @@ class Together(Protocol):
         ...
 
     def leave(self, ticket: int, /) -> Array:
-        """Return x of a sample, (...), which is none of these any more."""
+        """Remove a sample, and return its x, (...)."""
         ...
 
     def input(self, tickets: list[int], /) -> Array:
@@ -100,7 +100,7 @@ class Each:
         self.runs[ticket] = run
 
     def leave(self, ticket: int) -> Array:
-        """Return x of a sample, which is none of these any more."""
+        """Remove a sample, and return its x."""
         return self.runs.pop(ticket).x[0, ...]
 
     def input(self, tickets: list[int]) -> Array:

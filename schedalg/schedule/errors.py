@@ -101,7 +101,7 @@ def errors_on(
     if not isinstance(other, type(schedule)):
         raise TypeError(f"other must be a Schedule, got {described(other)}")
     values = checked_errors(schedule, errors)
-    return np.asarray(errors_at(levels_of(schedule), values, levels_of(other)))
+    return np.asarray(errors_at(host_log_alpha_bar(schedule), values, host_log_alpha_bar(other)))
 
 
 def checked_errors(
@@ -143,7 +143,7 @@ def _checked_numbers(name: str, values: object, n: int) -> np.ndarray:
     return numbers
 
 
-def levels_of(schedule: "Schedule") -> DoubleDouble:
+def host_log_alpha_bar(schedule: "Schedule") -> DoubleDouble:
     """Return log ᾱ of the points in float64 NumPy."""
     high, low = (
         to_host(part).astype(np.float64, copy=False) for part in path.inner(schedule.log_alpha_bar)

@@ -64,7 +64,7 @@ def minimize(
         free_last: Whether the noisiest point moves too, to less noise.
         gradient: None: the objective is given schedules of NumPy arrays, and SciPy searches by its
             values alone (COBYQA). "torch" or "jax": it is given schedules of that library's arrays,
-            and returns a number that the gradient can be followed back from; the search is by BFGS,
+            and returns a number that can be differentiated by them; the search is by BFGS,
             and needs no SciPy.
         max_calls: How often the objective is called at most.
 
@@ -221,17 +221,17 @@ class _Track(NamedTuple):
         return positions, np.pad(slopes[:, 1:], ((fixed[0], fixed[1]), (0, 0)))
 
     def schedule_at(self, positions: np.ndarray) -> Schedule:
-        """Return the schedule with its points at positions, on the curve."""
+        """Return the schedule with its points at positions on the curve."""
         cls = type(self.schedule)
         if self.by_time:
             made = constructors.from_flow_times(cls, np.minimum(np.exp(positions), 1.0))
         else:
             made = constructors.from_log_snr(cls, -positions)
-        levels = path.inner(made.log_alpha_bar)
-        return interpolation.at_levels(self.schedule, levels, self.ends, rounded=False)
+        column = path.inner(made.log_alpha_bar)
+        return interpolation.at_levels(self.schedule, column, self.ends, rounded=False)
 
-    def followed(self, schedule: Schedule, leaf: Array, values: Array) -> Schedule:
-        """Return a schedule on the library of an array, whose gradient its levels follow.
+    def differentiable(self, schedule: Schedule, leaf: Array, values: Array) -> Schedule:
+        """Return a schedule on the library of an array, differentiable by that array.
 
         Args:
             schedule: The schedule, on NumPy arrays.
@@ -340,7 +340,7 @@ def _number(value: Any) -> float:
     """Return a real number that an objective returned.
 
     Raises:
-        TypeError: It is none, or carries a gradient.
+        TypeError: It is not a real number, or requires a gradient.
     """
     if isinstance(value, str):
         raise TypeError(f"objective must return one real number, got {shown(value)}")
@@ -356,7 +356,7 @@ def _by_torch(search: _Search) -> Callable[[Schedule, np.ndarray], tuple[float, 
     def evaluate(schedule: Schedule, positions: np.ndarray) -> tuple[float, np.ndarray]:
         leaf = torch.tensor(positions, dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
-            value = search.called(search.track.followed(schedule, leaf, leaf.detach()))
+            value = search.called(search.track.differentiable(schedule, leaf, leaf.detach()))
         if not isinstance(value, torch.Tensor):
             raise TypeError(
                 f"objective must return a tensor with gradient='torch', got {described(value)}"
@@ -382,7 +382,7 @@ def _by_jax(search: _Search) -> Callable[[Schedule, np.ndarray], tuple[float, np
         at = jax.numpy.asarray(positions)
 
         def value_of(leaf: Array) -> Any:
-            value = search.called(search.track.followed(schedule, leaf, at))
+            value = search.called(search.track.differentiable(schedule, leaf, at))
             if not isinstance(value, jax.Array) or value.shape != () or value.dtype.kind != "f":
                 raise TypeError(
                     "objective must return one real number of JAX with gradient='jax', got "

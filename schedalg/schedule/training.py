@@ -35,7 +35,7 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
         An array like x0.
 
     Raises:
-        TypeError: x0 is no real floating array, or k holds no integers.
+        TypeError: x0 is not a real floating array, or k does not hold integers.
         ValueError: The shapes or dtypes differ, or k is out of range.
 
     Example:
@@ -72,7 +72,7 @@ def target(
         An array like x0.
 
     Raises:
-        TypeError: x0 is no real floating array, or k holds no integers.
+        TypeError: x0 is not a real floating array, or k does not hold integers.
         ValueError: The shapes or dtypes differ, k is out of range, or `prediction` is unknown.
 
     Example:
@@ -100,7 +100,7 @@ def _mixed(
 
     Without a prediction (None), they are alpha and sigma, and the result is x_k.
     """
-    library = library_of(x0) or Library()  # if x0 is no array, the checks raise
+    library = library_of(x0) or Library()  # if x0 is not an array, the checks raise
     points, on_host = library.constant_of(_extent, schedule)
     if not library.surely_fit(x0, noise, k, points):
         check_sample("x0", x0)
