@@ -177,8 +177,8 @@ class FusedEach(PerSample):
         """Return x after row k[i] for sample i."""
         if self.needs_gradient or requires_gradient(x, output, x0, variance, noise):
             self._leave_kernel(k)
-            after: Tensor = super().__call__(k, x, output, x0, variance, noise)
-            return after
+            x_after: Tensor = super().__call__(k, x, output, x0, variance, noise)
+            return x_after
         after = self.fused.buffers.new()
         row_at = on_device(np.stack([k, self.samples], axis=1), x)
         d = output if x0 is None else x0

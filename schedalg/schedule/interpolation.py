@@ -520,7 +520,8 @@ def _with_points(
     xp = namespace(points.high)
     fall = double_double.subtract(xp, path.inner(points), path.before(points))
     if not (to_host(fall) < 0).all():
-        raise ValueError(f"no {points.high.shape[0]} noise levels lie there that differ in float64")
+        n = points.high.shape[0]
+        raise ValueError(f"there are not {n} noise levels there that differ in float64")
     origin = double_double.take(schedule.log_alpha_bar, slice(0, 1))
     levels = double_double.concat(xp, origin, points)
     return replace(schedule, log_alpha_bar=levels, timestep_rule=rule, curve=between)
