@@ -469,6 +469,7 @@ _Grid: TypeAlias = Callable[[Namespace, DoubleDouble, int], DoubleDouble]
 
 
 def _log_snr_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
+    """Return n evenly spaced differences of log-SNR, from 0 to `whole`."""
     u = double_double.quotients(xp, whole.high, np.arange(n), n - 1)
     return double_double.product(u, whole)
 
