@@ -20,7 +20,7 @@ def namespace(*arrays: Array) -> Namespace:
     """Return the array-API namespace that all the arrays belong to.
 
     Raises:
-        TypeError: An argument is no array, or they belong to different libraries.
+        TypeError: An argument is not an array, or they belong to different libraries.
     """
     found: Any = None
     for array in arrays:
@@ -47,7 +47,7 @@ def known(array: Array) -> Library:
     """Return the library of an array.
 
     Raises:
-        TypeError: It is no array.
+        TypeError: It is not an array.
     """
     library = library_of(array)
     if library is None:

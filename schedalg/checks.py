@@ -485,17 +485,17 @@ def in_unit(name: str, value: object) -> float:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raise unless the value is one of some strings.
+    """Raise unless the value is one of the choices.
 
     Raises:
-        ValueError: It is not.
+        ValueError: It is not one of them.
     """
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}")
 
 
 def check_callable(name: str, function: object) -> None:
-    """Raise unless the value can be called, and is no class: what was meant is an object of it.
+    """Raise unless the value can be called. A class is refused: an instance of it was meant.
 
     Raises:
         TypeError: `function` is not callable.
@@ -507,10 +507,10 @@ def check_callable(name: str, function: object) -> None:
 
 
 def check_sampler_object(sampler: object) -> None:
-    """Raise unless the value has a method of a sampler, `plan` or `step`, and is no class.
+    """Raise unless the value has a method `plan` or `step`, and is not a class.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It has neither, or is a class.
     """
     methods = [getattr(sampler, name, None) for name in ("plan", "step")]
     if isinstance(sampler, type) or not any(map(callable, methods)):
@@ -534,7 +534,7 @@ def require_whole(name: str, value: object) -> None:
     """Raise if a value is the empty stand-in for one that is made in the traced program.
 
     Raises:
-        ValueError: It is.
+        ValueError: The value is such a stand-in.
     """
     kind = type(value)
     held: Any = getattr(value, "__dict__", None)

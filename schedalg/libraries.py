@@ -42,9 +42,10 @@ class Value:
 
     @constant
     def _constant(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Return `function(self, *arguments)`, as a constant where a call is traced.
+        """Return `function(self, *arguments)`, computed once as a constant where a call is traced.
 
-        A constant can be no argument of another `constant` function, but its methods can be called.
+        What it returns cannot be passed to another function that is marked `constant`. Its methods
+        can be called.
         """
         return function(self, *arguments)
 
@@ -131,7 +132,7 @@ class Library:
     def constant_of(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a function returns; a compiler that traces the call takes it for a constant.
 
-        The arguments are no arrays. The result is an array, or numbers.
+        The arguments are not arrays. The result is an array, or numbers.
         """
         return function(*arguments)
 
@@ -182,7 +183,7 @@ class Library:
         return getattr(result, "device", None) == device and self.holds_elements(result)
 
     def traced_keys(self, seeds: Any, x: Any) -> Any | None:
-        """Return the keys of seeds that have no values, for the backend; None if they are no such.
+        """Return the keys of seeds that have no values yet, for the backend; None if they have.
 
         Args:
             seeds: What the user gave as noise.
@@ -215,7 +216,7 @@ class Library:
         return None
 
     def untraced(self, function: Function) -> Function:
-        """Return a function that no compiler traces: its call is no part of a program."""
+        """Return a function that no compiler traces: its calls are not part of any program."""
         return function
 
     def constants(
@@ -270,7 +271,7 @@ _BY_TYPE: dict[type[Any], Library | None] = {np.ndarray: NUMPY}
 
 
 def library_of(value: Any) -> Library | None:
-    """Return the library of an array; None if the value is no array."""
+    """Return the library of an array; None if the value is not an array."""
     library = _of_type(type(value))
     return library if library is not UNSEEN else _seen(value)
 
@@ -282,7 +283,7 @@ def _of_type(kind: type[Any]) -> Library | None:
         return _BY_TYPE[kind]
     except KeyError:
         for name in serving_names(kind):
-            library = _KNOWN.get(name) or _brought(name)
+            library = _KNOWN.get(name) or _from_backend(name)
             if library is not None and not library.types:
                 return UNSEEN
             if library is not None and issubclass(kind, library.types):
@@ -302,14 +303,14 @@ def _seen(value: Any) -> Library | None:
 
 def _found(value: Any) -> Library | None:
     for name in serving_names(type(value)):
-        library = _KNOWN.get(name) or _brought(name)
+        library = _KNOWN.get(name) or _from_backend(name)
         if library is not None and library.recognizes(value):
             return library
     return _STANDARD if _STANDARD.recognizes(value) else None
 
 
-def _brought(name: str) -> Library | None:
-    """Return the library that a backend brings, if it can be loaded."""
+def _from_backend(name: str) -> Library | None:
+    """Return the `library` of the backend of this name; None if it has none or cannot be loaded."""
     if name not in entries():
         return None
     try:

@@ -43,17 +43,17 @@ class Fused(EveryRow):
             )
 
     def _numbers(self, x: Array) -> tuple[Array, Array]:
-        """Return the table and the words of each row's noise, sent once for a stream of x's device.
+        """Return the table and the counter words of each row's noise, on x's device.
 
-        Another stream does not wait for what is on its way in this one.
+        They are copied once for each stream, since a stream does not wait for copies of another.
         """
         rows, xp = self.rows, self.kernels.xp
         dtype = np.promote_types(x.dtype, np.float32)
         key = ("numbers", self.kernels.stream(x), dtype)
-        if key not in rows.kept:
+        if key not in rows.cache:
             draws = xp.asarray(rows.draws.view(np.uint64).reshape(-1))
-            rows.kept[key] = xp.asarray(rows.table(rows.depth).astype(dtype)), draws
-        kept: tuple[Array, Array] = rows.kept[key]
+            rows.cache[key] = xp.asarray(rows.table(rows.depth).astype(dtype)), draws
+        kept: tuple[Array, Array] = rows.cache[key]
         return kept
 
     @property

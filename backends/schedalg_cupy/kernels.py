@@ -23,7 +23,7 @@ class Kernels(Protocol):
         ...
 
     def stream(self, x: Array, /) -> Hashable:
-        """Return what tells the library, x's device and the current stream there from others."""
+        """Return a key of the library, x's device and the current stream of that device."""
         ...
 
     def step(self, *arguments: Any, size: int) -> None:
@@ -61,5 +61,5 @@ class CupyKernels:
         return device
 
     def stream(self, x: cupy.ndarray) -> Hashable:
-        """Return what tells CuPy, x's device and the current stream there from others."""
+        """Return a key of CuPy, x's device and the current stream of that device."""
         return "cupy", x.device.id, cupy.cuda.get_current_stream().ptr

@@ -25,7 +25,7 @@ def timestep_column(values: np.ndarray | Array, x: Array) -> Array:
     """Return the timestep of each row, (K,), in the dtype of timesteps for a network of x."""
     first = (
         values[0].item() if isinstance(values, np.ndarray) else 0.5
-    )  # what is traced is no integer
+    )  # what is traced is not an integer
     return jnp.asarray(values, dtype=timestep_dtype(x, first))
 
 

@@ -7,10 +7,10 @@ import struct
 #: float32 where x is not. In memory, since ctypes takes longer to pass so many one by one than the
 #: loop to run.
 CALL = struct.Struct("q6Pdq")
-#: What lies behind it, the same in all calls of a run: how many elements x has, how many places
-#: there are for memories, whether d is to be read and clamped, and whether the network sees x
-#: scaled; the addresses of the table, the memories, and room for half precision to be computed; and
-#: how many such calls there are, one behind the other, of which the first says it.
+#: What follows it in memory, the same in all calls of a run: how many elements x has, how many
+#: places there are for memories, whether d is to be read and clamped, and whether the network sees
+#: x scaled; the addresses of the table, the memories, and room for half precision to be computed;
+#: and how many calls follow one another in memory, which is read from the first of them.
 RUN = struct.Struct("4q3Pq")
 #: How many numbers of eight bytes both are.
 ARGUMENTS = (CALL.size + RUN.size) // 8

@@ -145,7 +145,7 @@ class Compiled(WritesInput):
         return target.tensor
 
     def _stored(self, name: str, x: Any) -> Tensor:
-        """Return x as it lies in order in memory: itself, or a copy."""
+        """Return x with its elements in order in memory: itself, or a copy."""
         if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
             check_memory(name, x)
             x = self.layout.ordered(x)
@@ -153,10 +153,10 @@ class Compiled(WritesInput):
 
 
 def stored(name: str, x: Tensor, size: int) -> Tensor:
-    """Return x, which lies in order in memory; a copy, if there is no memory.
+    """Return x, whose elements lie in order in memory; or a copy, if x has no memory.
 
     Raises:
-        ValueError: Its memory does not hold so many elements.
+        ValueError: The memory holds fewer elements than `size`.
     """
     needed = size * x.itemsize + x.storage_offset() * x.itemsize
     if x.numel() != size or x.untyped_storage().nbytes() < needed:
@@ -164,4 +164,4 @@ def stored(name: str, x: Tensor, size: int) -> Tensor:
             f"the memory of {name} was changed: {tuple(x.shape)} and "
             f"{x.untyped_storage().nbytes()} bytes are left of it"
         )
-    return x if x.data_ptr() else x.clone()  # zeros may be no more than a promise
+    return x if x.data_ptr() else x.clone()  # torch has zeros without memory

@@ -58,7 +58,7 @@ class Fused(WritesInput):
 
     @property
     def each(self) -> PerSample:
-        """What takes samples through rows of their own."""
+        """The update that takes each sample through a row of its own."""
         if self._each is None:
             self._each = FusedEach(self)
         return self._each
@@ -103,7 +103,7 @@ class Fused(WritesInput):
     ) -> None:
         """Take flat x through the row whose index `position` holds, on the device.
 
-        With `each`, it holds the row of each sample, and its place, which is its number: (B, 2).
+        With `each`, `position` is (B, 2): the row of each sample, and the sample's index.
 
         `after` may be x itself, and must share no memory with d, which is the output or the bounded
         x0 prediction, nor with the output.
@@ -133,35 +133,35 @@ class Fused(WritesInput):
 
 
 def _numbers(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return the table, the words of each row's noise and the numbers of the rows, on x's device.
+    """Return the table, the counter words of each row's noise and row numbers, on x's device.
 
-    They are sent once for a stream: another does not wait for what is on its way in this one.
+    They are copied once for each stream, since a stream does not wait for copies of another.
     """
     dtype = real_dtype(x)
     stream = torch.cuda.current_stream(x.device) if x.is_cuda else None
     key = ("numbers", x.device, stream, dtype)
-    if key not in rows.kept:
+    if key not in rows.cache:
         # Two words apart: aligned alike, so that Triton compiles one kernel for all rows.
         numbers = on_device(np.arange(len(rows.rows)).repeat(2), x)[::2].split(1)
         table = on_device(rows.table(rows.depth), x, dtype)
-        rows.kept[key] = table, on_device(rows.draws, x), numbers
-    kept: tuple[Tensor, Tensor, tuple[Tensor, ...]] = rows.kept[key]
+        rows.cache[key] = table, on_device(rows.draws, x), numbers
+    kept: tuple[Tensor, Tensor, tuple[Tensor, ...]] = rows.cache[key]
     return kept
 
 
 class FusedEach(PerSample):
     """Takes the samples of one batch through rows of their own by one launch.
 
-    From where a gradient is to be followed, the rest is run by `PerSample`.
+    Once a tensor requires a gradient, the remaining rows are run by `PerSample`.
 
     Args:
-        fused: What takes all of them through one row, of which the tables and memories are used.
+        fused: The update of whole batches, whose tables and memories are used.
     """
 
     def __init__(self, fused: Fused) -> None:
         super().__init__(fused.rows, fused.keys)
         self.fused = fused
-        self.followed = False
+        self.needs_gradient = False
         self.samples = np.arange(fused.layout.shape[0])
         fused.ring.zero_()  # a sample may begin with a row that reads memories
 
@@ -175,10 +175,10 @@ class FusedEach(PerSample):
         noise: Tensor | None,
     ) -> Tensor:
         """Return x after row k[i] for sample i."""
-        if self.followed or requires_gradient(x, output, x0, variance, noise):
-            self._follow(k)
-            followed: Tensor = super().__call__(k, x, output, x0, variance, noise)
-            return followed
+        if self.needs_gradient or requires_gradient(x, output, x0, variance, noise):
+            self._leave_kernel(k)
+            x_after: Tensor = super().__call__(k, x, output, x0, variance, noise)
+            return x_after
         after = self.fused.buffers.new()
         row_at = on_device(np.stack([k, self.samples], axis=1), x)
         d = output if x0 is None else x0
@@ -189,7 +189,7 @@ class FusedEach(PerSample):
 
     def memory(self, k: np.ndarray) -> Tensor:
         """Return what each sample remembered in its row k[i]."""
-        if self.followed:
+        if self.needs_gradient:
             kept: Tensor = super().memory(k)
             return kept
         memories = self._memories()
@@ -197,9 +197,9 @@ class FusedEach(PerSample):
         return self.fused.layout.shaped(memories[places[0], places[1]].view(-1))
 
     def restore(self, k: np.ndarray, memories: Sequence[Tensor]) -> None:
-        """Go on at rows k, where the rows just before them remembered these, the oldest first."""
+        """Continue at rows k, with the memories of the rows just before them, the oldest first."""
         if requires_gradient(*memories):
-            self.followed = True
+            self.needs_gradient = True
             super().restore(k, memories)
             return
         ring = self._memories()
@@ -213,12 +213,12 @@ class FusedEach(PerSample):
         """Return the memories by their place and sample, as a view, (depth, B, elements)."""
         return self.fused.ring.view(self.rows.depth, len(self.samples), -1)
 
-    def _follow(self, k: np.ndarray) -> None:
-        """Go on without the kernel."""
-        if not self.followed and self.rows.depth:
+    def _leave_kernel(self, k: np.ndarray) -> None:
+        """Continue without the kernel, with the memories so far."""
+        if not self.needs_gradient and self.rows.depth:
             backs = range(self.rows.depth, 0, -1)
             super().restore(k, [self.memory(np.maximum(k - back, 0)) for back in backs])
-        self.followed = True
+        self.needs_gradient = True
 
 
 def launch(
@@ -245,22 +245,23 @@ def launch(
 
     Args:
         kernel: The module that holds it.
-        compiled: What Triton compiled in launches before, with x of one device and dtype.
-        held: x, where x after the row is written, where the next input is, and the memories.
+        compiled: The kernels that earlier launches compiled, for x of one device and dtype.
+        held: x, the memory for x after the row, that for the next model input, and the memories.
         batch: How many samples there are.
-        d: The output or the bounded x0 prediction, and how far apart its samples are.
+        d: The output or the bounded x0 prediction, and the distance from one sample to the next,
+            in elements.
         raw: The output, likewise; None: it is d.
         variance: The learned variance, likewise; or None.
         noise: The noise, in the order of the elements; None: it is made from keys.
-        tables: The keys or None, the draws, the table, and which row: one for all; or, with
-            `each`, that of each sample and its place in what is held, (B, 2).
+        tables: The keys or None, the counter words of each row's noise, the table, and the row: one
+            for all samples; or, with `each`, (B, 2), each sample's row and its place in `held`.
         depth: How many memories a sample has.
         clipped: Whether x0 predictions are clamped.
-        unbounded: Whether a row takes the output itself with them.
+        unbounded: Whether a row also takes the output itself, unclamped.
         noisy: Whether a row has noise.
         learned: Whether a plan takes a learned variance.
         scaled: Whether the next input is written.
-        channels: How many elements lie at one place of a sample.
+        channels: How many channels lie next to one another in memory: 1 unless they are innermost.
         each: Whether samples are in rows of their own.
     """
     x, after, model_input, ring = held
@@ -294,8 +295,8 @@ def launch(
         each,
         BLOCK,
     )
-    # All that Triton chooses a kernel by: numbers, dtypes and which addresses divide by 16. To find
-    # it out takes Triton several times longer.
+    # All that Triton chooses a kernel by: numbers, dtypes and which addresses are multiples of 16.
+    # Triton itself takes several times longer to find the kernel.
     key = (*numbers, *(tensor.dtype for tensor in tensors[1:5]))
     places = 0
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""Samples of a pool on a GPU: one launch of the kernel of a step, whatever rows they are in."""
+"""Samples of a pool on a GPU: one kernel launch a step, whatever rows they are in."""
 
 from contextlib import AbstractContextManager
 from typing import Any

@@ -65,7 +65,7 @@ def _pair(word, other, REAL: tl.constexpr):
 
 @triton.jit
 def _normal(start, level, visit, domain, keys, sample, BLOCK: tl.constexpr, REAL: tl.constexpr):
-    """Return the elements start … start + BLOCK - 1 of a sample's noise; start divides by 4."""
+    """Return the elements start … start + BLOCK - 1 of a sample's noise; 4 divides start."""
     counter = (start // 4 + 1 + tl.arange(0, BLOCK // 4)).to(tl.uint64)
     key_0 = tl.load(keys + 2 * sample).to(tl.uint64, bitcast=True)
     key_1 = tl.load(keys + 2 * sample + 1).to(tl.uint64, bitcast=True)
@@ -93,7 +93,7 @@ def _place(j, count, channels):
 
 @triton.jit
 def _where(count, BLOCK: tl.constexpr):
-    """Return the sample of this program, and the first of its elements."""
+    """Return the sample of this program, and the first element of it that the program updates."""
     blocks = (count - 1) // BLOCK + 1
     return tl.program_id(0) // blocks, (tl.program_id(0) % blocks) * BLOCK
 
@@ -167,8 +167,8 @@ def step(
     if TOGETHER:
         place = _place(j, count, channels)
     batch = sample.to(tl.int64)
-    own = held * count + place  # of what is held
-    mine = batch * count + place  # of what is handed over
+    own = held * count + place  # in x and the memories
+    mine = batch * count + place  # in the batch: noise and the next input
     x_now = tl.load(x + own, mask=inside, other=0.0).to(REAL)
     d_now = tl.load(d + batch * d_apart + place, mask=inside, other=0.0).to(REAL)
     raw_now = d_now
@@ -180,7 +180,7 @@ def step(
         d_now = tl.where(d_now < low, low, tl.where(d_now > high, high, d_now))  # NaN stays NaN
     total = _term(tl.load(of + _X), x_now) + _term(tl.load(of + _D), d_now)
     if RAW:
-        weight = tl.load(of + _RAW)  # no 0 is added, which has a sign
+        weight = tl.load(of + _RAW)  # adding 0 would turn -0 into 0
         total = tl.where(weight == 0.0, total, total + weight * raw_now)
     for slot in tl.static_range(DEPTH):
         weight = tl.load(of + _RING + slot)

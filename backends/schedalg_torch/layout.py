@@ -29,7 +29,7 @@ class Layout:
 
     @property
     def channels(self) -> int:
-        """How many elements of a sample lie at one place: 1 unless the channels do."""
+        """How many channels lie next to one another in memory: 1 unless they are innermost."""
         return self.shape[1] if self.channels_last else 1
 
     def holds(self, x: Tensor) -> bool:
@@ -67,9 +67,9 @@ class Layout:
         return x.flatten(1) if x.ndim > 1 else x[:, None]
 
     def samples(self, x: Tensor) -> tuple[Tensor, int]:
-        """Return x, or a view or copy, and how many elements its samples are apart.
+        """Return x, a view or a copy, and the distance from one sample to the next, in elements.
 
-        The elements of each lie in order from its first.
+        The elements of a sample lie in order, without holes.
         """
         format = torch.channels_last if self.channels_last else torch.contiguous_format
         plain = not self.channels_last or x.ndim == 4

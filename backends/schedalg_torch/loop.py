@@ -29,7 +29,7 @@ _HALF, _ONE, _BELOW_HALF, _QUIET = np.uint32(16), np.uint32(1), np.uint32(0x7FFF
 
 @numba.njit(inline="always")
 def _pair(to, a, x, b, d):
-    """Write a x + b d, without what is multiplied by 0."""
+    """Write a x + b d to `to`. A term whose factor is 0 is left out."""
     if a == 0 and b == 0:
         to[:] = 0
     elif a == 0:
@@ -78,7 +78,7 @@ def _widened(array, scratch):
 
 @numba.njit(inline="always")
 def _rounded(array, real):
-    """Write float32 to bfloat16, to the nearest, and to the even one of two."""
+    """Write float32 as bfloat16, rounded to the nearest, ties to even."""
     bits = real.view(np.uint32)
     for i in range(len(array)):
         odd = (bits[i] >> _HALF) & _ONE
@@ -89,9 +89,9 @@ def _rounded(array, real):
 def compiled(name: str) -> Any:
     """Return the loop for a dtype, with its `address`; None if numba is set not to compile.
 
-    It does what `rows.Row` says. Its arguments are the address of an `arguments.CALL` with an
-    `arguments.RUN` behind it, or of several, twice: as one of addresses, and as one of anything
-    else.
+    It does what `rows.Row` says. Its two arguments are the same address, of an
+    `arguments.CALL` that is followed by its `arguments.RUN`, or of several such pairs. (Through the
+    first argument the memory is read as addresses, and through the second as numbers.)
 
     Args:
         name: "float32", "float64" or "bfloat16".

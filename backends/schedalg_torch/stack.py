@@ -1,4 +1,4 @@
-"""Samples at rows of their own: taken on by one call of the compiled loop."""
+"""Samples at rows of their own: one call of the compiled loop advances all of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ class TorchStack(Stack):
     """Tensors without a gradient, each at a row of a plan of its own."""
 
     def takes(self, *tensors: Tensor | None) -> bool:
-        """Whether the tensors are plain ones, which no gradient is to flow from."""
+        """Whether all are plain tensors, of which none requires a gradient."""
         plain = all(tensor is None or type(tensor) is Tensor for tensor in tensors)
         return plain and not requires_gradient(*tensors)
 
@@ -41,8 +41,8 @@ class TorchStack(Stack):
 class CompiledStack(TorchStack):
     """Small tensors of the CPU, each at a row of a plan of its own.
 
-    The loop is called once, with the arguments of each sample's own run. It writes x from one half
-    of a place to the other, and the network's next input.
+    The loop is called once for all of them, with the arguments of each. A place has two halves: x
+    is read from one and written to the other. The loop also writes the network's next input.
 
     Args:
         shape: That of a sample.
@@ -61,7 +61,7 @@ class CompiledStack(TorchStack):
         super().__init__(shape, like, clip)
         self.step = step
         self.wide = torch.promote_types(like.dtype, torch.float32)
-        self.x = allocated(like, (0, self.size))  # two places behind one another are one sample's
+        self.x = allocated(like, (0, self.size))  # rows 2 i and 2 i + 1 are the halves of place i
         self.half = np.zeros(0, np.int64)  # the half in which x of each place lies
         self.rings: dict[int, Tensor] = {}
         self.arguments = np.zeros((0, ARGUMENTS), np.int64)
@@ -85,7 +85,7 @@ class CompiledStack(TorchStack):
         self.x[2 * place].copy_(x.reshape(-1))
 
     def x_of(self, place: int) -> Tensor:
-        """Return x of a place, in memory of its own."""
+        """Return a copy of x at a place."""
         return self.x[2 * place + int(self.half[place])].view(self.shape).clone()
 
     def memory_of(self, place: int, k: int) -> Tensor:
@@ -94,7 +94,7 @@ class CompiledStack(TorchStack):
         return ring[k % len(ring)].view(self.shape).clone()
 
     def given(self, places: np.ndarray, c_in: np.ndarray) -> Tensor:
-        """Return c_in x for the x of some places, in memory of its own."""
+        """Return c_in x, the network's input, for the samples at places, as new memory."""
         x = self.x.index_select(0, torch.from_numpy(2 * places + self.half[places]))
         if (c_in != 1).any():
             x = (x.to(self.wide) * torch.tensor(c_in[:, None], dtype=self.wide)).to(x.dtype)
@@ -129,7 +129,7 @@ class CompiledStack(TorchStack):
     def _noise(
         self, places: np.ndarray, noisy: np.ndarray, scales: np.ndarray, variance: Any
     ) -> Tensor:
-        """Return the noise of those samples whose rows have some, and set what multiplies it."""
+        """Return the noise of the `noisy` samples, scaled here where the variance is learned."""
         z: Tensor = self.normal(places[noisy])
         for j, i in enumerate(noisy.tolist()):
             if (place := int(places[i])) in self.learned:

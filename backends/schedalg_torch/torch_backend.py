@@ -86,7 +86,7 @@ class TorchBackend:
     def stack(
         self, shape: tuple[int, ...], like: Tensor, clip: tuple[float, float] | None
     ) -> Stack | None:
-        """Return what takes samples through rows of their own; None where it would be slower."""
+        """Return a stack of samples at rows of their own; None where it would be slower or fail."""
         if type(like) is not Tensor or requires_gradient() or torch.compiler.is_compiling():
             return None
         if like.device.type == "cuda" and (cuda := kernels()) is not None:

@@ -31,14 +31,14 @@ def requires_gradient(*tensors: Tensor | None) -> bool:
 
 
 def allocated(like: Tensor, sizes: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
-    """Return memory of a size, by default in like's dtype; good outside inference mode too."""
+    """Return an empty tensor, by default in like's dtype; never one of inference mode."""
     with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
         memory: Tensor = like.new_empty(sizes, dtype=dtype)
         return memory
 
 
 class TorchUpdate(EveryRow):
-    """Takes tensors through rows in memory of its own, until a gradient is to be followed.
+    """Takes tensors through rows in memory of its own, until a tensor requires a gradient.
 
     From that row on, the rest is run by `Functional`, with the memories so far.
 

@@ -136,7 +136,7 @@ def checked_path(name: str, path: object, what: str = "a folder") -> Path:
         what: What it is the path of.
 
     Raises:
-        TypeError: It is no path.
+        TypeError: It is not a path.
         ValueError: It is empty.
     """
     if not isinstance(path, str | os.PathLike):

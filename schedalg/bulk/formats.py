@@ -283,10 +283,10 @@ def _pyarrow(module: str) -> Any:
 
 
 def _check_images(layout: Layout) -> None:
-    """Raise if the samples are no images.
+    """Raise if the samples are not images.
 
     Raises:
-        ValueError: They are not.
+        ValueError: They are not images.
     """
     instead = ': use format="npy" or "parquet"'
     channels_first(layout.recipe.shape, "shape of the recipe", instead)

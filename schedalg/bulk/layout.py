@@ -101,7 +101,7 @@ def read_layout(folder: Path, samplers: Sequence[type[Any]] = ()) -> tuple[Layou
     """
     data = read_recipe_file(folder)
     if data is None:
-        raise ValueError(f"out has no {RECIPE}: {folder} is no folder of samples")
+        raise ValueError(f"out has no {RECIPE}: {folder} is not a folder of samples")
     recipe = Recipe.from_dict(data["recipe"], samplers)
     if recipe.fingerprint != data["fingerprint"]:
         raise ValueError(

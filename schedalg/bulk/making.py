@@ -140,7 +140,7 @@ class FiniteRows:
         self.calls = 0
 
     def __call__(self, output: Any, timestep: Any) -> None:
-        """Raise if the output holds NaN or infinity. What is no array is named by the caller.
+        """Raise if the output holds NaN or infinity. What is not an array is named by the caller.
 
         Raises:
             ValueError: It does.

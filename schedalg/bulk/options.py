@@ -21,7 +21,7 @@ def checked_shape(shape: Any) -> tuple[int, ...]:
     """Return the shape of a sample as a tuple of ints.
 
     Raises:
-        TypeError: It is no sequence of integers.
+        TypeError: It is not a sequence of integers.
         ValueError: A size is below 1.
     """
     if not isinstance(shape, Sequence) or isinstance(shape, str | bytes):
@@ -53,7 +53,7 @@ def checked_interval(interval: Any, scale: float | None, schedule: Schedule) -> 
     """Return the interval of guidance, with its bounds as floats.
 
     Raises:
-        TypeError: It is no tuple of a name and two numbers.
+        TypeError: It is not a tuple of a name and two numbers.
         ValueError: The quantity is unknown, `switch` does not take the bounds, or there is no
             guidance.
     """
@@ -104,7 +104,7 @@ def read_prediction(data: Any) -> Any:
     """Return the prediction that `written_prediction` wrote.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not what `written_prediction` writes.
     """
     if not isinstance(data, Mapping):
         return data

@@ -14,7 +14,7 @@ def checked_seeds(seeds: object) -> Sequence[int]:
     """Return seeds as a range, or as a list of ints.
 
     Raises:
-        TypeError: They are no sequence of integers.
+        TypeError: They are not a sequence of integers.
         ValueError: A seed is outside of 0 to 2^128 - 1.
     """
     if isinstance(seeds, range):
@@ -38,7 +38,7 @@ def distinct_seeds(seeds: object) -> Sequence[int]:
     """Return seeds of which none is there twice: a range, or a tuple where they are uneven.
 
     Raises:
-        TypeError: They are no sequence of integers.
+        TypeError: They are not a sequence of integers.
         ValueError: There are none, one is there twice, or one is out of range.
     """
     chosen = checked_seeds(seeds)

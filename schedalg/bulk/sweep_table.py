@@ -128,7 +128,7 @@ class Sweep:
             The axes: `axes.figure.savefig("sweep.svg")` saves them.
 
         Raises:
-            TypeError: `series` is not callable, or `ax` is no axes.
+            TypeError: `series` is not callable, or `ax` is not axes.
             ValueError: There is no such measure, a sampler has no plan, and so no fixed number of
                 calls, or the name of a line begins with "_".
             ImportError: matplotlib is not installed.
@@ -223,7 +223,7 @@ def rows_of(name: str, data: bytes) -> list[Row]:
     """Return the rows of a CSV file that `sweep` wrote.
 
     Raises:
-        ValueError: It is none, or damaged.
+        ValueError: It is not such a file, or is damaged.
     """
     try:
         lines = csv.reader(io.StringIO(data.decode()))
@@ -241,8 +241,8 @@ def rows_of(name: str, data: bytes) -> list[Row]:
         raise ValueError(f"out: line {lines.line_num} of {name} is damaged: {error}") from None
     if tuple(heads[: len(COLUMNS)]) != COLUMNS:
         raise ValueError(
-            f"out: {name} is no table of sweep, whose columns begin with {', '.join(COLUMNS)}; got "
-            f"{shown(heads)}"
+            f"out: {name} is not a table of sweep, whose columns begin with {', '.join(COLUMNS)}; "
+            f"got {shown(heads)}"
         )
     return list(rows.values())
 

@@ -143,10 +143,10 @@ def _checked_recipes(recipes: Any) -> dict[str, Recipe]:
 
 
 def _check_texts(blocks: Sequence[Sequence[int]], batch_size: int) -> None:
-    """Raise if the seeds of a block are more than a cell of a CSV file holds.
+    """Raise if a cell of a CSV file cannot hold the seeds of a block.
 
     Raises:
-        ValueError: They are.
+        ValueError: It cannot.
     """
     most = csv.field_size_limit()
     for block in blocks:

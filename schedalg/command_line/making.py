@@ -101,7 +101,7 @@ def convert(source: Any, steps: int | None, shape: Any, dtype: str | None) -> No
 
 
 def _conditions(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a network's keywords."""
+    """Add the options `--cond` and `--uncond` to a command: a network's keyword arguments."""
     for name, what in (("uncond", "The same without the condition."), ("cond", "Its keywords.")):
         text = f'{what} "package.module:function" of a list of seeds.'
         command = click.option(f"--{name}", help=text, metavar="NAME")(command)

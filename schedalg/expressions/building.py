@@ -122,7 +122,7 @@ class _Builder:
         )
         for each in node.rest:
             if not isinstance(value, Schedule):
-                fail(self.text, each.place, f"{first.name} is no schedule: nothing follows it")
+                fail(self.text, each.place, f"{first.name} is not a schedule: nothing follows it")
             if isinstance(each, Slice):
                 value = self._tried(each.place, {}, partial(value.__getitem__, each.bounds))
             else:

@@ -70,7 +70,7 @@ def checked_memories(plan: Plan, memories: object) -> int:
     """Return how many memories rows read; None is as many as the plan's.
 
     Raises:
-        TypeError: It is no integer.
+        TypeError: It is not an integer.
         ValueError: It is less than the plan's, or more than there are rows.
     """
     least = plan.b.shape[1]

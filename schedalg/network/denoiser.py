@@ -71,7 +71,7 @@ class AnyDenoiser(ABC):
 
     @abstractmethod
     def checked_by(self, check: "OutputCheck") -> "AnyDenoiser":
-        """Return a copy of this denoiser that passes every output of the network to `check`."""
+        """Return a copy that calls `check(output, timestep)` on each output; `check` may raise."""
 
 
 class Denoiser(AnyDenoiser):
@@ -176,7 +176,7 @@ class Denoiser(AnyDenoiser):
         return x0 if self.clip is None else bounded(self.clip, x0)
 
     def checked_by(self, check: "OutputCheck") -> "Denoiser":
-        """Return a copy of this denoiser that passes every output of the network to `check`."""
+        """Return a copy that calls `check(output, timestep)` on each output; `check` may raise."""
         checked = copy(self)
         checked._check = check
         return checked
@@ -257,7 +257,7 @@ class DerivedDenoiser(AnyDenoiser):
         return x0, variances[-1]
 
     def checked_by(self, check: "OutputCheck") -> "DerivedDenoiser":
-        """Return a copy of this denoiser that passes every output of its networks to `check`."""
+        """Return a copy that calls `check(output, timestep)` on each output of its networks."""
         inner = tuple(denoiser.checked_by(check) for denoiser in self.inner)
         checked = DerivedDenoiser(self.function, self.schedule, inner)
         checked._check = check

@@ -53,7 +53,7 @@ class ClassifierFreeGuidance:
     Args:
         model: The network, called as `model(x, timesteps, **kwargs)`.
         scale: 1 gives the conditional prediction, 0 the unconditional one; above 1 extrapolates. A
-            tensor of one number is followed by its gradient.
+            tensor of one number may require a gradient.
         cond: Keyword arguments with the condition. Arrays (B, ...), also those in dictionaries and
             lists, are joined with those of `uncond`; one of a single entry, (1, ...), is for all
             samples. Anything else must be the same in both.
@@ -214,7 +214,7 @@ def classifier_guidance(
         gradient: Called as `gradient(x, timesteps, **gradient_kwargs)`, with x in the scale of the
             network and one timestep for each sample. It returns the gradient with respect to that
             x.
-        scale: Factor of the gradient; a tensor of one number is followed by its own gradient.
+        scale: Factor of the gradient; a tensor of one number may require a gradient itself.
         shift: "score", or "mean". "mean" is for samplers that call the network only at points of
             the schedule and add noise with DDPM's variance "fixed_small".
         **gradient_kwargs: Keyword arguments of `gradient`.
@@ -271,7 +271,7 @@ def classifier_guidance(
 
 
 def _following(schedule: Schedule) -> Callable[[float, float, int | float], float]:
-    """Return a function from a point to sigma²/alpha at the point after it, in vp scale.
+    """Return a function from a point to sigma²/alpha at the next, less noisy point, in vp scale.
 
     It takes alpha, sigma and the timestep.
     """

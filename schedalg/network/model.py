@@ -55,7 +55,7 @@ def _hints(message: str, x: Array, timesteps: Array, keywords: Mapping[str, Any]
 
 
 def _of_another_dtype(x: Array, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the dtypes of real floating arrays that are not of x's, by keyword."""
+    """Return the dtypes of the real floating arrays whose dtype is not x's, by keyword."""
     arrays = {name: value for name, value in keywords.items() if is_array(value)}
     return {
         name: value.dtype

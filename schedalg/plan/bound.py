@@ -17,7 +17,7 @@ def error_bound(plan: "Plan", error: AssumedError | None = None) -> float:
     """Return the sum of `|weight| error` over the predictions in a plan's result.
 
     It needs no network. If each prediction is off by at most `error`, the result is off by no more
-    than that. `minimize` moves levels by it.
+    than that. It can be an objective of `minimize`.
 
     Args:
         plan: The plan.
@@ -26,7 +26,7 @@ def error_bound(plan: "Plan", error: AssumedError | None = None) -> float:
             of epsilon that is the same in all rows.
 
     Raises:
-        TypeError: `error` is no function, or returns no real numbers.
+        TypeError: `error` is not a function, or does not return real numbers.
         ValueError: What it returns is negative, not finite or of another shape; or as `weights`.
 
     Example:

@@ -16,7 +16,7 @@ from schedalg.arrays import (
 from schedalg.checks import as_array, real_number, shown
 from schedalg.plan.steps import array_like, column_scales
 from schedalg.schedule import Schedule
-from schedalg.schedule.slopes import followed_timesteps
+from schedalg.schedule.slopes import differentiable_timesteps
 
 #: The columns of a plan that hold floats, in the order in which they are printed.
 FLOATS = ("alpha", "sigma", "p", "q", "u", "a", "b", "c", "log_variance")
@@ -51,7 +51,7 @@ class Evaluations(NamedTuple):
 def schedule_evaluations(schedule: Schedule) -> Evaluations:
     """Return the points of a schedule, the noisiest first."""
     alpha, sigma = column_scales(schedule)
-    timesteps = flipped(followed_timesteps(schedule))
+    timesteps = flipped(differentiable_timesteps(schedule))
     return Evaluations(timesteps, flipped(alpha[1:]), flipped(sigma[1:]))
 
 

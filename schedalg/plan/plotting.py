@@ -33,12 +33,12 @@ def plot(plan: "Plan", ax: "Axes | None" = None, *, quantity: Part | None = None
             not determined.
 
     Returns:
-        The axes; or, of both, a tuple of axes. `axes.figure` is the figure of either.
+        The axes; of both quantities, a tuple of axes. Either has its figure as `.figure`.
 
     Raises:
         TypeError: An argument is of the wrong type, or the plan is traced by JAX.
-        ValueError: `quantity` is unknown, the plan has no rows, or, of "weights", as `Plan.weights`
-            says.
+        ValueError: `quantity` is unknown, or the plan has no rows. For "weights", also as
+            `Plan.weights`.
         ImportError: matplotlib is not installed.
 
     Example:

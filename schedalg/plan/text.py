@@ -47,7 +47,7 @@ def table(plan: "Plan", prediction: Prediction | Parameterization | None = None)
 
 
 def heading(plan: "Plan") -> str:
-    """Return what stands above the table."""
+    """Return the line above the table."""
     scale, noise = host_start(plan.start)
     start = ("x" if scale == 1 else f"{scale:.6g} x") + (f" + {noise:.6g} z" if noise else "")
     return f"plan of {len(plan)} model calls in {len(np.unique(plan.step))} steps, start: {start}"
@@ -107,7 +107,7 @@ def aligned(columns: Mapping[str, np.ndarray], digits: int = 6) -> list[str]:
 def cells(columns: Mapping[str, np.ndarray], digits: int = 6) -> tuple[dict[str, list[str]], int]:
     """Return the cells of columns of numbers or strings, and how many rows are left out.
 
-    Long columns have `ENDS` cells from either end.
+    Of long columns, only the first and the last `ENDS` cells are returned.
     """
     n = len(next(iter(columns.values())))
     rows = np.arange(n) if n <= LONG else np.r_[:ENDS, n - ENDS : n]

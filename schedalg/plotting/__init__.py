@@ -1,5 +1,5 @@
 """Pictures by matplotlib, and what notebooks show without it.
 
-What is drawn of a schedule or a plan is said where these are: in `plotting.py` and `notebook.py` of
-`schedalg.schedule` and `schedalg.plan`.
+Schedules and plans themselves are drawn by `plotting.py` and `notebook.py` in `schedalg.schedule`
+and `schedalg.plan`.
 """

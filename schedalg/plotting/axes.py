@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Panels(tuple[Any, ...]):
-    """The axes of a figure with several, in the order in which they are drawn.
+    """The axes of a figure with several panels, from the top left to the bottom right.
 
-    As the last line of a notebook's cell, they are shown.
+    A notebook shows the figure if they are the last line of a cell.
 
     Example:
         >>> from schedalg import Schedule
@@ -44,7 +44,7 @@ def checked_axes(ax: object) -> "Axes | None":
     """Return the axes that a user gave, if any.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: `ax` is something else.
         ImportError: matplotlib is not installed.
     """
     kind: Any = imported("matplotlib.axes", "plot", "plot").Axes
@@ -59,7 +59,7 @@ def axes_or_new(ax: object) -> "Axes":
     """Return the axes that a user gave, or those of a new figure.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: `ax` is something else.
         ImportError: matplotlib is not installed.
     """
     axes = checked_axes(ax)
@@ -84,12 +84,12 @@ def text_color(axes: "Axes") -> Any:
 
 
 def next_style(axes: "Axes") -> dict[str, Any]:
-    """Return how the next series on axes looks, unlike those with a label that are there."""
+    """Return the style of the next series on axes, unlike those of the labelled ones there."""
     return series_style(len(_labelled(axes)))
 
 
 def add_legend(axes: "Axes", *, always: bool) -> None:
-    """Add a legend, or bring it up to date; only for several series, if not always."""
+    """Add or update a legend; for a single series only if `always`."""
     if always or len(_labelled(axes)) > 1:
         axes.legend()
 

@@ -14,7 +14,7 @@ class ShownAxes(Axes):
 
 
 def panels(count: int) -> list[Axes]:
-    """Return so many axes of a new figure, at most two in a row."""
+    """Return `count` axes of a new figure, at most two in a row."""
     columns = min(count, 2)
     rows = -(-count // columns)
     size = (6.4, 4.0) if count == 1 else (9.0, 3.2 * rows)

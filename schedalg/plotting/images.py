@@ -57,7 +57,7 @@ def checked_range(value: Any) -> tuple[float, float]:
     """Return (low, high) as floats.
 
     Raises:
-        TypeError: It is no pair of numbers.
+        TypeError: It is not a pair of numbers.
         ValueError: low is not below high, or float32 cannot hold what is computed with them.
     """
     if not isinstance(value, tuple | list) or len(value) != 2:

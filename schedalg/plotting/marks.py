@@ -1,4 +1,4 @@
-"""Colours, markers and lines by which series are told apart.
+"""Colours, markers and lines that distinguish series.
 
 The colours are those of Okabe and Ito that have a contrast of 3 to white and to black pages alike.
 Series also differ by marker and by line, so that no one needs the colours.
@@ -28,7 +28,7 @@ def series_style(index: int) -> dict[str, Any]:
 
 
 def legend_text(name: str, value: object) -> str:
-    """Return a text as matplotlib shows it in a legend, character by character.
+    """Return a name, escaped so that matplotlib's legend shows each of its characters.
 
     Raises:
         TypeError: It is not a string.
@@ -38,6 +38,6 @@ def legend_text(name: str, value: object) -> str:
         raise TypeError(f"{name} must be a string, got {shown(value)}")
     if value.startswith("_"):
         raise ValueError(
-            f"{name} is {shown(value)}: matplotlib leaves out of legends what begins with '_'"
+            f"{name} is {shown(value)}: matplotlib's legends leave out names that begin with '_'"
         )
     return value.replace("$", r"\$")  # which would begin a formula

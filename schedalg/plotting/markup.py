@@ -16,12 +16,12 @@ from schedalg.plotting.marks import BLUE
 WIDTH, HEIGHT, LEFT, BELOW = 360, 150, 52, 18
 #: Half the size of a mark.
 RADIUS = 3
-#: A line goes through so many points, and has so many marks, at most.
+#: The most points that a line is drawn through, and the most marks.
 MOST_POINTS, MOST_MARKS = 250, 100
 
 
 def code(text: str) -> str:
-    """Return a line of text as it stands.
+    """Return a line of text as HTML that shows each of its characters.
 
     Example:
         >>> from schedalg.plotting.markup import code
@@ -45,10 +45,11 @@ def table(
     """Return a table of text.
 
     Args:
-        titles: Of the columns.
+        titles: The titles of the columns.
         rows: The cells of each row.
-        align: Where cells stand: "right" for numbers.
-        gap: Where rows are left out, as the index of the row after it, and what stands there.
+        align: The alignment of the cells: "right" for numbers.
+        gap: (index, text), where rows are left out: the index of the row that follows, and the text
+            that stands in their place.
     """
     cell = f'style="text-align:{align};padding:0 .5em"'
     lines = ["".join(f"<td {cell}>{escape(each)}</td>" for each in row) for row in rows]
@@ -73,12 +74,12 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def curve(line: np.ndarray, marks: np.ndarray, title: str) -> str:
     """Return a line and marks as SVG, with the numbers at the ends of both axes.
 
-    Where up is infinite, a triangle is drawn at the edge.
+    A mark whose vertical coordinate is infinite is a triangle at the edge.
 
     Args:
-        line: (2, N), to the right and up; in between at most `MOST_POINTS` are used.
-        marks: (2, M), likewise; without marks if they are more than `MOST_MARKS`.
-        title: What is drawn, for those who do not see it, and above the curve.
+        line: (2, N), horizontal and vertical coordinates; at most `MOST_POINTS` of them are used.
+        marks: (2, M), likewise; more than `MOST_MARKS` are not drawn.
+        title: The text above the curve, and its description for screen readers.
     """
     both = np.concatenate([line, marks], axis=1)
     up = both[1, np.isfinite(both[1])]
@@ -93,10 +94,10 @@ def curve(line: np.ndarray, marks: np.ndarray, title: str) -> str:
         x, y = (points - low[:, None]) / span[:, None] * size[:, None]
         return [(place[0] + a, place[1] - b) for a, b in zip(x, y, strict=True)]
 
-    shown = line[:, np.isfinite(line[1])]
-    if shown.shape[1] > MOST_POINTS:
-        shown = shown[:, np.linspace(0, shown.shape[1] - 1, MOST_POINTS).round().astype(int)]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed(shown))
+    finite = line[:, np.isfinite(line[1])]
+    if finite.shape[1] > MOST_POINTS:
+        finite = finite[:, np.linspace(0, finite.shape[1] - 1, MOST_POINTS).round().astype(int)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed(finite))
     drawn = [f'<polyline points="{path}" fill="none" stroke="currentColor" stroke-width="1"/>']
     if marks.shape[1] <= MOST_MARKS:
         drawn += [

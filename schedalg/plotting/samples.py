@@ -39,8 +39,8 @@ def plot_samples(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: The samples are no images, are none, or are not finite; or a number is out of
-            range.
+        ValueError: The shape is not that of images, there are no images, or one is not finite; or
+            another argument is out of range.
         ImportError: matplotlib is not installed.
 
     Example:
@@ -79,7 +79,7 @@ def plot_samples(
 
 
 def grid(images: np.ndarray, columns: int) -> np.ndarray:
-    """Return one image of many, transparent between them: (height, width, 4), bytes.
+    """Return one image that shows many, transparent between them: (height, width, 4), bytes.
 
     Args:
         images: (B, height, width, channels), bytes.

@@ -32,7 +32,8 @@ def plot_trajectories(states: Array | Sequence[Array], ax: "Axes | None" = None)
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: The states are not of one shape (B, 2), are none, or are not finite.
+        ValueError: The states are not all of one shape (B, 2), there are none, or one is not
+            finite.
         ImportError: matplotlib is not installed.
 
     Example:
@@ -79,8 +80,8 @@ def _checked(states: Any) -> np.ndarray:
     """Return the states as one array, (states, B, 2).
 
     Raises:
-        TypeError: They are no arrays of real numbers.
-        ValueError: They are none, of different shapes or of a wrong one, or are not finite.
+        TypeError: They are not arrays of real numbers.
+        ValueError: There are none, a shape is wrong or differs, or one is not finite.
     """
     whole = is_array(states)
     if not whole and (not isinstance(states, Sequence) or isinstance(states, str | bytes)):

@@ -193,12 +193,12 @@ def _is_whole(kind: type[Any]) -> bool:
 
 @runtime_checkable
 class Stacking(Protocol):
-    """A backend that takes samples of several plans, each at a row of its own, on in one pass."""
+    """A backend that advances samples of several plans, each at a row of its own, in one pass."""
 
     def stack(
         self, shape: tuple[int, ...], like: Array, clip: tuple[float, float] | None, /
     ) -> "Stack | None":
-        """Return what holds samples, and takes each to the bits of a run of it alone.
+        """Return a stack for samples. Each ends as in a run of it alone, to the last bit.
 
         Args:
             shape: That of a sample.
@@ -206,7 +206,7 @@ class Stacking(Protocol):
             clip: The bounds of x0 predictions, or None.
 
         Returns:
-            None: they are taken on one by one.
+            The stack; or None: the samples are advanced one by one.
         """
         ...
 

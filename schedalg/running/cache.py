@@ -18,7 +18,7 @@ def key_of(value: Any) -> Hashable | None:
 
     Numbers, strings, tuples and schedules are equal by value, and so are instances of frozen
     dataclasses that hold nothing but fields which are: the samplers of this library, and `edm`. A
-    class that is derived from such a class and is no dataclass itself is none.
+    class that is derived from such a class and is not a dataclass itself is none.
     """
     kind = type(value)
     if kind in _PLAIN:

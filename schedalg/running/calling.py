@@ -94,7 +94,7 @@ class FiniteOutput:
         self.calls = 0
 
     def __call__(self, output: Any, timestep: int | float) -> None:
-        """Raise if the output holds NaN or infinity. What is no array is named by the caller.
+        """Raise if the output holds NaN or infinity. What is not an array is named by the caller.
 
         Raises:
             ValueError: It does, or it is traced and cannot be looked at.

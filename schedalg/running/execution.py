@@ -89,7 +89,7 @@ def _ready(
         if plan._constant(_takes_unbounded):
             raise ValueError(
                 "the plan takes the x0 prediction from before it is bounded, which a denoiser made "
-                "from a function does not tell: give the network, or a Denoiser of it"
+                "from a function does not return: pass the network, or a Denoiser of it"
             )
         meaning, bound = PARAMETERIZATIONS["x0"], None
         rows = rows_of(plan, x, meaning, "given")

@@ -113,7 +113,7 @@ class FrameRun:
     ) -> None:
         if compiling(x):
             raise ValueError(
-                "x is traced by a compiler, and a FrameRun is no part of a compiled function: "
+                "x is traced by a compiler, and a FrameRun cannot be part of a compiled function: "
                 "compile the network alone"
             )
         run = begin(plan, x, prediction=prediction, clip=clip, noise=noise)
@@ -311,7 +311,9 @@ class FrameRun:
         prediction: Prediction | Parameterization | None = None,
         clip: Clip | None = None,
     ) -> "FrameRun":
-        """Return the run that `state` was taken of, ready to go on to the same bits.
+        """Return the run that `state` was taken of, at the row where it was.
+
+        It continues with the same results, to the last bit.
 
         Args:
             plan: The plan of the run, or one equal to it.
@@ -486,7 +488,7 @@ def _whole_numbers(
 
 
 def _check_apart(run: Run) -> None:
-    """Raise unless frames can be at rows of their own.
+    """Raise unless the frames of a run can be at different rows.
 
     Raises:
         ValueError: They cannot.

@@ -126,7 +126,7 @@ def _listed(name: str, values: Any) -> Any:
     """Return a sequence as it is, and one integer as an array; numbers in it are checked.
 
     Raises:
-        TypeError: One is no integer.
+        TypeError: One is not an integer.
         ValueError: One is beyond int64.
     """
     if not isinstance(values, Sequence):

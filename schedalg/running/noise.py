@@ -94,8 +94,8 @@ def constant_normals(
     """Return what seeds draw, like x (half precision in float32), as constants of a program.
 
     Raises:
-        TypeError: The argument is no seed, list or tuple of seeds. (What is in an array is not
-            known when a function is traced.)
+        TypeError: The argument is not a seed, or a list or tuple of seeds. (The numbers in an array
+            are not known when a function is traced.)
         ValueError: A seed is out of range, or there is not one a sample.
     """
     # Where a compiler has made a variable of an integer, `index` takes its value.
@@ -122,13 +122,13 @@ def _draws(
     shape: tuple[int, ...],
     single: bool,
 ) -> list[np.ndarray]:
-    """Return the noise of seeds, an array for each draw."""
+    """Return noise from seeds: an array of `shape` for each (level, visit, domain) in words."""
     keys, count = keys_for(name, seeds, shape[0]), math.prod(shape[1:])
     return [_drawn(keys, each, count, single).reshape(shape) for each in words]
 
 
 def _drawing(x: Array, source: NoiseSource) -> "Noise | None":
-    """Return a function of x that draws noise like it; None if the source is no such."""
+    """Return a function of x that draws noise like it; None if the source is something else."""
     if isinstance(source, bool | np.bool_):
         raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
     if callable(source):

@@ -12,8 +12,8 @@ from schedalg.running.reference import BLOCK, Blocks, deviation
 from schedalg.running.rows import COLUMNS
 from schedalg.running.stack import Stack, grown
 
-#: Samples of more elements are taken on one after the other: there, gathering what many read costs
-#: more than the calls that it saves.
+#: Samples of more elements are advanced one after the other: for them, gathering memories and
+#: coefficients costs more than the calls that it saves.
 SMALL = 2**12
 _X, _D, _RAW, _NOISE = map(COLUMNS.index, ("x", "d", "raw", "noise"))
 _OF_X, _OF_D, _OF_RAW = map(COLUMNS.index, ("memory_x", "memory_d", "memory_raw"))
@@ -60,7 +60,7 @@ class NumpyStack(Stack):
             self.tables[place, : len(table), : table.shape[1]] = table
 
     def x_of(self, place: int) -> np.ndarray:
-        """Return x of a place, in memory of its own."""
+        """Return a copy of x at a place."""
         x: np.ndarray = self.x[place]
         return x.reshape(self.shape).copy()
 
@@ -70,7 +70,7 @@ class NumpyStack(Stack):
         return kept.reshape(self.shape).copy()
 
     def given(self, places: np.ndarray, c_in: np.ndarray) -> np.ndarray:
-        """Return c_in x for the x of some places, in memory of its own."""
+        """Return c_in x, the network's input, for the samples at places, as new memory."""
         x: np.ndarray = self.x[places]
         if (c_in != 1).any():
             x = np.multiply(x, c_in.astype(self.wide)[:, None]).astype(x.dtype, copy=False)
@@ -90,7 +90,7 @@ class NumpyStack(Stack):
     def _noise(
         self, places: np.ndarray, variance: np.ndarray | None
     ) -> tuple[np.ndarray | None, np.ndarray]:
-        """Return the noise of rows that have some, (B, n), and what multiplies it, (B,)."""
+        """Return the noise, (B, n), or None if no row adds any; and its factors, (B,)."""
         scales: np.ndarray = self.deviations[places, self.row[places]]
         these = np.flatnonzero(scales)
         if not len(these):
@@ -112,7 +112,7 @@ class NumpyStack(Stack):
     def _one_by_one(
         self, places: np.ndarray, raw: np.ndarray, noise: np.ndarray | None, scales: np.ndarray
     ) -> np.ndarray:
-        """Take samples on one after the other, each in its blocks; return the next input."""
+        """Advance samples one after the other, block by block; return the network's next input."""
         ahead = np.empty((len(places), self.size), self.x.dtype)
         c_in = self.next_c_in(places).tolist()
         for i, place in enumerate(places.tolist()):
@@ -132,7 +132,7 @@ class NumpyStack(Stack):
     def _at_once(
         self, places: np.ndarray, raw: np.ndarray, noise: np.ndarray | None, scales: np.ndarray
     ) -> None:
-        """Take samples on in one pass, with coefficients that are gathered from their tables."""
+        """Advance samples in one pass, with coefficients that are gathered from their tables."""
         rows, depths = self.row[places], self.depths[places]
         table = self.tables[places, rows]
         table[:, _NOISE] = scales
@@ -163,7 +163,7 @@ class NumpyStack(Stack):
             self.x[here, part] = total
 
     def _scratch(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-        """Yield memory for what is between operations, of that shape."""
+        """Yield four arrays of a shape, as memory for intermediate results."""
         size = math.prod(shape)
         if self.scratch.shape[1] < size:
             self.scratch = np.empty((4, size), self.wide)
@@ -176,7 +176,7 @@ class _Now:
 
     Attributes:
         some: Whether each column has a number other than 0.
-        every: Whether it has no 0.
+        every: Whether each column has no 0.
         weights: (B, columns, 1), in the type that is computed in.
     """
 
@@ -194,7 +194,7 @@ class _Now:
     def sum(
         self, terms: list[tuple[int, np.ndarray]], to: np.ndarray, product: np.ndarray
     ) -> np.ndarray:
-        """Write Σ weight value for weights by column, without what is multiplied by 0.
+        """Write Σ weight value to `to`. Terms whose weight is 0 are left out.
 
         Args:
             terms: Columns, and what their weights multiply, (B, n).
@@ -207,7 +207,7 @@ class _Now:
             np.multiply(values, self.weights[:, column], out=to, dtype=self.wide)
         else:
             bare = ~self.there[:, [column for column, _ in terms]].any(axis=1)
-            to[:] = np.where(bare, 0.0, -0.0)[:, None]  # -0 and a number is that number, -0 too
+            to[:] = np.where(bare, 0.0, -0.0)[:, None]  # -0 + a is a, also where a is -0
         for column, values in terms:
             weights = self.weights[:, column]
             if self.every[column]:

@@ -224,7 +224,7 @@ class AllRows:
         )
 
     def _outputs(self, end: int) -> list[tuple[Array, Array | None]]:
-        """Return the network's output, and its variance, for rows up to `end`, by one call."""
+        """Call the network once for the rows up to `end`; return each row's output and variance."""
         xp, batch = namespace(self.states[0]), self.states[0].shape[0]
         rows = end - self.front
         denoise = _repeated(self.denoise, rows, batch)
@@ -263,7 +263,7 @@ class AllRows:
 
 
 def _change(before: Array, x: Array) -> float:
-    """Return the root mean square of the change of a sample, the largest of all; 0 if none is."""
+    """Return the largest root mean square change of a sample; 0 only if nothing changed."""
     xp = namespace(x)
     if bool(xp.all(before == x)):
         return 0.0

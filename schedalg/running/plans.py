@@ -65,7 +65,7 @@ def _holds_schedule(values: tuple[Any, ...]) -> bool:
 
 @constant
 def _value_fields(kind: type[Any]) -> tuple[str, ...] | None:
-    """Return the fields that the constructor of a frozen dataclass takes; None if it is none."""
+    """Return the fields that the constructor of a frozen dataclass takes; None if it is not one."""
     if "__dataclass_params__" not in vars(kind) or not kind.__dataclass_params__.frozen:
         return None
     return tuple(field.name for field in fields(kind) if field.init)
@@ -73,7 +73,7 @@ def _value_fields(kind: type[Any]) -> tuple[str, ...] | None:
 
 @constant
 def _plain_attributes(sampler: Any) -> tuple[str, ...]:
-    """Return the attributes of a sampler that is no value which are values."""
+    """Return those attributes of a sampler that are values, where it is not a value itself."""
     require_whole("sampler", sampler)
     attributes = getattr(sampler, "__dict__", {})
     return tuple(name for name, value in attributes.items() if key_of(value) is not None)

@@ -103,7 +103,7 @@ class Pool:
         self._tickets = 0
         self._members: dict[int, _Member] = {}
         self._finished: dict[int, Array] = {}
-        self._batch: _Batch | None = None  # that was handed out, until it is advanced
+        self._batch: _Batch | None = None  # whose input was asked for, until it is advanced
         self._changed = False  # whether others are in the pool since then
         self._busy = False  # whether a step is on its way, in which the network is called
 
@@ -165,7 +165,9 @@ class Pool:
         return self._tickets
 
     def cancel(self, ticket: int) -> None:
-        """Take a sample out of the pool; a call of the network that it is in goes on without it.
+        """Take a sample out of the pool.
+
+        If the network is being called for it, its part of the output is left out.
 
         Args:
             ticket: What `add` returned for it.
@@ -238,14 +240,14 @@ class Pool:
         Raises:
             TypeError: The output is not an array of the samples' library.
             ValueError: The pool is empty; the output has a wrong shape, dtype or device; a plan
-                takes a learned variance, and there is none; or the network that `step` calls calls
-                this. Nothing has changed then.
+                takes a learned variance, and the output has none; or the network calls this
+                method while `step` calls the network. Nothing has changed then.
         """
         with self._alone("advance"):
             if self._batch is None and not self._members:
                 raise ValueError("output is for no sample: the pool is empty")
             self._take(self._batch or self._gathered(), output)
-        return self._handed_out()
+        return self._newly_finished()
 
     def step(self) -> dict[int, Array]:
         """Call the network once for all samples in the pool, and return those that are finished.
@@ -264,12 +266,12 @@ class Pool:
         """
         with self._alone("step"):
             self._step()
-        return self._handed_out()
+        return self._newly_finished()
 
     def drain(self) -> dict[int, Array]:
         """Step until the pool is empty, and return x of all samples that were in it, by ticket.
 
-        If the network raises, those finished before are among what the next step returns.
+        If the network raises, the next step also returns the samples that had finished before.
 
         Raises:
             TypeError: As `step`.
@@ -279,7 +281,7 @@ class Pool:
         with self._alone("drain"):
             while self._members:
                 self._step()
-        return self._handed_out()
+        return self._newly_finished()
 
     def _start(self, plan: Plan, seeds: list[int] | None, x: Array | None) -> Array:
         """Return x before the first row, as a batch of one."""
@@ -325,7 +327,7 @@ class Pool:
         return xp.asarray(number, dtype=self.like.dtype, device=of)
 
     def _gathered(self) -> "_Batch":
-        """Return those that are in the pool now as the batch that is handed out."""
+        """Return the batch of all samples that are in the pool now, to be used by `advance`."""
         tickets = self._together.tickets
         if not tickets:
             raise ValueError("the pool is empty: add a sample first")
@@ -334,17 +336,17 @@ class Pool:
             name: namespace(one).stack([own[name] for own in each], axis=0)
             for name, one in each[0].items()
         }
-        shown, timesteps = self._together.input(tickets), self._together.timesteps(tickets)
-        self._batch = _Batch(tickets, shown, timesteps, conditions)
+        x, timesteps = self._together.input(tickets), self._together.timesteps(tickets)
+        self._batch = _Batch(tickets, x, timesteps, conditions)
         self._changed = False
         return self._batch
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Take samples on, unless that is on its way already.
+        """Allow one call that advances samples at a time.
 
         Raises:
-            ValueError: It is.
+            ValueError: Such a call is on its way already.
         """
         if self._busy:
             raise ValueError(
@@ -388,8 +390,8 @@ class Pool:
             del self._members[ticket]
             self._finished[ticket] = self._together.leave(ticket)
 
-    def _handed_out(self) -> dict[int, Array]:
-        """Return those that are finished, for once."""
+    def _newly_finished(self) -> dict[int, Array]:
+        """Return the samples that have finished since the last call, by ticket."""
         finished, self._finished = self._finished, {}
         return finished
 

@@ -37,7 +37,7 @@ def checked_backend(plan: Plan, x: Array) -> Backend:
     """Return the backend that takes x through a plan.
 
     Raises:
-        TypeError: x is no array, or its dtype cannot be run; or it is of another library than a
+        TypeError: x is not an array, or its dtype cannot be run; or it is of another library than a
             schedule that a gradient flows through.
         ValueError: x has no batch dimension, or cannot be run on its device.
     """

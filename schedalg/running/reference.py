@@ -104,7 +104,7 @@ class Functional(EveryRow):
 
 
 class Blocks:
-    """What a row does to flat arrays of NumPy, a block at a time.
+    """Takes flat arrays of NumPy through a row, a block at a time.
 
     Args:
         dtype: Of the arrays.
@@ -131,12 +131,12 @@ class Blocks:
 
         Args:
             row: The row.
-            clip: Between which the x0 prediction is clamped here; or None.
+            clip: (low, high), between which the x0 prediction is clamped here; or None.
             x: x before it.
             d: The output, or the bounded x0 prediction.
             raw: The output.
             terms: Weights, and the memories and the noise that they multiply.
-            to: Where x after the row is written, apart from all others.
+            to: Where x after the row is written; it shares no memory with the others.
             slot: Where what the row remembers is written; or None.
         """
         for start in range(0, x.size, BLOCK):
@@ -152,7 +152,7 @@ class Blocks:
                 self._combine(slot[part], zip(row.memory, now, strict=True))
 
     def _combine(self, to: np.ndarray, terms: Iterable[tuple[float, np.ndarray]]) -> None:
-        """Write Σ weight values to a block: in the wide type inside, rounded once."""
+        """Write Σ weight values to a block: computed in the wide type, and rounded once."""
         total = to if to.dtype == self.wide else self.sum[: to.size]
         empty = True
         for weight, values in terms:

@@ -179,7 +179,7 @@ class Rows:
         largest: The largest finite coefficient, if all are numbers.
         timesteps: The timestep of each row: numbers, or an array that is traced.
         columns: What the rows are made of where they are not all numbers.
-        kept: What backends made of the rows, by keys of their own: only to be read.
+        cache: What was computed from the rows, by keys of the backends: only to be read.
     """
 
     rows: Sequence[Row]
@@ -191,7 +191,7 @@ class Rows:
     largest: float = 0.0
     timesteps: Any = ()
     columns: Columns | None = None
-    kept: dict[Hashable, Any] = field(init=False, repr=False, default_factory=dict)
+    cache: dict[Hashable, Any] = field(init=False, repr=False, default_factory=dict)
 
     @cached_property
     def raw(self) -> bool:
@@ -230,15 +230,15 @@ class Rows:
         """Return the rows as one table for a device, (K, columns + places), float64; read-only.
 
         After `COLUMNS` come the weights of memories by their place in a ring, where the memory of
-        row k lies at k modulo `places`. "remembered" is 1 and that place, or 0.
+        row k lies at k modulo `places`. "remembered" is that place + 1, or 0 for none.
 
         Args:
             places: How many memories the ring holds, `depth` or more.
         """
         key = ("table", places)
-        if key not in self.kept:
-            self.kept[key] = _table(self, places)
-        table: np.ndarray = self.kept[key]
+        if key not in self.cache:
+            self.cache[key] = _table(self, places)
+        table: np.ndarray = self.cache[key]
         return table
 
 

@@ -75,7 +75,7 @@ def sample(
             pass over each output and the last x, and a synchronization on a GPU for each.
         capture: For tensors on a CUDA device: record one step, the network included, as a CUDA
             graph, and replay it for all. The network is called three times whatever the number of
-            steps, must do the same work in each, and no gradient is followed.
+            steps, must do the same work in each, and no gradient flows through the result.
         **model_kwargs: Handed to the network in every call.
 
     Returns:

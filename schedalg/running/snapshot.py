@@ -137,7 +137,7 @@ def read_memories(value: Any, count: int, x: Array) -> tuple[Array, ...]:
     """Return the memories one by one, the oldest first.
 
     Raises:
-        TypeError: They are no array.
+        TypeError: They are not an array.
         ValueError: There are not `count` of them, like x.
     """
     check_sample("state['memories']", value)

@@ -1,4 +1,4 @@
-"""Samples in one memory, each at a row of a plan of its own, which are taken on in one pass."""
+"""Samples in one memory, each at a row of a plan of its own, which are advanced in one pass."""
 
 import heapq
 import math
@@ -30,10 +30,10 @@ class Held(NamedTuple):
 
 
 class Stack(ABC):
-    """What the host knows of samples that are at rows of their own; where they lie is a subclass's.
+    """Samples that are at rows of plans of their own. Subclasses hold their x and memories.
 
-    A sample has a place as long as it is held: the first index of all arrays here. Plans are padded
-    to the longest.
+    From `join` to `leave`, a sample has a place: its index on the first axis of all arrays here.
+    The other axis is as long as the longest plan.
 
     Args:
         shape: That of a sample.
@@ -44,10 +44,10 @@ class Stack(ABC):
         room: How many places there are.
         held: What the run of each place was begun with.
         row: The next row of each place, (room,).
-        timesteps_of: (room, K).
-        draws: The words of each row's noise, (room, K, 3).
-        keys: Of the noise, (room, 2).
-        ahead: Places, and the network's next input for them, if it was made together with x.
+        timesteps_of: The timesteps of the rows, (room, K).
+        draws: The counter words of each row's noise, (room, K, 3).
+        keys: The keys of the noise, (room, 2).
+        ahead: Places, and the network's next input for them, if it was computed together with x.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Stack(ABC):
         self.hold(place, run.x)
 
     def leave(self, ticket: int) -> Array:
-        """Return x of a sample, which is none of these any more."""
+        """Remove a sample, and return its x."""
         place = self.places.pop(ticket)
         heapq.heappush(self.free, place)
         del self.held[place]
@@ -119,7 +119,7 @@ class Stack(ABC):
         return self.x_of(place)
 
     def input(self, tickets: list[int]) -> Array:
-        """Return what the network is to be given, (B, ...), in memory of its own."""
+        """Return the network's next input, (B, ...), as new memory."""
         places = self._of(tickets)
         ahead, self.ahead = self.ahead, None  # the network may write to it
         if ahead is not None and ahead[0] is places:
@@ -127,7 +127,7 @@ class Stack(ABC):
         return self.given(places, self.c_in[places, self.row[places]])
 
     def timesteps(self, tickets: list[int]) -> Array:
-        """Return the timesteps that it is to be given, (B,)."""
+        """Return the timesteps that are passed to the network with it, (B,)."""
         places = self._of(tickets)
         values = self.timesteps_of[places, self.row[places]]
         if isinstance(self.like, np.ndarray):
@@ -149,7 +149,7 @@ class Stack(ABC):
         return [tickets[i] for i in ended]
 
     def takes(self, *arrays: Array | None) -> bool:
-        """Whether samples can be taken on with such arrays, and hold such an x."""
+        """Whether such an x can be held, and samples advanced with such outputs and variances."""
         return True
 
     def apart(self) -> dict[int, Run]:
@@ -177,19 +177,19 @@ class Stack(ABC):
         return runs
 
     def _of(self, tickets: list[int]) -> np.ndarray:
-        """Return where samples are. They are in this order in every batch."""
+        """Return the places of samples, in the order of the tickets."""
         if tickets != self._batch[0]:
             self._batch = tickets, np.array([self.places[ticket] for ticket in tickets])
         return self._batch[1]
 
     def next_c_in(self, places: np.ndarray) -> np.ndarray:
-        """Return c_in of the rows that follow, (B,); 1 behind the last."""
+        """Return c_in of the rows that follow, (B,); 1 after the last."""
         row = self.row[places] + 1
         there = row < self.ends[places]
         return np.where(there, self.c_in[places, np.where(there, row, 0)], 1.0)
 
     def normal(self, places: np.ndarray) -> Array:
-        """Return the noise of the rows that samples are in, (B, ...), half precision in float32."""
+        """Return the noise of the rows that samples are in, (B, ...), half precision as float32."""
         like = namespace(self.like).empty(
             (len(places), *self.shape), dtype=self.like.dtype, device=device(self.like)
         )
@@ -206,22 +206,22 @@ class Stack(ABC):
 
     @abstractmethod
     def x_of(self, place: int) -> Array:
-        """Return x of a place, (...), in memory of its own."""
+        """Return a copy of x at a place, (...)."""
 
     @abstractmethod
     def memory_of(self, place: int, k: int) -> Array:
-        """Return what row k of a place remembered, one of the last, (...), in memory of its own."""
+        """Return a copy of what row k of a place remembered, (...), one of its last rows."""
 
     @abstractmethod
     def given(self, places: np.ndarray, c_in: np.ndarray) -> Array:
-        """Return c_in x for the x of some places, (B, ...), in memory of its own."""
+        """Return c_in x, the network's input, for samples at places, (B, ...), as new memory."""
 
     @abstractmethod
     def taken(self, places: np.ndarray, output: Array, variance: Array | None) -> Array | None:
         """Take the x of places through the rows that they are in.
 
         Returns:
-            The network's next input for these places, in memory of its own; None if it is not made.
+            The network's next input for these places, as new memory; None if it was not computed.
         """
 
 

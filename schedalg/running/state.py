@@ -410,7 +410,9 @@ def resume(
     prediction: Prediction | Parameterization | None = None,
     clip: Clip | None = None,
 ) -> Run:
-    """Return the run that `Run.state` was taken of, ready to go on to the same bits.
+    """Return the run that `Run.state` was taken of, at the row where it was.
+
+    It continues with the same results, to the last bit.
 
     The state may have been saved and loaded: by `numpy.savez`, or as tensors by safetensors. Its
     "x" and "memories" must be of the library and dtype that they were of; the rest may be arrays of

@@ -27,7 +27,7 @@ class Together(Protocol):
         ...
 
     def leave(self, ticket: int, /) -> Array:
-        """Return x of a sample, (...), which is none of these any more."""
+        """Remove a sample, and return its x, (...)."""
         ...
 
     def input(self, tickets: list[int], /) -> Array:
@@ -78,15 +78,15 @@ def together(
 
 
 def fitting(held: Together, *arrays: Array | None) -> Together:
-    """Return what holds samples, or runs of them where it cannot follow a gradient from arrays."""
+    """Return what holds the samples; a run of each, if a stack cannot take these arrays."""
     return Each(held.apart()) if isinstance(held, Stack) and not held.takes(*arrays) else held
 
 
 class Each:
-    """Samples of any library that are taken on one by one.
+    """Samples of any library that are advanced one by one.
 
     Args:
-        runs: That of each, by ticket.
+        runs: The run of each sample, by ticket.
     """
 
     def __init__(self, runs: dict[int, Run]) -> None:
@@ -102,7 +102,7 @@ class Each:
         self.runs[ticket] = run
 
     def leave(self, ticket: int) -> Array:
-        """Return x of a sample, which is none of these any more."""
+        """Remove a sample, and return its x."""
         return self.runs.pop(ticket).x[0, ...]
 
     def input(self, tickets: list[int]) -> Array:

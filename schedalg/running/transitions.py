@@ -355,7 +355,7 @@ def _checked_memories(memories: object, rows: Rows, k: int | np.ndarray, x: Arra
     """Return the memories in the precision that rows are computed in.
 
     Raises:
-        TypeError: They are no arrays of x's library.
+        TypeError: They are not arrays of x's library.
         ValueError: There are too few or too many, or one is not like x.
     """
     if not isinstance(memories, Sequence) or isinstance(memories, str | bytes):

@@ -23,9 +23,10 @@ class DDIM:
         eta: Share of the noise, in [0, 1]: 0 for the deterministic sampler, 1 for DDPM's variance
             "fixed_small".
         variance: (schedule, errors): the network's errors along the schedule that it was trained
-            on, as `Schedule.step_costs` takes them. Each step then also adds the variance that the
-            error of its prediction lacks, with eta = 0 too. On Gaussian data the variance of x is
-            exact at every point. None: it adds none.
+            on, as `Schedule.step_costs` takes them. The predicted x0 is the mean of all x0 that x
+            may come from, so a step loses their variance. Each step then adds noise with the
+            variance that was lost, with eta = 0 too. On Gaussian data the variance of x is exact
+            at every point. None: no such noise.
 
     Raises:
         TypeError: `eta` is not a number, or `variance` is not a schedule and numbers.
@@ -43,7 +44,7 @@ class DDIM:
         array([[0.5, 0.5]])
 
     Source: Song et al., arXiv 2010.02502, equations 12 and 16; Bao et al., arXiv 2201.06503
-    (the variance that fits).
+    (the variance that is added).
     """
 
     eta: float = 0.0

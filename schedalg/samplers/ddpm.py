@@ -32,10 +32,10 @@ class DDPM:
             the second half of the network's channels is the log-variance. With "learned_range" it
             is v in [-1, 1], and the log-variance lies (1 + v)/2 of the way from the posterior's
             log-variance to log β. Both are computed for the steps of the given schedule, so a
-            respaced schedule has its own. (schedule, errors) is the variance that fits a network,
-            given its errors along the schedule that it was trained on, as `Schedule.step_costs`
-            takes them: that of "fixed_small" plus what the error of the prediction adds. On
-            Gaussian data the variance of x is then exact at every point, whatever was left out.
+            respaced schedule has its own. (schedule, errors) are the network's errors along the
+            schedule that it was trained on, as `Schedule.step_costs` takes them. The variance is
+            then that of "fixed_small" plus what is lost because the predicted x0 is a mean. On
+            Gaussian data the variance of x is exact at every point of every subset.
 
     Raises:
         TypeError: `variance` is a tuple, and not one of a schedule and numbers.
@@ -50,7 +50,7 @@ class DDPM:
         (2, 3)
 
     Source: Ho et al., arXiv 2006.11239, equations 6, 7 and section 3.2; Nichol and Dhariwal, arXiv
-    2102.09672, equation 15; Bao et al., arXiv 2201.06503 (the variance that fits).
+    2102.09672, equation 15; Bao et al., arXiv 2201.06503 (the variance from errors).
     """
 
     variance: Variance | ErrorCurve = "fixed_small"

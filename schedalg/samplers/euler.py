@@ -36,8 +36,8 @@ class EulerAncestral(RungeKutta):
     One call of the network a step. The arguments are those of `RungeKutta`, and one more.
 
     Args:
-        variance: (schedule, errors), as `DDIM` takes it: each step also adds the variance that the
-            error of its prediction lacks. None: it adds none.
+        variance: (schedule, errors), as `DDIM` takes it: each step also adds noise with the
+            variance that is lost because the predicted x0 is a mean. None: no such noise.
 
     Raises:
         TypeError: As `RungeKutta`, or `variance` is not a schedule and numbers.
@@ -51,7 +51,7 @@ class EulerAncestral(RungeKutta):
         True
 
     Source: the ancestral sampler of k-diffusion; Song et al., arXiv 2010.02502, equation 16; Bao et
-    al., arXiv 2201.06503 (the variance that fits).
+    al., arXiv 2201.06503 (the variance that is added).
     """
 
     tableau: Tableau = field(default=EULER, init=False)

@@ -19,7 +19,7 @@ from schedalg.checks import described
 from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps, column_log_alpha_bar
 from schedalg.schedule import Schedule, check_schedule, path
-from schedalg.schedule.errors import checked_errors, errors_at, levels_of
+from schedalg.schedule.errors import checked_errors, errors_at, host_log_alpha_bar
 
 #: A schedule, and the errors of a network along it: the mean over elements of E(x0 - prediction)²
 #: at each point, the least noisy first.
@@ -55,6 +55,6 @@ def fitted(plan: Plan, curve: ErrorCurve) -> Plan:
     steps = Steps.of(schedule)
     noisy = to_host(steps.sigma_s) > 0
     levels = path.inner(column_log_alpha_bar(schedule))
-    error = steps.xp.flip(errors_at(levels_of(known), np.array(errors), levels))
+    error = steps.xp.flip(errors_at(host_log_alpha_bar(known), np.array(errors), levels))
     c = steps.root(plan.c**2 + plan.b[:, 0] ** 2 * error * steps.array(noisy))
     return replace(plan, c=c)

@@ -26,7 +26,7 @@ from schedalg.plan.plan import Plan
 from schedalg.plan.steps import Steps
 from schedalg.samplers.options import checked_eta
 from schedalg.samplers.straight import scales, slope, timestep_at_clean, timesteps_between
-from schedalg.schedule.slopes import followed, followed_timesteps
+from schedalg.schedule.slopes import differentiable_timesteps, timesteps_at
 
 if TYPE_CHECKING:
     from schedalg.schedule import Schedule
@@ -317,8 +317,8 @@ class RungeKutta:
             timesteps[between] = timesteps_between(
                 schedule, to_host(alpha)[between], to_host(sigma)[between]
             )
-        if between.any() or requires_gradient(followed_timesteps(schedule)):
-            return followed(schedule, timesteps, alpha, sigma)
+        if between.any() or requires_gradient(differentiable_timesteps(schedule)):
+            return timesteps_at(schedule, timesteps, alpha, sigma)
         return timesteps
 
 

@@ -69,7 +69,7 @@ def sampler_to_dict(sampler: Any) -> dict[str, Any]:
         A dictionary for `json.dumps(..., allow_nan=False)`, and for `sampler_from_dict`.
 
     Raises:
-        TypeError: The sampler is no frozen dataclass, or a field holds something else.
+        TypeError: The sampler is not a frozen dataclass, or a field holds something else.
         ValueError: A field is NaN, or a class has the name of another of this library.
 
     Example:
@@ -84,7 +84,7 @@ def value_to_dict(name: str, value: Any) -> dict[str, Any]:
     """Return a frozen dataclass, such as a sampler, as the name of its class and its fields.
 
     Raises:
-        TypeError: It is none, or a field holds what JSON cannot hold.
+        TypeError: It is not a frozen dataclass, or a field holds what JSON cannot hold.
         ValueError: A field is NaN, or the class has the name of another of this library.
     """
     kind = type(value)
@@ -102,7 +102,7 @@ def value_to_dict(name: str, value: Any) -> dict[str, Any]:
     options = [field.name for field in fields(kind) if field.init]
     extra = set(getattr(value, "__dict__", ())) - {field.name for field in fields(kind)}
     if extra:
-        raise TypeError(f"{name} holds {sorted(extra)}, which are no fields of {title}")
+        raise TypeError(f"{name} holds {sorted(extra)}, which are not fields of {title}")
     return {
         "type": "schedalg.Sampler",
         "version": 1,
@@ -169,7 +169,7 @@ def named_classes(name: str, classes: Sequence[type[Any]]) -> dict[str, type[Any
     """Return the user's classes by name.
 
     Raises:
-        TypeError: They are no frozen dataclasses.
+        TypeError: They are not frozen dataclasses.
         ValueError: Two have the same name, or one that this library has.
     """
     if not isinstance(classes, Sequence) or isinstance(classes, str | bytes):

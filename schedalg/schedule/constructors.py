@@ -158,7 +158,7 @@ def from_alpha_bar(
         A schedule of kind "vp", on NumPy arrays.
 
     Raises:
-        TypeError: `n` is no integer.
+        TypeError: `n` is not an integer.
         ValueError: `n` < 1, `max_beta` is not in (0, 1], or ᾱ is not positive and falling.
 
     Example:
@@ -336,7 +336,7 @@ def from_log_snr(
 def _computed_on(values: Array) -> tuple[Namespace, Array]:
     """Return the values where they are to be computed with, and its namespace.
 
-    That is NumPy, unless a gradient is followed; see `schedalg.schedule.curve.computed_on_host`.
+    That is NumPy, unless a gradient is required; see `schedalg.schedule.curve.computed_on_host`.
     """
     if requires_gradient(values):
         return namespace(values), values
@@ -380,7 +380,7 @@ def make(
     Its arrays are in the library of `like`, if that is given.
 
     Raises:
-        TypeError: The timesteps are no real numbers.
+        TypeError: The timesteps are not real numbers.
         ValueError: They are not one a point, or not finite.
     """
     n = log_alpha_bar.high.shape[0] - 1

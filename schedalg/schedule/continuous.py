@@ -49,7 +49,7 @@ def karras(
         A schedule of kind "ve", whose timesteps are sigma.
 
     Raises:
-        TypeError: `n` is no integer, or an argument no number.
+        TypeError: `n` is not an integer, or an argument is not a number.
         ValueError: `n` < 1, or not 1e-153 < sigma_min < sigma_max < 1e153, or `rho` is not in
             [0.1, 100].
 
@@ -97,7 +97,7 @@ def exponential(
         A schedule of kind "ve", whose timesteps are sigma.
 
     Raises:
-        TypeError: `n` is no integer, or an argument no number.
+        TypeError: `n` is not an integer, or an argument is not a number.
         ValueError: `n` < 1, or not 1e-153 < sigma_min < sigma_max < 1e153.
 
     Example:
@@ -129,7 +129,7 @@ def polyexponential(
         A schedule of kind "ve", whose timesteps are sigma.
 
     Raises:
-        TypeError: `n` is no integer, or an argument no number.
+        TypeError: `n` is not an integer, or an argument is not a number.
         ValueError: `n` < 1, or not 1e-153 < sigma_min < sigma_max < 1e153, or `rho` is not in
             [0.1, 100].
 
@@ -177,7 +177,7 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
         A schedule of kind "flow", whose timesteps are t.
 
     Raises:
-        TypeError: `n` is no integer, or `shift` no number.
+        TypeError: `n` is not an integer, or `shift` is not a number.
         ValueError: `n` < 1, or `shift` is not between 1e-60 and 1e60.
 
     Example:

@@ -19,7 +19,7 @@ from schedalg.checks import (
     require,
 )
 from schedalg.schedule import double_double, path
-from schedalg.schedule.errors import levels_of
+from schedalg.schedule.errors import host_log_alpha_bar
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -49,7 +49,7 @@ def weight_costs(schedule: "Schedule", error: AssumedError | None = None) -> np.
         (N, N), float64 NumPy.
 
     Raises:
-        TypeError: `error` is no function, or returns no real numbers.
+        TypeError: `error` is not a function, or does not return real numbers.
         ValueError: What it returns is negative, not finite or of another shape. (sigma / alpha is
             infinite at pure noise.)
 
@@ -78,7 +78,7 @@ def assumed_error(error: AssumedError | None, alpha: np.ndarray, sigma: np.ndarr
     """Return how far predictions are assumed to be off where alpha and sigma are as given.
 
     Raises:
-        TypeError: `error` is no function, or returns no real numbers.
+        TypeError: `error` is not a function, or does not return real numbers.
         ValueError: It returns another shape, or a number that is negative or not finite.
     """
     returned: Any
@@ -160,7 +160,7 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def ddim_steps(schedule: "Schedule") -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients of x and x0 in a DDIM step from j to i, where i < j: (N, N) each."""
     alpha, sigma = (to_host(scale).astype(np.float64) for scale in (schedule.alpha, schedule.sigma))
-    levels, n = levels_of(schedule), len(schedule)
+    levels, n = host_log_alpha_bar(schedule), len(schedule)
     of_x0 = np.zeros((n, n))
     for i in range(n - 1):
         s, t = (double_double.take(levels, part) for part in (slice(i, i + 1), slice(i + 1, None)))

@@ -51,7 +51,7 @@ class Curve(NamedTuple):
 
 
 def base_of(schedule: "Schedule") -> "Schedule":
-    """Return the schedule whose points tell what lies between those of this one."""
+    """Return the schedule that this one was chosen from, which defines the path between points."""
     return schedule if schedule.curve is None else schedule.curve.base
 
 
@@ -117,7 +117,7 @@ def _with_origin(schedule: "Schedule") -> np.ndarray:
 
 
 def moved(schedule: "Schedule", change: Change) -> "Schedule":
-    """Return the schedule with every level changed, those of its curve too.
+    """Return the schedule with log ᾱ changed at every point, and on its curve too.
 
     Points that lie on the curve's are changed as these, so that they coincide to the last bit:
     whatever is chosen from a changed schedule, the choice changed alike is the same.
@@ -126,41 +126,41 @@ def moved(schedule: "Schedule", change: Change) -> "Schedule":
         return replace(schedule, log_alpha_bar=change(schedule.log_alpha_bar))
     base, places = schedule.curve
     between = np.flatnonzero(places % 2)
-    xp, levels = namespace(base.log_alpha_bar.high), base.log_alpha_bar
+    xp, column = namespace(base.log_alpha_bar.high), base.log_alpha_bar
     count = len(base) + 1
     rank = np.append(2 * np.arange(count), places[between])
     order = np.argsort(rank, kind="stable")
     if len(between):
         off = double_double.gather(xp, schedule.log_alpha_bar, between)
-        levels = double_double.concat(xp, levels, off)
-        levels = double_double.gather(xp, levels, order)
-    levels = change(levels)
+        column = double_double.concat(xp, column, off)
+        column = double_double.gather(xp, column, order)
+    column = change(column)
     where = np.argsort(order)
     mine = places // 2
     mine[between] = count + np.arange(len(between))
-    curve = levels if not len(between) else double_double.gather(xp, levels, where[:count])
+    curve = column if not len(between) else double_double.gather(xp, column, where[:count])
     return replace(
         schedule,
-        log_alpha_bar=double_double.gather(xp, levels, where[mine]),
+        log_alpha_bar=double_double.gather(xp, column, where[mine]),
         curve=Curve(replace(base, log_alpha_bar=curve), places),
     )
 
 
 def on_library_of(schedule: "Schedule", array: Array) -> "Schedule":
-    """Return the schedule with its levels, and those of its curve, in the library of an array.
+    """Return the schedule with log ᾱ, and that of its curve, in the library of an array.
 
     Raises:
         TypeError: They are in another library than NumPy already.
     """
-    levels, xp = schedule.log_alpha_bar, namespace(array)
-    if isinstance(levels.high, np.ndarray):
-        levels = double_double.on_device_of(xp, array, levels)
-    namespace(levels.high, array)
-    return _with_levels(schedule, levels, lambda base: on_library_of(base, array))
+    column, xp = schedule.log_alpha_bar, namespace(array)
+    if isinstance(column.high, np.ndarray):
+        column = double_double.on_device_of(xp, array, column)
+    namespace(column.high, array)
+    return _with_column(schedule, column, lambda base: on_library_of(base, array))
 
 
 def computed_on_host(operation: Operation) -> Operation:
-    """Have an operation compute in NumPy where no gradient is followed, in whatever library.
+    """Have an operation compute in NumPy, in whatever library, unless a gradient is required.
 
     Double-double numbers take hundreds of small operations, each of which is a kernel to start on a
     GPU, and one to compile in JAX.
@@ -168,28 +168,31 @@ def computed_on_host(operation: Operation) -> Operation:
 
     @wraps(operation)
     def computed(schedule: "Schedule", *args: Any, **kwargs: Any) -> Any:
-        levels = schedule.log_alpha_bar
-        if isinstance(levels.high, np.ndarray) or requires_gradient(levels.high):
+        column = schedule.log_alpha_bar
+        if isinstance(column.high, np.ndarray) or requires_gradient(column.high):
             return operation(schedule, *args, **kwargs)
         result = operation(_on_host(schedule), *args, **kwargs)
         if not isinstance(result, type(schedule)):
             return result
         if not isinstance(result.log_alpha_bar.high, np.ndarray):
             return result
-        return on_library_of(result, levels.high)
+        return on_library_of(result, column.high)
 
     return cast("Operation", computed)
 
 
 def _on_host(schedule: "Schedule") -> "Schedule":
-    return _with_levels(schedule, double_double.on_host(schedule.log_alpha_bar), _on_host)
+    return _with_column(schedule, double_double.on_host(schedule.log_alpha_bar), _on_host)
 
 
-def _with_levels(
-    schedule: "Schedule", levels: DoubleDouble, change: Callable[["Schedule"], "Schedule"]
+def _with_column(
+    schedule: "Schedule", column: DoubleDouble, change: Callable[["Schedule"], "Schedule"]
 ) -> "Schedule":
-    """Return the schedule with the same levels elsewhere, and its curve's base changed alike."""
-    moved = replace(schedule, log_alpha_bar=levels)
+    """Return the schedule with `column`, its own log ᾱ in another library or on another device.
+
+    `change` does the same to the base of its curve.
+    """
+    moved = replace(schedule, log_alpha_bar=column)
     if schedule.curve is None:
         return moved
     base, places = schedule.curve
@@ -243,9 +246,9 @@ def joined(schedule: "Schedule", other: "Schedule", change: Change) -> Curve | N
     if len(schedule) == 0:
         if after[0] % 2:  # before the origin there is a point of the curve still
             return covering(replace(second, log_alpha_bar=right), after)
-        levels = double_double.concat(xp, left, path.inner(right))
+        column = double_double.concat(xp, left, path.inner(right))
         origin = schedule.origin_timestep
-        return covering(replace(second, log_alpha_bar=levels, origin_timestep=origin), after)
+        return covering(replace(second, log_alpha_bar=column, origin_timestep=origin), after)
     if before[-1] % 2:
         left, timestep_values = double_double.take(left, slice(-1)), timestep_values[:-1]
         if after[0] % 2 and _one_stretch(first.log_alpha_bar, right):
@@ -271,7 +274,7 @@ def _one_stretch(left: DoubleDouble, right: DoubleDouble) -> bool:
 
 
 def located(base: "Schedule", log_alpha_bar: DoubleDouble) -> np.ndarray:
-    """Return the places of levels on a base of NumPy arrays, from their values.
+    """Return the places of points on a base of NumPy arrays, from their log ᾱ.
 
     Raises:
         ValueError: One lies beyond its ends.

@@ -51,7 +51,7 @@ def linear(
         A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
-        TypeError: `n` is no integer, or a beta no number.
+        TypeError: `n` is not an integer, or a beta is not a number.
         ValueError: `n` < 1, or a beta is not in (0, 1].
 
     Example:
@@ -79,7 +79,7 @@ def scaled_linear(
         A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
-        TypeError: `n` is no integer, or a beta no number.
+        TypeError: `n` is not an integer, or a beta is not a number.
         ValueError: `n` < 1, or a beta is not in (0, 1].
 
     Example:
@@ -109,7 +109,7 @@ def cosine(cls: "type[Schedule]", n: int, s: float = 0.008, max_beta: float = 0.
         A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
-        TypeError: `n` is no integer, or an argument no number.
+        TypeError: `n` is not an integer, or an argument is not a number.
         ValueError: `n` < 1, `s` is not in [0, 1000], or `max_beta` is not in (0, 1].
 
     Example:
@@ -155,7 +155,7 @@ def sigmoid(
         A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
-        TypeError: `n` is no integer, or a beta no number.
+        TypeError: `n` is not an integer, or a beta is not a number.
         ValueError: `n` < 1, or a beta is not in (0, 1].
 
     Example:
@@ -191,7 +191,7 @@ def laplace(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule
         A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
-        TypeError: `n` is no integer.
+        TypeError: `n` is not an integer.
         ValueError: `n` < 1, or `max_beta` is not in (0, 1].
 
     Example:
@@ -238,7 +238,7 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
         A schedule of kind "vp", with the timesteps 0, 1, …, n-1.
 
     Raises:
-        TypeError: `n` is no integer.
+        TypeError: `n` is not an integer.
         ValueError: `n` < 1, or `max_beta` is not in (0, 1].
 
     Example:
@@ -255,7 +255,7 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
 
 
 def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> DoubleDouble:
-    """Return n numbers evenly from start to end, both of them exactly; start alone if n is 1."""
+    """Return n evenly spaced numbers, from exactly start to exactly end; start alone if n is 1."""
     shares = on_device_of(xp, start.high, _few_shares(n) if n <= 2**14 else _shares(n))
     ends = DoubleDouble(*(xp.stack(pair) for pair in zip(start, end, strict=True)))
     high, low = product(ends, shares)

@@ -149,7 +149,7 @@ def _reduced(xp: Namespace, x: DoubleDouble) -> tuple[Array, DoubleDouble]:
 
 
 def _power_of_2(xp: Namespace, k: Array) -> Array:
-    """Return 2^k to the last bit, as `pow` need not."""
+    """Return 2^k exactly for integers k; `pow` may be wrong in the last bit."""
     size, power = xp.abs(k), xp.ones_like(k)
     for bit in reversed(range(10 if k.dtype == xp.float64 else 7)):
         taken = size >= 2.0**bit

@@ -76,8 +76,8 @@ def errors_on(
 ) -> np.ndarray:
     """Return the errors at the points of another schedule, from those at the points of this one.
 
-    They are found by noise level, in whatever scale the other one has: a subset, a slice, or one
-    with points in between, where 1/error is linear in the SNR.
+    They are looked up by noise level, so the other schedule may be a subset, a slice, or the path
+    in another scale. At a noise level between two points, 1/error is linear in the SNR.
 
     Args:
         schedule: The schedule along which the errors are known.
@@ -101,7 +101,7 @@ def errors_on(
     if not isinstance(other, type(schedule)):
         raise TypeError(f"other must be a Schedule, got {described(other)}")
     values = checked_errors(schedule, errors)
-    return np.asarray(errors_at(levels_of(schedule), values, levels_of(other)))
+    return np.asarray(errors_at(host_log_alpha_bar(schedule), values, host_log_alpha_bar(other)))
 
 
 def checked_errors(
@@ -143,7 +143,7 @@ def _checked_numbers(name: str, values: object, n: int) -> np.ndarray:
     return numbers
 
 
-def levels_of(schedule: "Schedule") -> DoubleDouble:
+def host_log_alpha_bar(schedule: "Schedule") -> DoubleDouble:
     """Return log ᾱ of the points in float64 NumPy."""
     high, low = (
         to_host(part).astype(np.float64, copy=False) for part in path.inner(schedule.log_alpha_bar)

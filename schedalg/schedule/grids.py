@@ -1,7 +1,7 @@
-"""Spacings of noise levels by a formula of the last one, and of the first: those of web UIs.
+"""Spacings of noise levels, each by a formula of the last level and of the first: as in web UIs.
 
-Levels are sigma / alpha, and t = sigma on a flow, as these programs call sigma there. The first and
-the last are arrays (1,), of a library whose gradient may be followed.
+A noise level is sigma / alpha, and on a flow t = sigma, which these programs call sigma too. The
+first and the last are arrays (1,), and may require a gradient.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LevelGrid: TypeAlias = Callable[[Namespace, Array, Array, int], Array]
 
 
 def kl_optimal(xp: Namespace, first: Array, last: Array, n: int) -> Array:
-    """Return levels whose arc tangents are evenly spaced; of one, the last.
+    """Return levels whose arc tangents are evenly spaced; for n = 1, the last level.
 
     Shares of the angle are i/(n - 1), and 0 comes after them, as in ComfyUI. AUTOMATIC1111's are
     i/n for i from 0 to n, without a 0.
@@ -52,7 +52,7 @@ def linear_quadratic(xp: Namespace, first: Array, last: Array, n: int) -> Array:
 
 
 def bong_tangent(xp: Namespace, first: Array, last: Array, n: int) -> Array:
-    """Return levels on two arc tangents, from the last to half of it, and on to 0.
+    """Return levels on two arc tangents: from the last level to half of it, and from there to 0.
 
     Source: ClownsharkBatwing's RES4LYF, `sigmas.py` (its bong_tangent_scheduler).
     """
@@ -65,7 +65,10 @@ def bong_tangent(xp: Namespace, first: Array, last: Array, n: int) -> Array:
 
 
 def _arc(n: int, slope: float, pivot: int, start: float, end: float) -> np.ndarray:
-    """Return n - 1 levels from start towards end, the nth, on -atan(slope (i - pivot))."""
+    """Return -atan(slope (i - pivot)), for i from 0 to n - 2, scaled to run from start to end.
+
+    The end itself would be at i = n - 1, and is left out.
+    """
     arc = -np.arctan(slope * (np.arange(n) - pivot))
     return np.asarray((arc[:-1] - arc[-1]) / (arc[0] - arc[-1]) * (start - end) + end)
 

@@ -36,7 +36,8 @@ def at(schedule: "Schedule", t: float) -> "Point":
     """Return the point at a timestep, which may lie between those of the schedule.
 
     Its log-SNR is linear in t between the neighbouring points of the schedule that this one was
-    chosen from, whichever were chosen; exact where the timestep is the noise level itself.
+    chosen from, so it does not depend on which points were chosen. Where the timestep is the noise
+    level itself, the point is exact.
 
     Args:
         schedule: A schedule whose timesteps, or those of what it was chosen from, rise strictly.
@@ -66,7 +67,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
     if not isinstance(schedule.timestep_rule, np.ndarray):
         return _at_level(schedule, t, schedule.timestep_rule)
     points, timesteps, first = curve.knots(schedule)
-    known = _rising(timesteps)
+    known = _checked_rising(timesteps)
     start, end = curve.timesteps_on(schedule)[[0, -1]].tolist()
     start = known[0] if first else start
     if not start <= t <= end:
@@ -84,7 +85,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
 
 def _at_level(schedule: "Schedule", t: float, rule: str | TimestepFunction) -> "Point":
     """Return the point whose timestep is t, where that follows from the noise."""
-    timesteps = _rising(schedule.timesteps)
+    timesteps = _checked_rising(schedule.timesteps)
     start = schedule._origin_timestep()
     clean = start is None
     if start is None:
@@ -146,9 +147,9 @@ def refine(schedule: "Schedule", k: int) -> "Schedule":
         A schedule of (N - 1) k + 1 points.
 
     Raises:
-        TypeError: `k` is no integer.
+        TypeError: `k` is not an integer.
         ValueError: `k` < 1, the timesteps fall somewhere, or the last point is pure noise and the
-            timesteps are no noise levels.
+            timesteps are not noise levels.
 
     Example:
         >>> from schedalg import Schedule
@@ -232,8 +233,8 @@ def _places_between(
     # 0 where it does not rise; both ends of the division are finite there too.
     end = np.where(rises, known[follow_place], 1.0)
     share = _share(np.where(rises, timestep_values, 0.0), np.where(rises, known[place], 0.0), end)
-    # Nothing lies between neighbours on the curve, and where timesteps repeat, no timestep tells
-    # what does: there, the share itself.
+    # Neighbours on the curve have no point between them, and where timesteps repeat, they do not
+    # determine a point: there, the share itself.
     near = (places[follow] - places[index] == 2) & (places[index] % 2 == 0)
     some = fraction.high > 0
     still = (near | (start[follow] == start[index])) & some
@@ -270,7 +271,7 @@ def _insert(
     none = double_double.single(xp.zeros_like(falls.kept.high))
     change = double_double.where(xp, dark, none, falls.log(xp))
     change = _gather(points, _ended(xp, change, 0.0), index)
-    change = double_double.product(_beside(points, fraction), change)
+    change = double_double.product(_like_points(points, fraction), change)
     return _moved(points, index, path.fall_by(xp, change))
 
 
@@ -312,7 +313,7 @@ def _insert_by(
         host[index[new]],
         host[follow[new]],
     )
-    found = _beside(points, double_double.single(places))
+    found = _like_points(points, double_double.single(places))
     start = _gather(points, ratio, index)
     some = xp.asarray(fraction > 0, device=device(points.high))
     start = double_double.where(xp, some, start, double_double.single(xp.ones_like(start.high)))
@@ -349,7 +350,7 @@ def _insert_in(
     if kind == "flow":
         noise = _flow_times(xp, points)
         level = double_double.divided(path.before(noise), path.inner(noise))
-    share = _beside(points, fraction)
+    share = _like_points(points, fraction)
     some, whole = share.high > 0, double_double.single(xp.ones_like(share.high))
     before = double_double.product(double_double.minus(whole, share), at_index(level, 1.0))
     total = double_double.where(xp, some, double_double.plus(before, share), whole)
@@ -519,10 +520,8 @@ def _with_points(
     xp = namespace(points.high)
     fall = double_double.subtract(xp, path.inner(points), path.before(points))
     if not (to_host(fall) < 0).all():
-        raise ValueError(
-            f"no {points.high.shape[0]} different noise levels lie there that float64 can tell "
-            "apart"
-        )
+        n = points.high.shape[0]
+        raise ValueError(f"there are not {n} noise levels there that differ in float64")
     origin = double_double.take(schedule.log_alpha_bar, slice(0, 1))
     levels = double_double.concat(xp, origin, points)
     return replace(schedule, log_alpha_bar=levels, timestep_rule=rule, curve=between)
@@ -535,10 +534,10 @@ def _moved(points: DoubleDouble, index: np.ndarray, fall: path.Fall) -> DoubleDo
 
 
 def _check_reach(falls: path.Fall, used: np.ndarray, timesteps: np.ndarray) -> None:
-    """Raise if a step is infinitely long in log-SNR, and one of those in `used`.
+    """Raise if one of the steps in `used` is infinitely long in log-SNR.
 
     Raises:
-        ValueError: It is.
+        ValueError: A step is.
     """
     if (to_host(falls.kept.high) == 0)[used].any():
         raise ValueError(
@@ -547,7 +546,12 @@ def _check_reach(falls: path.Fall, used: np.ndarray, timesteps: np.ndarray) -> N
         )
 
 
-def _rising(timesteps: np.ndarray) -> list[float]:
+def _checked_rising(timesteps: np.ndarray) -> list[float]:
+    """Return timesteps as a list.
+
+    Raises:
+        ValueError: They do not rise strictly.
+    """
     if (np.diff(timesteps) <= 0).any():
         k = int(np.argmax(np.diff(timesteps) <= 0))
         raise ValueError(
@@ -557,7 +561,7 @@ def _rising(timesteps: np.ndarray) -> list[float]:
     return list(timesteps.tolist())
 
 
-def _beside(points: DoubleDouble, values: DoubleDouble) -> DoubleDouble:
+def _like_points(points: DoubleDouble, values: DoubleDouble) -> DoubleDouble:
     """Return host values as arrays like the points'."""
     return double_double.on_device_of(namespace(points.high), points.high, values)
 

@@ -16,7 +16,7 @@ from schedalg.arrays import Array, device, namespace, to_host
 from schedalg.checks import described
 from schedalg.schedule import double_double, path
 from schedalg.schedule.double_double import DoubleDouble
-from schedalg.schedule.errors import checked_errors, errors_at, levels_of, snr_falls
+from schedalg.schedule.errors import checked_errors, errors_at, host_log_alpha_bar, snr_falls
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -48,12 +48,12 @@ def step_costs(schedule: "Schedule", errors: Sequence[float] | Array) -> Array:
     Source: Kingma et al., arXiv 2107.00630; Watson et al., arXiv 2106.03802.
     """
     values = checked_errors(schedule, errors)
-    levels = schedule.log_alpha_bar
-    xp = namespace(levels.high)
-    clean = float(to_host(levels.high)[0]) == 0
-    steps = path.inner(levels) if clean and len(values) else levels
+    log_alpha_bar = schedule.log_alpha_bar
+    xp = namespace(log_alpha_bar.high)
+    clean = float(to_host(log_alpha_bar.high)[0]) == 0
+    steps = path.inner(log_alpha_bar) if clean and len(values) else log_alpha_bar
     falls = snr_falls(xp, path.inner(steps), path.before(steps))
-    own, dtype = device(levels.high), levels.high.dtype
+    own, dtype = device(log_alpha_bar.high), log_alpha_bar.high.dtype
     if clean:
         first = xp.full((min(len(values), 1),), math.inf, dtype=dtype, device=own)
         falls = xp.concat([first, falls])
@@ -96,10 +96,11 @@ def excess(
     Source: Watson et al., arXiv 2106.03802; Kingma et al., arXiv 2107.00630.
     """
     if than is None:
-        return _above_integral(levels_of(schedule), checked_errors(schedule, errors))
+        return _above_integral(host_log_alpha_bar(schedule), checked_errors(schedule, errors))
     if not isinstance(than, type(schedule)):
         raise TypeError(f"than must be a Schedule, got {described(than)}")
-    values, chain, own = checked_errors(than, errors), levels_of(than), levels_of(schedule)
+    values = checked_errors(than, errors)
+    chain, own = host_log_alpha_bar(than), host_log_alpha_bar(schedule)
     own_values = errors_at(chain, values, own)
     if not len(own.high):
         return 0.0
@@ -107,10 +108,10 @@ def excess(
     every = double_double.concat(np, double_double.concat(np, own, chain), top)
     _, index = np.unique(-every.high, return_index=True)
     inside = (every.high[index] <= top.high) & (every.high[index] >= own.high[-1])
-    levels = double_double.gather(np, every, index[inside])
-    falls = snr_falls(np, path.inner(levels), path.before(levels))
+    log_alpha_bar = double_double.gather(np, every, index[inside])
+    falls = snr_falls(np, path.inner(log_alpha_bar), path.before(log_alpha_bar))
     by_own, by_chain = (
-        np.searchsorted(-known.high, -levels.high[1:], side="left") for known in (own, chain)
+        np.searchsorted(-known.high, -log_alpha_bar.high[1:], side="left") for known in (own, chain)
     )
     of_own = own_values[by_own]
     # Both start at the schedule's last point, where the chain need not have one.
@@ -139,7 +140,7 @@ def _end(schedule: "Schedule", chain: DoubleDouble, than: "Schedule") -> DoubleD
     return origins[0]
 
 
-def _above_integral(levels: DoubleDouble, errors: np.ndarray) -> float:
+def _above_integral(log_alpha_bar: DoubleDouble, errors: np.ndarray) -> float:
     """Return Σ ½ (SNR_s - SNR_t) error_t - ∫ ½ error dSNR between the points.
 
     Where 1/error is linear, the integral over a step is (SNR_s - SNR_t) error_t log(1 + r) / r with
@@ -147,7 +148,7 @@ def _above_integral(levels: DoubleDouble, errors: np.ndarray) -> float:
     """
     if not len(errors):
         return 0.0
-    falls = snr_falls(np, path.inner(levels), path.before(levels))
+    falls = snr_falls(np, path.inner(log_alpha_bar), path.before(log_alpha_bar))
     clean, noisy = errors[:-1], errors[1:]
     # Where an error falls by more than float64 holds, all of it is lost.
     both = (clean > 0) & (noisy > 0) & (noisy < 1e300 * clean)
@@ -193,10 +194,11 @@ def kl_costs(schedule: "Schedule", errors: Sequence[float] | Array) -> np.ndarra
 
     Source: Watson et al., arXiv 2106.03802.
     """
-    values, levels = checked_errors(schedule, errors), levels_of(schedule)
+    values, log_alpha_bar = checked_errors(schedule, errors), host_log_alpha_bar(schedule)
     n = len(values)
     costs = np.full((n, n), np.inf)
     for i in range(n - 1):
-        s, t = (double_double.take(levels, part) for part in (slice(i, i + 1), slice(i + 1, None)))
+        s = double_double.take(log_alpha_bar, slice(i, i + 1))
+        t = double_double.take(log_alpha_bar, slice(i + 1, None))
         costs[i, i + 1 :] = snr_falls(np, t, s) * values[i + 1 :] / 2
     return costs

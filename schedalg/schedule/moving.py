@@ -60,7 +60,7 @@ def minimize(
         free_last: Whether the noisiest point moves too, to less noise.
         gradient: None: the objective is given schedules of NumPy arrays, and SciPy searches by its
             values alone (COBYQA). "torch" or "jax": it is given schedules of that library's arrays,
-            and returns a number that the gradient can be followed back from; the search is by BFGS,
+            and returns a number that can be differentiated by them; the search is by BFGS,
             and needs no SciPy.
         max_calls: How often the objective is called at most.
 
@@ -230,7 +230,7 @@ def _number(value: Any) -> float:
     """Return a real number that an objective returned.
 
     Raises:
-        TypeError: It is none, or carries a gradient.
+        TypeError: It is not a real number, or requires a gradient.
     """
     if isinstance(value, str):
         raise TypeError(f"objective must return one real number, got {shown(value)}")
@@ -246,7 +246,7 @@ def _by_torch(search: _Search) -> Callable[[Schedule, np.ndarray], tuple[float, 
     def evaluate(schedule: Schedule, positions: np.ndarray) -> tuple[float, np.ndarray]:
         leaf = torch.tensor(positions, dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
-            value = search.called(search.track.followed(schedule, leaf, leaf.detach()))
+            value = search.called(search.track.differentiable(schedule, leaf, leaf.detach()))
         if not isinstance(value, torch.Tensor):
             raise TypeError(
                 f"objective must return a tensor with gradient='torch', got {described(value)}"
@@ -272,7 +272,7 @@ def _by_jax(search: _Search) -> Callable[[Schedule, np.ndarray], tuple[float, np
         at = jax.numpy.asarray(positions)
 
         def value_of(leaf: Array) -> Any:
-            value = search.called(search.track.followed(schedule, leaf, at))
+            value = search.called(search.track.differentiable(schedule, leaf, at))
             if not isinstance(value, jax.Array) or value.shape != () or value.dtype.kind != "f":
                 raise TypeError(
                     "objective must return one real number of JAX with gradient='jax', got "

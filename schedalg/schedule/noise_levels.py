@@ -24,10 +24,11 @@ _SAME_LEVEL = 5e-7
 def noise_levels(schedule: "Schedule") -> Array:
     """Return the noise level of each point, (N,)."""
     xp, points = namespace(schedule.log_alpha_bar.high), path.inner(schedule.log_alpha_bar)
-    return _of(schedule, xp, points)
+    return _levels_at(schedule, xp, points)
 
 
-def _of(schedule: "Schedule", xp: object, points: double_double.DoubleDouble) -> Array:
+def _levels_at(schedule: "Schedule", xp: object, points: double_double.DoubleDouble) -> Array:
+    """Return the noise levels, in the schedule's scale, of points given by log ᾱ."""
     if schedule.network_kind == "flow":
         return path.alpha_sigma(xp, points, "flow")[1]
     return path.noise_to_signal(xp, points)
@@ -37,11 +38,11 @@ def _of(schedule: "Schedule", xp: object, points: double_double.DoubleDouble) ->
 def at_noise_levels(
     schedule: "Schedule", name: str, levels: Array, *, rounded: bool = False
 ) -> "Schedule":
-    """Return the points at noise levels, which rise.
+    """Return the schedule with points at these noise levels, which rise.
 
     Args:
-        schedule: Where they lie, on its curve.
-        name: What they are called, and `name[k]` each of them.
+        schedule: The schedule; the points lie on its curve.
+        name: What errors call them; `name[k]` is one of them.
         levels: (M,).
         rounded: As in `subsample`.
 
@@ -73,11 +74,11 @@ def at_noise_levels(
 
 
 def _least(schedule: "Schedule") -> tuple[float, float]:
-    """Return the level of the origin, and the one from which on there are points after it."""
+    """Return the noise level of the origin, and the lowest one at which a point can lie."""
     listed = isinstance(schedule.timestep_rule, np.ndarray)
     known = schedule.log_alpha_bar if not listed else curve.knots(schedule)[0]
-    ends = [double_double.take(levels, slice(1)) for levels in (schedule.log_alpha_bar, known)]
-    levels = [float(to_host(_of(schedule, namespace(e.high), e))[0]) for e in ends]
+    ends = [double_double.take(column, slice(1)) for column in (schedule.log_alpha_bar, known)]
+    levels = [float(to_host(_levels_at(schedule, namespace(e.high), e))[0]) for e in ends]
     return levels[0], max(levels)
 
 
@@ -85,7 +86,7 @@ def require_signal(schedule: "Schedule") -> None:
     """Raise if the last point is pure noise, which is infinitely far in log-SNR.
 
     Raises:
-        ValueError: It is.
+        ValueError: The last point is pure noise.
     """
     if not np.isfinite(to_host(schedule.log_alpha_bar.high)[-1]):
         last = len(schedule) - 1

@@ -11,15 +11,15 @@ from schedalg.schedule.curve import base_of
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
 
-#: So many numbers are listed as they are.
+#: Up to so many numbers, all are listed.
 FEW = 6
 
 
 def html(schedule: "Schedule") -> str:
-    """Return the schedule as HTML: its log-SNR as a curve, and its figures.
+    """Return the schedule as HTML: its log-SNR as a curve, and its numbers.
 
-    The line is that of the schedule which it was chosen from, and its own points are marks.
-    A schedule without points, or without values, is its repr.
+    The line is the schedule that it was chosen from, and its own points are marks on it. Of a
+    schedule without points, or one that is traced, only the repr is shown.
     """
     if len(schedule) == 0 or not has_values(schedule.log_alpha_bar.high):
         return code(repr(schedule))
@@ -34,7 +34,7 @@ def html(schedule: "Schedule") -> str:
     rows = [(name, code(_listed(values))) for name, values in pairs]
     if schedule.curve is not None:
         rows.append(("chosen from", code(f"{len(base)} points")))
-    # What follows from the noise would be drawn against itself.
+    # Timesteps that follow from the noise are no axis: log-SNR would be drawn against itself.
     right, name = (schedule.timesteps, "timestep") if listed else (np.arange(len(base)), "point")
     line = np.stack([base.timesteps if listed else right, to_host(base.to_log_snr())])
     marks = np.stack([right, log_snr])

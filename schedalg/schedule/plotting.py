@@ -66,14 +66,14 @@ def plot(
         quantity: "alphas_cumprod", "betas", "sigmas" or "log_snr", as the `to_` methods name them.
             None: with `ax`, "log_snr"; without, all that the schedule has, each on axes of its own.
             ᾱ and β are those of variance-preserving schedules.
-        against: What runs to the right: the "timestep", from least to most noisy; or the "step"
-            that leaves the point, in the order of sampling, from 0 for the noisiest.
-        base: The schedule that this one was chosen from, drawn as a line. None: what it was chosen
-            from, as far as `schedule.curve` says. Not drawn against steps, which are not its own.
-        label: What the legend calls the schedule.
+        against: The horizontal axis: the "timestep", from least to most noisy; or the "step" that
+            leaves the point, in the order of sampling, from 0 for the noisiest.
+        base: The schedule that this one was chosen from, drawn as a line. None: the base of
+            `schedule.curve`, if there is one. It is not drawn against steps, since it has others.
+        label: The schedule's name in the legend.
 
     Returns:
-        The axes; or, of several quantities, a tuple of axes. `axes.figure` is the figure of either.
+        The axes; of several quantities, a tuple of axes. Either has its figure as `.figure`.
 
     Raises:
         TypeError: An argument is of the wrong type, or the schedule is traced by JAX.
@@ -113,7 +113,7 @@ def plot_schedules(
     Args:
         schedules: The schedules, by the names of the legend; or a list of them.
         ax: As in `Schedule.plot`.
-        quantity: As in `Schedule.plot`; None, without `ax`: all that each of the schedules has.
+        quantity: As in `Schedule.plot`. None, without `ax`: each quantity that all of them have.
         against: As in `Schedule.plot`.
 
     Returns:
@@ -154,10 +154,10 @@ def plot_schedules(
 
 
 def _check_drawable(name: str, schedule: Any) -> None:
-    """Raise unless a value is a schedule that can be looked at.
+    """Raise unless a value is a schedule that can be drawn.
 
     Raises:
-        TypeError: It is no schedule, or traced.
+        TypeError: It is not a schedule, or is traced.
         ValueError: It is empty.
     """
     from schedalg.schedule.schedule import check_schedule  # which imports this module
@@ -179,8 +179,8 @@ def _drawn(lines: Sequence[_Line], ax: Any, quantity: Any, against: Any) -> Any:
     others = [each.kind for each in drawn if each.kind != "vp"]
     if quantity in OF_VP and others:
         raise ValueError(
-            f"quantity is {quantity!r}, which variance-preserving schedules have, and one is of "
-            f"kind {others[0]!r}: call as_vp() first"
+            f"quantity is {quantity!r}, which only variance-preserving schedules have, and one "
+            f"is of kind {others[0]!r}: call as_vp() first"
         )
     if quantity is None and axes is None:
         all_of = [each for each in get_args(Quantity) if each not in OF_VP or not others]
@@ -227,6 +227,6 @@ def _draw(axes: "Axes", line: _Line, quantity: str, against: str) -> None:
 
 
 def _points(schedule: "Schedule", quantity: str, against: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each point of a schedule lies, to the right and up."""
+    """Return the horizontal and vertical coordinates of a schedule's points."""
     y = to_host(getattr(schedule, f"to_{quantity}")())
     return schedule.timesteps if against == "timestep" else np.arange(len(y))[::-1], y

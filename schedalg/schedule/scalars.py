@@ -40,7 +40,7 @@ def scalar(
     """Return a number, or a tensor of one that requires a gradient, once it is checked.
 
     Raises:
-        TypeError: It is no real number.
+        TypeError: It is not a real number.
         ValueError: `check` refuses it.
     """
     if requires_gradient(number):
@@ -50,10 +50,10 @@ def scalar(
 
 
 def arrays_of(*scalars: Scalar) -> tuple[Namespace, list[DoubleDouble]]:
-    """Return numbers as arrays (1,) of the library whose gradient is followed, or else of NumPy.
+    """Return numbers as arrays (1,): of the library that requires a gradient, or else of NumPy.
 
     Raises:
-        TypeError: Gradients of two libraries are to be followed.
+        TypeError: Numbers of two libraries require a gradient.
     """
     sources = [scalar.source for scalar in scalars if is_array(scalar.source)]
     if not sources:

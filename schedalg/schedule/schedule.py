@@ -535,7 +535,7 @@ def check_schedule(schedule: object, name: str = "schedule") -> None:
     """Raise unless the value is a schedule.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a schedule.
     """
     if not isinstance(schedule, Schedule):
         raise TypeError(f"{name} must be a Schedule, got {described(schedule)}")

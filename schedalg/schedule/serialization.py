@@ -59,7 +59,7 @@ def _points(schedule: "Schedule") -> dict[str, Any]:
     return {
         "origin_timestep": schedule.origin_timestep,
         "timesteps": rule.tolist() if isinstance(rule, np.ndarray) else str(rule),
-        # Some writers of JSON have one sort of number, and of no numbers it tells no sort.
+        # Some JSON writers do not distinguish integers from floats; an empty list holds neither.
         "whole_timesteps": rule.dtype.kind == "i" if isinstance(rule, np.ndarray) else None,
         # JSON has no infinity.
         "log_alphas_cumprod": [[*high[:-1], high[-1] if high[-1] > -math.inf else "-inf"], low],
@@ -73,7 +73,7 @@ def from_dict(cls: "type[Schedule]", data: Mapping[str, Any]) -> "Schedule":
         A schedule equal to the one written, to its last bit.
 
     Raises:
-        TypeError: The data is no mapping, or holds something of the wrong type.
+        TypeError: The data is not a mapping, or holds something of the wrong type.
         ValueError: It is not what `to_dict` writes.
 
     Example:
@@ -130,8 +130,8 @@ def _read_curve(schedule: "Schedule", data: object) -> curves.Curve | None:
     """Return the curve of a schedule, without what of it lies beyond its ends.
 
     Raises:
-        TypeError: It is none.
-        ValueError: It is none of this schedule.
+        TypeError: The data is not that of a curve.
+        ValueError: It is the curve of another schedule.
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"curve must be a mapping or None, got {type(data).__name__}")

@@ -41,8 +41,8 @@ def timestep_slopes(schedule: "Schedule") -> np.ndarray:
     return _slopes(schedule, schedule.timesteps, log_snr)
 
 
-def followed_timesteps(schedule: "Schedule") -> Array:
-    """Return the timesteps of a schedule, which a gradient follows if it flows and moves them.
+def differentiable_timesteps(schedule: "Schedule") -> Array:
+    """Return the timesteps of a schedule, differentiable where a gradient moves them.
 
     Listed ones of points of a curve do not move. Those of points between do, when the point moves
     or the curve.
@@ -55,11 +55,11 @@ def followed_timesteps(schedule: "Schedule") -> Array:
         if not timestep_slopes(schedule)[between].any():
             return values
     scales = path.alpha_sigma(namespace(levels.high), path.inner(levels), schedule.kind)
-    return followed(schedule, values, *scales)
+    return timesteps_at(schedule, values, *scales)
 
 
-def followed(schedule: "Schedule", timesteps: np.ndarray, alpha: Array, sigma: Array) -> Array:
-    """Return timesteps at noise levels on a schedule's curve, which a gradient follows if it flows.
+def timesteps_at(schedule: "Schedule", timesteps: np.ndarray, alpha: Array, sigma: Array) -> Array:
+    """Return timesteps at noise levels on a schedule's curve, differentiable by these levels.
 
     Args:
         schedule: A schedule.
@@ -141,8 +141,8 @@ def _of_rule(rule: str | TimestepFunction, kind: Kind, log_snr: np.ndarray) -> n
 def _of_function(rule: TimestepFunction, kind: Kind, log_snr: np.ndarray) -> np.ndarray:
     """Return derivatives of what a user's function returns, by differences of order 4."""
 
-    def told(change: float) -> np.ndarray:
+    def at(change: float) -> np.ndarray:
         return called(rule, *scales_at(np.exp(-(log_snr + change) / 2), kind))
 
-    near, far = told(_NEAR) - told(-_NEAR), told(2 * _NEAR) - told(-2 * _NEAR)
+    near, far = at(_NEAR) - at(-_NEAR), at(2 * _NEAR) - at(-2 * _NEAR)
     return np.asarray((8 * near - far) / (12 * _NEAR))

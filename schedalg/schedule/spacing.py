@@ -98,8 +98,8 @@ def subsample(
             `step_costs` takes them. Of all subsets with the first and the last point, the one whose
             steps lose least (see `choose`).
         offset: With "leading" only: added to every index.
-        rounded: With a spacing by noise only: tell the network the nearer of the two neighbouring
-            timesteps. They may repeat.
+        rounded: With a spacing by noise only: give the network the nearer of the two
+            neighbouring timesteps of this schedule. They may repeat.
 
     Returns:
         A schedule of exactly the points asked for.
@@ -271,7 +271,7 @@ def sections_of(n: int, sections: Any) -> list[int]:
     for 278 of the counts up to 1000 gives other indices than multiplying would.
 
     Raises:
-        TypeError: A count is no integer.
+        TypeError: A count is not an integer.
         ValueError: A count is below 1 or more than its section holds, or no stride gives N points.
     """
     if isinstance(sections, str):
@@ -469,6 +469,7 @@ _Grid: TypeAlias = Callable[[Namespace, DoubleDouble, int], DoubleDouble]
 
 
 def _log_snr_grid(xp: Namespace, whole: DoubleDouble, n: int) -> DoubleDouble:
+    """Return n evenly spaced differences of log-SNR, from 0 to `whole`."""
     u = double_double.quotients(xp, whole.high, np.arange(n), n - 1)
     return double_double.product(u, whole)
 

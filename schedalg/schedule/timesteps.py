@@ -96,7 +96,7 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
     """Return timesteps that a user listed as n finite numbers on the host.
 
     Raises:
-        TypeError: They are no real numbers.
+        TypeError: They are not real numbers.
         ValueError: Their number or shape is wrong, or one is NaN or infinite.
     """
     array = host_numbers("timesteps", timesteps)
@@ -196,14 +196,14 @@ def ratio_where(
     low: np.ndarray,
     high: np.ndarray,
 ) -> np.ndarray:
-    """Return sigma / alpha where a function that rises or falls tells given timesteps.
+    """Return sigma / alpha where a function that rises or falls returns the given timesteps.
 
     Args:
         function: Of alpha and sigma.
         kind: In which scale.
-        timesteps: What it tells.
-        low: A ratio that is surely no more.
-        high: One that is surely no less, at most 1e150.
+        timesteps: What it returns there.
+        low: Lower bounds of the result.
+        high: Upper bounds of it, at most 1e150.
     """
     start, end = low / (1 + low), high / (1 + high)
     inside = start + 0.25 * (end - start), start + 0.75 * (end - start)

@@ -48,7 +48,7 @@ class Track(NamedTuple):
         if listed:
             require_signal(schedule)
         by_time = not np.isfinite(points.high[-1])
-        where = _times if by_time else _depths
+        where = _log_times if by_time else _minus_log_snr
         positions = where(points)
         low = positions[0]
         if not ends[0]:
@@ -122,8 +122,8 @@ class Track(NamedTuple):
         rest = path.alpha_sigma(np, points, "flow")[0]
         return np.where(rest > 0, -2 / np.where(rest > 0, rest, 1.0), 0.0)
 
-    def followed(self, schedule: Schedule, leaf: Array, values: Array) -> Schedule:
-        """Return a schedule on the library of an array, whose gradient its levels follow.
+    def differentiable(self, schedule: Schedule, leaf: Array, values: Array) -> Schedule:
+        """Return a schedule on the library of an array, differentiable by that array.
 
         Args:
             schedule: The schedule, on NumPy arrays.
@@ -142,9 +142,9 @@ class Track(NamedTuple):
         return replace(held, log_alpha_bar=DoubleDouble(high + change, low))
 
 
-def _depths(points: DoubleDouble) -> np.ndarray:
+def _minus_log_snr(points: DoubleDouble) -> np.ndarray:
     return np.asarray(-path.log_snr(np, points))
 
 
-def _times(points: DoubleDouble) -> np.ndarray:
+def _log_times(points: DoubleDouble) -> np.ndarray:
     return np.asarray(np.log(path.alpha_sigma(np, points, "flow")[1]))

@@ -28,14 +28,14 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
         noise: As x0: a standard normal draw.
         k: Position in the schedule, from 0 to N - 1: an int; (B,) integers, one a sample; (B, T),
             one a frame of x0 (B, T, ...); or any other leading part of x0's shape. On JAX, on a GPU
-            and under `torch.compile`, a position out of range is what the library makes of it:
-            looking would stop the device.
+            and under `torch.compile`, positions are not checked, since reading them would make the
+            program wait for the device. What is returned for one out of range is up to the library.
 
     Returns:
         An array like x0.
 
     Raises:
-        TypeError: x0 is no real floating array, or k holds no integers.
+        TypeError: x0 is not a real floating array, or k does not hold integers.
         ValueError: The shapes or dtypes differ, or k is out of range.
 
     Example:
@@ -72,7 +72,7 @@ def target(
         An array like x0.
 
     Raises:
-        TypeError: x0 is no real floating array, or k holds no integers.
+        TypeError: x0 is not a real floating array, or k does not hold integers.
         ValueError: The shapes or dtypes differ, k is out of range, or `prediction` is unknown.
 
     Example:
@@ -96,8 +96,11 @@ def _mixed(
     noise: Array,
     k: int | Array,
 ) -> Array:
-    """Return p x0 + q noise with what the prediction has of both at k; None: alpha and sigma."""
-    library = library_of(x0) or Library()  # if x0 is no array, the checks say so
+    """Return p x0 + q noise, where p and q are the weights of a prediction at position k.
+
+    Without a prediction (None), they are alpha and sigma, and the result is x_k.
+    """
+    library = library_of(x0) or Library()  # if x0 is not an array, the checks raise
     points, on_host = library.constant_of(_extent, schedule)
     if not library.surely_fit(x0, noise, k, points):
         check_sample("x0", x0)
@@ -147,13 +150,12 @@ def _traced_scales(schedule: "Schedule", kind: Kind, x0: Array, ones: int) -> Ar
 
 
 def _check_not_negative(k: int | Array, n: int) -> None:
-    """Raise if an int is below 0, and say where that comes from.
+    """Raise if an int is below 0, with its likely cause.
 
-    `schedule[-1]` is the noisiest point, and position -1 before all points is clean data: it is
-    not to be guessed which of them is meant.
+    -1 may mean the noisiest point, as in `schedule[-1]`, or the clean data before all points.
 
     Raises:
-        ValueError: It is.
+        ValueError: It is below 0.
     """
     if isinstance(k, int | np.integer) and k < 0 < n:
         raise ValueError(

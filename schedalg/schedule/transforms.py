@@ -26,8 +26,8 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
 
     If the other starts where this one ends (a slice of the same path), its points follow as they
     are. If it starts clean and both preserve variance, its betas follow: ᾱ = ᾱ_last · ᾱ_other.
-    Associative; the empty schedule, `s[:0]`, is the identity, and nothing follows from an `other`
-    without points.
+    Associative. The empty schedule, `s[:0]`, is the identity, and an `other` without points adds
+    nothing.
 
     Args:
         schedule: The less noisy part.
@@ -72,17 +72,17 @@ def compose(schedule: "Schedule", other: "Schedule") -> "Schedule":
         if len(schedule):
             rule = np.concatenate([schedule.timesteps, rule])
         between = curve.joined(schedule, other, moved)
-    levels = moved(path.inner(other.log_alpha_bar))
+    following = moved(path.inner(other.log_alpha_bar))
     return replace(
         schedule,
-        log_alpha_bar=double_double.concat(xp, schedule.log_alpha_bar, levels),
+        log_alpha_bar=double_double.concat(xp, schedule.log_alpha_bar, following),
         timestep_rule=rule,
         curve=between,
     )
 
 
 def _joint(xp: Namespace, schedule: "Schedule", other: "Schedule") -> curve.Change:
-    """Return what moves the levels of the second schedule to where the first ends.
+    """Return the function that moves log ᾱ of the second schedule to where the first ends.
 
     Raises:
         ValueError: The second starts neither clean nor there; if traced, that is not checked.
@@ -93,8 +93,8 @@ def _joint(xp: Namespace, schedule: "Schedule", other: "Schedule") -> curve.Chan
         ends_at, starts_at = float(to_host(end.high)[0]), float(to_host(start.high)[0])
         if starts_at == ends_at:
             return _unmoved
-        # A path cut in two and changed on both sides may end and start at two roundings of one
-        # level.
+        # Where a path was cut in two and each part changed, the end and the start may be two
+        # roundings of one log ᾱ.
         if not abs(starts_at - ends_at) <= 1e-14 * abs(ends_at) < np.inf:
             _require_joinable(schedule, starts_at, ends_at)
     elif not other.starts_clean or (len(schedule) == 0 and schedule.starts_clean):
@@ -138,10 +138,10 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
     On a flow: sigma' = factor sigma / (1 + (factor - 1) sigma). In log-SNR: minus 2 log(factor).
     The two are one operation. Timesteps stay, except where they are the noise levels.
 
-    β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), from SNR_t/SNR_s, which stays the same.
+    β' = β factor² / (ᾱ_t + factor² (1 - ᾱ_t)), since SNR_t/SNR_s stays the same.
 
     Args:
-        schedule: One whose origin is clean or a slice of a path; the origin is shifted as well.
+        schedule: The schedule. Its origin is shifted as well.
         factor: Above 0; `shift(a)` then `shift(b)` is `shift(a * b)`.
 
     Returns:
@@ -223,7 +223,7 @@ def rescale_zero_terminal_snr(schedule: "Schedule") -> "Schedule":
     if schedule.network_kind == "ve":
         raise ValueError(
             "rescale_zero_terminal_snr: the network was trained with alpha = 1 (network_kind 've') "
-            "and cannot be shown pure noise, whose sigma would be infinite"
+            "and cannot be called at pure noise, where sigma would be infinite"
         )
     if len(schedule) < 2:
         raise ValueError(
@@ -265,7 +265,7 @@ def round_timesteps(schedule: "Schedule") -> "Schedule":
 
     For networks that look timesteps up in a table. The noise levels stay, and so does the curve of
     a respaced schedule. Timesteps may repeat. Samplers that call the network between the points,
-    such as `Midpoint`, still tell it fractions there: call `round_timesteps` on their plan.
+    such as `Midpoint`, pass fractions to it there: call `round_timesteps` on their plan.
 
     Raises:
         ValueError: The timesteps are the noise levels themselves, of which none is a whole number.
@@ -282,7 +282,7 @@ def round_timesteps(schedule: "Schedule") -> "Schedule":
     if isinstance(rule, str) and rule in ("sigma", "log_sigma/4", "flow_time"):
         raise ValueError(
             f"round_timesteps: the timesteps of this schedule are its noise levels ({rule!r}), "
-            "which whole numbers do not tell apart: make it with timesteps='1000 flow_time', or "
+            "which would be equal as whole numbers: make it with timesteps='1000 flow_time', or "
             "with a list of numbers"
         )
     return replace(schedule, timestep_rule=rounded_timesteps(schedule.timesteps))

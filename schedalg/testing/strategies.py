@@ -35,7 +35,7 @@ def joinable(draw: st.DrawFn) -> Schedule:
     )
     chosen = base[draw(subsets(len(base)))]
     if draw(st.booleans()) and len(chosen) > 1:
-        with suppress(ValueError):  # levels that float64 cannot tell apart
+        with suppress(ValueError):  # noise levels that are equal in float64
             chosen = chosen.refine(3)[: -draw(st.integers(1, 2))]  # between points of the base
     return chosen
 
@@ -77,7 +77,7 @@ def respaced(draw: st.DrawFn) -> Schedule:
                         spacing=draw(st.sampled_from(["log_snr", "karras"])),
                         rounded=listed and draw(st.booleans()),
                     )
-            except ValueError:  # pure noise, one point, or levels that float64 cannot tell apart
+            except ValueError:  # pure noise, one point, or noise levels that are equal in float64
                 continue
     return schedule
 

@@ -238,9 +238,9 @@ def test_faults_are_named(tmp_path: Path, fault: str) -> None:
 
 HEADS = "recipe,fingerprint,calls,seeds,samples,x\n"
 NO_TABLES = {
-    "a,b\n1,2\n": "table.csv is no table of sweep",
-    "a,b\n1,2": "table.csv is no table of sweep",
-    "": "table.csv is no table of sweep",
+    "a,b\n1,2\n": "table.csv is not a table of sweep",
+    "a,b\n1,2": "table.csv is not a table of sweep",
+    "": "table.csv is not a table of sweep",
     HEADS + "a,b,1,0:1:1,one,2\n": "line 2 of table.csv",
     HEADS + "a,b,1\n": "it has 3 cells",
     HEADS + "a,b,1,0:1:1,1,nan\n": "line 2 of table.csv is damaged: 'x' is nan",

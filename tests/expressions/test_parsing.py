@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "shift(3)": ("shift is a transform", "shift"),
     "linear(3) | linear(4)": ("compose(linear(...))", "linear(4)"),
     "linear(3) | compose(DDIM())": ("other must be a Schedule", "DDIM"),
-    "DDIM() | shift(3)": ("DDIM is no schedule", "shift"),
+    "DDIM() | shift(3)": ("DDIM is not a schedule", "shift"),
     "DDIM()": ("a schedule is meant: one of linear", "DDIM"),
     "linear()": ("linear needs n: it takes n, beta_start, beta_end", "linear"),
     "linear(1, 2, 3, 4)": ("linear takes 3 values", "4)"),

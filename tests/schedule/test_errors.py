@@ -11,7 +11,7 @@ from mpmath import mp, mpf
 
 from schedalg import Denoiser, Parameterization, Schedule, edm
 from schedalg.schedule.double_double import DoubleDouble
-from schedalg.schedule.errors import levels_of
+from schedalg.schedule.errors import host_log_alpha_bar
 from schedalg.testing.strategies import schedules, subsets
 from tests.bad_input import LINEAR, ZERO_SNR, check_named
 from tests.libraries import Library, lib
@@ -34,7 +34,7 @@ def exact_snr(levels: DoubleDouble) -> list[mpf]:
 def gaussian_errors(schedule: Schedule, variance: float) -> np.ndarray:
     """Return the errors of the perfect network for data N(0, variance)."""
     return np.array(
-        [float(variance / (1 + variance * snr)) for snr in exact_snr(levels_of(schedule))]
+        [float(variance / (1 + variance * snr)) for snr in exact_snr(host_log_alpha_bar(schedule))]
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from schedalg import DDPM, Schedule
-from schedalg.schedule.errors import levels_of
+from schedalg.schedule.errors import host_log_alpha_bar
 from schedalg.schedule.kl import less_log1p
 from schedalg.testing.strategies import schedules, subsets
 from tests.bad_input import LINEAR, check_named
@@ -29,7 +29,7 @@ def test_costs_are_those_of_the_definition_in_60_digits(schedule: Schedule) -> N
     errors = np.linspace(0.1, 1, len(schedule))
     clean = schedule.origin.sigma == 0
     snr = [mp.inf if clean else exact_snr(schedule.log_alpha_bar)[0]]
-    snr += exact_snr(levels_of(schedule))
+    snr += exact_snr(host_log_alpha_bar(schedule))
     exact = [(s - t) * mpf(e) / 2 for (s, t), e in zip(pairwise(snr), errors, strict=True)]
     costs = schedule.step_costs(errors)
     np.testing.assert_allclose(costs, np.array(exact, dtype=float), rtol=1e-14)
@@ -68,7 +68,7 @@ def test_costs_do_not_depend_on_the_scale(schedule: Schedule) -> None:
 def test_the_integral_is_that_of_gaussian_data_in_60_digits(variance: float, count: int) -> None:
     """∫ ½ c / (1 + c SNR) dSNR = ½ log((1 + c SNR_0) / (1 + c SNR_T))."""
     schedule = BASE[np.linspace(0, 999, count).round().astype(int)]
-    snr, c = exact_snr(levels_of(schedule)), mpf(variance)
+    snr, c = exact_snr(host_log_alpha_bar(schedule)), mpf(variance)
     errors = [mpf(float(e)) for e in gaussian_errors(schedule, variance)]
     total = sum((snr[k] - snr[k + 1]) * errors[k + 1] / 2 for k in range(count - 1))
     integral = mp.log((1 + c * snr[0]) / (1 + c * snr[-1])) / 2
@@ -90,7 +90,7 @@ def test_what_any_respacing_loses_more_is_the_difference_in_60_digits(variance: 
         BASE[5:].subsample(steps=7, spacing="karras"),
         BASE[100:600:50],
     ):
-        chain, snr = exact_snr(levels_of(BASE)), exact_snr(levels_of(respaced))
+        chain, snr = exact_snr(host_log_alpha_bar(BASE)), exact_snr(host_log_alpha_bar(respaced))
         origin = float(respaced.origin.sigma)
         top = mp.exp(mpf(float(respaced.origin.log_snr))) if origin else chain[0]
         c = mpf(variance)
@@ -133,7 +133,7 @@ def test_with_the_variance_that_fits_no_subset_of_gaussian_data_loses_more(varia
     for kept in ([0, 999], [0, 400, 999], np.arange(0, 1000, 37).tolist()):
         schedule = BASE[kept]
         costs = schedule.step_costs(gaussian_errors(schedule, variance))[1:]
-        snr, c = exact_snr(levels_of(schedule)), mpf(variance)
+        snr, c = exact_snr(host_log_alpha_bar(schedule)), mpf(variance)
         integral = mp.log((1 + c * snr[0]) / (1 + c * snr[-1])) / 2
         np.testing.assert_allclose(np.log1p(2 * costs).sum() / 2, float(integral), rtol=1e-13)
 
@@ -148,7 +148,7 @@ def test_errors_of_0_cost_nothing() -> None:
 def test_pure_noise_and_schedules_of_few_points() -> None:
     zero = BASE.rescale_zero_terminal_snr()
     errors = gaussian_errors(zero, 0.4)
-    signal = mpf("0.4") * exact_snr(levels_of(zero))[0]
+    signal = mpf("0.4") * exact_snr(host_log_alpha_bar(zero))[0]
     exact = float((signal - mp.log1p(signal)) / 2)
     np.testing.assert_allclose(zero[[0, 999]].excess(errors[[0, 999]]), exact, rtol=1e-13)
     assert BASE[:1].step_costs([0.1]).tolist() == [np.inf]

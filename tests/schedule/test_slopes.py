@@ -40,10 +40,10 @@ def test_timesteps_change_as_the_stretch_of_the_curve_where_the_point_lies() -> 
 
 @pytest.mark.parametrize("rule", ["sigma", "log_sigma/4", "flow_time", "1000 flow_time"])
 def test_timesteps_that_follow_from_the_noise_change_with_it(rule: str) -> None:
-    def told(log_snr: np.ndarray) -> np.ndarray:
+    def at(log_snr: np.ndarray) -> np.ndarray:
         return Schedule.from_log_snr(log_snr, timesteps=rule).timesteps
 
-    exact = (told(LOG_SNR + 1e-5) - told(LOG_SNR - 1e-5)) / 2e-5
+    exact = (at(LOG_SNR + 1e-5) - at(LOG_SNR - 1e-5)) / 2e-5
     slopes = timestep_slopes(Schedule.from_log_snr(LOG_SNR, timesteps=rule))
     np.testing.assert_allclose(slopes, exact, rtol=1e-8)
 

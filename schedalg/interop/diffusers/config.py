@@ -62,7 +62,7 @@ def read(source: object) -> Options:
     Raises:
         TypeError: `source` is of another type.
         ValueError: The class is not supported, or an option is unknown or unsupported there; or
-            the file is no regular file, too large, or not JSON in UTF-8.
+            the file is not a regular file, too large, or not JSON in UTF-8.
         OSError: The file cannot be read.
     """
     if isinstance(source, str | os.PathLike):
@@ -90,7 +90,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
-        raise ValueError(f"{path} is larger than {_LARGEST} bytes: it is no configuration")
+        raise ValueError(f"{path} is larger than {_LARGEST} bytes: it is not a configuration")
     try:
         values = json.loads(data.decode("utf-8"))
     except ValueError as error:

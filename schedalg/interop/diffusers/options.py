@@ -45,7 +45,7 @@ class Options:
         """Return an option that is a number above `low` and below `high`.
 
         Raises:
-            ValueError: It is not.
+            ValueError: The option is out of this range.
         """
         value = self.number(key)
         if not low < value < high:

@@ -50,7 +50,7 @@ def selected(
     elif asked.sigmas is not None:
         path = at_sigmas(base, asked.sigmas, shift)
         if asked.timesteps is not None:
-            path = _labelled(path, falling("timesteps", asked.timesteps)[::-1])
+            path = _with_timesteps(path, falling("timesteps", asked.timesteps)[::-1])
     elif asked.timesteps is not None:
         path = base.subsample(timesteps=falling("timesteps", asked.timesteps)[::-1].copy())
     else:
@@ -102,8 +102,8 @@ def _spread(base: Schedule, original: int, steps: int, strength: float) -> Sched
     return base[distilled(len(base), original, kept, steps)]
 
 
-def _labelled(path: Schedule, timesteps: np.ndarray) -> Schedule:
-    """Return the path whose networks are given other timesteps."""
+def _with_timesteps(path: Schedule, timesteps: np.ndarray) -> Schedule:
+    """Return the path with other timesteps for the network, at the same noise levels."""
     if len(timesteps) != len(path):
         raise ValueError(f"timesteps and sigmas differ in length: {len(timesteps)} and {len(path)}")
     log_snr = np.append(float(path.origin.log_snr), to_host(path.to_log_snr()))

@@ -269,7 +269,7 @@ class DiffusersScheduler:
         return frozen(values)
 
     def __len__(self) -> int:
-        """Return how many timesteps the network was trained on, as far as the schedule tells."""
+        """Return how many timesteps the network was trained on, if the schedule shows it."""
         last, rule = float(self.base.timesteps[-1]), self.base.timestep_rule
         if isinstance(rule, str) and named(rule).factor > 1:
             return int(named(rule).factor)
@@ -544,7 +544,7 @@ def _check_tensor(name: str, value: object) -> None:
     """Raise unless the value is a batch of floating-point numbers of torch.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is not a tensor of floating-point numbers.
         ValueError: It has no batch dimension, or cannot be read.
     """
     if not isinstance(value, _torch().Tensor):
@@ -556,7 +556,7 @@ def _check_generator(generator: object, batch: int) -> None:
     """Raise unless it is a generator of torch, a list with one for each sample, or None.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is none of these.
         ValueError: The list has another length.
     """
     each = generator if isinstance(generator, list) else [generator]
@@ -572,7 +572,7 @@ def _check_device(device: object) -> None:
     """Raise unless torch knows the device, or it is None.
 
     Raises:
-        ValueError: It does not.
+        ValueError: torch does not know it.
     """
     if device is None:
         return
@@ -586,7 +586,7 @@ def _check_next(run: State, t: float) -> None:
     """Raise unless a run calls the network at this timestep next.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It calls it at another timestep.
     """
     if not _is(run.table, run.row, t):
         raise ValueError(

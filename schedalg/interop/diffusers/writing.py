@@ -180,7 +180,7 @@ def _found(
         try:
             if is_wanted(record, record.options(given)):
                 return given
-        except (ValueError, ImportError):  # this is no configuration, or needs SciPy
+        except (ValueError, ImportError):  # this is not a configuration, or needs SciPy
             continue
     return None
 
