@@ -19,7 +19,7 @@ from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, RUN, SCRATCH
 from schedalg_torch.eager import drawn_for
 from schedalg_torch.memory import written
 from schedalg_torch.optional import made
-from schedalg_torch.update import WritesInput
+from schedalg_torch.update import WritesInput, allocated, watched
 
 #: Room for what the loop is given; a type, which ctypes would make anew in every run.
 _Arguments: Any = ctypes.c_char * (8 * ARGUMENTS)
@@ -95,15 +95,15 @@ class Compiled(WritesInput):
         if self.depth:
             ring_at = self.ring.data_ptr()
         if x.dtype is torch.bfloat16:
-            self.scratch = torch.empty(SCRATCH * BLOCK)
+            self.scratch = allocated(x, (SCRATCH * BLOCK,), torch.float32)
             scratch_at = self.scratch.data_ptr()
         self.arguments = _Arguments()
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at, 1)
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
-        """Whether the tensors are plain ones."""
-        return type(d) is Tensor and (noise is None or type(noise) is Tensor)
+        """Whether the tensors are plain ones, and so is what torch makes anew."""
+        return type(d) is Tensor and (noise is None or type(noise) is Tensor) and not watched()
 
     def take(
         self,

@@ -13,7 +13,7 @@ from schedalg.running.stack import Stack
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
 from schedalg_torch.compiled import stored, table_of
 from schedalg_torch.fused import on_device
-from schedalg_torch.update import allocated, requires_gradient
+from schedalg_torch.update import allocated, requires_gradient, watched
 
 # The columns of the arguments, as `arguments` packs them.
 _ROW, _X, _D, _RAW, _Z, _AFTER, _INPUT, _NOISE, _WIDE = range(9)
@@ -64,8 +64,13 @@ class CompiledStack(TorchStack):
         self.x = allocated(like, (0, self.size))  # rows 2 i and 2 i + 1 are the halves of place i
         self.half = np.zeros(0, np.int64)  # the half in which x of each place lies
         self.rings: dict[int, Tensor] = {}
+        self.tables: dict[int, np.ndarray] = {}  # which lie where the arguments say
         self.arguments = np.zeros((0, ARGUMENTS), np.int64)
         self.scratch = allocated(like, (SCRATCH * BLOCK,), torch.float32)
+
+    def takes(self, *tensors: Tensor | None) -> bool:
+        """Whether the tensors are plain, without a gradient, and so is what torch makes anew."""
+        return super().takes(*tensors) and not watched()
 
     def hold(self, place: int, x: Tensor) -> None:
         """Make room, and hold a sample at its place."""
@@ -74,12 +79,13 @@ class CompiledStack(TorchStack):
             larger = allocated(self.like, (2 * self.room, self.size))
             larger[: len(self.x)] = self.x
             self.x = larger
-            self.half = np.resize(self.half, self.room)
             self.arguments = np.resize(self.arguments, (self.room, ARGUMENTS))
+            self.half = np.resize(self.half, self.room)
         depth = rows.depth + 1 if rows.depth else 0  # as in `Compiled`
         ring = self.rings[place] = allocated(self.like, (depth, self.size))
+        self.tables[place], table_at = table_of(rows, depth)
         run = self.size, depth, rows.clip is not None, True
-        at = table_of(rows, depth)[1], ring.data_ptr(), self.scratch.data_ptr()
+        at = table_at, ring.data_ptr(), self.scratch.data_ptr()
         self.arguments[place, _RUN:_COUNT] = *run, *at
         self.half[place] = 0
         self.x[2 * place].copy_(x.reshape(-1))
@@ -97,7 +103,7 @@ class CompiledStack(TorchStack):
         """Return c_in x, the network's input, for the samples at places, as new memory."""
         x = self.x.index_select(0, torch.from_numpy(2 * places + self.half[places]))
         if (c_in != 1).any():
-            x = (x.to(self.wide) * torch.tensor(c_in[:, None], dtype=self.wide)).to(x.dtype)
+            x = (x.to(self.wide) * self.sent(c_in[:, None], self.wide)).to(x.dtype)
         return x.view(len(places), *self.shape)
 
     def taken(self, places: np.ndarray, output: Tensor, variance: Tensor | None) -> Tensor:

@@ -22,7 +22,7 @@ from schedalg_torch.library import TorchLibrary
 from schedalg_torch.memory import Buffers, written
 from schedalg_torch.optional import faults
 from schedalg_torch.stack import CompiledStack
-from schedalg_torch.update import requires_gradient
+from schedalg_torch.update import requires_gradient, watched
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Devices whose operations can write to a given `out=`.
@@ -78,7 +78,7 @@ class TorchBackend:
             return Functional(rows, keys)
         if x.device.type == "cuda" and (cuda := kernels()) is not None:
             return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
-        small = x.device.type == "cpu" and not _watched() and x.numel() <= SMALL
+        small = x.device.type == "cpu" and not watched() and x.numel() <= SMALL
         if small and (step := step_for(x)) is not None:
             return Compiled(rows, x, keys, reuse=reuse, step=step)
         return Eager(rows, x, keys, reuse=reuse)
@@ -91,7 +91,7 @@ class TorchBackend:
             return None
         if like.device.type == "cuda" and (cuda := kernels()) is not None:
             return FusedStack(shape, like, clip, cuda)
-        small = like.device.type == "cpu" and not _watched() and math.prod(shape) <= SMALL
+        small = like.device.type == "cpu" and not watched() and math.prod(shape) <= SMALL
         if small and (step := step_for(like)) is not None:
             return CompiledStack(shape, like, clip, step)
         return None
@@ -119,22 +119,18 @@ class TorchBackend:
         return replayed(Step(rows, values, x, keys, network, cuda))
 
 
-def _watched() -> bool:
-    """Whether something looks for operations of torch, which a compiled loop is none of."""
-    # torch has no public way to ask.
-    return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
-
-
 def _prepare() -> None:
     """Call every operation that a run begins with once, while a fork waits for this import.
 
     torch prepares an operation in its first call, behind a lock that no fork waits for: the child
     of a fork at that moment hangs in its own first call.
     """
-    x = torch.zeros(1, 2)
+    x = torch.zeros(1, 2, dtype=torch.float32, device="cpu")
     buffer = Buffers(Layout.of(x), x, reuse=True).new()
     timestep_table(np.zeros(1, dtype=np.int64), x).unbind()
-    torch.addr(buffer.column, x.view(-1), torch.ones(1), beta=0.5, alpha=0.5, out=buffer.column)
+    torch.addr(
+        buffer.column, x.view(-1), torch.ones_like(x[0, :1]), beta=0.5, alpha=0.5, out=buffer.column
+    )
     torch.mul(x, 0.5, out=buffer.tensor).add_(x, alpha=0.5)
     written(buffer.flat)
 

@@ -30,6 +30,15 @@ def requires_gradient(*tensors: Tensor | None) -> bool:
     return False
 
 
+def watched() -> bool:
+    """Whether something looks for operations of torch, which a compiled loop is none of.
+
+    It may also give tensors without memory in place of new ones, as `FakeTensorMode` does.
+    """
+    # torch has no public way to ask.
+    return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
+
+
 def allocated(like: Tensor, sizes: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
     """Return an empty tensor, by default in like's dtype; never one of inference mode."""
     with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():

@@ -3,17 +3,25 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
 
-from schedalg import DDPM, DPMSolverPP, Euler, Schedule, UniPC, run, sample
+from schedalg import DDPM, DPMSolverPP, Euler, Pool, Schedule, UniPC, begin, run, sample
+from schedalg.parameterization import PARAMETERIZATIONS
+from schedalg.running.rows import rows_of
 
 torch = pytest.importorskip("torch")
 
-from schedalg_torch import optional  # noqa: E402
+from schedalg_torch import TorchBackend, compiled, optional  # noqa: E402
+from schedalg_torch.compiled import table_of  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from tests.torch.tried import network  # noqa: E402
 
@@ -149,3 +157,85 @@ def test_compiled_networks_and_compiled_loops() -> None:
     plan = UniPC(2).plan(FAST)
     loop = torch.compile(lambda x: run(plan, network, x), backend="eager")
     torch.testing.assert_close(loop(x), expected)
+
+
+@contextmanager
+def default_of_torch(default: Any) -> Iterator[None]:
+    """Another dtype or device of new tensors."""
+    if isinstance(default, str):
+        with torch.device(default):
+            yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("default", [torch.bfloat16, torch.float64, "meta"], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_the_defaults_of_torch_change_nothing(default: Any, dtype: Any) -> None:
+    x = torch.tensor(X, dtype=dtype, device="cpu")
+    plans = [UniPC(2).plan(FAST), DDPM().plan(FAST.as_ve())]
+
+    def results() -> list[Any]:
+        found = []
+        for plan in plans:
+            rows = rows_of(plan, x, PARAMETERIZATIONS["epsilon"])
+            update: Any = TorchBackend().update(rows, x, None, reuse=True)
+            # The loop writes there: if it were smaller, this process would be lost below.
+            scratch = getattr(update, "scratch", torch.empty(0, dtype=torch.float32, device="cpu"))
+            assert scratch.dtype is torch.float32
+            assert scratch.device == x.device
+            pool = Pool(network, X.shape[1:], 1, like=x)
+            pool.add(plan, seed=1, x=x[0])
+            found += [run(plan, network, x, noise=1), *pool.drain().values()]
+        return found
+
+    expected = results()
+    with default_of_torch(default):
+        assert all(map(torch.equal, results(), expected))
+
+
+class Nothing(TorchDispatchMode):
+    """Looks at every operation, and changes none."""
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mode", [Nothing, partial(FakeTensorMode, allow_non_fake_inputs=True)])
+@pytest.mark.parametrize("kind", ["run", "pool"])
+def test_a_mode_that_begins_in_the_middle(kind: str, mode: Any) -> None:
+    """Memory that torch only pretends to give is not written to."""
+    plan, x = UniPC(2).plan(FAST), torch.tensor(X[:1])
+    expected = run(plan, network, x)
+    held: Any = begin(plan, x)
+    if kind == "pool":
+        held = Pool(None, X.shape[1:], 1, like=x)
+        held.add(plan, x=x[0])
+    held.advance(network(held.input, held.timesteps))
+    output = network(held.input, held.timesteps)
+    with mode():
+        held.advance(output)
+    if mode is not Nothing:  # what it made holds no numbers
+        return
+    finished: Any = {}
+    for _ in range(6):
+        finished = held.advance(network(held.input, held.timesteps))
+    result = held.x[0] if kind == "run" else finished[1]
+    torch.testing.assert_close(result, expected[0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_table_lives_as_long_as_its_address_is_held() -> None:
+    """Threads that run one plan at once may each make its table."""
+    pool = Pool(network, X.shape[1:], 1, like=torch.tensor(X))
+    pool.add(UniPC(2).plan(FAST), seed=1)
+    stack: Any = pool._together
+    rows = stack.held[0].rows
+    table = ref(table_of(rows, rows.depth + 1)[0])
+    compiled._TABLES.pop(rows)
+    rows.kept.clear()
+    assert table() is not None
