@@ -1,6 +1,7 @@
 """`Pool`: samples that join and leave a batch at any time, each in the row of a plan of its own."""
 
 import numbers
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -44,7 +45,8 @@ class Pool:
 
         run(plan, model, x[None, ...], noise=[seed], **{name: c[None, ...] for each condition})
 
-    The batch is as large as the number of samples in the pool. One thread at a time may use a pool.
+    The batch is as large as the number of samples in the pool. Threads may add and cancel samples
+    while one of them takes steps.
 
     Args:
         model: The network, called as `model(x, timesteps, **conditions)`; None for those who call
@@ -106,6 +108,14 @@ class Pool:
         self._batch: _Batch | None = None  # whose input was asked for, until it is advanced
         self._changed = False  # whether others are in the pool since then
         self._busy = False  # whether a step is on its way, in which the network is called
+        # Held while samples join, leave or are taken on, and not while the network is called.
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
 
     def __len__(self) -> int:
         """Return how many samples are in the pool."""
@@ -144,25 +154,25 @@ class Pool:
             raise TypeError(f"plan must be a Plan, got {described(plan)}")
         if self.model is not None:
             check_keywords(self.model, conditions)
-        if len(self) >= self.capacity:
-            raise ValueError(
-                f"the pool is full: capacity is {self.capacity}, and {len(self)} samples are in it"
-            )
+        self._check_room()
         seeds = None if seed is None else [seed_of("seed", seed)]
         start = self._start(plan, seeds, x)
         run = begun(plan, start, self.prediction, self.bound, seeds, reuse=True)
         member = _Member(plan, {name: self._condition(name, c) for name, c in conditions.items()})
-        if other := next(iter(self._members.values()), None):  # they fit one another
-            _check_fits(member, other)
-        self._tickets += 1
-        if run.done:
-            self._finished[self._tickets] = run.x[0, ...]
-        else:
-            self._members[self._tickets] = member
-            self._together = fitting(self._together, run.x)
-            self._together.join(self._tickets, run)
-            self._changed = True
-        return self._tickets
+        with self._lock:
+            self._check_room()
+            if other := next(iter(self._members.values()), None):  # they fit one another
+                _check_fits(member, other)
+            ticket = self._tickets + 1
+            if run.done:
+                self._finished[ticket] = run.x[0, ...]
+            else:
+                self._together = fitting(self._together, run.x)
+                self._together.join(ticket, run)
+                self._members[ticket] = member
+                self._changed = True
+            self._tickets = ticket
+        return ticket
 
     def cancel(self, ticket: int) -> None:
         """Take a sample out of the pool.
@@ -178,15 +188,17 @@ class Pool:
                 there.
         """
         number = integer("ticket", ticket)
-        if number not in self._members:
-            reason = "is finished or was cancelled" if 0 < number <= self._tickets else "never was"
-            raise ValueError(
-                f"ticket {shown(number)} is not in the pool: the sample {reason}; tickets from 1 "
-                f"to {self._tickets} were given"
-            )
-        del self._members[number]
-        self._together.leave(number)
-        self._changed = True
+        with self._lock:
+            if number not in self._members:
+                known = 0 < number <= self._tickets
+                reason = "is finished or was cancelled" if known else "never was"
+                raise ValueError(
+                    f"ticket {shown(number)} is not in the pool: the sample {reason}; tickets from "
+                    f"1 to {self._tickets} were given"
+                )
+            del self._members[number]
+            self._together.leave(number)
+            self._changed = True
 
     @property
     def input(self) -> Array:
@@ -198,7 +210,8 @@ class Pool:
         Raises:
             ValueError: The pool is empty; or the array was read before, and its memory was freed.
         """
-        batch = self._gathered() if self._batch is None or self._changed else self._batch
+        with self._lock:
+            batch = self._gathered() if self._batch is None or self._changed else self._batch
         check_memory("input", batch.input)
         return batch.input
 
@@ -209,7 +222,7 @@ class Pool:
         Raises:
             ValueError: As `input`.
         """
-        batch = self._batch or self._gathered()
+        batch = self._given()
         check_memory("timesteps", batch.timesteps)
         return batch.timesteps
 
@@ -220,7 +233,7 @@ class Pool:
         Raises:
             ValueError: As `input`.
         """
-        batch = self._batch or self._gathered()
+        batch = self._given()
         for name, condition in batch.conditions.items():
             check_memory(f"condition {name!r}", condition)
         return batch.conditions
@@ -246,7 +259,7 @@ class Pool:
         with self._alone("advance"):
             if self._batch is None and not self._members:
                 raise ValueError("output is for no sample: the pool is empty")
-            self._take(self._batch or self._gathered(), output)
+            self._take(self._given(), output)
         return self._newly_finished()
 
     def step(self) -> dict[int, Array]:
@@ -300,6 +313,17 @@ class Pool:
             )
         return initial_noise(plan.schedule, (1, *self.shape), seeds, like=self.like)
 
+    def _check_room(self) -> None:
+        """Raise if no sample can join.
+
+        Raises:
+            ValueError: The pool is full.
+        """
+        if len(self) >= self.capacity:
+            raise ValueError(
+                f"the pool is full: capacity is {self.capacity}, and {len(self)} samples are in it"
+            )
+
     def _empty(self, shape: tuple[int, ...]) -> Array:
         return namespace(self.like).empty(shape, dtype=self.like.dtype, device=device(self.like))
 
@@ -326,6 +350,11 @@ class Pool:
         number = real_number(f"condition {name!r}", value)
         return xp.asarray(number, dtype=self.like.dtype, device=of)
 
+    def _given(self) -> "_Batch":
+        """Return the batch whose input was asked for, or one of those that are in the pool now."""
+        with self._lock:
+            return self._batch or self._gathered()
+
     def _gathered(self) -> "_Batch":
         """Return the batch of all samples that are in the pool now, to be used by `advance`."""
         tickets = self._together.tickets
@@ -348,23 +377,27 @@ class Pool:
         Raises:
             ValueError: Such a call is on its way already.
         """
-        if self._busy:
-            raise ValueError(
-                f"{name} was called within a step of the same pool, by its network, its clip or "
-                "another thread: one step at a time"
-            )
-        self._busy = True
+        with self._lock:
+            if self._busy:
+                raise ValueError(
+                    f"{name} was called within a step of the same pool, by its network, its clip "
+                    "or another thread: one step at a time"
+                )
+            self._busy = True
         try:
             yield
         finally:
             self._busy = False
 
     def _step(self) -> None:
-        if not self._members:
-            return
-        if self.model is None:
-            raise ValueError("the pool has no network: call yours, and pass its output to advance")
-        batch = self._gathered()
+        with self._lock:
+            if not self._members:
+                return
+            if self.model is None:
+                raise ValueError(
+                    "the pool has no network: call yours, and pass its output to advance"
+                )
+            batch = self._gathered()
         try:
             self._take(batch, called(self.model, batch.input, batch.timesteps, batch.conditions))
         except BaseException as error:
@@ -377,22 +410,24 @@ class Pool:
         """Take the samples of a batch through their rows."""
         check_input_shape(batch.input, (len(batch.tickets), *self.shape))
         output, variance = read_output(output, batch.input)
-        kept = {i: ticket for i, ticket in enumerate(batch.tickets) if ticket in self._members}
-        tickets = list(kept.values())
-        if len(tickets) < len(batch.tickets):
-            output, variance = _of(output, list(kept)), _of(variance, list(kept))
-        if tickets and variance is None and self._together.takes_variance(tickets):
-            raise_without_variance(batch.input)
-        self._together = fitting(self._together, output, variance)
-        ended = self._together.take(tickets, output, variance) if tickets else []
-        self._batch = None
-        for ticket in ended:
-            del self._members[ticket]
-            self._finished[ticket] = self._together.leave(ticket)
+        with self._lock:
+            kept = {i: ticket for i, ticket in enumerate(batch.tickets) if ticket in self._members}
+            tickets = list(kept.values())
+            if len(tickets) < len(batch.tickets):
+                output, variance = _of(output, list(kept)), _of(variance, list(kept))
+            if tickets and variance is None and self._together.takes_variance(tickets):
+                raise_without_variance(batch.input)
+            self._together = fitting(self._together, output, variance)
+            ended = self._together.take(tickets, output, variance) if tickets else []
+            self._batch = None
+            for ticket in ended:
+                del self._members[ticket]
+                self._finished[ticket] = self._together.leave(ticket)
 
     def _newly_finished(self) -> dict[int, Array]:
         """Return the samples that have finished since the last call, by ticket."""
-        finished, self._finished = self._finished, {}
+        with self._lock:
+            finished, self._finished = self._finished, {}
         return finished
 
 

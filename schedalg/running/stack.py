@@ -81,7 +81,7 @@ class Stack(ABC):
         rows, timesteps = run.rows, run.plan.timesteps
         if not self.free:
             self.free = list(range(self.room, 2 * self.room + 1))
-        place, count = heapq.heappop(self.free), len(timesteps)
+        place, count = self.free[0], len(timesteps)
         room = self.room if place < self.room else 2 * place + 1
         self.timestep = timestep_dtype(self.like, timesteps[0].item())
         self.draws = grown(self.draws, room, count)
@@ -103,12 +103,13 @@ class Stack(ABC):
         keys = run.source if isinstance(run.source, np.ndarray) else None
         self.keys[place] = 0 if keys is None else keys[0]
         self.row[place], self.ends[place] = 0, count
-        if rows.rows[0].log_variance is not None:
-            self.learned.add(place)
-        self.places[ticket] = place
         self.held[place] = Held(run.plan, run.meaning, rows, keys)
         self.ahead = None  # which may be of a sample that had this place
         self.hold(place, run.x)
+        # Behind what may lack memory: the sample has not joined then, and its place is free.
+        self.places[ticket] = heapq.heappop(self.free)
+        if rows.rows[0].log_variance is not None:
+            self.learned.add(place)
 
     def leave(self, ticket: int) -> Array:
         """Remove a sample, and return its x."""

@@ -120,13 +120,14 @@ class Each:
     def take(self, tickets: list[int], output: Array, variance: Array | None) -> list[int]:
         """Take samples through their next rows, and return those that are finished."""
         parts = []
-        for i, ticket in enumerate(tickets):
-            run, own = self.runs[ticket], (slice(i, i + 1), ...)
+        for i, run in enumerate([self.runs[ticket] for ticket in tickets]):
+            own = slice(i, i + 1), ...
             x0 = run.bounded(output[own])  # by a function of the user's, which may raise
             parts.append((run, output[own], x0, None if variance is None else variance[own]))
         for run, said, x0, of in parts:
             run.take(said, x0, of)
-        return [ticket for ticket in tickets if self.runs[ticket].done]
+        # The function may have cancelled some.
+        return [ticket for ticket in tickets if ticket in self.runs and self.runs[ticket].done]
 
 
 def _joined(parts: list[Array]) -> Array:

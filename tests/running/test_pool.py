@@ -1,6 +1,9 @@
 """A sample in a pool is, to the last bit, what it is alone, whatever joins and leaves."""
 
+import sys
+import threading
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -26,6 +29,7 @@ from schedalg import (
     initial_noise,
     run,
 )
+from schedalg.running.numpy_stack import NumpyStack
 from tests.bad_input import DENOISER, check_named
 from tests.libraries import INSTALLED, Library, host
 from tests.registry.samplers import SAMPLERS
@@ -46,6 +50,8 @@ PLANS = [
     Restart(Heun(), [(1, 3, 2)]).plan(BASE.subsample(steps=4)).round_timesteps(),
     replace(LEARNED, c=0.5 * LEARNED.c),
 ]
+#: What holds samples of these is not the same.
+HELD = ("numpy", "torch")
 CLIPS: list[Any] = [None, (-1.0, 1.0), DynamicThreshold()]
 
 
@@ -588,3 +594,86 @@ def test_what_is_refused_leaves_no_trace() -> None:
         pool.add(PLANS[2], x=np.ones(3), labels=1, mask=np.ones(3))
     assert len(pool) == 2
     assert pool.add(PLANS[0], seed=1, labels=1, mask=np.ones(3)) == 3
+
+
+def test_who_finds_no_memory_has_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 3)
+    first = pool.add(PLANS[2], seed=1)
+    pool.step()
+
+    def full(*arguments: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NumpyStack, "hold", full)
+        with pytest.raises(MemoryError):
+            pool.add(PLANS[4], seed=2)
+    assert len(pool) == 1
+    third = pool.add(PLANS[5], seed=3)
+    finished = pool.drain()
+    for ticket, plan, seed in ((first, PLANS[2], 1), (third, PLANS[5], 3)):
+        x = initial_noise(plan.schedule, (1, *SHAPE), [seed])
+        alone = run(plan, lambda x, timesteps: 0.25 * x, x, noise=[seed])
+        assert np.array_equal(finished[ticket], alone[0])
+
+
+def test_a_copy_goes_on_by_itself() -> None:
+    pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 2)
+    ticket = pool.add(PLANS[2], seed=1)
+    pool.step()
+    other = deepcopy(pool)
+    assert np.array_equal(pool.drain()[ticket], other.drain()[ticket])
+
+
+def test_a_bound_may_cancel_and_add_samples() -> None:
+    def clip(x0: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 4:
+            pool.cancel(1)
+            pool.cancel(3)
+            assert pool.add(PLANS[0], seed=4) == 4
+        return np.clip(x0, -1, 1)
+
+    calls: list[int] = []
+    pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 4, clip=clip)
+    for seed in (1, 2, 3):
+        pool.add(PLANS[0], seed=seed)
+    finished = pool.drain()
+    assert sorted(finished) == [2, 4]
+    for seed, x in finished.items():
+        start = initial_noise(PLANS[0].schedule, (1, *SHAPE), [seed])
+        alone = run(PLANS[0], lambda x, timesteps: 0.25 * x, start, clip=lambda x0: x0.clip(-1, 1))
+        assert np.array_equal(x, alone[0])
+
+
+@pytest.mark.parametrize("library", [each for each in INSTALLED if each.module in HELD], ids=str)
+def test_threads_add_and_cancel_while_another_takes_steps(library: Library) -> None:
+    like = library.array(np.zeros(0))
+    pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 400, like=like)
+    seeds: dict[int, int] = {}
+
+    def added(first: int) -> None:
+        for seed in range(first, first + 60):
+            ticket = pool.add(PLANS[seed % 3], seed=seed)
+            if seed % 4:
+                seeds[ticket] = seed
+            else:
+                pool.cancel(ticket)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=added, args=(100 * k + 1,)) for k in range(3)]
+        for thread in threads:
+            thread.start()
+        finished: dict[int, Any] = {}
+        while any(thread.is_alive() for thread in threads) or len(pool):
+            finished |= pool.step()
+    finally:
+        sys.setswitchinterval(before)
+    assert seeds.keys() <= finished.keys()
+    for ticket, seed in seeds.items():
+        plan = PLANS[seed % 3]
+        x = initial_noise(plan.schedule, (1, *SHAPE), [seed], like=like)
+        alone = run(plan, lambda x, timesteps: 0.25 * x, x, noise=[seed])
+        assert np.array_equal(host(finished[ticket]), host(alone)[0])
