@@ -45,14 +45,25 @@ def checked_axes(ax: object) -> "Axes | None":
 
     Raises:
         TypeError: `ax` is something else.
+        ValueError: They are in no figure, or do not run to the right and up.
         ImportError: matplotlib is not installed.
     """
     kind: Any = imported("matplotlib.axes", "plot", "plot").Axes
-    if ax is None or isinstance(ax, kind):
-        return ax
-    raise TypeError(
-        f"ax must be axes of matplotlib, as plt.subplots() returns them, got {shown(ax)}"
-    )
+    if ax is None:
+        return None
+    if not isinstance(ax, kind):
+        raise TypeError(
+            f"ax must be axes of matplotlib, as plt.subplots() returns them, got {shown(ax)}"
+        )
+    axes: Axes = ax
+    if axes.figure is None:
+        raise ValueError("ax was removed from its figure: nothing would be seen")
+    if axes.name != "rectilinear":
+        raise ValueError(
+            f"ax has the projection {axes.name!r}, and must be in the plane: 'rectilinear', as "
+            "plt.subplots() returns them"
+        )
+    return axes
 
 
 def axes_or_new(ax: object) -> "Axes":
@@ -60,6 +71,7 @@ def axes_or_new(ax: object) -> "Axes":
 
     Raises:
         TypeError: `ax` is something else.
+        ValueError: As `checked_axes`.
         ImportError: matplotlib is not installed.
     """
     axes = checked_axes(ax)

@@ -49,7 +49,8 @@ def pixels(samples: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarray:
         images = images[..., None]
     elif channels_first(samples.shape[1:]):
         images = np.moveaxis(images, 1, -1)
-    scaled = (images - low) * (255 / (high - low))
+    with np.errstate(over="ignore"):  # to infinity, which is clipped
+        scaled = (images - low) * (255 / (high - low))
     return np.ascontiguousarray(scaled.clip(0, 255).astype(np.uint8))
 
 

@@ -32,12 +32,19 @@ def legend_text(name: str, value: object) -> str:
 
     Raises:
         TypeError: It is not a string.
-        ValueError: It begins with "_", which matplotlib leaves out of legends.
+        ValueError: It begins with "_", which matplotlib leaves out of legends; or it holds half a
+            character, which no font has.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {shown(value)}")
     if value.startswith("_"):
         raise ValueError(
             f"{name} is {shown(value)}: matplotlib's legends leave out names that begin with '_'"
+        )
+    halves = [k for k, each in enumerate(value) if "\ud800" <= each <= "\udfff"]
+    if halves:
+        raise ValueError(
+            f"{name} is {shown(value)}: character {halves[0]} is half of a pair (a surrogate), "
+            "which cannot be drawn"
         )
     return value.replace("$", r"\$")  # which would begin a formula

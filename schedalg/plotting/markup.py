@@ -28,7 +28,8 @@ def code(text: str) -> str:
         >>> code("<Plan>")
         '<code>&lt;Plan&gt;</code>'
     """
-    return f"<code>{escape(text)}</code>"
+    whole = text.encode("utf-8", "backslashreplace").decode()  # a user's repr may hold anything
+    return f"<code>{escape(whole)}</code>"
 
 
 def block(*parts: str) -> str:

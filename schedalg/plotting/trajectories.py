@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: With more states, those between the first and the last have no dots.
 MOST_DOTS = 60
+#: Coordinates are at most this far from 0: matplotlib multiplies them while it looks for ticks.
+FARTHEST = 1e300
 
 
 def plot_trajectories(states: Array | Sequence[Array], ax: "Axes | None" = None) -> Any:
@@ -33,7 +35,7 @@ def plot_trajectories(states: Array | Sequence[Array], ax: "Axes | None" = None)
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: The states are not all of one shape (B, 2), there are none, or one is not
-            finite.
+            within ±1e300.
         ImportError: matplotlib is not installed.
 
     Example:
@@ -81,7 +83,7 @@ def _checked(states: Any) -> np.ndarray:
 
     Raises:
         TypeError: They are not arrays of real numbers.
-        ValueError: There are none, a shape is wrong or differs, or one is not finite.
+        ValueError: There are none, a shape is wrong or differs, or one is too large to draw.
     """
     whole = is_array(states)
     if not whole and (not isinstance(states, Sequence) or isinstance(states, str | bytes)):
@@ -114,5 +116,10 @@ def _checked(states: Any) -> np.ndarray:
             raise TypeError(f"states[{k}] must hold real numbers, got dtype {values.dtype}")
         if not np.isfinite(values).all():
             raise ValueError(f"states[{k}] is not finite")
-        host.append(values)
-    return np.stack(host).astype(np.float64)
+        if (farthest := float(np.abs(values).max())) > FARTHEST:
+            raise ValueError(
+                f"states[{k}] has a coordinate of size {farthest:.3g}: at most {FARTHEST:g} can be "
+                "drawn"
+            )
+        host.append(values.astype(np.float64))
+    return np.stack(host)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schedalg import plot_samples, plot_schedules, plot_trajectories
-from schedalg.plotting.marks import COLORS, series_style
+from schedalg.plotting.marks import COLORS, legend_text, series_style
 from tests.bad_input import LINEAR, PLAN, check_named
 from tests.test_package import run
 
@@ -45,6 +45,22 @@ def test_axes_are_returned_and_nothing_global_changes(name: str) -> None:
 def test_what_is_no_axes_is_named(name: str) -> None:
     for wrong in (Figure(), Figure().subplots(2), "ax", 1):
         check_named(partial(DRAWN[name], wrong), TypeError, ["ax must be axes"])
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_axes_on_which_nothing_would_be_seen_are_named(name: str) -> None:
+    removed = Figure().subplots()
+    removed.remove()
+    check_named(partial(DRAWN[name], removed), ValueError, ["ax", "removed"])
+    for projection in ("polar", "3d"):
+        axes = Figure().add_subplot(projection=projection)
+        check_named(partial(DRAWN[name], axes), ValueError, ["ax", projection, "rectilinear"])
+
+
+def test_half_a_character_is_named() -> None:
+    for text in ("\ud800", "ab\udfff"):
+        check_named(partial(legend_text, "label", text), ValueError, ["label", "surrogate"])
+    assert legend_text("label", "\U0001f600 漢") == "\U0001f600 漢"
 
 
 def test_pyplot_is_not_loaded_and_notebooks_show_what_is_returned() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schedalg import DDIM, DDPM, Plan, Recipe, Schedule, backends
-from schedalg.plotting.markup import LEFT, WIDTH, curve
+from schedalg.plotting.markup import LEFT, WIDTH, code, curve
 from schedalg.running import backend
 from schedalg.running.backend import BackendStatus, _Statuses
 from tests.bad_input import KARRAS, LINEAR, PLAN, ZERO_SNR
@@ -131,6 +131,10 @@ def test_a_recipe_shows_what_it_consists_of() -> None:
     assert "prediction" not in texts(recipe, "th")
     stepped = Recipe(schedule=FAST, sampler=Walking(), shape=(3,))
     assert "not a fixed number" in texts(stepped, "code")
+
+
+def test_a_repr_that_cannot_be_sent_is_shown_by_its_codes() -> None:
+    assert code("\ud800 <b>").encode() == rb"<code>\ud800 &lt;b&gt;</code>"
 
 
 def test_a_schedule_of_another_library_is_shown() -> None:

@@ -50,6 +50,14 @@ def test_images_of_any_library_are_drawn(lib: Library) -> None:
     np.testing.assert_array_equal(drawn(lib.array(IMAGES)), drawn(IMAGES.astype(lib.widest)))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_whatever_is_finite_is_drawn(dtype: Any) -> None:
+    largest = np.finfo(dtype).max
+    image = np.array([[[-largest, -1, 1, largest]]], dtype=dtype)
+    drawn = plot_samples(image).images[0].get_array()
+    np.testing.assert_array_equal(drawn[0, :, 0], [0, 0, 255, 255])
+
+
 #: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "a list": (lambda: plot_samples([IMAGES[0]]), TypeError, ["images", "array", "(3, 5, 6)"]),

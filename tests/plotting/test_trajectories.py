@@ -56,6 +56,12 @@ def test_states_of_any_library_are_drawn(lib: Library) -> None:
         np.testing.assert_array_equal(np.swapaxes(segments, 0, 1), expected)
 
 
+@pytest.mark.parametrize("size", [1e300, 1e-320])
+def test_whatever_is_allowed_can_be_seen(size: float) -> None:
+    axes = plot_trajectories(size * np.sign(STATES - STATES.mean()))
+    assert axes._repr_png_()[1:4] == b"PNG"
+
+
 #: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "iterator": (lambda: plot_trajectories(iter(STATES)), TypeError, ["states", "pass list(...)"]),
@@ -77,6 +83,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: plot_trajectories([STATES[0], np.inf * STATES[0]]),
         ValueError,
         ["states[1]", "finite"],
+    ),
+    "far away": (
+        lambda: plot_trajectories([STATES[0], np.full((5, 2), -1.5e300)]),
+        ValueError,
+        ["states[1]", "1.5e+300", "1e+300"],
+    ),
+    "beyond float64": (
+        lambda: plot_trajectories(STATES.astype(np.longdouble) * np.longdouble("1e4000")),
+        ValueError,
+        ["states[0]", "1e+300"] if np.finfo(np.longdouble).max > 1e308 else ["finite"],
     ),
     "complex": (lambda: plot_trajectories(1j * STATES), TypeError, ["states[0]", "complex128"]),
 }
