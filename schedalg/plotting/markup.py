@@ -89,10 +89,12 @@ def curve(line: np.ndarray, marks: np.ndarray, title: str) -> str:
     low, high = np.array([both[0].min(), up.min()]), np.array([both[0].max(), up.max()])
     size = np.array([WIDTH - LEFT - RADIUS, HEIGHT - BELOW - BELOW])
     place = np.array([LEFT, HEIGHT - BELOW])
-    span = np.where(high > low, high - low, 1.0)
+    # In halves, since the difference of two floats may be none.
+    span = high / 2 - low / 2
+    span = np.where(span > 0, span, 1.0)
 
     def placed(points: np.ndarray) -> list[tuple[float, float]]:
-        x, y = (points - low[:, None]) / span[:, None] * size[:, None]
+        x, y = (points / 2 - low[:, None] / 2) / span[:, None] * size[:, None]
         return [(place[0] + a, place[1] - b) for a, b in zip(x, y, strict=True)]
 
     finite = line[:, np.isfinite(line[1])]

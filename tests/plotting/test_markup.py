@@ -103,6 +103,14 @@ def test_a_curve_goes_from_edge_to_edge() -> None:
     assert curve(np.array([[1.0], [np.inf]]), line[:, :0], "nothing") == ""
 
 
+def test_the_widest_span_is_drawn_from_edge_to_edge() -> None:
+    largest = np.finfo(np.float64).max
+    line = np.array([[-largest, 0.0, largest], [-1.0, 0.0, 1.0]])
+    drawn = curve(line, line, "widest")
+    assert f'points="{LEFT}.0,' in drawn
+    assert "nan" not in drawn
+
+
 def test_a_plan_has_the_cells_of_its_printed_table() -> None:
     for plan in (PLAN, DDPM().plan(BASE)):
         head, titles, *rows = str(plan).splitlines()
