@@ -237,5 +237,5 @@ def test_a_table_lives_as_long_as_its_address_is_held() -> None:
     rows = stack.held[0].rows
     table = ref(table_of(rows, rows.depth + 1)[0])
     compiled._TABLES.pop(rows)
-    rows.kept.clear()
+    rows.cache.clear()
     assert table() is not None
