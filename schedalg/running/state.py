@@ -126,9 +126,11 @@ class Run:
         self._update: Update = backend.update(
             rows, self.x, keys if any(rows.noisy) else None, reuse=reuse
         )
-        # `EveryRow.__call__` would ask in each row whether all samples are in it.
-        after: Any = self._update.after if isinstance(self._update, EveryRow) else self._update
-        self._after = after
+        self._after: Any = self._update
+        # `EveryRow.__call__` would ask in each row whether all samples are in it. (A compiler
+        # cannot keep a method.)
+        if getattr(type(self._update), "__call__", None) is EveryRow.__call__ and not compiling(x):
+            self._after = self._update.after  # type: ignore[attr-defined]
         if memories:
             self._update.restore(self.row, memories)
         self._input: Array | None = None

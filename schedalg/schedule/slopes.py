@@ -48,7 +48,7 @@ def differentiable_timesteps(schedule: "Schedule") -> Array:
     or the curve.
     """
     levels, values = schedule.log_alpha_bar, schedule.timesteps
-    if not requires_gradient(levels.high):
+    if not requires_gradient(levels.high) or not has_values(levels.high):
         return values
     if isinstance(schedule.timestep_rule, np.ndarray):
         between = curve.places_of(schedule)[1:] % 2 == 1

@@ -231,7 +231,8 @@ def timestep_batch(x: Array, timestep: Any) -> Array:
     It is a number, or an array of one that a gradient or a tracer follows.
     """
     dtype, xp = timestep_dtype(x, timestep), namespace(x)
-    if requires_gradient(timestep):
+    # `torch.compile` cannot ask for the library of a number.
+    if not isinstance(timestep, int | float) and requires_gradient(timestep):
         return xp.broadcast_to(xp.astype(timestep, dtype, copy=False), (x.shape[0],))
     return xp.full((x.shape[0],), timestep, dtype=dtype, device=device(x))
 
