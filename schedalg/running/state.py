@@ -129,8 +129,9 @@ class Run:
         self._after: Any = self._update
         # `EveryRow.__call__` would ask in each row whether all samples are in it. (A compiler
         # cannot keep a method.)
-        if getattr(type(self._update), "__call__", None) is EveryRow.__call__ and not compiling(x):
-            self._after = self._update.after  # type: ignore[attr-defined]
+        update = self._update
+        if type(update).__call__ is EveryRow.__call__ and not compiling(x):
+            self._after = update.after  # type: ignore[attr-defined]
         if memories:
             self._update.restore(self.row, memories)
         self._input: Array | None = None

@@ -386,12 +386,17 @@ def test_faults_of_plots_are_named() -> None:
         table.plot(series=3)
     with pytest.raises(ValueError, match="measure must be one of none"):
         Sweep(()).plot()
-    with pytest.raises(ValueError, match="name of series is '_a'"):
-        table.plot(series=lambda name: "_a")
     stepped = Sweep((Row("a", "", None, "", 1, {"error": 1.0}),))
     with pytest.raises(ValueError, match="recipe 'a' has a sampler without a plan"):
         stepped.plot()
     assert str(stepped).splitlines()[1].startswith("a")
+
+
+def test_names_that_no_legend_would_list_are_refused() -> None:
+    pytest.importorskip("matplotlib")
+    table = Sweep(tuple(rows([1.0], [1])))
+    with pytest.raises(ValueError, match="name of series is '_a'"):
+        table.plot(series=lambda name: "_a")
 
 
 def test_the_measured_error_of_a_sampler_falls_with_the_calls(tmp_path: Path) -> None:
