@@ -51,6 +51,7 @@ class Fused(WritesInput):
     ) -> None:
         super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth)
         self.kernel = kernel
+        self.noisy = any(rows.noisy)
         with torch.inference_mode(False):  # a run may outlive the mode that it begins in
             self.table, self.draws, self.positions = _numbers(rows, x)
             self.key_words = None if keys is None else on_device(keys.view(np.int64), x)
@@ -125,7 +126,7 @@ class Fused(WritesInput):
             depth=rows.depth,
             clipped=rows.clip is not None,
             unbounded=rows.raw,
-            noisy=any(rows.noisy),
+            noisy=self.noisy,
             learned=rows.rows[0].log_variance is not None,
             scaled=self.model_input is not None and not each,
             each=each,

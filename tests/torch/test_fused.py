@@ -1,6 +1,7 @@
 """The loop on a GPU: it waits for nothing, and holds no more than it must."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from schedalg import (
 )
 
 torch = pytest.importorskip("torch")
+
+from schedalg_torch import fused  # noqa: E402
 
 from tests.torch.tried import network, on_gpu  # noqa: E402
 
@@ -80,3 +83,42 @@ def test_guidance_and_gradients_on_a_gpu() -> None:
     denoise = Denoiser.from_function(Denoiser(network, FAST), FAST)
     with torch.no_grad():
         torch.testing.assert_close(sample(denoise, FAST, UniPC(2), x), image)
+
+
+class Recorded:
+    """In the place of the kernels: says how each launch found its kernel."""
+
+    tl = SimpleNamespace(float32="float32", float64="float64")
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.step = self
+
+    def __getitem__(self, grid: Any) -> Callable[..., Any]:
+        def by_triton(*arguments: Any, **options: Any) -> Any:
+            self.found.append("by Triton")
+            return {grid: lambda *arguments: self.found.append("known")}
+
+        return by_triton
+
+
+def test_a_compiled_kernel_is_launched_for_what_it_was_compiled_for_alone() -> None:
+    """Its loads are 16 bytes wide, and its numbers are constants: any other launch asks Triton."""
+    kernel, compiled = Recorded(), dict[Any, Any]()
+    room = torch.zeros(64, dtype=torch.float64)
+    row = torch.zeros(1, dtype=torch.int64)
+    assert room.data_ptr() % 16 == row.data_ptr() % 16 == 0
+
+    def how(d: Any = room, apart: int = 4, depth: int = 0, x: Any = room[:8]) -> str:
+        held, tables = (x, x, x, x), (None, room, room, row)
+        flags = {"clipped": False, "unbounded": False, "noisy": False, "learned": False}
+        of = {**flags, "depth": depth, "scaled": False}
+        fused.launch(kernel, compiled, held, 2, (d[:8], apart), None, None, None, tables, **of)
+        return kernel.found[-1]
+
+    assert [how() for _ in range(3)] == ["by Triton", "known", "known"]
+    assert [how(d=room[1:]) for _ in range(2)] == ["by Triton"] * 2
+    assert [how(x=room[1:9]) for _ in range(2)] == ["by Triton"] * 2
+    for other in ({"apart": 8}, {"depth": 1}, {"d": room.float()}):
+        assert [how(**other) for _ in range(2)] == ["by Triton", "known"]
+    assert how() == "known"
