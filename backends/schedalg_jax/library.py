@@ -31,7 +31,7 @@ class JaxLibrary(Library):
     def device(self, x: Array) -> Any:
         """Return the device that x is on; None for a tracer, which is on none.
 
-        A tracer that is asked writes an error that tells all of the program so far: of a long one,
+        A tracer that is asked writes an error with all of the program so far: of a long one,
         that takes longer than to trace it.
         """
         return None if isinstance(x, Tracer) else x.device

@@ -90,4 +90,9 @@ SEEDS = read_by(_seeds)
 SHAPE = read_by(_shape)
 SCHEDULE = read_by(_schedule)
 SCHEDULES = read_by(lambda texts: {text: _schedule(text) for text in texts})
-SAMPLER = read_by(parse_sampler)
+SAMPLER = click.option(
+    "--sampler",
+    callback=read_by(parse_sampler),
+    required=True,
+    help='Such as "DPMSolverPP(order=2)".',
+)

@@ -36,7 +36,7 @@ from schedalg.schedule import Schedule
     )
 )
 @click.argument("schedule", callback=SCHEDULE)
-@click.option("--sampler", callback=SAMPLER, required=True, help='Such as "DPMSolverPP(order=2)".')
+@SAMPLER
 @click.option(
     "--shape",
     callback=SHAPE,

@@ -67,7 +67,7 @@ def show(schedule: Schedule, form: str) -> None:
     )
 )
 @click.argument("schedule", callback=SCHEDULE)
-@click.option("--sampler", callback=SAMPLER, required=True, help='Such as "DPMSolverPP(order=2)".')
+@SAMPLER
 @click.option(
     "--prediction",
     type=click.Choice(get_args(Prediction)),

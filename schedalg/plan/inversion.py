@@ -43,8 +43,8 @@ def reversed_plan(plan: "Plan") -> "Plan":
             "only a plan without noise, memory and stages can be reversed, such as those of "
             "DDIM() and Euler()"
         )
-    points, told = plan.schedule.timesteps[::-1], to_host(plan.timesteps)
-    at_points = any(np.array_equal(told, each) for each in (points, rounded_timesteps(points)))
+    points, called_at = plan.schedule.timesteps[::-1], to_host(plan.timesteps)
+    at_points = any(np.array_equal(called_at, each) for each in (points, rounded_timesteps(points)))
     if host_start(plan.start)[0] != 1 or not at_points:
         raise ValueError(
             "only a plan that walks its schedule from the noisiest point to the origin can be "
@@ -68,7 +68,7 @@ def reversed_plan(plan: "Plan") -> "Plan":
         a=1 / a,
         b=-b / xp.reshape(a, (-1, 1)),
         evaluations=Evaluations(
-            np.array([*first, *told[:0:-1].tolist()]),
+            np.array([*first, *called_at[:0:-1].tolist()]),
             at_arrivals(plan.alpha, origin.alpha),
             at_arrivals(plan.sigma, origin.sigma),
         ),

@@ -1,7 +1,6 @@
 """The CuPy backend itself: what it takes, says without a device, and does on one."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,8 @@ cupy = pytest.importorskip("cupy", exc_type=ImportError)
 
 from schedalg_cupy import backend, from_torch  # noqa: E402
 from schedalg_cupy.fused import batched, flat  # noqa: E402
+
+from tests.running.few import plans_of_all_kinds  # noqa: E402
 
 FAST = Schedule.linear(1000).subsample(steps=6)
 X = np.random.default_rng(0).standard_normal((3, 2, 3, 3))  # 18 elements: not all fours
@@ -219,14 +220,7 @@ def test_a_sample_of_a_pool_is_to_the_bit_what_it_is_alone(dtype: str, clip: Any
         y = x / 4 + timesteps[:, None, None, None].astype(x.dtype) / 1024
         return cupy.concatenate([y, y.clip(-1, 1)], axis=1)
 
-    learned = DDPM("learned_range").plan(FAST[:3])
-    plans = [
-        UniPC(3).plan(FAST),
-        DDIM().plan(FAST.as_ve()),
-        replace(learned, c=0.5 * learned.c),
-        DPMSolverPP(2, eta=1.0).plan(FAST),
-        UniPC(2).plan(FAST[:2]),
-    ]
+    plans = plans_of_all_kinds(FAST)
     x = cupy.asarray(X, dtype=dtype)
     pool = Pool(cupys, X.shape[1:], len(plans), like=x, clip=clip)
     finished: dict[int, Any] = {}

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,8 @@ from schedalg_cupy.fused import Fused, normal  # noqa: E402
 from schedalg_cupy.kernels import CupyKernels  # noqa: E402
 from schedalg_cupy.source import NORMAL, SOURCE, STEP, Signature  # noqa: E402
 from schedalg_cupy.stack import FusedStack  # noqa: E402
+
+from tests.running.few import plans_of_all_kinds  # noqa: E402
 
 FAST = Schedule.linear(1000).subsample(steps=6)
 KARRAS = Schedule.karras(6)
@@ -267,14 +268,7 @@ def test_a_run_owns_two_arrays_and_two_inputs_at_most(compiled: Compiled) -> Non
 def test_a_sample_of_a_pool_is_to_the_bit_what_it_is_alone(
     clip: Any, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learned = DDPM("learned_range").plan(FAST[:3])
-    plans = [
-        UniPC(3).plan(FAST),
-        DDIM().plan(FAST.as_ve()),
-        replace(learned, c=0.5 * learned.c),
-        DPMSolverPP(2, eta=1.0).plan(FAST),
-        UniPC(2).plan(FAST[:2]),
-    ]
+    plans = plans_of_all_kinds(FAST)
     monkeypatch.setattr("schedalg.running.backend._REFERENCE", OnHost(compiled))
     monkeypatch.setattr(
         "schedalg.running.together.NumpyStack", partial(FusedStack, kernels=compiled)

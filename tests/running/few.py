@@ -5,11 +5,12 @@ flow are known.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from schedalg import DDIM, DDPM, Sampler, Schedule
+from schedalg import DDIM, DDPM, DPMSolverPP, Euler, Plan, Sampler, Schedule, UniPC
 from tests.registry.references import StepDDIM, StepDDPM
 
 STEPPERS: dict[str, StepDDPM | StepDDIM] = {
@@ -33,6 +34,20 @@ EVERY_SAMPLER = pytest.mark.parametrize(
 EVERY_STEPPER = pytest.mark.parametrize(
     "sampler", [pytest.param(sampler, id=name) for name, sampler in STEPPERS.items()]
 )
+
+
+def plans_of_all_kinds(fast: Schedule) -> list[Plan]:
+    """Plans whose samples share a pool: memories, noise, learned variance, scaled inputs, churn."""
+    learned = DDPM("learned_range").plan(fast[:3])
+    return [
+        UniPC(3).plan(fast),
+        DDIM().plan(fast.as_ve()),
+        replace(learned, c=0.5 * learned.c),
+        DPMSolverPP(2, eta=1.0).plan(fast),
+        DDPM().plan(fast),
+        Euler(s_churn=2.0).plan(fast).round_timesteps(),
+        UniPC(2).plan(fast[:3]),
+    ]
 
 
 def network(x: Any, timesteps: Any) -> Any:

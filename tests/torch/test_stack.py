@@ -1,6 +1,5 @@
 """Samples at rows of their own: the bits of a run of each, in one call of a loop or a kernel."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from schedalg import (
     DDIM,
     DDPM,
     DPMSolverPP,
-    Euler,
     FrameRun,
     Pool,
     Schedule,
@@ -21,20 +19,12 @@ from schedalg import (
 
 torch = pytest.importorskip("torch")
 
+from tests.running.few import plans_of_all_kinds  # noqa: E402
 from tests.torch.tried import gpu, on_gpu  # noqa: E402
 
 FAST = Schedule.linear(1000).subsample(steps=5)
 SHAPE = (2, 7, 75)  # of two blocks of the kernel, the second one not whole
-LEARNED = DDPM("learned_range").plan(FAST[:3])
-PLANS = [
-    UniPC(3).plan(FAST),
-    DDIM().plan(FAST.as_ve()),
-    replace(LEARNED, c=0.5 * LEARNED.c),
-    DPMSolverPP(2, eta=1.0).plan(FAST),
-    DDPM().plan(FAST),
-    Euler(s_churn=2.0).plan(FAST).round_timesteps(),
-    UniPC(2).plan(FAST[:3]),
-]
+PLANS = plans_of_all_kinds(FAST)
 DEVICES = ["cpu", pytest.param("cuda", marks=gpu)]
 DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 

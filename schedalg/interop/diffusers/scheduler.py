@@ -556,7 +556,7 @@ def _check_generator(generator: object, batch: int) -> None:
     """Raise unless it is a generator of torch, a list with one for each sample, or None.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: It is something else.
         ValueError: The list has another length.
     """
     each = generator if isinstance(generator, list) else [generator]
