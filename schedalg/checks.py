@@ -150,8 +150,9 @@ def checked_positions(name: str, k: Any, n: int, x: Array) -> Any:
         raise TypeError(f"{name} must hold integers, got {described(position)}")
     if tuple(position.shape) != tuple(x.shape[: position.ndim]):
         raise ValueError(
-            f"{name} must be one integer or {x.shape[0]}, one for each sample, or have another "
-            f"shape with which x's begins, {tuple(x.shape)}; got shape {tuple(position.shape)}"
+            f"{name} must be one integer for all, or integers of shape {tuple(x.shape[:1])}, one "
+            f"for each sample, or of a longer leading part of the samples' shape, "
+            f"{tuple(x.shape)}; got shape {tuple(position.shape)}"
         )
     dtype = integer_dtype(xp, device(x))
     if not known(position).can_be_read(position):  # traced, or far from the host
@@ -234,12 +235,18 @@ def check_sample(name: str, x: object) -> None:
     """
     library = library_of(x)
     if library is None:
-        raise TypeError(f"{name} must be an array of an array-API library, got {type_name(x)}")
+        raise TypeError(
+            f"{name} must be an array, of NumPy, torch, JAX or another library of the array API "
+            f"standard; got {type_name(x)}"
+        )
     array: Array = x
     _check_complete(name, array)
     _check_unmasked(name, x)
     if not library.is_real_floating(array):
-        raise TypeError(f"{name} must be of a real floating-point dtype, got {described(array)}")
+        raise TypeError(
+            f"{name} must be of a real floating-point dtype, such as float32; got "
+            f"{described(array)}"
+        )
     if getattr(array.dtype, "itemsize", 2) < 2:
         raise TypeError(f"{name} must be of a dtype of 16 bits or more, got {described(array)}")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
@@ -265,30 +272,43 @@ def _check_unmasked(name: str, values: object) -> None:
         raise TypeError(f"{name} must not be a masked array: the values under the mask are unknown")
 
 
-def check_like(what: str, result: object, x: Array) -> None:
+def check_like(what: str, result: object, x: Array, like: str = "x") -> None:
     """Raise unless the result is an array of x's library, shape and dtype.
+
+    Args:
+        what: What errors call the result.
+        result: Anything.
+        x: The array that it must be like.
+        like: What errors call that array.
 
     Raises:
         TypeError: `result` is not an array, or is of another library.
         ValueError: Its shape, dtype or device differs from that of x.
     """
     if not is_array(result):
-        raise TypeError(f"{what} must be an array like x, got {type_name(result)}")
+        raise TypeError(f"{what} must be an array like {like}, got {type_name(result)}")
     array: Array = result
     _check_unmasked(what, result)
     if type(array) is not type(x) and namespace(array) is not namespace(x):
         raise TypeError(
-            f"{what} must be of x's library: expected {type_name(x)}, got {type_name(array)}"
+            f"{what} must be of {like}'s library: expected {type_name(x)}, got {type_name(array)}"
         )
-    for part in ("shape", "dtype"):
-        expected, got = getattr(x, part), getattr(array, part)
-        if got != expected:
-            shown = [tuple(v) if part == "shape" else v for v in (expected, got)]
-            raise ValueError(f"{what} has the wrong {part}: expected {shown[0]}, got {shown[1]}")
-    if isinstance(x, np.ndarray) or known(x).moves_arrays:
+    if array.shape != x.shape:
+        raise ValueError(
+            f"{what} has the wrong shape: expected {tuple(x.shape)}, as {like} has, got "
+            f"{tuple(array.shape)}"
+        )
+    if array.dtype != x.dtype:
+        raise ValueError(
+            f"{what} has the wrong dtype: expected {x.dtype}, as {like} has, got {array.dtype}; "
+            "convert one of the two"
+        )
+    if isinstance(x, np.ndarray):
         return
-    if device(array) != device(x):
-        raise ValueError(f"{what} must be on x's device: expected {device(x)}, got {device(array)}")
+    if not known(x).moves_arrays and device(array) != device(x):
+        raise ValueError(
+            f"{what} must be on {like}'s device: expected {device(x)}, got {device(array)}"
+        )
     check_memory(what, array)
 
 
@@ -299,16 +319,13 @@ def is_like(result: Any, x: Array) -> bool:
 
 
 def check_memory(what: str, array: Array) -> None:
-    """Raise unless a tensor's memory holds all of its elements; see `holds_elements`.
+    """Raise unless an array's memory holds all of its elements; see `holds_elements`.
 
     Raises:
-        ValueError: The memory is too small for the shape.
+        ValueError: The memory is too small for the shape, or was freed.
     """
     if not holds_elements(array):
-        raise ValueError(
-            f"{what} has shape {tuple(array.shape)}, and its storage holds only "
-            f"{array.untyped_storage().nbytes()} bytes: it was resized, and nothing can be read"
-        )
+        raise ValueError(f"{what} {known(array).unreadable(array)}")
 
 
 def check_readable(name: str, value: object) -> None:
@@ -320,7 +337,6 @@ def check_readable(name: str, value: object) -> None:
     library = library_of(value)
     reason = None if library is None else library.unreadable(value)
     if reason is not None:
-        check_memory(name, value)  # whose message says more
         raise ValueError(f"{name} {reason}")
 
 

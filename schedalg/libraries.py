@@ -31,8 +31,6 @@ def constant(function: Function) -> Function:
 
 #: What the library asks of every array, apart from the device that it is on.
 NEEDED = ("shape", "dtype", "ndim")
-#: Why an array cannot be read whose memory is smaller than its shape.
-RESIZED = "has a storage that was resized, and nothing can be read"
 
 
 class Value:
@@ -193,7 +191,7 @@ class Library:
 
     def unreadable(self, x: Any) -> str | None:
         """Return why the values of x cannot be read, as "is on ..."; None if they can."""
-        return None if self.holds_elements(x) else RESIZED
+        return None if self.holds_elements(x) else "lost its memory, and nothing can be read"
 
     def drawing(self, source: Any, x: Any) -> Callable[[Any], Any] | None:
         """Return a function of x that draws noise like it, if the source is a generator of this.

@@ -308,6 +308,8 @@ def parameterization(prediction: object, name: str = "prediction") -> Parameteri
     allowed = ", ".join(map(repr, get_args(Prediction)))
     meant = _ELSEWHERE.get(prediction) if isinstance(prediction, str) else None
     hint = f", which is called {meant!r} here" if meant else ""
+    if prediction is edm:
+        hint = ", which returns one: edm(sigma_data)"
     raise ValueError(
         f"{name} must be one of {allowed}, or a Parameterization; got {shown(prediction)}{hint}"
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.core import Tracer
-from jax.errors import TracerArrayConversionError
+from jax.errors import TracerArrayConversionError, UnexpectedTracerError
 from jax.lax import stop_gradient
 
 from schedalg.libraries import Library
@@ -66,8 +66,27 @@ class JaxLibrary(Library):
             type(result) is type(x)
             and result.shape == x.shape
             and result.dtype == x.dtype
+            and self.holds_elements(result)
+            and self.holds_elements(x)  # of which JAX would not say the device
             and self.device(result) == self.device(x)
         )
+
+    def holds_elements(self, x: Array) -> bool:
+        """Whether x has memory: it is traced, or was neither deleted nor donated."""
+        return isinstance(x, Tracer) or not x.is_deleted()
+
+    def unreadable(self, x: Array) -> str | None:
+        """Return why the values of x cannot be read; None if they can, or are traced."""
+        if not self.holds_elements(x):
+            return (
+                f"has shape {tuple(x.shape)}, and no memory: it was deleted, or donated to a "
+                "function that jax.jit compiled (donate_argnums), and nothing can be read"
+            )
+        try:
+            stop_gradient(x)
+        except UnexpectedTracerError:
+            return "is a tracer that has left the function that JAX traced, which must return it"
+        return None
 
     def array_like(self, values: np.ndarray, like: Array) -> Array:
         """Return numbers of the host in the dtype and on the device of an array, not traced."""

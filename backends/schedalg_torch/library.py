@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling, is_dynamo_compiling
 
-from schedalg.libraries import RESIZED, Function, Library, constant
+from schedalg.libraries import Function, Library, constant
 
 #: The floating-point types that NumPy has too.
 _NUMPYS = (torch.float16, torch.float32, torch.float64)
@@ -37,7 +37,7 @@ class TorchLibrary(Library):
     def to_host(self, x: Tensor) -> np.ndarray:
         """Return the values of x, without its gradient, as a NumPy array."""
         if (reason := self.unreadable(x)) is not None:
-            raise ValueError(f"a tensor of shape {tuple(x.shape)} {reason}")
+            raise ValueError(f"a tensor {reason}")
         x = x.detach().cpu().resolve_conj().resolve_neg()
         if x.is_floating_point() and x.dtype not in _NUMPYS:
             x = x.float()
@@ -149,7 +149,7 @@ class TorchLibrary(Library):
         try:
             stored = x.untyped_storage().nbytes()
         except NotImplementedError:  # it only wraps a tensor
-            return True
+            return _is_alive(x)
         if x.is_contiguous() and not x.storage_offset():
             return stored >= x.nbytes
         before = x.storage_offset() * x.itemsize
@@ -167,7 +167,14 @@ class TorchLibrary(Library):
             return "is on the device meta, which holds no data"
         if x.layout is not torch.strided:
             return f"must be strided, got layout {x.layout}"
-        return None if self.holds_elements(x) else RESIZED
+        if self.holds_elements(x):
+            return None
+        if _wraps(x):
+            return "has left the function that torch.vmap called, which must return it"
+        return (
+            f"has shape {tuple(x.shape)}, and its storage holds only "
+            f"{x.untyped_storage().nbytes()} bytes: it was resized, and nothing can be read"
+        )
 
     def drawing(self, source: Any, x: Tensor) -> Callable[[Any], Any] | None:
         """Return a function that draws from a `torch.Generator`; while compiling, from torch's."""
@@ -220,6 +227,15 @@ def _wraps(x: Tensor) -> bool:
     except NotImplementedError:
         return True
     return False
+
+
+def _is_alive(x: Tensor) -> bool:
+    """Whether a tensor that wraps another one is still within the call that made it."""
+    try:
+        x.detach()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _are_in_range(k: Tensor, n: int) -> bool:

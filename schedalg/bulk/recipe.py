@@ -27,7 +27,6 @@ from schedalg.checks import (
     check_callable,
     check_sample,
     check_version,
-    described,
     flag,
     raise_stopped,
     real_number,
@@ -38,7 +37,7 @@ from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.guidance import ClassifierFreeGuidance, switch
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.plotting.markup import block, code, facts
 from schedalg.running.initial_noise import initial_noise
 from schedalg.running.plans import plan_of
@@ -390,8 +389,7 @@ def _checked_path(schedule: Any, sampler: Any, plan: Any) -> Schedule:
         ValueError: There are both ways, or neither; or the sampler has no plan for the schedule.
     """
     if plan is not None:
-        if not isinstance(plan, Plan):
-            raise TypeError(f"plan must be a Plan, got {described(plan)}")
+        check_is_plan("plan", plan)
         if sampler is not None or (schedule is not None and schedule != plan.schedule):
             raise ValueError(
                 "plan takes the place of schedule and sampler: give the plan, or both of these"

@@ -12,7 +12,7 @@ from schedalg.network.denoiser import AnyDenoiser, check_denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.columns import host_start
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.running import execution
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.schedule import Schedule, check_schedule
@@ -65,7 +65,7 @@ class Trajectories:
             )
         for k, state in enumerate(self.states):
             check_sample(f"states[{k}]", state)
-            check_like(f"states[{k}]", state, self.states[0])
+            check_like(f"states[{k}]", state, self.states[0], "states[0]")
             _check_finite(f"states[{k}]", state)
         object.__setattr__(self, "states", tuple(self.states))
 
@@ -128,8 +128,7 @@ def _arrivals(schedule: Schedule, teacher: object) -> set[int]:
         TypeError: The teacher is not a Plan.
         ValueError: It draws noise, or does not walk through every point.
     """
-    if not isinstance(teacher, Plan):
-        raise TypeError(f"teacher must be a Plan, got {described(teacher)}")
+    check_is_plan("teacher", teacher)
     check_noiseless("teacher", teacher)
     path, count = teacher.schedule, len(np.unique(teacher.step))
     if path.kind != schedule.kind:

@@ -103,7 +103,7 @@ def bounding(clip: Any) -> Callable[[Array], Array] | None:
         low, high = clip
     except (TypeError, ValueError):
         raise TypeError(
-            f"clip must be a pair (low, high) or a function, got {shown(clip)}"
+            f"clip must be a pair (low, high), such as (-1, 1), or a function; got {shown(clip)}"
         ) from None
     low, high = real_number("clip[0]", low), real_number("clip[1]", high)
     if not low < high:
@@ -119,5 +119,5 @@ def bounded(clip: Callable[[Array], Array], x0: Array) -> Array:
         ValueError: What it returns differs from x0 in shape, dtype or device.
     """
     result = clip(x0)
-    check_like("x0 returned by clip", result, x0)
+    check_like("x0 returned by clip", result, x0, "x0")
     return result

@@ -23,7 +23,10 @@ def called(model: Model, x: Array, timesteps: Array, keywords: Mapping[str, Any]
     try:
         output = model(x, timesteps, **keywords)
     except Exception as error:
-        for hint in _hints(str(error), x, timesteps, keywords):
+        for hint in (
+            *_hints(str(error), x, timesteps, keywords),
+            *_hint_of_signature(model, x, timesteps, keywords),
+        ):
             error.add_note(hint)
         raise
     if keywords and is_array(output) and output.dtype != x.dtype:
@@ -52,6 +55,26 @@ def _hints(message: str, x: Array, timesteps: Array, keywords: Mapping[str, Any]
         elif is_array(value) and value.ndim > 0 and value.shape[0] == 1 != x.shape[0]:
             shape = tuple(value.shape)
             yield f"The keyword {name!r} has batch 1, shape {shape}, and x has batch {x.shape[0]}"
+
+
+def _hint_of_signature(
+    model: Any, x: Array, timesteps: Array, keywords: Mapping[str, Any]
+) -> list[str]:
+    """Return a hint if the network cannot be called as `model(x, timesteps, **keywords)`."""
+    try:
+        form = signature(getattr(model, "forward", model))
+    except (TypeError, ValueError):
+        return []
+    try:
+        form.bind(x, timesteps, **keywords)
+    except TypeError:
+        given = ", ".join(["x", "timesteps", *(f"{name}=..." for name in keywords)])
+        names = ", ".join(form.parameters)
+        return [
+            f"The network is called as model({given}), and its arguments are ({names}). Where they "
+            "differ, pass a function, such as `lambda x, timesteps: model(x)`"
+        ]
+    return []
 
 
 def _of_another_dtype(x: Array, keywords: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,6 +187,8 @@ def check_bare(what: str, output: object) -> None:
     """
     if is_array(output):
         return
+    if output is None:
+        raise TypeError(f"{what} is None, not an array: does the function return its result?")
     if isinstance(output, tuple | list | Mapping) or hasattr(output, "sample"):
         raise TypeError(
             f"{what} is a {type_name(output)}, not an array: pass a function that returns the "

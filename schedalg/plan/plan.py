@@ -316,6 +316,18 @@ def _given() -> list[str]:
     return [field.name for field in fields(Plan) if field.init]
 
 
+def check_is_plan(name: str, plan: object) -> None:
+    """Raise unless the value is a plan.
+
+    Raises:
+        TypeError: It is not a plan.
+    """
+    if not isinstance(plan, Plan):
+        raise TypeError(
+            f"{name} must be a Plan, as DDIM().plan(schedule) is; got {described(plan)}"
+        )
+
+
 def check_plan(plan: object, schedule: Schedule) -> Plan:
     """Return the result of a sampler's `plan(schedule)` if it is a plan for that schedule.
 

@@ -253,7 +253,7 @@ class FrameRun:
         if x is not None:
             check_sample("x", x)
             count = max(x.shape[1], 1) if x.ndim > 1 else 1
-            check_like("x", x, self.x[:, :count, ...])
+            check_like("x", x, self.x[:, :count, ...], "frames of the run")
         for t in range(count):
             if self._row[t] < len(self.plan):
                 raise ValueError(

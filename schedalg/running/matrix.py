@@ -8,7 +8,7 @@ import numpy as np
 
 from schedalg.arrays import is_array, to_host
 from schedalg.checks import MOST, as_array, described, integer, shown
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.running.rows import Rows
 
 #: What a schedule matrix holds for a frame whose first row is still to come. That of a frame which
@@ -64,7 +64,10 @@ def frames(
     rows = len(plan)
     later = integers("offsets", offsets)
     if later.ndim != 1 or not later.size:
-        raise ValueError(f"offsets must hold one integer for each frame, got shape {later.shape}")
+        raise ValueError(
+            "offsets must hold one integer for each frame, such as [0, 1, 2]; got shape "
+            f"{later.shape}"
+        )
     if (later < 0).any():
         t = int(np.argmax(later < 0))
         raise ValueError(f"offsets[{t}] is {later[t]}: a frame starts 0 or more sweeps later")
@@ -95,8 +98,7 @@ def frames(
 
 
 def _check_plan(plan: object) -> None:
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    check_is_plan("plan", plan)
 
 
 def integers(name: str, values: Any) -> np.ndarray:
@@ -149,8 +151,8 @@ def walks(rows: int, matrix: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     values = integers("matrix", matrix)
     if values.ndim != 2 or values.shape[1] != count or not (len(values) or rows == 0):
         raise ValueError(
-            f"matrix must have shape (sweeps, {count}), a column for each frame of x; got shape "
-            f"{values.shape}"
+            f"matrix must have shape (sweeps, {count}), a column for each frame of x, as "
+            f"frames(plan, offsets) returns it; got shape {values.shape}"
         )
     outside = (values < NOT_STARTED) | (values > rows)
     if outside.any():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, device, is_array, is_half, known, namespace, to_host
-from schedalg.checks import check_like, described, integer, is_like, shown
+from schedalg.checks import check_like, check_readable, described, integer, is_like, shown
 from schedalg.running import philox
 
 if TYPE_CHECKING:  # numpy.random is slow to load, and many a schedule needs no noise
@@ -130,7 +130,10 @@ def _draws(
 def _drawing(x: Array, source: NoiseSource) -> "Noise | None":
     """Return a function of x that draws noise like it; None if the source is something else."""
     if isinstance(source, bool | np.bool_):
-        raise TypeError(f"noise must be a seed, a generator or a function, got {shown(source)}")
+        raise TypeError(
+            "noise must be None, a seed, a list of seeds, a generator or a function; got "
+            f"{shown(source)}"
+        )
     if callable(source):
         return _checked(source)
     draw = known(x).drawing(source, x)
@@ -159,12 +162,21 @@ def _keys_of(name: str, source: Any, batch: int) -> np.ndarray | None:
     if isinstance(source, int | np.integer) or _is_one_integer(source):
         first = seed_of(name, source)
         return _keys([(first + (i << 64)) % 2**128 for i in range(batch)])
+    check_readable(name, source)
     seeds = _listed(source)
     if seeds is None:
         return None
     if (count := count_of(seeds)) != batch:
-        raise ValueError(f"{name} holds {count} seeds for {batch} samples of x")
-    return _keys([seed_of(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
+        raise ValueError(
+            f"{name} holds {count} seeds for {batch} samples of x: give one for each, or one number"
+        )
+    try:
+        return _keys([seed_of(f"{name}[{i}]", seed) for i, seed in enumerate(seeds)])
+    except TypeError as error:
+        raise TypeError(
+            f"{error}: a list holds a seed for each sample; a generator or a function is given "
+            "by itself"
+        ) from None
 
 
 def count_of(seeds: Sequence[Any]) -> int:

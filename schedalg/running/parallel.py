@@ -18,7 +18,6 @@ from schedalg.arrays import (
 )
 from schedalg.checks import (
     check_sample,
-    described,
     number_or_infinity,
     positive_integer,
     raise_stopped,
@@ -28,7 +27,7 @@ from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.guidance import ClassifierFreeGuidance
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.running import execution
 from schedalg.running.backend import backend_for
 from schedalg.running.calling import NetworkOptions, denoiser_for
@@ -120,8 +119,7 @@ def all_rows(
     window: int | None,
 ) -> "AllRows":
     """Return all rows before the first sweep; arguments are checked."""
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    check_is_plan("plan", plan)
     check_sample("x", x)
     if compiling(x) or not has_values(x) or not isinstance(plan.a, np.ndarray):
         raise ValueError(

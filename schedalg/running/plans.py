@@ -9,9 +9,7 @@ from schedalg.arrays import (
     compiling,
 )
 from schedalg.cache import Cache
-from schedalg.checks import (
-    require_whole,
-)
+from schedalg.checks import require_whole, shown
 from schedalg.libraries import constant
 from schedalg.plan.plan import Plan, check_plan
 from schedalg.running.cache import key_of
@@ -110,8 +108,8 @@ def _check_steps(sampler: object) -> None:
     for method in ("init", "step"):
         if not callable(getattr(sampler, method, None)):
             raise TypeError(
-                "sampler must have a method plan, or the methods init and step, and "
-                f"{type(sampler).__name__} has no {method}"
+                "sampler must be a sampler, such as DDIM(): an object with a method plan, or with "
+                f"the methods init and step; got {shown(sampler)}, which has no {method}"
             )
 
 

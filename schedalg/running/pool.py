@@ -28,7 +28,7 @@ from schedalg.network.bounds import Clip, bounding
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.running.initial_noise import initial_noise, sizes_of
 from schedalg.running.noise import seed_of
 from schedalg.running.preparation import raise_without_variance
@@ -150,8 +150,7 @@ class Pool:
                 x has another shape, dtype or device than the pool; the seed is missing or out of
                 range; or the network's output would not determine what a row needs.
         """
-        if not isinstance(plan, Plan):
-            raise TypeError(f"plan must be a Plan, got {described(plan)}")
+        check_is_plan("plan", plan)
         if self.model is not None:
             check_keywords(self.model, conditions)
         self._check_room()
@@ -301,7 +300,7 @@ class Pool:
         if seeds is None and (holds(plan.c != 0).any() or given(plan.start[1])):
             raise ValueError("seed is None, and the plan adds noise: give a seed")
         if x is not None:
-            check_like("x", x, self._empty(self.shape))
+            check_like("x", x, self._empty(self.shape), "a sample of the pool")
             check_readable("x", x)
             return namespace(x).stack([x])  # a copy, whose memory nobody else has in hand
         if seeds is None:

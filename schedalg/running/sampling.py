@@ -13,14 +13,13 @@ from schedalg.arrays import (
 )
 from schedalg.checks import (
     check_memory,
-    described,
     flag,
 )
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.running import execution
 from schedalg.running.calling import NetworkOptions, finite
 from schedalg.running.noise import NoiseSource
@@ -153,8 +152,7 @@ def run(
         >>> bool((run(DDIM().plan(s), model, x) == sample(model, s, DDIM(), x)).all())
         True
     """
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    check_is_plan("plan", plan)
     if compiling(x):
         plan = constant_plan(plan)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)

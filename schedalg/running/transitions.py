@@ -23,7 +23,7 @@ from schedalg.checks import check_like, described, flag, host_numbers, integer, 
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import read_output
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan
+from schedalg.plan.plan import Plan, check_is_plan
 from schedalg.running.plans import constant_plan
 from schedalg.running.preparation import (
     checked_backend,
@@ -291,8 +291,7 @@ def _numbers(rows: Rows, k: int | np.ndarray) -> list[float] | None:
 
 
 def _checked_plan(plan: object, x: Array) -> Plan:
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan must be a Plan, got {described(plan)}")
+    check_is_plan("plan", plan)
     checked_backend(plan, x)
     return constant_plan(plan) if compiling(x) else plan
 

@@ -538,4 +538,6 @@ def check_schedule(schedule: object, name: str = "schedule") -> None:
         TypeError: It is not a schedule.
     """
     if not isinstance(schedule, Schedule):
-        raise TypeError(f"{name} must be a Schedule, got {described(schedule)}")
+        raise TypeError(
+            f"{name} must be a Schedule, as Schedule.linear(1000) is; got {described(schedule)}"
+        )

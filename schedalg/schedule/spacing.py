@@ -5,6 +5,7 @@ timestep. Where other code has made a spacing known, its rounding is part of the
 "trailing", "linspace" and `sections` give the very indices of diffusers and of guided-diffusion.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,6 +22,7 @@ from schedalg.checks import (
     positive_integer,
     shown,
 )
+from schedalg.libraries import Function
 from schedalg.plugins import imported
 from schedalg.schedule import curve, double_double, elementary, interpolation, path
 from schedalg.schedule.cheapest import cheapest
@@ -48,6 +50,25 @@ NoiseSpacing: TypeAlias = Literal[
 _WAYS = ("every", "steps", "indices", "timesteps", "sections", "sigmas")
 
 
+def _by_name(function: Function) -> Function:
+    """Return `subsample`, which says what is meant where a value is given without a name."""
+
+    @functools.wraps(function)
+    def named(schedule: "Schedule", *values: object, **arguments: Any) -> Any:
+        if not values:
+            return function(schedule, **arguments)
+        n = values[0]
+        if isinstance(n, int) and not isinstance(n, bool):
+            meant = f"steps={n} keeps {n} points, and every={n} those at 0, {n}, {2 * n}, ..."
+        else:
+            meant = f"{', '.join(f'{way}=' for way in _WAYS[:-1])} or {_WAYS[-1]}="
+        raise TypeError(f"subsample takes its arguments by name: {meant}; got {shown(n)}")
+
+    same: Any = named
+    return same  # type: ignore[no-any-return]
+
+
+@_by_name
 def subsample(
     schedule: "Schedule",
     *,
@@ -129,15 +150,15 @@ def subsample(
     """
     values = (every, steps, indices, timesteps, sections, sigmas)
     given = [name for name, value in zip(_WAYS, values, strict=True) if value is not None]
-    if len(given) != 1:
-        raise ValueError(
-            f"choose points in one way, of {', '.join(_WAYS)}; got {', '.join(given) or 'none'}"
-        )
     rounded = flag("rounded", rounded)
     placed = spacing is not None or offset is not None or rounded
     if steps is None and (placed or errors is not None):
+        instead = f", not with {given[0]}=" if given else ": give steps=, the number of points"
+        raise ValueError(f"spacing, errors, offset and rounded go with steps={instead}")
+    if len(given) != 1:
         raise ValueError(
-            f"spacing, errors, offset and rounded go with steps=, not with {given[0]}="
+            f"choose points in one way, of {', '.join(_WAYS)}, as in subsample(steps=20); got "
+            f"{', '.join(given) or 'none'}"
         )
     n = len(schedule)
     if errors is not None:

@@ -104,7 +104,7 @@ def _mixed(
     points, on_host = library.constant_of(_extent, schedule)
     if not library.surely_fit(x0, noise, k, points):
         check_sample("x0", x0)
-        check_like("noise", noise, x0)
+        check_like("noise", noise, x0, "x0")
         _check_not_negative(k, points)
         k = checked_positions("k", k, points, x0)
     ones = x0.ndim - (1 if isinstance(k, int) else max(k.ndim, 1))  # dimensions after those of k

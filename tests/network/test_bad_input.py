@@ -22,7 +22,7 @@ FLOW = Denoiser(network, Schedule.flow(4))
 
 #: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
-    "clip a number": (lambda: run(clip=1.0), TypeError, ["clip", "1.0"]),
+    "clip a number": (lambda: run(clip=1.0), TypeError, ["clip", "(-1, 1)", "1.0"]),
     "clip reversed": (lambda: run(clip=(1, -1)), ValueError, ["clip", "(1, -1)"]),
     "denoise at the origin": (
         lambda: Denoiser(network, LINEAR)(X, LINEAR.origin),

@@ -10,6 +10,7 @@ from schedalg import (
     ClassifierFreeGuidance,
     Denoiser,
     Midpoint,
+    Pool,
     Schedule,
     TimestepRemap,
     inpaint,
@@ -71,6 +72,35 @@ def test_an_unrelated_error_gets_no_note() -> None:
     with pytest.raises(KeyError) as caught:
         sample(broken, BASE.subsample(steps=3, spacing="karras"), DDIM(), X)
     assert not notes(caught)
+
+
+class OfXAlone:
+    def __call__(self, x: Any) -> Any:
+        return x
+
+
+@pytest.mark.parametrize("model", [lambda x: x, OfXAlone()])
+def test_a_network_of_other_arguments_is_named(model: Any) -> None:
+    """Whoever calls it: a run, a denoiser, guidance or a pool."""
+    few = BASE.subsample(steps=2)
+    pool = Pool(model, (2,), 1)
+    pool.add(DDIM().plan(few), seed=1)
+    for call in (
+        lambda: sample(model, few, DDIM(), X),
+        lambda: sample(ClassifierFreeGuidance(model, 2.0, {}, {}), few, DDIM(), X),
+        lambda: Denoiser(model, few)(X, few[1]),
+        pool.step,
+    ):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert "called as model(x, timesteps), and its arguments are (x)" in notes(caught)
+        assert "`lambda x, timesteps: model(x)`" in notes(caught)
+
+
+def test_keywords_that_a_network_does_not_take_are_named() -> None:
+    with pytest.raises(TypeError) as caught:
+        sample(looked_up, BASE[:3], DDIM(), X, y=3)
+    assert "model(x, timesteps, y=...), and its arguments are (x, timesteps)" in notes(caught)
 
 
 def test_a_condition_of_another_dtype_is_named() -> None:

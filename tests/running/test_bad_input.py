@@ -68,7 +68,17 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["model output", "dtype", "float64", "float32"],
     ),
-    "output None": (lambda: run(model=lambda x, t: None), TypeError, ["model", "NoneType"]),
+    "output None": (
+        lambda: run(model=lambda x, t: None),
+        TypeError,
+        ["model output at timestep 9 is None", "return its result"],
+    ),
+    "sampler a name": (lambda: run(sampler="ddim"), TypeError, ["sampler", "DDIM()", "'ddim'"]),
+    "noise a list of generators": (
+        lambda: run(sampler=DDPM(), noise=[np.random.default_rng(0)] * 2),
+        TypeError,
+        ["noise[0]", "Generator", "by itself"],
+    ),
     "output NaN": (
         lambda: run(model=wrong_after(4, np.nan), check_finite=True),
         ValueError,
@@ -106,7 +116,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "output None, checked": (
         lambda: run(model=lambda x, t: None, check_finite=True),
         TypeError,
-        ["model output", "NoneType"],
+        ["model output at timestep 9 is None"],
     ),
     "byte order": (
         lambda: run(x=X.astype(X.dtype.newbyteorder())),
@@ -122,6 +132,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         lambda: schedalg.run(PLAN, Denoiser(network, LINEAR[:5]), X),
         ValueError,
         ["another schedule", "5 points", "10 points"],
+    ),
+    "run of a sampler": (
+        lambda: schedalg.run(DDIM(), network, X),  # type: ignore[arg-type]
+        TypeError,
+        ["plan", "DDIM().plan(schedule)", "got schedalg.samplers.ddim.DDIM"],
     ),
     "no plan": (lambda: run(sampler=Planned(None)), TypeError, ["sampler.plan", "NoneType"]),
     "run of no array": (lambda: schedalg.run(PLAN, network, [1.0]), TypeError, ["x", "list"]),

@@ -389,3 +389,19 @@ def test_memories_go_with_the_run(run: str, monkeypatch: pytest.MonkeyPatch) -> 
         sample(network, FAST, UniPC(3), start(torch.float32, run))
     assert len(held) == (0 if run == "with a gradient" else 3)
     assert not any(reference() is not None for reference in held)
+
+
+def test_a_tensor_that_has_left_vmap_is_named() -> None:
+    left: list[Any] = []
+    torch.vmap(lambda x: (left.append(x), x)[1])(torch.ones(2, *SHAPE))
+    x = torch.ones(SHAPE)
+    for name, call in {
+        "x": lambda: sample(network, FAST, DDIM(), left[0]),
+        "x0": lambda: FAST.add_noise(left[0], x, 0),
+        "noise": lambda: FAST.add_noise(x, left[0], 0),
+        "model output at timestep 999": lambda: sample(lambda x, t: left[0], FAST, DDIM(), x),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name} has left the function that torch.vmap"):
+            call()
+    within = torch.vmap(lambda x: sample(network, FAST, DDIM(), x))(torch.ones(2, *SHAPE))
+    torch.testing.assert_close(within[0], sample(network, FAST, DDIM(), x))
