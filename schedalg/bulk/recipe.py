@@ -37,7 +37,7 @@ from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.guidance import ClassifierFreeGuidance, switch
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.plan.plan import Plan, check_is_plan
+from schedalg.plan.plan import Plan, checked_plan
 from schedalg.plotting.markup import block, code, facts
 from schedalg.running.initial_noise import initial_noise
 from schedalg.running.plans import plan_of
@@ -389,13 +389,13 @@ def _checked_path(schedule: Any, sampler: Any, plan: Any) -> Schedule:
         ValueError: There are both ways, or neither; or the sampler has no plan for the schedule.
     """
     if plan is not None:
-        check_is_plan("plan", plan)
-        if sampler is not None or (schedule is not None and schedule != plan.schedule):
+        known = checked_plan("plan", plan)
+        if sampler is not None or (schedule is not None and schedule != known.schedule):
             raise ValueError(
                 "plan takes the place of schedule and sampler: give the plan, or both of these"
             )
-        _check_constant("plan", plan.a)
-        return plan.schedule
+        _check_constant("plan", known.a)
+        return known.schedule
     if schedule is None or sampler is None:
         raise ValueError("schedule and sampler must both be given, or a plan")
     check_schedule(schedule)

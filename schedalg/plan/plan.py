@@ -316,8 +316,8 @@ def _given() -> list[str]:
     return [field.name for field in fields(Plan) if field.init]
 
 
-def check_is_plan(name: str, plan: object) -> None:
-    """Raise unless the value is a plan.
+def checked_plan(name: str, plan: object) -> Plan:
+    """Return the plan, if the value is one.
 
     Raises:
         TypeError: It is not a plan.
@@ -326,6 +326,7 @@ def check_is_plan(name: str, plan: object) -> None:
         raise TypeError(
             f"{name} must be a Plan, as DDIM().plan(schedule) is; got {described(plan)}"
         )
+    return plan
 
 
 def check_plan(plan: object, schedule: Schedule) -> Plan:

@@ -8,7 +8,7 @@ import numpy as np
 
 from schedalg.arrays import is_array, to_host
 from schedalg.checks import MOST, as_array, described, integer, shown
-from schedalg.plan.plan import Plan, check_is_plan
+from schedalg.plan.plan import Plan, checked_plan
 from schedalg.running.rows import Rows
 
 #: What a schedule matrix holds for a frame whose first row is still to come. That of a frame which
@@ -98,7 +98,7 @@ def frames(
 
 
 def _check_plan(plan: object) -> None:
-    check_is_plan("plan", plan)
+    checked_plan("plan", plan)
 
 
 def integers(name: str, values: Any) -> np.ndarray:

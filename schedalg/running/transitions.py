@@ -23,7 +23,7 @@ from schedalg.checks import check_like, described, flag, host_numbers, integer, 
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import read_output
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan, check_is_plan
+from schedalg.plan.plan import Plan, checked_plan
 from schedalg.running.plans import constant_plan
 from schedalg.running.preparation import (
     checked_backend,
@@ -291,9 +291,9 @@ def _numbers(rows: Rows, k: int | np.ndarray) -> list[float] | None:
 
 
 def _checked_plan(plan: object, x: Array) -> Plan:
-    check_is_plan("plan", plan)
-    checked_backend(plan, x)
-    return constant_plan(plan) if compiling(x) else plan
+    known = checked_plan("plan", plan)
+    checked_backend(known, x)
+    return constant_plan(known) if compiling(x) else known
 
 
 def _checked_row(plan: Plan, row: Any, x: Array) -> int | np.ndarray:

@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["another schedule", "5 points", "10 points"],
     ),
     "run of a sampler": (
-        lambda: schedalg.run(DDIM(), network, X),  # type: ignore[arg-type]
+        lambda: schedalg.run(DDIM(), network, X),
         TypeError,
         ["plan", "DDIM().plan(schedule)", "got schedalg.samplers.ddim.DDIM"],
     ),

@@ -228,12 +228,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "no way": (lambda: LINEAR.subsample(), ValueError, ["one way", "subsample(steps=20)", "none"]),
     "a number alone": (
-        lambda: LINEAR.subsample(4),  # type: ignore[call-arg, misc]
+        lambda: LINEAR.subsample(4),  # type: ignore[call-arg]
         TypeError,
         ["by name", "steps=4 keeps 4 points", "every=4 those at 0, 4, 8, ...", "got 4"],
     ),
     "a list alone": (
-        lambda: LINEAR.subsample([0, 4]),  # type: ignore[call-arg, misc]
+        lambda: LINEAR.subsample([0, 4]),  # type: ignore[call-arg]
         TypeError,
         ["by name", "indices=", "timesteps=", "got [0, 4]"],
     ),

@@ -393,7 +393,13 @@ def test_memories_go_with_the_run(run: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_tensor_that_has_left_vmap_is_named() -> None:
     left: list[Any] = []
-    torch.vmap(lambda x: (left.append(x), x)[1])(torch.ones(2, *SHAPE))
+
+    def leaves(x: Any) -> Any:
+        left.append(x)
+        return x
+
+    vmap: Any = torch.vmap
+    vmap(leaves)(torch.ones(2, *SHAPE))
     x = torch.ones(SHAPE)
     for name, call in {
         "x": lambda: sample(network, FAST, DDIM(), left[0]),
@@ -403,5 +409,6 @@ def test_a_tensor_that_has_left_vmap_is_named() -> None:
     }.items():
         with pytest.raises(ValueError, match=f"^{name} has left the function that torch.vmap"):
             call()
-    within = torch.vmap(lambda x: sample(network, FAST, DDIM(), x))(torch.ones(2, *SHAPE))
+    sampled = vmap(lambda x: sample(network, FAST, DDIM(), x))
+    within = sampled(torch.ones(2, *SHAPE))
     torch.testing.assert_close(within[0], sample(network, FAST, DDIM(), x))
