@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from schedalg.checks import positive_integer, real_number, shown
 from schedalg.network.bounds import Clamp, DynamicThreshold, bounding
 from schedalg.network.denoiser import Denoiser
-from schedalg.network.guidance import switch
+from schedalg.network.switching import switch
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction, edm
 from schedalg.schedule import Schedule
 

@@ -35,8 +35,9 @@ from schedalg.checks import (
 )
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
-from schedalg.network.guidance import ClassifierFreeGuidance, switch
+from schedalg.network.guidance import ClassifierFreeGuidance
 from schedalg.network.model import Model
+from schedalg.network.switching import switch
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.plan import Plan
 from schedalg.plotting.markup import block, code, facts
