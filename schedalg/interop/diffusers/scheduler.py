@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import to_host, weighted
+from schedalg.arrays import Array, to_host, weighted
 from schedalg.checks import (
     check_sampler_object,
     flag,
@@ -17,6 +17,7 @@ from schedalg.checks import (
     shown,
 )
 from schedalg.interop.diffusers import points
+from schedalg.interop.diffusers.output import PREDICTIONS
 from schedalg.interop.diffusers.runs import Runs, check_next
 from schedalg.interop.diffusers.tables import Table
 from schedalg.interop.diffusers.tensors import (
@@ -37,7 +38,8 @@ from schedalg.schedule.timesteps import named
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NAMES = {"epsilon": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "flow_prediction"}
+#: Predictions of this library by the names that diffusers has for them.
+_NAMES: dict[str, str] = {own: name for name, own in PREDICTIONS.items()}
 #: Options of `step` that pipelines pass to every scheduler, and the values that have no effect.
 _STEP_OPTIONS: dict[str, tuple[Any, ...]] = {
     "eta": (None, 0.0),
@@ -207,9 +209,8 @@ class DiffusersScheduler:
         sigma/alpha, and sigma of a flow, as `set_timesteps` takes them.
         """
         plan = self.table.plan
-        values = points.noise_levels(self.schedule, to_host(plan.alpha), to_host(plan.sigma))
-        tensor: Tensor = imported_torch().tensor(values.tolist(), device=self._device)
-        return tensor
+        levels = points.noise_levels(self.schedule, to_host(plan.alpha), to_host(plan.sigma))
+        return self._tensor(levels)
 
     @property
     def alphas_cumprod(self) -> "Tensor":
@@ -218,9 +219,7 @@ class DiffusersScheduler:
         Raises:
             AttributeError: The schedule is a flow, or does not know every timestep of training.
         """
-        values = to_host(self._trained("alphas_cumprod").to_alphas_cumprod())
-        tensor: Tensor = imported_torch().tensor(values.tolist(), device=self._device)
-        return tensor
+        return self._tensor(self._trained("alphas_cumprod").to_alphas_cumprod())
 
     @property
     def betas(self) -> "Tensor":
@@ -229,8 +228,11 @@ class DiffusersScheduler:
         Raises:
             AttributeError: As in `alphas_cumprod`.
         """
-        values = to_host(self._trained("betas").to_betas())
-        tensor: Tensor = imported_torch().tensor(values.tolist(), device=self._device)
+        return self._tensor(self._trained("betas").to_betas())
+
+    def _tensor(self, values: Array) -> "Tensor":
+        """Return numbers as a tensor in torch's default dtype, on the device of `set_timesteps`."""
+        tensor: Tensor = imported_torch().tensor(to_host(values).tolist(), device=self._device)
         return tensor
 
     def _trained(self, name: str) -> Schedule:
