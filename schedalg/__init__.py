@@ -12,13 +12,10 @@ from schedalg.fitting.trajectories import Trajectories, trajectories
 from schedalg.fitting.tuning import tune
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import Denoiser
-from schedalg.network.guidance import (
-    ClassifierFreeGuidance,
-    classifier_guidance,
-    inpaint,
-    switch,
-)
+from schedalg.network.guidance import ClassifierFreeGuidance, classifier_guidance
+from schedalg.network.inpainting import inpaint
 from schedalg.network.remap import TimestepRemap
+from schedalg.network.switching import switch
 from schedalg.parameterization import Parameterization, convert, edm
 from schedalg.plan.columns import Evaluations
 from schedalg.plan.plan import Plan

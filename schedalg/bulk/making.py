@@ -9,7 +9,8 @@ import numpy as np
 
 from schedalg.arrays import Array, device, has_values, is_array, namespace, to_host
 from schedalg.bulk.factories import by_name, network_of
-from schedalg.bulk.recipe import Keywords, Recipe
+from schedalg.bulk.keywords import Keywords
+from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.seeds import seeds_named
 from schedalg.checks import check_callable, check_sample
 from schedalg.network.denoiser import AnyDenoiser

@@ -4,17 +4,52 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from schedalg.arrays import Array, requires_gradient
 from schedalg.checks import positive_integer, real_number, shown
 from schedalg.network.bounds import Clamp, DynamicThreshold, bounding
 from schedalg.network.denoiser import Denoiser
-from schedalg.network.guidance import switch
+from schedalg.network.switching import switch
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction, edm
-from schedalg.schedule import Schedule
+from schedalg.plan.plan import Plan, checked_plan
+from schedalg.running.plans import plan_of
+from schedalg.samplers.serialization import value_to_dict
+from schedalg.schedule import Schedule, check_schedule
 
 #: (quantity, low, high), as `switch` bounds it; None leaves an end open.
 Interval: TypeAlias = tuple[str, float | None, float | None]
 
 QUANTITIES = ("sigma", "t", "timestep", "log_snr")
+
+
+def checked_path(schedule: Any, sampler: Any, plan: Any) -> Schedule:
+    """Return the schedule, the plan's own if there is a plan.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: There are both ways, or neither; or the sampler has no plan for the schedule.
+    """
+    if plan is not None:
+        known = checked_plan("plan", plan)
+        if sampler is not None or (schedule is not None and schedule != known.schedule):
+            raise ValueError(
+                "plan takes the place of schedule and sampler: give the plan, or both of these"
+            )
+        _check_constant("plan", known.a)
+        return known.schedule
+    if schedule is None or sampler is None:
+        raise ValueError("schedule and sampler must both be given, or a plan")
+    check_schedule(schedule)
+    if isinstance(sampler, Plan):
+        raise TypeError("sampler must be a sampler: give a plan as plan=, without a schedule")
+    _check_constant("schedule", schedule.log_alpha_bar.high)
+    value_to_dict("sampler", sampler)
+    plan_of(schedule, sampler)
+    return schedule  # type: ignore[no-any-return]
+
+
+def _check_constant(name: str, column: Array) -> None:
+    if requires_gradient(column):
+        raise TypeError(f"{name} requires a gradient, which JSON cannot hold: detach it first")
 
 
 def checked_shape(shape: Any) -> tuple[int, ...]:

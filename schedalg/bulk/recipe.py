@@ -2,19 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, requires_gradient
+from schedalg.arrays import Array, namespace
+from schedalg.bulk.keywords import Keywords, keywords_of
 from schedalg.bulk.options import (
     Interval,
     bounds_of,
     checked_clip,
     checked_interval,
+    checked_path,
     checked_shape,
     read_clip,
     read_prediction,
@@ -23,31 +25,21 @@ from schedalg.bulk.options import (
     written_prediction,
 )
 from schedalg.bulk.seeds import checked_seeds
-from schedalg.checks import (
-    check_callable,
-    check_sample,
-    check_version,
-    flag,
-    raise_stopped,
-    real_number,
-    shown,
-)
+from schedalg.checks import check_callable, check_sample, check_version, flag, real_number, shown
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
-from schedalg.network.guidance import ClassifierFreeGuidance, switch
+from schedalg.network.guidance import ClassifierFreeGuidance
 from schedalg.network.model import Model
+from schedalg.network.switching import switch
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan
 from schedalg.plotting.markup import block, code, facts
 from schedalg.running.initial_noise import initial_noise
 from schedalg.running.plans import plan_of
 from schedalg.running.sampling import sample
 from schedalg.samplers.protocols import Sampler
 from schedalg.samplers.serialization import named_classes, value_from_dict, value_to_dict
-from schedalg.schedule import Schedule, check_schedule
-
-#: Keywords of the network: the same in every call, or a function of the list of seeds.
-Keywords: TypeAlias = Mapping[str, Any] | Callable[[list[int]], Mapping[str, Any]]
+from schedalg.schedule import Schedule
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -107,7 +99,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         set_to = partial(object.__setattr__, self)
-        set_to("schedule", _checked_path(self.schedule, self.sampler, self.plan))
+        set_to("schedule", checked_path(self.schedule, self.sampler, self.plan))
         set_to("shape", checked_shape(self.shape))
         if not isinstance(self.dtype, str) or self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {shown(self.dtype)}")
@@ -358,55 +350,3 @@ def lines_of(data: Mapping[str, Any]) -> str:
 
 def _canonical(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def keywords_of(name: str, keywords: Keywords | None, seeds: list[int]) -> dict[str, Any]:
-    """Return the network's keywords for a list of seeds.
-
-    Raises:
-        TypeError: They are neither a mapping with strings as keys nor a function that returns one.
-    """
-    given: Any = keywords
-    if callable(keywords):
-        check_callable(name, keywords)
-        try:
-            given = keywords(seeds)
-        except StopIteration as error:
-            raise_stopped(error, name)
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
-        what = f"what {name} returns" if callable(keywords) else name
-        raise TypeError(f"{what} must be a mapping from keywords to values, got {shown(given)}")
-    return dict(given)
-
-
-def _checked_path(schedule: Any, sampler: Any, plan: Any) -> Schedule:
-    """Return the schedule, the plan's own if there is a plan.
-
-    Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: There are both ways, or neither; or the sampler has no plan for the schedule.
-    """
-    if plan is not None:
-        known = checked_plan("plan", plan)
-        if sampler is not None or (schedule is not None and schedule != known.schedule):
-            raise ValueError(
-                "plan takes the place of schedule and sampler: give the plan, or both of these"
-            )
-        _check_constant("plan", known.a)
-        return known.schedule
-    if schedule is None or sampler is None:
-        raise ValueError("schedule and sampler must both be given, or a plan")
-    check_schedule(schedule)
-    if isinstance(sampler, Plan):
-        raise TypeError("sampler must be a sampler: give a plan as plan=, without a schedule")
-    _check_constant("schedule", schedule.log_alpha_bar.high)
-    value_to_dict("sampler", sampler)
-    plan_of(schedule, sampler)
-    return schedule  # type: ignore[no-any-return]
-
-
-def _check_constant(name: str, column: Array) -> None:
-    if requires_gradient(column):
-        raise TypeError(f"{name} requires a gradient, which JSON cannot hold: detach it first")

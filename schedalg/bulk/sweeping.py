@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 from schedalg.arrays import Array
 from schedalg.bulk.factories import network_of
 from schedalg.bulk.files import alone
+from schedalg.bulk.keywords import Keywords
 from schedalg.bulk.making import Maker, Network
-from schedalg.bulk.recipe import Keywords, Recipe
+from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.seeds import distinct_seeds, seeds_named
 from schedalg.bulk.sweep_file import SweepFile, checked_file
 from schedalg.bulk.sweep_table import COLUMNS, Row, Sweep, seeds_text

@@ -242,7 +242,7 @@ class DerivedDenoiser(AnyDenoiser):
         """Return the function's result, and the variance of the last inner denoiser called."""
         variances: list[Array | None] = [None]
 
-        def recorded(inner: AnyDenoiser) -> Callable[[Array, Point], Array]:
+        def recorded(inner: AnyDenoiser) -> InnerDenoiser:
             def denoise(x: Array, t: Point) -> Array:
                 x0, variance = inner.predict(x, t)
                 variances.append(variance)
@@ -292,6 +292,9 @@ def _weights(
             raise_undetermined(meaning, timestep, host_number(alpha))
     return reading[:3]
 
+
+#: A denoiser as the function of a derived one calls it: (x, point) -> x0 prediction.
+InnerDenoiser: TypeAlias = Callable[[Array, Point], Array]
 
 #: Takes a network's output and its timestep, and raises if the output is wrong.
 OutputCheck: TypeAlias = Callable[[Array, int | float], None]

@@ -1,4 +1,4 @@
-"""Guidance, inpainting and switching models: wrappers of a network or denoiser for any sampler."""
+"""Guidance: the wrapper of a network without a classifier, and that of a denoiser with one."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,13 +8,11 @@ import numpy as np
 
 from schedalg.arrays import (
     Array,
-    device,
     host_number,
     is_array,
     is_real_floating,
     multiplier,
     namespace,
-    real_dtype,
     requires_gradient,
     to_host,
 )
@@ -24,12 +22,17 @@ from schedalg.checks import (
     check_readable,
     check_sample,
     described,
-    number_or_infinity,
     real_number,
     shown,
 )
 from schedalg.libraries import constant
-from schedalg.network.denoiser import AnyDenoiser, Denoiser, DerivedDenoiser, check_denoiser
+from schedalg.network.denoiser import (
+    AnyDenoiser,
+    Denoiser,
+    DerivedDenoiser,
+    InnerDenoiser,
+    check_denoiser,
+)
 from schedalg.network.model import Model, called
 from schedalg.network.reading import scale_to
 from schedalg.schedule import Point, Schedule, path
@@ -37,9 +40,6 @@ from schedalg.schedule.timesteps import timestep_batch
 
 #: What classifier guidance shifts: the score at x, or the mean of DDPM's step.
 Shift: TypeAlias = Literal["score", "mean"]
-
-#: A denoiser as the functions here call it: (x, point) -> x0 prediction.
-_Denoise: TypeAlias = Callable[[Array, Point], Array]
 
 
 class ClassifierFreeGuidance:
@@ -244,7 +244,7 @@ def classifier_guidance(
     schedule = denoiser.schedule
     following = _following(schedule) if shift == "mean" else None
 
-    def guided(x: Array, t: Point, inner: _Denoise) -> Array:
+    def guided(x: Array, t: Point, inner: InnerDenoiser) -> Array:
         if t.timestep is None:
             raise ValueError("t is clean data: it has no timestep to pass to the classifier")
         x0 = inner(x, t)
@@ -295,177 +295,3 @@ def _following(schedule: Schedule) -> Callable[[float, float, int | float], floa
         return float(sigma[k - 1] ** 2 / alpha[k - 1]) if k else 0.0
 
     return after
-
-
-def switch(
-    inside: AnyDenoiser,
-    outside: AnyDenoiser,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-    *,
-    t_min: float | None = None,
-    t_max: float | None = None,
-    timestep_min: float | None = None,
-    timestep_max: float | None = None,
-    log_snr_min: float | None = None,
-    log_snr_max: float | None = None,
-) -> DerivedDenoiser:
-    """Return a denoiser that is `inside` in an interval of noise levels, else `outside`.
-
-    One use is guidance in an interval of noise levels, with the unguided network outside. Another
-    is to switch from a base model to a refiner, or between two experts, at a noise level; multistep
-    samplers then use the predictions of both.
-
-    Bounds are inclusive, to rounding. They are of one quantity, named in the call; one that is not
-    given is open.
-
-    Args:
-        inside: The denoiser in the interval.
-        outside: The denoiser elsewhere, for the same schedule.
-        sigma_min: Lower bound of sigma/alpha, EDM's sigma. Not on a flow, whose own sigma is t.
-        sigma_max: Upper bound of it.
-        t_min: Lower bound of t = sigma / (alpha + sigma), the time of a flow, from 0 to 1.
-        t_max: Upper bound of it.
-        timestep_min: Lower bound of the timestep passed to the network.
-        timestep_max: Upper bound of it.
-        log_snr_min: Lower bound of log(alpha² / sigma²), which is the noisy end.
-        log_snr_max: Upper bound of it.
-
-    Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: The denoisers are for different schedules, bounds of two quantities are given,
-            the interval is empty, or sigma is asked for on a flow.
-
-    Example:
-        >>> import numpy as np
-        >>> from schedalg import DDIM, Denoiser, Schedule, sample, switch
-        >>> s = Schedule.flow(40, shift=12.0)
-        >>> base = Denoiser(lambda x, t: 0 * x, s, "x0")
-        >>> refiner = Denoiser(lambda x, t: 0 * x + 1, s, "x0")
-        >>> sample(switch(base, refiner, t_min=0.875), s, DDIM(), np.ones((1, 2)))
-        array([[1., 1.]])
-
-    Source: Kynkäänniemi et al., arXiv 2404.07724, equation 6 (guidance interval).
-    """
-    for name, denoiser in (("inside", inside), ("outside", outside)):
-        check_denoiser(name, denoiser)
-    bounds = {
-        "sigma": (sigma_min, sigma_max),
-        "t": (t_min, t_max),
-        "timestep": (timestep_min, timestep_max),
-        "log_snr": (log_snr_min, log_snr_max),
-    }
-    given = [name for name, (low, high) in bounds.items() if low is not None or high is not None]
-    if len(given) > 1:
-        named = [
-            f"{name}_{end}"
-            for name in given
-            for end, bound in zip(("min", "max"), bounds[name], strict=True)
-            if bound is not None
-        ]
-        raise ValueError(f"switch takes bounds of one quantity; got {', '.join(named)}")
-    quantity = given[0] if given else "t"
-    low, high = _interval(quantity, *bounds[quantity])
-    if quantity == "sigma" and inside.schedule.kind == "flow":
-        raise ValueError(
-            "sigma_min and sigma_max are of sigma/alpha, and the sigma of a flow is t: give t_min "
-            "and t_max, as in t_min=0.875 (sigma/alpha = r is t = r / (1 + r))"
-        )
-    measure = _MEASURES[quantity]
-
-    def chosen(x: Array, t: Point, inside: _Denoise, outside: _Denoise) -> Array:
-        return (inside if low <= measure(t) <= high else outside)(x, t)
-
-    return Denoiser.from_function(chosen, inside.schedule, inside, outside)
-
-
-def _interval(name: str, low: float | None, high: float | None) -> tuple[float, float]:
-    """Return both bounds, an ulp or two wider."""
-    floor = 0.0 if name in ("sigma", "t") else -math.inf
-    least = floor if low is None else real_number(f"{name}_min", low)
-    most = math.inf if high is None else number_or_infinity(f"{name}_max", high)
-    if not floor <= least < most:
-        rule = "at least 0 and " if floor == 0 else ""
-        raise ValueError(f"{name}_min must be {rule}below {name}_max, got {least!r} and {most!r}")
-    below, above = (1e-14 * abs(bound) if math.isfinite(bound) else 0.0 for bound in (least, most))
-    return least - below, most + above
-
-
-def _noise_to_signal(t: Point) -> float:
-    alpha, sigma = host_number(t.alpha), host_number(t.sigma)
-    return sigma / alpha if alpha > 0 else math.inf
-
-
-def _flow_time(t: Point) -> float:
-    alpha, sigma = host_number(t.alpha), host_number(t.sigma)
-    return sigma / (alpha + sigma)
-
-
-#: What the bounds of `switch` are of, at a point.
-_MEASURES: dict[str, Callable[[Point], float]] = {
-    "sigma": _noise_to_signal,
-    "t": _flow_time,
-    "timestep": lambda t: -math.inf if t.timestep is None else float(t.timestep),
-    "log_snr": lambda t: float(to_host(t.log_snr)),
-}
-
-
-def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser:
-    """Return the denoiser with part of x0 known: mask known + (1 - mask) x0.
-
-    Where the mask is 1, the sample ends at the known data. To make the rest agree better with it,
-    use the sampler `RePaint`.
-
-    Args:
-        denoiser: The denoiser.
-        known: Clean data, of a shape that broadcasts to that of x. Values where the mask is 0 are
-            ignored.
-        mask: Of a shape that broadcasts to that of x: 1 where x0 is known, 0 where it is not;
-            values between 0 and 1 interpolate.
-
-    Raises:
-        TypeError: An argument is of the wrong type, or of another library than x when called.
-        ValueError: When called, a shape does not fit x.
-
-    Example:
-        >>> import numpy as np
-        >>> from schedalg import DDIM, Denoiser, Schedule, inpaint, sample
-        >>> s = Schedule.linear(1000).subsample(steps=5)
-        >>> network = Denoiser(lambda x, timesteps: 0 * x, s, "x0")
-        >>> half = inpaint(network, np.array([[0.5, 0.0]]), np.array([[1.0, 0.0]]))
-        >>> sample(half, s, DDIM(), np.ones((1, 2)))
-        array([[0.5, 0. ]])
-
-    Source: Lugmayr et al., arXiv 2201.09865, equation 8, with x0 in place of x.
-    """
-    check_denoiser("denoiser", denoiser)
-    for name, value in (("known", known), ("mask", mask)):
-        if not is_array(value):
-            raise TypeError(f"{name} must be an array, got {type(value).__name__}")
-        check_readable(name, value)
-        if to_host(value).dtype.kind not in "biuf" and not is_real_floating(value):
-            raise TypeError(f"{name} must hold real numbers, got {described(value)}")
-    shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise ValueError("mask must be between 0 and 1 everywhere")
-
-    def filled(x: Array, t: Point, inner: _Denoise) -> Array:
-        x0, xp = inner(x, t), namespace(x, known, mask)
-        for name, value in (("known", known), ("mask", mask)):
-            if not _broadcasts(tuple(value.shape), tuple(x.shape)):
-                raise ValueError(
-                    f"{name} must be of a shape that broadcasts to x's, {tuple(x.shape)}; got "
-                    f"{tuple(value.shape)}"
-                )
-        share, given = xp.astype(mask, x.dtype, copy=False), xp.astype(known, x.dtype, copy=False)
-        # `where` in addition to the product: `known` may be NaN where the mask is 0.
-        return share * xp.where(share > 0, given, x0) + (1 - share) * x0
-
-    return Denoiser.from_function(filled, denoiser.schedule, denoiser)
-
-
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    """Whether an array of one shape can be stretched to another."""
-    return len(shape) <= len(to) and all(
-        size in (1, other) for size, other in zip(shape[::-1], to[::-1], strict=False)
-    )

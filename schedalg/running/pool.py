@@ -1,6 +1,5 @@
 """`Pool`: samples that join and leave a batch at any time, each in the row of a plan of its own."""
 
-import numbers
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,20 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import Array, device, given, holds, integer_dtype, is_array, namespace
+from schedalg.arrays import Array, device, integer_dtype, namespace
 from schedalg.checks import (
     check_callable,
-    check_like,
     check_memory,
-    check_numeric,
-    check_readable,
     check_sample,
-    described,
     integer,
-    is_like,
     positive_integer,
     raise_stopped,
-    real_number,
     shown,
 )
 from schedalg.network.bounds import Clip, bounding
@@ -29,10 +22,11 @@ from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.plan import Plan, checked_plan
-from schedalg.running.initial_noise import initial_noise, sizes_of
+from schedalg.running.initial_noise import sizes_of
+from schedalg.running.member import Member, check_fits, condition_of, start_of
 from schedalg.running.noise import seed_of
 from schedalg.running.preparation import raise_without_variance
-from schedalg.running.state import begun, scales_at
+from schedalg.running.state import begun
 from schedalg.running.together import fitting, together
 
 
@@ -103,7 +97,7 @@ class Pool:
         self.bound = bounding(clip)
         self._together = together(self.shape, self.like, self.bound)
         self._tickets = 0
-        self._members: dict[int, _Member] = {}
+        self._members: dict[int, Member] = {}
         self._finished: dict[int, Array] = {}
         self._batch: _Batch | None = None  # whose input was asked for, until it is advanced
         self._changed = False  # whether others are in the pool since then
@@ -155,13 +149,15 @@ class Pool:
             check_keywords(self.model, conditions)
         self._check_room()
         seeds = None if seed is None else [seed_of("seed", seed)]
-        start = self._start(plan, seeds, x)
+        start = start_of(plan, seeds, x, self.shape, self.like)
         run = begun(plan, start, self.prediction, self.bound, seeds, reuse=True)
-        member = _Member(plan, {name: self._condition(name, c) for name, c in conditions.items()})
+        member = Member(
+            plan, {name: condition_of(name, c, self.like) for name, c in conditions.items()}
+        )
         with self._lock:
             self._check_room()
             if other := next(iter(self._members.values()), None):  # they fit one another
-                _check_fits(member, other)
+                check_fits(member, other)
             ticket = self._tickets + 1
             if run.done:
                 self._finished[ticket] = run.x[0, ...]
@@ -295,23 +291,6 @@ class Pool:
                 self._step()
         return self._newly_finished()
 
-    def _start(self, plan: Plan, seeds: list[int] | None, x: Array | None) -> Array:
-        """Return x before the first row, as a batch of one."""
-        if seeds is None and (holds(plan.c != 0).any() or given(plan.start[1])):
-            raise ValueError("seed is None, and the plan adds noise: give a seed")
-        if x is not None:
-            check_like("x", x, self._empty(self.shape), "a sample of the pool")
-            check_readable("x", x)
-            return namespace(x).stack([x])  # a copy, whose memory nobody else has in hand
-        if seeds is None:
-            raise ValueError("seed and x are None: give x, or the seed to make it from")
-        if len(plan) and plan._constant(_starts_below):
-            raise ValueError(
-                f"the plan starts at timestep {plan.timesteps[0].item()}, which is not the "
-                "noisiest point of its schedule: give x"
-            )
-        return initial_noise(plan.schedule, (1, *self.shape), seeds, like=self.like)
-
     def _check_room(self) -> None:
         """Raise if no sample can join.
 
@@ -322,32 +301,6 @@ class Pool:
             raise ValueError(
                 f"the pool is full: capacity is {self.capacity}, and {len(self)} samples are in it"
             )
-
-    def _empty(self, shape: tuple[int, ...]) -> Array:
-        return namespace(self.like).empty(shape, dtype=self.like.dtype, device=device(self.like))
-
-    def _condition(self, name: str, value: Any) -> Array:
-        """Return a condition of one sample as an array of its own."""
-        if isinstance(value, np.generic):
-            value = value.item()  # the number in it
-        elif is_array(value):
-            check_numeric(f"condition {name!r}", value)
-            return namespace(value).stack([value])[0, ...]  # a copy
-        if not isinstance(value, numbers.Real):
-            raise TypeError(
-                f"condition {name!r} must be an array or a number for the one sample, got "
-                f"{described(value)}: what is the same for all belongs to the network"
-            )
-        xp, of = namespace(self.like), device(self.like)
-        if isinstance(value, bool):
-            return xp.asarray(value, dtype=xp.bool, device=of)
-        if isinstance(value, int):
-            dtype = integer_dtype(xp, of)
-            if not xp.iinfo(dtype).min <= value <= xp.iinfo(dtype).max:
-                raise ValueError(f"condition {name!r} is {shown(value)}, which {dtype} cannot hold")
-            return xp.asarray(value, dtype=dtype, device=of)
-        number = real_number(f"condition {name!r}", value)
-        return xp.asarray(number, dtype=self.like.dtype, device=of)
 
     def _given(self) -> "_Batch":
         """Return the batch whose input was asked for, or one of those that are in the pool now."""
@@ -430,13 +383,6 @@ class Pool:
         return finished
 
 
-class _Member(NamedTuple):
-    """A sample in the pool."""
-
-    plan: Plan
-    conditions: dict[str, Array]
-
-
 class _Batch(NamedTuple):
     """What the network is given, and for whom."""
 
@@ -453,41 +399,3 @@ def _of(output: Array | None, places: list[int]) -> Array | None:
     xp, of = namespace(output), device(output)
     index = xp.asarray(places, dtype=integer_dtype(xp, of), device=of)
     return xp.take(output, index, axis=0)
-
-
-def _starts_below(plan: Plan) -> bool:
-    """Whether the network is called first where there is less noise than at the last point."""
-    alpha, sigma = scales_at(plan, 0)
-    signal, noise = plan.schedule.alpha[(-1, ...)], plan.schedule.sigma[(-1, ...)]
-    return bool(holds(sigma * signal < alpha * noise * (1 - 1e-6), unseen=False))
-
-
-def _check_fits(new: _Member, other: _Member) -> None:
-    """Raise unless two samples can share a batch.
-
-    Raises:
-        ValueError: Their networks are of different kinds, or are given timesteps of different
-            dtypes; or their conditions have different names, shapes or dtypes.
-    """
-    plan, theirs = new.plan, other.plan
-    kinds = [each.schedule.network_kind for each in (plan, theirs)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"the plan is for networks of the kind {kinds[0]!r}, and the plans in the pool for "
-            f"networks of the kind {kinds[1]!r}: a pool has one network"
-        )
-    dtypes = [each.timesteps.dtype for each in (plan, theirs)]
-    if dtypes[0] != dtypes[1]:
-        raise ValueError(
-            f"the plan has timesteps in {dtypes[0]}, and the plans in the pool in {dtypes[1]}, and "
-            "one call takes one of them: plan.round_timesteps() makes whole numbers"
-        )
-    names = [sorted(each.conditions) for each in (new, other)]
-    if names[0] != names[1]:
-        raise ValueError(f"conditions are {names[0]}, and the samples in the pool have {names[1]}")
-    for name, condition in new.conditions.items():
-        if not is_like(condition, other.conditions[name]):
-            raise ValueError(
-                f"condition {name!r} has {described(condition)}, and those in the pool have "
-                f"{described(other.conditions[name])}"
-            )

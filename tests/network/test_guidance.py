@@ -1,4 +1,4 @@
-"""Guidance and inpainting: wrappers for any sampler."""
+"""Guidance, without a classifier and with one, for any sampler."""
 
 from typing import Any
 
@@ -12,14 +12,11 @@ from schedalg import (
     Denoiser,
     DPMSolverPP,
     Point,
-    RePaint,
     Schedule,
     classifier_guidance,
-    inpaint,
     sample,
-    switch,
 )
-from schedalg.testing import Mixture, variance_after
+from schedalg.testing import Mixture
 from tests.libraries import Library, host, lib
 
 __all__ = ["lib"]
@@ -172,43 +169,6 @@ def test_guidance_by_the_mean_adds_the_variance_times_the_gradient(kind: str) ->
         guided(X, Point(0.5, 0.5, 3))
 
 
-def test_an_interval_takes_each_network_where_it_belongs() -> None:
-    passed: dict[str, list[int]] = {"in": [], "out": []}
-
-    def network(name: str) -> Any:
-        def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-            passed[name].append(int(timesteps[0]))
-            return 0.5 * x
-
-        return Denoiser(model, FAST)
-
-    sigmas = FAST.to_sigmas()
-    denoise = switch(network("in"), network("out"), sigmas[3], sigmas[8])
-    image = sample(denoise, FAST, DPMSolverPP(order=2), X)
-    assert passed["in"] == FAST.timesteps[8:2:-1].tolist()
-    assert passed["out"] == [*FAST.timesteps[:8:-1].tolist(), *FAST.timesteps[2::-1].tolist()]
-    # With one network in both places, the sample is that of the network, also in multistep
-    # samplers.
-    expected = sample(network("in"), FAST, DPMSolverPP(order=2), X)
-    np.testing.assert_allclose(image, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("sampler", [DDIM(), DDPM(), DPMSolverPP(order=2), RePaint(3, 2)])
-def test_known_data_are_in_the_sample(sampler: Any) -> None:
-    known = np.random.default_rng(1).standard_normal(X.shape)
-    mask = (np.arange(3) > 0).astype(np.float64)
-    network = Denoiser(lambda x, t: np.tanh(x), FAST)
-    image = sample(inpaint(network, known, mask), FAST, sampler, X, noise=4)
-    np.testing.assert_allclose(image[..., 1:], known[..., 1:], rtol=1e-12)
-    assert (image[..., 0] != known[..., 0]).all()
-    # Before the end, the known part has the mean alpha known and the variance sigma².
-    part = FAST[3:]
-    zeros = inpaint(Denoiser(lambda x, t: 0 * x, part, "x0"), np.zeros((1, 1)), np.ones((1, 1)))
-    if not isinstance(sampler, RePaint):
-        variance = variance_after(sampler, part, zeros, float(part.sigma[-1]) ** 2)
-        assert variance == pytest.approx(part.origin.sigma**2, rel=1e-9)
-
-
 def test_guidance_by_the_mean_starts_at_zero_snr() -> None:
     for schedule in (
         Schedule.linear(1000).rescale_zero_terminal_snr().subsample(steps=5, spacing="trailing"),
@@ -221,15 +181,6 @@ def test_guidance_by_the_mean_starts_at_zero_snr() -> None:
         to_network = to_vp if schedule.network_kind == "vp" else 1.0
         expected = s.sigma**2 / s.alpha * to_network / to_vp
         np.testing.assert_allclose(guided(np.ones((1, 1)), t), expected, rtol=1e-12)
-
-
-def test_known_values_outside_the_mask_are_ignored() -> None:
-    known = np.full(X.shape, np.nan)
-    known[..., 0] = 0.5
-    mask = np.array([1.0, 0.0, 0.0])
-    image = sample(inpaint(Denoiser(lambda x, t: x, FAST), known, mask), FAST, DDIM(), X)
-    np.testing.assert_allclose(image[..., 0], 0.5, rtol=1e-12)
-    assert np.isfinite(image).all()
 
 
 def test_guidance_takes_part_in_gradients() -> None:
@@ -254,51 +205,6 @@ def test_conditions_may_be_nested() -> None:
     cond, uncond = ({"added": {"text": [v], "size": (8, 8)}} for v in (y, n))
     output = ClassifierFreeGuidance(model, 2.0, cond, uncond)(X, np.zeros(4))
     np.testing.assert_allclose(output, X + 2 * y[:, None, None])
-
-
-def calls_of(schedule: Schedule, **bounds: float) -> tuple[int, int]:
-    """Return how often each of two experts is called."""
-    called = {"high": 0, "low": 0}
-
-    def expert(name: str) -> Denoiser:
-        def network(x: Any, timesteps: Any) -> Any:
-            called[name] += 1
-            return 0 * x
-
-        return Denoiser(network, schedule, "x0")
-
-    sample(switch(expert("high"), expert("low"), **bounds), schedule, DDIM(), X)
-    return called["high"], called["low"]
-
-
-def test_two_experts_meet_where_the_call_says() -> None:
-    flow = Schedule.flow(40, shift=12.0)
-    assert calls_of(flow, t_min=0.875) == (26, 14)
-    assert (flow.sigma >= 0.875).sum() == 26
-    assert calls_of(flow, timestep_min=0.875) == (26, 14)
-    assert calls_of(flow.as_vp(), t_min=0.875) == (26, 14)
-    assert calls_of(flow, log_snr_max=2 * np.log(0.125 / 0.875)) == (26, 14)
-    assert calls_of(flow.as_vp(), sigma_min=7.0) == (26, 14)
-    told = Schedule.from_flow_times(flow.sigma, timesteps="1000 flow_time")
-    assert calls_of(told, timestep_min=875) == (26, 14)
-
-
-def test_bounds_are_inclusive_and_open_where_not_given() -> None:
-    s = Schedule.karras(10)
-    for k in (3, 8):
-        point = s[k]
-        bounds = {
-            "sigma_min": point.sigma,
-            "t_min": point.sigma / (1 + point.sigma),
-            "timestep_min": point.timestep,
-            "log_snr_max": point.log_snr,
-        }
-        for name, value in bounds.items():
-            assert calls_of(s, **{name: value}) == (10 - k, k)
-            other = name.replace("min", "x").replace("max", "min").replace("x", "max")
-            assert calls_of(s, **{other: value}) == (k + 1, 9 - k)
-    assert calls_of(s) == (10, 0)
-    assert calls_of(s, timestep_min=s[2].timestep, timestep_max=s[4].timestep) == (3, 7)
 
 
 def test_one_condition_is_for_all_samples() -> None:

@@ -287,37 +287,6 @@ def test_a_plan_of_no_rows_is_finished_at_once() -> None:
     assert pool.drain() == {}
 
 
-@pytest.mark.parametrize("size", [3, 4099])  # stacked, and each by itself
-def test_what_joins_is_copied(size: int) -> None:
-    """So that one array may be filled again for the next sample."""
-    plan, x, scale = PLANS[0], np.empty(size), np.empty(1)
-    pool = Pool(lambda x, timesteps, scale: scale * x, (size,), 3, prediction="x0")
-    tickets = []
-    for value in (1.0, 2.0, 3.0):
-        x[:], scale[:] = 10 * value, value
-        tickets.append(pool.add(plan, x=x, scale=scale))
-    x[:] = scale[:] = np.nan
-    assert pool.input[:, 0].tolist() == [10.0, 20.0, 30.0]
-    assert pool.conditions["scale"].tolist() == [[1.0], [2.0], [3.0]]
-    finished = pool.drain()
-    for value, ticket in zip((1.0, 2.0, 3.0), tickets, strict=True):
-        alone = run(plan, lambda x, t, v=value: v * x, np.full((1, size), 10 * value), **X0)
-        assert same(finished[ticket], alone[0])
-
-
-X0: Any = {"prediction": "x0"}
-
-
-@pytest.mark.parametrize("library", _of("numpy", "torch"))
-def test_numbers_of_numpy_are_numbers(library: Library) -> None:
-    pool = Pool(None, (3,), 2, like=library.array([0.0]))
-    pool.add(PLANS[0], seed=1, label=3, scale=0.5, flag=True)
-    pool.add(PLANS[0], seed=2, label=np.int16(4), scale=np.float32(0.25), flag=np.bool_(False))
-    assert all(library.is_mine(condition) for condition in pool.conditions.values())
-    read = {name: host(condition).tolist() for name, condition in pool.conditions.items()}
-    assert read == {"label": [3, 4], "scale": [0.5, 0.25], "flag": [True, False]}
-
-
 @pytest.mark.parametrize("again", ["step", "drain", "advance"])
 @pytest.mark.parametrize("by", ["model", "clip"])
 def test_a_step_within_a_step_is_refused(again: str, by: str) -> None:
@@ -412,7 +381,7 @@ def unasked(x: Any, timesteps: Any) -> Any:
     [
         (small, None, ["model output", "(1, 2, 3)", "(1, 1, 3)"]),
         (unasked, None, ["learned variance", "(1, 2, 3)"]),
-        (lambda x, timesteps: None, None, ["model output", "NoneType"]),
+        (lambda x, timesteps: None, None, ["model output is None", "return its result"]),
         (lambda x, timesteps: np.concatenate([x, x], axis=1), stops, ["clip", "StopIteration"]),
         (stops, None, ["model", "StopIteration"]),
     ],
@@ -476,79 +445,12 @@ def gone() -> Any:
     pool.cancel(2)
 
 
-FLOW = DDIM().plan(Schedule.flow(4))
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "full": (full, ValueError, ["full", "capacity is 3", "3 samples"]),
     "no plan": (lambda: add(plan=DDIM()), TypeError, ["plan", "Plan", "DDIM"]),
-    "another kind of network": (lambda: add(plan=FLOW), ValueError, ["plan", "'flow'", "'vp'"]),
-    "fractional timesteps": (
-        lambda: add(DDIM().plan(BASE.subsample(steps=4, spacing="karras"))),
-        ValueError,
-        ["timesteps", "float64", "int64", "round_timesteps"],
-    ),
-    "no seed": (lambda: add(PLANS[2], None, x=np.ones(3)), ValueError, ["seed", "adds noise"]),
-    "no seed for a start with noise": (
-        lambda: add(PLANS[7], None, x=np.ones(3)),
-        ValueError,
-        ["seed", "adds noise"],
-    ),
-    "neither seed nor x": (lambda: add(seed=None), ValueError, ["seed", "x"]),
     "seed negative": (lambda: add(seed=-1), ValueError, ["seed", "-1"]),
     "seeds": (lambda: add(seed=[1]), TypeError, ["seed"]),
-    "starts in the middle": (
-        lambda: add(PLANS[0].reversed()),
-        ValueError,
-        ["starts at timestep 332", "give x"],
-    ),
-    "x of another shape": (lambda: add(x=np.ones((1, 3))), ValueError, ["x", "(3,)", "(1, 3)"]),
-    "x of another dtype": (
-        lambda: add(x=np.ones(3, "f4")),
-        ValueError,
-        ["x", "float64", "float32"],
-    ),
-    "x a list": (lambda: add(x=[1.0, 2.0, 3.0]), TypeError, ["x", "list"]),
-    "a condition less": (
-        lambda: filled().add(PLANS[0], seed=1, mask=np.ones(3)),
-        ValueError,
-        ["conditions", "['mask']", "['labels', 'mask']"],
-    ),
-    "a condition more": (lambda: add(other=1), ValueError, ["conditions", "'other'"]),
-    "a condition of another shape": (
-        lambda: add(mask=np.ones((1, 3))),
-        ValueError,
-        ["'mask'", "(1, 3)", "(3,)"],
-    ),
-    "a condition of another dtype": (
-        lambda: add(labels=1.0),
-        ValueError,
-        ["'labels'", "float64", "int64"],
-    ),
-    "a condition that is no array": (
-        lambda: add(labels="a cat"),
-        TypeError,
-        ["'labels'", "array or a number", "str"],
-    ),
-    "a condition of objects": (
-        lambda: add(mask=np.array([None] * 3)),
-        TypeError,
-        ["'mask'", "numbers", "object"],
-    ),
-    "a condition of text": (
-        lambda: add(mask=np.array(["a", "b", "c"])),
-        TypeError,
-        ["'mask'", "numbers", "<U1"],
-    ),
-    "a condition with a mask": (
-        lambda: add(mask=np.ma.ones(3)),
-        TypeError,
-        ["'mask'", "masked"],
-    ),
-    "a condition that is too large": (
-        lambda: add(labels=2**70),
-        ValueError,
-        ["'labels'", "int64", str(2**70)],
-    ),
     "steps": (lambda: add(num_inference_steps=5), TypeError, ["num_inference_steps", "subsample"]),
     "unknown ticket": (lambda: filled().cancel(9), ValueError, ["ticket 9", "from 1 to 2"]),
     "ticket of one that left": (gone, ValueError, ["ticket 2", "cancelled"]),

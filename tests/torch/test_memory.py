@@ -401,14 +401,15 @@ def test_a_tensor_that_has_left_vmap_is_named() -> None:
     vmap: Any = torch.vmap
     vmap(leaves)(torch.ones(2, *SHAPE))
     x = torch.ones(SHAPE)
-    for name, call in {
+    calls: dict[str, Callable[[], Any]] = {
         "x": lambda: sample(network, FAST, DDIM(), left[0]),
         "x0": lambda: FAST.add_noise(left[0], x, 0),
         "noise": lambda: FAST.add_noise(x, left[0], 0),
         "model output at timestep 999": lambda: sample(lambda x, t: left[0], FAST, DDIM(), x),
-    }.items():
+    }
+    for name, call in calls.items():
         with pytest.raises(ValueError, match=f"^{name} has left the function that torch.vmap"):
             call()
-    sampled = vmap(lambda x: sample(network, FAST, DDIM(), x))
+    sampled: Any = vmap(lambda x: sample(network, FAST, DDIM(), x))
     within = sampled(torch.ones(2, *SHAPE))
     torch.testing.assert_close(within[0], sample(network, FAST, DDIM(), x))

@@ -15,7 +15,8 @@ THRESHOLDING: Final[Mapping[str, Any]] = {
 }
 CLIPPING: Final[Mapping[str, Any]] = {"clip_sample": True, "clip_sample_range": 1.0}
 
-_PREDICTIONS: Final[Mapping[str, Prediction]] = {
+#: Values of `prediction_type`, and what they are called here.
+PREDICTIONS: Final[Mapping[str, Prediction]] = {
     "epsilon": "epsilon",
     "sample": "x0",
     "v_prediction": "v",
@@ -29,7 +30,7 @@ def prediction(options: Options) -> Prediction:
     Raises:
         ValueError: `prediction_type` is unknown, or contradicts `use_flow_sigmas`.
     """
-    result = options.meaning("prediction_type", _PREDICTIONS)
+    result = options.meaning("prediction_type", PREDICTIONS)
     flow = options.flag("use_flow_sigmas")
     if result == "flow" and not flow:
         options.refuse("prediction_type", "it needs use_flow_sigmas=True")

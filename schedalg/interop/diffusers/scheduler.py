@@ -1,15 +1,13 @@
 """`to_diffusers`: a schedule and a sampler as a scheduler for pipelines of diffusers."""
 
 import math
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import to_host, weighted
+from schedalg.arrays import Array, to_host, weighted
 from schedalg.checks import (
-    check_sample,
     check_sampler_object,
     flag,
     host_numbers,
@@ -19,7 +17,16 @@ from schedalg.checks import (
     shown,
 )
 from schedalg.interop.diffusers import points
-from schedalg.interop.diffusers.tables import State, Table
+from schedalg.interop.diffusers.output import PREDICTIONS
+from schedalg.interop.diffusers.runs import Runs, check_next
+from schedalg.interop.diffusers.tables import Table
+from schedalg.interop.diffusers.tensors import (
+    check_device,
+    check_generator,
+    check_tensor,
+    imported_torch,
+    normal_like,
+)
 from schedalg.network.bounds import Clip, bounding
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.samplers.protocols import Sampler
@@ -31,7 +38,8 @@ from schedalg.schedule.timesteps import named
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NAMES = {"epsilon": "epsilon", "x0": "sample", "v": "v_prediction", "flow": "flow_prediction"}
+#: Predictions of this library by the names that diffusers has for them.
+_NAMES: dict[str, str] = {own: name for name, own in PREDICTIONS.items()}
 #: Options of `step` that pipelines pass to every scheduler, and the values that have no effect.
 _STEP_OPTIONS: dict[str, tuple[Any, ...]] = {
     "eta": (None, 0.0),
@@ -164,11 +172,7 @@ class DiffusersScheduler:
         self._table: Table | None = None
         self._device: Any = None
         self._timesteps: Any = None
-        self._begin: int | None = None
-        self._latest: State | None = None
-        self._before: State | None = None
-        #: The state of each run, by the id of the tensor with which it continues.
-        self._runs: dict[int, tuple[weakref.ref[Any], State]] = {}
+        self._runs = Runs()
 
     @property
     def schedule(self) -> Schedule:
@@ -191,7 +195,7 @@ class DiffusersScheduler:
     def timesteps(self) -> "Tensor":
         """The timestep of each call of the network: a tensor on the device of `set_timesteps`."""
         if self._timesteps is None:
-            torch = _torch()
+            torch = imported_torch()
             values = self.table.timesteps
             dtype = torch.int64 if values.dtype.kind == "i" else torch.float32
             self._timesteps = torch.tensor(values.tolist(), dtype=dtype, device=self._device)
@@ -205,9 +209,8 @@ class DiffusersScheduler:
         sigma/alpha, and sigma of a flow, as `set_timesteps` takes them.
         """
         plan = self.table.plan
-        values = points.noise_levels(self.schedule, to_host(plan.alpha), to_host(plan.sigma))
-        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
-        return tensor
+        levels = points.noise_levels(self.schedule, to_host(plan.alpha), to_host(plan.sigma))
+        return self._tensor(levels)
 
     @property
     def alphas_cumprod(self) -> "Tensor":
@@ -216,9 +219,7 @@ class DiffusersScheduler:
         Raises:
             AttributeError: The schedule is a flow, or does not know every timestep of training.
         """
-        values = to_host(self._trained("alphas_cumprod").to_alphas_cumprod())
-        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
-        return tensor
+        return self._tensor(self._trained("alphas_cumprod").to_alphas_cumprod())
 
     @property
     def betas(self) -> "Tensor":
@@ -227,8 +228,11 @@ class DiffusersScheduler:
         Raises:
             AttributeError: As in `alphas_cumprod`.
         """
-        values = to_host(self._trained("betas").to_betas())
-        tensor: Tensor = _torch().tensor(values.tolist(), device=self._device)
+        return self._tensor(self._trained("betas").to_betas())
+
+    def _tensor(self, values: Array) -> "Tensor":
+        """Return numbers as a tensor in torch's default dtype, on the device of `set_timesteps`."""
+        tensor: Tensor = imported_torch().tensor(to_host(values).tolist(), device=self._device)
         return tensor
 
     def _trained(self, name: str) -> Schedule:
@@ -245,7 +249,7 @@ class DiffusersScheduler:
     @property
     def init_noise_sigma(self) -> "Tensor":
         """The factor of standard normal noise at the start of a run; a float32 number of torch."""
-        tensor: Tensor = _torch().tensor(float(self.schedule.prior_std))
+        tensor: Tensor = imported_torch().tensor(float(self.schedule.prior_std))
         return tensor
 
     @property
@@ -313,7 +317,7 @@ class DiffusersScheduler:
             ValueError: None of the three is given, the points do not exist, or torch does not know
                 the device.
         """
-        _check_device(device)
+        check_device(device)
         if original_inference_steps is None:
             original_inference_steps = self._config.get("original_inference_steps")
         asked = points.Asked(
@@ -329,23 +333,21 @@ class DiffusersScheduler:
         self._table = Table(path, self.sampler, self.prediction, self.clip)
         self.num_inference_steps = len(path)
         self._device, self._timesteps = device, None
-        self._begin, self._latest, self._before = None, None, None
+        self._runs.select()
 
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Set the index in `timesteps` at which the next new run begins."""
-        self._begin = integer("begin_index", begin_index)
+        self._runs.begin = integer("begin_index", begin_index)
 
     @property
     def begin_index(self) -> int | None:
         """The index at which the next new run begins, or None if it was not set."""
-        return self._begin
+        return self._runs.begin
 
     @property
     def step_index(self) -> int | None:
         """The index in `timesteps` of the next call in the run that was stepped last, or None."""
-        if self._latest is None:
-            return None
-        return len(self.table) - len(self._latest.table) + self._latest.row
+        return self._runs.next_row(self.table)
 
     @property
     def _step_index(self) -> int | None:
@@ -354,12 +356,7 @@ class DiffusersScheduler:
 
     @_step_index.setter
     def _step_index(self, index: int) -> None:
-        if self.step_index is None or self._before is None or index != self.step_index - 1:
-            raise ValueError(
-                f"_step_index can be set to the call that was made last, before {self.step_index}; "
-                f"got {shown(index)}"
-            )
-        self._latest, self._before = self._before, None
+        self._runs.step_back(self.table, index)
 
     def scale_model_input(self, sample: "Tensor", timestep: Any = None) -> "Tensor":
         """Return the model input for x.
@@ -368,10 +365,10 @@ class DiffusersScheduler:
             sample: x, or several copies of x in one batch, as for guidance.
             timestep: The timestep passed to the network.
         """
-        _check_tensor("sample", sample)
-        state = self._run_of(sample)
+        check_tensor("sample", sample)
+        state = self._runs.at(sample)
         if state is None:
-            state = self._found(timestep)
+            state = self._runs.found(self.table, timestep, self._timesteps)
         if state.row >= len(state.table):
             raise ValueError("the run of this sample is at its end: sample needs no scaling")
         scaled: Tensor = state.table.input(state.row, sample)
@@ -419,24 +416,22 @@ class DiffusersScheduler:
                 raise ValueError(
                     f"{name}={shown(value)} must be an argument of the sampler, {self.sampler!r}"
                 )
-        _check_tensor("sample", sample)
-        _check_tensor("model_output", model_output)
-        _check_generator(generator, len(sample))
+        check_tensor("sample", sample)
+        check_tensor("model_output", model_output)
+        check_generator(generator, len(sample))
         as_named = flag("return_dict", return_dict)
-        state = self._run_of(sample)
+        state = self._runs.at(sample)
         if state is None:
-            state = self._found(timestep)
+            state = self._runs.found(self.table, timestep, self._timesteps)
         elif getattr(getattr(timestep, "device", None), "type", "cpu") == "cpu":
             # not on a GPU, which it would wait for
-            _check_next(state, real_number("timestep", timestep))
+            check_next(state, real_number("timestep", timestep))
         table = state.table
         after, x0, next_state = table.step(
-            state, sample, model_output, lambda x: _normal(x, generator), pred_original_sample
+            state, sample, model_output, lambda x: normal_like(x, generator), pred_original_sample
         )
-        self._latest, self._before = next_state, state
-        if next_state.row < len(table):
-            self._store(after, next_state)
-        elif table.ends_at_x0:
+        self._runs.stepped(state, next_state, after)
+        if next_state.row == len(table) and table.ends_at_x0:
             x0 = after
         return StepOutput(after, x0) if as_named else (after, x0)
 
@@ -452,8 +447,8 @@ class DiffusersScheduler:
 
     def _noised(self, name: str, x: Any, noise: Any, place: str, timesteps: Any) -> "Tensor":
         """Return noisy data; the names are those of the arguments that x and timesteps were."""
-        _check_tensor(name, x)
-        _check_tensor("noise", noise)
+        check_tensor(name, x)
+        check_tensor("noise", noise)
         if noise.shape != x.shape:
             raise ValueError(
                 f"noise must have the shape of {name}, {tuple(x.shape)}; got {tuple(noise.shape)}"
@@ -468,7 +463,7 @@ class DiffusersScheduler:
         if len(rows) != len(x):
             raise ValueError(f"{place} holds {len(rows)} values for {len(x)} samples")
         parts = [self._noisy(x[i : i + 1], z[i : i + 1], row) for i, row in enumerate(rows)]
-        noisy: Tensor = _torch().cat(parts)
+        noisy: Tensor = imported_torch().cat(parts)
         return noisy
 
     def _noisy(self, x: "Tensor", z: "Tensor", row: int) -> "Tensor":
@@ -477,153 +472,7 @@ class DiffusersScheduler:
         return noisy
 
     def _row(self, place: str, t: float) -> int:
-        """Return the row that calls the network at a timestep: the next one, if it does."""
-        now = self._begin if self._latest is None else self.step_index
-        if now is not None and _begins(self.table, now, t):
-            return now
-        row = self._first(t)
+        row = self._runs.row(self.table, t)
         if row is None:
             raise ValueError(f"{place} holds {t!r}, which is not in {self.schedule!r}")
         return row
-
-    def _place(self, timestep: Any) -> int | None:
-        """Return the index in `timesteps` of one of its own elements, or None; reads no values."""
-        own = self._timesteps
-        if own is None or not isinstance(timestep, type(own)) or timestep.ndim > 0:
-            return None
-        here, there = own.untyped_storage(), timestep.untyped_storage()
-        return int(timestep.storage_offset()) if here.data_ptr() == there.data_ptr() else None
-
-    def _first(self, t: float) -> int | None:
-        """Return the first row from `begin_index` on with a timestep, one that starts a step."""
-        table = self.table
-        rows = [row for row in range(self._begin or 0, len(table)) if _is(table, row, t)]
-        return next((row for row in rows if table.starts_step(row)), rows[0] if rows else None)
-
-    def _run_of(self, sample: Any) -> State | None:
-        """Return the run that continues with this tensor object, or None."""
-        found = self._runs.get(id(sample))
-        return found[1] if found is not None and found[0]() is sample else None
-
-    def _store(self, sample: Any, state: State) -> None:
-        key = id(sample)
-
-        def forget(dead: Any) -> None:
-            found = self._runs.get(key)
-            if found is not None and found[0] is dead:
-                del self._runs[key]
-
-        self._runs[key] = (weakref.ref(sample, forget), state)
-
-    def _found(self, timestep: Any) -> State:
-        """Return the run for a tensor that `step` did not return; see the class.
-
-        Raises:
-            ValueError: The timestep is not the next one of any run.
-        """
-        table, latest = self.table, self._latest
-        if timestep is None:
-            return latest or table.start()
-        t = real_number("timestep", timestep)
-        new = latest is None or latest.row >= len(latest.table)
-        # The first two calls may have the same timestep.
-        repeated = latest is not None and latest.row == 1 and _is(latest.table, 1, t)
-        if not new and len(table) and _is(table, 0, t) and not repeated:
-            new = True
-        if not new and latest is not None:
-            _check_next(latest, t)
-            return latest
-        begin = self._place(timestep) if self._begin is None else self._begin
-        row = begin if begin is not None and _begins(table, begin, t) else self._first(t)
-        if row is None:
-            raise ValueError(f"timestep is {t:g}, which is not one of {table.timesteps.tolist()}")
-        return table.from_row(row).start()
-
-
-def _check_tensor(name: str, value: object) -> None:
-    """Raise unless the value is a batch of floating-point numbers of torch.
-
-    Raises:
-        TypeError: It is not a tensor of floating-point numbers.
-        ValueError: It has no batch dimension, or cannot be read.
-    """
-    if not isinstance(value, _torch().Tensor):
-        raise TypeError(f"{name} must be a torch tensor, got {shown(value)}")
-    check_sample(name, value)
-
-
-def _check_generator(generator: object, batch: int) -> None:
-    """Raise unless it is a generator of torch, a list with one for each sample, or None.
-
-    Raises:
-        TypeError: It is something else.
-        ValueError: The list has another length.
-    """
-    each = generator if isinstance(generator, list) else [generator]
-    if not all(one is None or isinstance(one, _torch().Generator) for one in each):
-        raise TypeError(
-            f"generator must be a torch.Generator or a list of them, got {shown(generator)}"
-        )
-    if len(each) not in (1, batch):
-        raise ValueError(f"generator holds {len(each)} generators for {batch} samples")
-
-
-def _check_device(device: object) -> None:
-    """Raise unless torch knows the device, or it is None.
-
-    Raises:
-        ValueError: torch does not know it.
-    """
-    if device is None:
-        return
-    try:
-        _torch().device(device)
-    except (TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"device is {shown(device)}, which torch does not know: {error}") from None
-
-
-def _check_next(run: State, t: float) -> None:
-    """Raise unless a run calls the network at this timestep next.
-
-    Raises:
-        ValueError: It calls it at another timestep.
-    """
-    if not _is(run.table, run.row, t):
-        raise ValueError(
-            f"timestep is {t:g}, and the run of this sample, or that was stepped last, goes on at "
-            f"{run.table.row_timesteps[run.row]:g}"
-        )
-
-
-def _begins(table: Table, row: int, t: float) -> bool:
-    return 0 <= row < len(table) and _is(table, row, t)
-
-
-def _is(table: Table, row: int, t: float) -> bool:
-    return abs(table.row_timesteps[row] - t) <= 1e-6 * max(abs(t), 1.0)
-
-
-def _normal(x: "Tensor", generator: Any) -> "Tensor":
-    """Return noise like x, drawn as pipelines draw it."""
-    torch = _torch()
-    if isinstance(generator, list):
-        if len(generator) == 1:
-            generator = generator[0]
-        else:
-            parts = [_normal(x[i : i + 1], one) for i, one in enumerate(generator)]
-            joined: Tensor = torch.cat(parts)
-            return joined
-    where = x.device if generator is None else generator.device
-    drawn = torch.randn(tuple(x.shape), generator=generator, dtype=x.dtype, device=where)
-    noise: Tensor = drawn.to(x.device)
-    return noise
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            "a pipeline's scheduler needs torch and diffusers: pip install 'schedalg[diffusers]'"
-        ) from None
-    return torch

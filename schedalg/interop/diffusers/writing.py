@@ -15,6 +15,7 @@ from schedalg.arrays import to_host
 from schedalg.checks import check_sampler_object, shown
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
+from schedalg.interop.diffusers.output import PREDICTIONS
 from schedalg.interop.diffusers.reading import Imported
 from schedalg.interop.diffusers.record import Record
 from schedalg.interop.diffusers.request import Request
@@ -201,10 +202,9 @@ def _clips(clip: Clip | None) -> tuple[Given, ...]:
 
 
 def _predictions(prediction: Prediction | Parameterization) -> tuple[Given, ...]:
-    names = ("epsilon", "sample", "v_prediction", "flow_prediction")
     data = getattr(parameterization(prediction).weights, "data", None)
     edm = [{"sigma_data": data}] if isinstance(data, float) else []
-    return ({}, *edm, *({"prediction_type": name} for name in names))
+    return ({}, *edm, *({"prediction_type": name} for name in PREDICTIONS))
 
 
 def _paths(schedule: Schedule) -> Choices:
