@@ -286,7 +286,9 @@ class Recipe:
         if strange := [key for key in data if key not in {*names, "noise", "type", "version"}]:
             raise ValueError(f"data holds {strange}, which a recipe of version 1 does not have")
         if data["noise"] != NOISE:
-            raise ValueError(f"data has the noise {shown(data['noise'])}, not {NOISE!r}")
+            raise ValueError(
+                f"data has the noise {shown(data['noise'])}, and this schedalg draws only {NOISE!r}"
+            )
         plan, schedule, sampler = (data[key] for key in ("plan", "schedule", "sampler"))
         return cls(
             schedule=None if schedule is None else Schedule.from_dict(schedule),  # type: ignore[arg-type]

@@ -84,7 +84,7 @@ def seeds_from_json(data: Any) -> Sequence[int]:
             raise ValueError(f"seeds must hold start, stop and step; got {list(data)}")
         numbers = {name: integer(f"{name} of seeds", data[name]) for name in data}
         if numbers["step"] == 0:
-            raise ValueError("step of seeds is 0")
+            raise ValueError("seeds: step must not be 0")
         return distinct_seeds(range(numbers["start"], numbers["stop"], numbers["step"]))
     return distinct_seeds(data)
 

@@ -136,8 +136,10 @@ class Sweep:
         if measure is None and self.rows:
             measure = self.measures[0]
         if measure not in self.measures:
+            if not self.measures:
+                raise ValueError("the table is empty, and holds no measure that could be drawn")
             listed = ", ".join(self.measures)
-            raise ValueError(f"measure must be one of {listed or 'none'}; got {shown(measure)}")
+            raise ValueError(f"measure must be one of {listed}; got {shown(measure)}")
         if series is not None:
             check_callable("series", series)
         lines: dict[str, list[Average]] = {}

@@ -8,7 +8,15 @@ from schedalg.checks.arrays import (
     check_sample,
     is_like,
 )
-from schedalg.checks.columns import as_array, check_order, host_numbers, host_result, require, table
+from schedalg.checks.columns import (
+    as_array,
+    check_order,
+    host_array,
+    host_numbers,
+    host_result,
+    require,
+    table,
+)
 from schedalg.checks.messages import described, shown
 from schedalg.checks.objects import (
     check_callable,
@@ -46,6 +54,7 @@ __all__ = [
     "checked_positions",
     "described",
     "flag",
+    "host_array",
     "host_numbers",
     "host_result",
     "in_unit",

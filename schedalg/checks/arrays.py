@@ -140,6 +140,18 @@ def check_readable(name: str, value: object) -> None:
         raise ValueError(f"{name} {reason}")
 
 
+def host_values(name: str, array: Array) -> np.ndarray:
+    """Return the values of an array of any library as a NumPy array.
+
+    Raises:
+        TypeError: They cannot be read, or are traced.
+    """
+    try:
+        return to_host(array)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from error
+
+
 def check_numeric(name: str, array: Array) -> None:
     """Raise unless an array holds numbers or truth values that can be read.
 
@@ -160,12 +172,13 @@ def check_numeric(name: str, array: Array) -> None:
 
 
 def check_constant(name: str, value: object) -> None:
-    """Raise if a gradient follows the value.
+    """Raise if a gradient or a tracer follows the value.
 
     Raises:
         TypeError: It does.
     """
     if requires_gradient(value):
+        host_values(name, value)  # which raises of a tracer, whose values are not known
         raise TypeError(
             f"{name} requires a gradient, which would be lost here: pass a number, or a tensor "
             "detached from its gradient"

@@ -17,7 +17,7 @@ from schedalg.arrays import (
     to_host,
     type_name,
 )
-from schedalg.checks.arrays import check_constant, check_readable, check_unmasked
+from schedalg.checks.arrays import check_constant, check_readable, check_unmasked, host_values
 
 
 def as_array(name: str, values: object) -> Array:
@@ -37,12 +37,25 @@ def as_array(name: str, values: object) -> Array:
                 raise TypeError(f"{name} must hold plain numbers, not tensors with gradients")
             for k, value in enumerate(values):
                 check_readable(f"{name}[{k}]", value)
-            values = [to_host(value) if is_array(value) else value for value in values]
+            values = [
+                host_values(f"{name}[{k}]", value) if is_array(value) else value
+                for k, value in enumerate(values)
+            ]
         try:
             return to_host(np.asarray(values))
         except ValueError:
             raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
     raise TypeError(f"{name} must be an array or a sequence of numbers, got {type_name(values)}")
+
+
+def host_array(name: str, values: object) -> np.ndarray:
+    """Return an array of any library, or a sequence of numbers, as a NumPy array.
+
+    Raises:
+        TypeError: As `as_array`; or the values cannot be read, or are traced.
+        ValueError: As `as_array`.
+    """
+    return host_values(name, as_array(name, values))
 
 
 def host_result(what: str, values: object) -> np.ndarray:
@@ -55,7 +68,7 @@ def host_result(what: str, values: object) -> np.ndarray:
     if requires_gradient(values):
         raise TypeError(f"{what} carries a gradient, and its input does not")
     if is_array(values) or isinstance(values, Sequence):
-        values = to_host(as_array(what, values))
+        values = host_array(what, values)
     return np.asarray(values)
 
 
@@ -91,7 +104,7 @@ def host_numbers(name: str, values: object) -> np.ndarray:
         ValueError: `values` is not 1-D, or an integer does not fit int64.
     """
     check_constant(name, values)
-    array = to_host(as_array(name, values))
+    array = host_array(name, values)
     if array.dtype.kind not in "iuf" and array.size:
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 1:

@@ -26,7 +26,9 @@ def shown(value: Any, depth: int = 2) -> str:
         parts = [shown(each, depth - 1) for each in value[:5]] + ["..."] * (len(value) > 5)
         text = ", ".join(parts)
         return f"[{text}]" if isinstance(value, list) else f"({text}{',' * (len(value) == 1)})"
-    if not isinstance(value, str | bytes | numbers.Number | np.generic | type | None):
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if not isinstance(value, str | bytes | numbers.Number | np.generic | None):
         return type_name(value)
     if isinstance(value, int) and abs(value) >= 10**100:
         return f"an integer of {value.bit_length()} bits"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import is_array, to_host
-from schedalg.checks.arrays import check_constant, check_readable
+from schedalg.arrays import is_array
+from schedalg.checks.arrays import check_constant, check_readable, host_values
 from schedalg.checks.messages import shown
 
 #: The most points, steps or repetitions: a schedule of so many takes about a gigabyte to make.
@@ -97,7 +97,7 @@ def real_number(name: str, value: object) -> float:
     if not isinstance(value, numbers.Real) and is_array(value):
         check_readable(name, value)
         check_constant(name, value)
-        number = to_host(number)
+        number = host_values(name, number)
         number = number.item() if number.ndim == 0 else None
     if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {shown(value)}")

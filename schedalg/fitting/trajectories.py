@@ -167,8 +167,9 @@ def _log_snr(schedule: Schedule) -> np.ndarray:
 
 
 def _check_finite(name: str, x: Array) -> None:
-    if not np.isfinite(to_host(x)).all():
-        raise ValueError(f"{name} holds NaN or infinity")
+    finite = np.isfinite(to_host(x)).reshape(x.shape[0], -1).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{name}[{int(np.argmin(finite))}] holds NaN or infinity")
 
 
 def check_noiseless(name: str, plan: Plan) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 
 from schedalg.arrays import Array, is_array, namespace, to_host, widened
 from schedalg.checks import (
-    as_array,
     check_callable,
     check_like,
     check_sample,
     described,
     flag,
+    host_array,
     positive_number,
     require,
 )
@@ -60,7 +60,7 @@ def from_sigmas(sigmas: Array) -> Schedule:
         >>> from_sigmas([10.0, 1.0, 0.1, 0.0]).timesteps
         array([ 0.1,  1. , 10. ])
     """
-    host = to_host(as_array("sigmas", sigmas))
+    host = host_array("sigmas", sigmas)
     if host.dtype.kind not in "iuf":
         raise TypeError(f"sigmas must hold real numbers, got {described(host)}")
     if host.ndim != 1 or len(host) < 2:

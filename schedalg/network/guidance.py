@@ -123,7 +123,10 @@ class ClassifierFreeGuidance:
         output = called(self.model, xp.concat([x, x]), xp.concat([timesteps, timesteps]), both)
         if not is_array(output) or output.ndim == 0 or output.shape[0] != 2 * batch:
             shape = tuple(output.shape) if is_array(output) else type(output).__name__
-            raise ValueError(f"model must return {2 * batch} samples for {2 * batch}, got {shape}")
+            raise ValueError(
+                f"model must return {2 * batch} samples, as many as it is given with and without "
+                f"the condition; got {shape}"
+            )
         check_readable("what model returns", output)
         cond, uncond = output[:batch, ...], output[batch:, ...]
         if x.ndim > 1 and output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:

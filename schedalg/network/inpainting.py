@@ -1,5 +1,7 @@
 """Inpainting: a denoiser that knows part of x0."""
 
+import numpy as np
+
 from schedalg.arrays import (
     Array,
     device,
@@ -56,8 +58,11 @@ def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser
         if to_host(value).dtype.kind not in "biuf" and not is_real_floating(value):
             raise TypeError(f"{name} must hold real numbers, got {described(value)}")
     shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise ValueError("mask must be between 0 and 1 everywhere")
+    outside = ~((shares >= 0) & (shares <= 1))
+    if outside.any():
+        index = np.unravel_index(int(np.argmax(outside)), shares.shape)
+        place = f"mask[{', '.join(map(str, index))}]" if index else "mask"
+        raise ValueError(f"{place} is {float(shares[index])!r}: it must be from 0 to 1 everywhere")
 
     def filled(x: Array, t: Point, inner: InnerDenoiser) -> Array:
         x0, xp = inner(x, t), namespace(x, known, mask)

@@ -193,8 +193,7 @@ class Plan(Value):
             p, q, u = named[memory]
         else:
             raise ValueError(
-                "memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got "
-                f"{described(memory)} {shown(memory)}"
+                f"memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got {shown(memory)}"
             )
         weights = checked_column("b", b, high)
         if weights.ndim == 1:

@@ -215,7 +215,8 @@ def floats(name: str, data: Mapping[str, Any]) -> np.ndarray:
 
     if not isinstance(data[name], Sequence) or isinstance(data[name], str | bytes):
         raise TypeError(f"{name} must be a list of numbers, got {shown(data[name])}")
+    lists = read(data[name], name)
     try:
-        return np.array(read(data[name], name), dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"{name} must be lists of numbers of equal length: {error}") from None
+        return np.array(lists, dtype=np.float64)
+    except ValueError:
+        raise ValueError(f"{name} must hold numbers, or lists of numbers of equal length") from None

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, compiling, holds, requires_gradient
+from schedalg.arrays import Array, compiling, holds, requires_gradient, type_name
 from schedalg.checks import raise_stopped
 from schedalg.network.bounds import bounded
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
@@ -185,9 +185,7 @@ def captured(
     if not isinstance(keys, np.ndarray | None):
         raise ValueError("capture=True takes noise from a seed, or a list of seeds")
     if not isinstance(backend, Replaying):
-        raise ValueError(
-            f"capture=True takes tensors on a CUDA device, and x is a {type(x).__name__}"
-        )
+        raise ValueError(f"capture=True takes tensors on a CUDA device, and x is a {type_name(x)}")
     if not len(plan):
         return x
     x = started(plan, rows, x, keys, backend)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import is_array, to_host
-from schedalg.checks import MOST, as_array, described, integer, shown
+from schedalg.arrays import is_array
+from schedalg.checks import MOST, described, host_array, integer, shown
 from schedalg.plan.plan import Plan, checked_plan
 from schedalg.running.rows import Rows
 
@@ -108,7 +108,7 @@ def integers(name: str, values: Any) -> np.ndarray:
         TypeError: They are not integers.
         ValueError: One is beyond int64.
     """
-    array = to_host(as_array(name, values if is_array(values) else _listed(name, values)))
+    array = host_array(name, values if is_array(values) else _listed(name, values))
     if array.size and array.dtype.kind == "f":
         place = _place(name, array.ndim)
         raise TypeError(f"{place} is {array.flat[0]}, {array.dtype}: it must be an integer")

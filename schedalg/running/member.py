@@ -83,7 +83,10 @@ def condition_of(name: str, value: Any, like: Array) -> Array:
     if isinstance(value, int):
         dtype = integer_dtype(xp, of)
         if not xp.iinfo(dtype).min <= value <= xp.iinfo(dtype).max:
-            raise ValueError(f"condition {name!r} is {shown(value)}, which {dtype} cannot hold")
+            least, most = xp.iinfo(dtype).min, xp.iinfo(dtype).max
+            raise ValueError(
+                f"condition {name!r} is {shown(value)}: integers must be from {least} to {most}"
+            )
         return xp.asarray(value, dtype=dtype, device=of)
     number = real_number(f"condition {name!r}", value)
     return xp.asarray(number, dtype=like.dtype, device=of)

@@ -97,7 +97,9 @@ def read_meaning(saved: Any, given: Prediction | Parameterization | None) -> Par
         return parameterization(saved)
     meaning = parameterization(given)
     if _name(meaning) != saved:
-        raise ValueError(f"prediction is {shown(given)}, and the run began with {saved!r}")
+        raise ValueError(
+            f"prediction is {shown(given)}, and the run began with {saved!r}: give that, or none"
+        )
     return meaning
 
 
@@ -116,7 +118,9 @@ def read_bound(saved: Any, given: Clip | None) -> Callable[[Array], Array] | Non
     bound = bounding(given)
     own = [bound.low, bound.high] if type(bound) is Clamp else _FUNCTION
     if own != saved:
-        raise ValueError(f"clip is {shown(given)}, and the run began with {saved!r}")
+        raise ValueError(
+            f"clip is {shown(given)}, and the run began with {saved!r}: give that, or none"
+        )
     return bound
 
 

@@ -5,8 +5,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, to_host
-from schedalg.checks import as_array, raise_stopped, real_number
+from schedalg.arrays import Array
+from schedalg.checks import host_array, raise_stopped, real_number
 from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.schedule import Schedule, check_schedule
 from schedalg.schedule.spacing import checked_count
@@ -69,7 +69,7 @@ def _matrix(cost: Any, n: int) -> np.ndarray:
         except StopIteration as error:
             raise_stopped(error, "cost")
         return costs
-    costs = to_host(as_array("cost", cost))
+    costs = host_array("cost", cost)
     if costs.shape != (n, n):
         raise ValueError(
             f"cost must have shape {(n, n)}, a row and a column for each point; got {costs.shape}"

@@ -10,9 +10,9 @@ import numpy as np
 
 from schedalg.arrays import Array, to_host
 from schedalg.checks import (
-    as_array,
     check_callable,
     described,
+    host_array,
     host_numbers,
     host_result,
     raise_stopped,
@@ -176,7 +176,7 @@ def checked_trajectory(name: str, values: Array, n: int) -> np.ndarray:
         TypeError: It does not hold real numbers.
         ValueError: It has another number of entries or no batch, or a number is not finite.
     """
-    array = to_host(as_array(name, values))
+    array = host_array(name, values)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {described(array)}")
     if array.ndim < 2 or array.shape[0] != n or 0 in array.shape[1:]:

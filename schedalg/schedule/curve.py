@@ -285,6 +285,7 @@ def located(base: "Schedule", log_alpha_bar: DoubleDouble) -> np.ndarray:
     for k, level in enumerate(zip(*(-part for part in log_alpha_bar), strict=True)):
         after = bisect_right(known, level)
         if after == 0 or (after == len(known) and known[-1] != level):
-            raise ValueError(f"log_alphas_cumprod[0][{k}] is {-level[0]!r}: beyond the curve")
+            there = float(-level[0])
+            raise ValueError(f"log_alphas_cumprod[0][{k}] is {there!r}: beyond the curve")
         places.append(2 * (after - 1) + (known[after - 1] != level))
     return np.array(places)

@@ -63,7 +63,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
     """
     t = real_number("t", t)
     if len(schedule) == 0:
-        raise ValueError(f"t is {t!r}: timesteps of this schedule are none: it has no points")
+        raise ValueError(f"t is {t!r}: the schedule has no points, and so no timesteps")
     if not isinstance(schedule.timestep_rule, np.ndarray):
         return _at_level(schedule, t, schedule.timestep_rule)
     points, timesteps, first = curve.knots(schedule)
@@ -521,7 +521,9 @@ def _with_points(
     fall = double_double.subtract(xp, path.inner(points), path.before(points))
     if not (to_host(fall) < 0).all():
         n = points.high.shape[0]
-        raise ValueError(f"there are not {n} noise levels there that differ in float64")
+        raise ValueError(
+            f"{n} noise levels there do not all differ in float64: choose fewer of them"
+        )
     origin = double_double.take(schedule.log_alpha_bar, slice(0, 1))
     levels = double_double.concat(xp, origin, points)
     return replace(schedule, log_alpha_bar=levels, timestep_rule=rule, curve=between)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, is_array, is_real_floating, namespace, to_host
+from schedalg.arrays import Array, Namespace, is_array, is_real_floating, namespace
 from schedalg.checks import (
-    as_array,
     check_order,
     flag,
+    host_array,
     host_numbers,
     integer,
     positive_integer,
@@ -191,7 +191,7 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         TypeError: They are neither integers nor booleans.
         ValueError: A mask of another length; an index out of range, repeated or out of order.
     """
-    array = to_host(as_array(name, indices))
+    array = host_array(name, indices)
     if array.shape == (0,):
         return np.zeros(0, dtype=np.int64)
     if isinstance(indices, Sequence) and array.dtype != np.bool_ and _has_bool(indices):
@@ -300,7 +300,7 @@ def sections_of(n: int, sections: Any) -> list[int]:
             return _ddim_stride(n, sections)
         sections = [_count(part, sections) for part in sections.split(",")]
     elif isinstance(sections, Sequence) or (is_array(sections) and sections.ndim > 0):
-        sections = to_host(as_array("sections", sections)).tolist()
+        sections = host_array("sections", sections).tolist()
     else:
         sections = [sections]
     counts = [positive_integer(f"sections[{i}]", count) for i, count in enumerate(sections)]

@@ -26,6 +26,7 @@ from schedalg import (
     sample,
     switch,
 )
+from schedalg.bulk.seeds import seeds_from_json
 from tests.bad_input import check_named
 from tests.bulk.few import RECIPE, SCHEDULE, network
 from tests.samplers.test_serialization import Mine
@@ -229,6 +230,29 @@ CASES = {
         lambda: replace(RECIPE, guidance_interval=("sigma", 0.1, 1.0)),
         ValueError,
         ["guidance_interval", "guidance_scale"],
+    ),
+    "an interval of one number": (
+        lambda: replace(RECIPE, guidance_scale=2, guidance_interval=3),
+        TypeError,
+        ["guidance_interval", "(quantity, low, high)", "3"],
+    ),
+    "guidance of a denoiser": (
+        lambda: replace(RECIPE, guidance_scale=2).sample(
+            Denoiser(network, SCHEDULE), [1], uncond={}
+        ),
+        TypeError,
+        ["model", "not a denoiser", "guidance"],
+    ),
+    "nested text": (lambda: Recipe.from_json("[" * 200_000), ValueError, ["text", "too deeply"]),
+    "half a range of seeds": (
+        lambda: seeds_from_json({"start": 1, "stop": 3}),
+        ValueError,
+        ["seeds", "start, stop and step", "['start', 'stop']"],
+    ),
+    "a range of seeds that stands still": (
+        lambda: seeds_from_json({"start": 1, "stop": 3, "step": 0}),
+        ValueError,
+        ["seeds: step must not be 0"],
     ),
     "an unknown quantity": (
         lambda: replace(RECIPE, guidance_scale=2, guidance_interval=("snr", 0.1, 1.0)),

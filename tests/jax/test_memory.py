@@ -94,3 +94,12 @@ def test_a_tracer_that_has_left_its_function_is_named(transform: Any) -> None:
     transform(function)(jnp.ones((2, 3)))
     with pytest.raises(ValueError, match=r"^x is a tracer that has left the function that JAX"):
         begin(UniPC(2).plan(FAST), left[0])
+
+
+def test_traced_numbers_are_named_where_values_are_needed() -> None:
+    for name, function in {
+        "timesteps": lambda value: FAST.subsample(timesteps=value),
+        "indices": lambda value: FAST.subsample(indices=value),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name}: this needs to see numbers that JAX traces"):
+            jax.jit(lambda value, function=function: function(value).to_betas())(jnp.array([0, 1]))

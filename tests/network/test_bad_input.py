@@ -10,6 +10,7 @@ from schedalg import (
     ClassifierFreeGuidance,
     Denoiser,
     DynamicThreshold,
+    Parameterization,
     Schedule,
     TimestepRemap,
     classifier_guidance,
@@ -19,6 +20,7 @@ from schedalg import (
 from tests.bad_input import DENOISER, LINEAR, TWO, ZERO_SNR, X, check_named, network, run
 
 FLOW = Denoiser(network, Schedule.flow(4))
+SEVERAL = Parameterization(lambda alpha, sigma: np.ones(3), lambda alpha, sigma: 1.0)
 
 #: A call, the error that it raises, and words that the message must contain.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
@@ -118,6 +120,31 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["same schedule", "2 points"],
     ),
     "mask": (lambda: inpaint(DENOISER, X, "left"), TypeError, ["mask", "str"]),
+    "mask's values": (
+        lambda: inpaint(DENOISER, X, np.array([[0, 0.5, 2.0]])),
+        ValueError,
+        ["mask[0, 2] is 2.0", "from 0 to 1"],
+    ),
+    "samples of a guided network": (
+        lambda: run(model=ClassifierFreeGuidance(lambda x, t: x[:2], 2.0, {}, {})),
+        ValueError,
+        ["model", "4 samples", "(2, 3)"],
+    ),
+    "classifier at clean data": (
+        lambda: classifier_guidance(DENOISER, network)(X, LINEAR.origin),
+        ValueError,
+        ["t", "clean data", "classifier"],
+    ),
+    "score at zero signal": (
+        lambda: classifier_guidance(Denoiser(network, ZERO_SNR, "v"), network)(X, ZERO_SNR[-1]),
+        ValueError,
+        ["timestep 9", "alpha is 0", "`switch`"],
+    ),
+    "coefficient of several numbers": (
+        lambda: Denoiser(network, LINEAR, SEVERAL)(X, LINEAR[2]),
+        TypeError,
+        ["c_x", "a number", "(3,)"],
+    ),
     "mask's shape": (
         lambda: run(model=inpaint(DENOISER, np.ones((5, 2, 3)), np.ones(3))),
         ValueError,
@@ -146,7 +173,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     ),
     "cond": (lambda: ClassifierFreeGuidance(network, 2.0, None, {}), TypeError, ["cond", "None"]),
     "interval below 0": (lambda: switch(DENOISER, DENOISER, -2.0), ValueError, ["-2.0"]),
-    "mask outside": (lambda: inpaint(DENOISER, X, 2 * X), ValueError, ["mask", "between 0 and 1"]),
+    "mask outside": (lambda: inpaint(DENOISER, X, 2 * X), ValueError, ["mask[0, 0] is 2.0"]),
     "mask complex": (lambda: inpaint(DENOISER, X, X * 1j), TypeError, ["mask", "complex"]),
     "threshold of a number": (
         lambda: DynamicThreshold()(np.array(1.0)),

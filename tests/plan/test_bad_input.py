@@ -27,6 +27,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["c[3]", "nan", "finite"],
     ),
+    "lists in lists": (
+        lambda: loaded(b=[[[1.0]]] * 10),
+        ValueError,
+        ["b[0][0] must be a number", "list"],
+    ),
+    "lists of two lengths": (
+        lambda: loaded(b=[[1.0], [1.0, 2.0]] * 5),
+        ValueError,
+        ["b must hold", "equal length"],
+    ),
     "memory before the first row": (
         lambda: plan_of(b=np.ones((10, 3))),
         ValueError,

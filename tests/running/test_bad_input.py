@@ -160,6 +160,21 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["noise", "float64", "float32"],
     ),
+    "capture and a function as clip": (
+        lambda: run(capture=True, clip=lambda x0: x0),
+        ValueError,
+        ["capture=True", "clip=None or (low, high)"],
+    ),
+    "capture and a generator": (
+        lambda: run(sampler=DDPM(), capture=True, noise=np.random.default_rng(0)),
+        ValueError,
+        ["capture=True", "noise from a seed"],
+    ),
+    "capture and steps": (
+        lambda: run(sampler=Returns(lambda x: (x, None)), capture=True),
+        ValueError,
+        ["capture=True", "a plan"],
+    ),
     "denoiser and prediction": (
         lambda: run(model=DENOISER, prediction="x0"),
         ValueError,

@@ -259,6 +259,12 @@ class TestBadInput:
             ({"x": X.astype(np.float32)}, {}, "state was in float64, and its x is in float32"),
             ({"row": 9}, {}, r"state\['row'\] is 9: rows of the plan are 0 to 8"),
             ({"row": -1}, {}, r"state\['row'\] is -1"),
+            ({"settings": 3}, {}, r"state\['settings'\] is not what Run.state\(\) returned"),
+            (
+                {"settings": np.frombuffer(b"{}", dtype=np.uint8)},
+                {},
+                r"state\['settings'\] is not what Run.state\(\) returned",
+            ),
             ({"memories": X[None]}, {}, r"must have shape \(0, 2, 2, 3\), got \(1, 2, 2, 3\)"),
             ({"keys": np.ones((3, 2), int)}, {}, r"state\['keys'\] must hold integers of shape"),
             ({"settings": np.zeros(4, np.uint8)}, {}, r"state\['settings'\] is not what"),

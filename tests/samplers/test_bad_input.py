@@ -42,6 +42,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["variance", "'large'", "'fixed_small'", "'learned_range'"],
     ),
+    "too many times": (lambda: RePaint(2, times=10**6), ValueError, ["times", "1000000"]),
+    "restarts of a learned variance": (
+        lambda: Restart(DDPM("learned"), [(2, 5, 1)]).plan(LINEAR),
+        ValueError,
+        ["learned variance", "restart"],
+    ),
     "order 4": (lambda: DPMSolverPP(order=4), ValueError, ["order", "1, 2, 3", "4"]),
     "order 0": (lambda: UniPC(order=0), ValueError, ["order", "1, 2, 3", "0"]),
     "order 5": (lambda: LMS(order=5), ValueError, ["order", "1, 2, 3, 4", "5"]),

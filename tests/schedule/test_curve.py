@@ -284,6 +284,18 @@ def _with_curve(**changes: Any) -> dict[str, Any]:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "halves of two lengths": (
+        lambda: Schedule.from_dict(
+            {**LINEAR.to_dict(), "log_alphas_cumprod": [[0.0, -1.0], [0.0]]}
+        ),
+        ValueError,
+        ["log_alphas_cumprod", "one length", "2 and 1"],
+    ),
+    "timesteps are a number": (
+        lambda: Schedule.from_dict({**LINEAR.to_dict(), "timesteps": 3}),
+        TypeError,
+        ["timesteps", "list of numbers", "3"],
+    ),
     "no mapping": (
         lambda: Schedule.from_dict({**LINEAR.to_dict(), "curve": 3}),
         TypeError,

@@ -64,6 +64,7 @@ def test_at_is_exact_where_the_timestep_is_the_noise_level() -> None:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "at no points": (lambda: LINEAR[:0].at(1), ValueError, ["t is 1.0", "no points"]),
     "at outside": (lambda: LINEAR.at(9.5), ValueError, ["t", "9.5", "[0, 9]"]),
     "at below": (lambda: LINEAR.at(-0.1), ValueError, ["t", "-0.1"]),
     "at NaN": (lambda: LINEAR.at(np.nan), ValueError, ["t", "nan"]),

@@ -226,6 +226,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["one way", "every, steps"],
     ),
+    "no points by noise": (
+        lambda: LINEAR[:0].subsample(steps=2, spacing="karras"),
+        ValueError,
+        ["empty schedule"],
+    ),
+    "no points by sigmas": (
+        lambda: LINEAR[:0].subsample(sigmas=[1.0, 2.0]),
+        ValueError,
+        ["empty schedule"],
+    ),
     "no way": (lambda: LINEAR.subsample(), ValueError, ["one way", "subsample(steps=20)", "none"]),
     "a number alone": (
         lambda: LINEAR.subsample(4),  # type: ignore[call-arg]

@@ -67,7 +67,8 @@ def between(
     )
     if high == math.inf:
         raise ValueError(
-            f"trained_betas of {options.name}: the last is 1, where a {name} grid would be infinite"
+            f"trained_betas of {options.name}: the last is 1, where the grid {name!r} would be "
+            "infinite"
         )
     if not 0 < low < high and steps > 1:
         raise ValueError(f"sigma_min must be above 0 and below sigma_max, got {low!r} and {high!r}")

@@ -127,7 +127,8 @@ def _share(path: Schedule, strength: object) -> Schedule:
     kept = int(len(path) * share)
     if not 0 <= share <= 1 or kept == 0:
         raise ValueError(
-            f"strength must be in [0, 1] and leave a step, got {share!r} of {len(path)}"
+            f"strength must be in [0, 1] and leave at least one of the {len(path)} steps, got "
+            f"{share!r}"
         )
     return path[:kept]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from schedalg.arrays import is_array, to_host
-from schedalg.checks import as_array, integer, positive_integer, shown
+from schedalg.arrays import is_array
+from schedalg.checks import host_array, integer, positive_integer, shown
 from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusion
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
 from schedalg.interop.guided_diffusion.wrapped import WrappedModel
@@ -138,7 +138,7 @@ def _checked_timesteps(use_timesteps: Any, n: int) -> list[int]:
     """Return timesteps between 0 and n - 1 as a rising list."""
     values = use_timesteps
     if is_array(values):
-        values = to_host(as_array("use_timesteps", values)).ravel()
+        values = host_array("use_timesteps", values).ravel()
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(
             f"use_timesteps must be a collection of integers, got {shown(use_timesteps)}; "
