@@ -59,7 +59,10 @@ def path(
         timesteps = request.timesteps[::-1]
         last = len(base) - 1
         if timesteps[0] < 0 or timesteps[-1] > last:
-            raise ValueError(f"timesteps must be in [0, {last}], got {request.timesteps.tolist()}")
+            k = 0 if timesteps[-1] > last else len(timesteps) - 1
+            raise ValueError(
+                f"timesteps[{k}] is {request.timesteps[k]:g}: the trained ones are 0 to {last}"
+            )
     else:
         timesteps = np.arange(min(n, len(base))) if steps is None else spacing(options, base, steps)
     return on_curve(ended(_at(base, timesteps), end, base), base)

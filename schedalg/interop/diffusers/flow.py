@@ -64,7 +64,12 @@ def noise_levels(
     else:
         sigma = _shifted(np.arange(1, n + 1) / n if steps is None else spacing(n, steps), factor)
     if not ((sigma > 0) & (sigma <= 1)).all():
-        raise ValueError(f"the noise levels of a flow must be in (0, 1], got {sigma.tolist()}")
+        k = 0 if sigma[-1] > 1 else len(sigma) - 1
+        name = "timesteps" if request.sigmas is None else "sigmas"
+        raise ValueError(
+            f"{name}[{k}] is the noise level {sigma[-1 - k]:g} after the shift: those of a flow "
+            "must be in (0, 1]"
+        )
     if (np.diff(sigma) <= 0).any():
         raise ValueError(
             f"{shift}={factor:g} and num_train_timesteps={n} of {options.name}: "

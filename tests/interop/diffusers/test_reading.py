@@ -204,6 +204,120 @@ def test_wrong_arguments() -> None:
         from_diffusers(ddim, sigmas=[1.0, 0.0])
 
 
+#: A class, its options, what is asked for, and what is said.
+WRONG: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+    "a timestep beyond training": (
+        "DDIMScheduler",
+        {},
+        {"timesteps": [1000, 0]},
+        r"timesteps\[0\] is 1000: the trained ones are 0 to 999",
+    ),
+    "a timestep below 0": (
+        "DDIMScheduler",
+        {},
+        {"timesteps": [5, 0, -1]},
+        r"timesteps\[2\] is -1: the trained ones are 0 to 999",
+    ),
+    "timesteps and sigmas": (
+        "EulerDiscreteScheduler",
+        {},
+        {"timesteps": [5, 0], "sigmas": [1.0, 0.0]},
+        "give timesteps= or sigmas=, not both",
+    ),
+    "of two lengths": (
+        "FlowMatchEulerDiscreteScheduler",
+        {},
+        {"timesteps": [500, 100, 50], "sigmas": [1.0, 0.5]},
+        "timesteps and sigmas differ in length: 3 and 2",
+    ),
+    "timesteps and a grid": (
+        "EulerDiscreteScheduler",
+        {"use_karras_sigmas": True},
+        {"timesteps": [5, 0]},
+        "timesteps= contradicts the karras noise levels",
+    ),
+    "more steps than a distillation": (
+        "LCMScheduler",
+        {},
+        {"steps": 51},
+        "steps must be at most original_inference_steps=50, got 51",
+    ),
+    "timesteps of EDM": (
+        "EDMEulerScheduler",
+        {},
+        {"timesteps": [5, 0]},
+        r"do not go with EDMEulerScheduler: make the schedule itself, by Schedule\.from_sigmas",
+    ),
+    "one sigma": (
+        "EulerDiscreteScheduler",
+        {},
+        {"sigmas": [1.0]},
+        "sigmas must end with the noise level that the last step reaches, such as 0",
+    ),
+    "timesteps of flow sigmas": (
+        "UniPCMultistepScheduler",
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction"},
+        {"timesteps": [5, 0]},
+        "timesteps= contradicts use_flow_sigmas=True: give sigmas=",
+    ),
+    "sigmas of flow sigmas": (
+        "DPMSolverMultistepScheduler",
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction"},
+        {"sigmas": [1.0, 0.5]},
+        "sigmas= does not go with DPMSolverMultistepScheduler: give steps=",
+    ),
+    "a sigma of a flow beyond 1": (
+        "FlowMatchEulerDiscreteScheduler",
+        {},
+        {"sigmas": [2.0, 0.5]},
+        r"sigmas\[0\] is the noise level 2 after the shift: .* in \(0, 1\]",
+    ),
+    "a timestep of a flow at 0": (
+        "FlowMatchEulerDiscreteScheduler",
+        {},
+        {"timesteps": [500, 0]},
+        r"timesteps\[1\] is the noise level 0 after the shift: .* in \(0, 1\]",
+    ),
+    "no shift": (
+        "FlowMatchEulerDiscreteScheduler",
+        {"shift": 0.0},
+        {"steps": 3},
+        "the shift of a flow must be above 0, got 0.0",
+    ),
+    "a grid that stands still": (
+        "EulerDiscreteScheduler",
+        {"use_karras_sigmas": True, "sigma_min": 3.0, "sigma_max": 2.0},
+        {"steps": 5},
+        "sigma_min must be above 0 and below sigma_max, got 3.0 and 2.0",
+    ),
+    "more steps than training": (
+        "DDIMScheduler",
+        {"timestep_spacing": "trailing"},
+        {"steps": 1001},
+        "steps must be at most num_train_timesteps=1000, got 1001",
+    ),
+    "a timestep twice": (
+        "DDIMScheduler",
+        {"timestep_spacing": "linspace"},
+        {"steps": 1001},
+        "steps=1001: timestep_spacing='linspace' of DDIMScheduler visits a timestep twice",
+    ),
+    "a solver that is none": (
+        "UniPCMultistepScheduler",
+        {"solver_p": np.ones(2)},
+        {"steps": 5},
+        "solver_p must be a scheduler, got shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_requests_are_named(case: str) -> None:
+    name, options, asked, message = WRONG[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        from_diffusers({"_class_name": name, **options}, **asked)
+
+
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_without_steps_the_schedule_is_that_of_training(name: str) -> None:
     config = {"_class_name": name, "num_train_timesteps": 50}
