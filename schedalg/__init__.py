@@ -29,17 +29,12 @@ from schedalg.running.initial_noise import check_initial_noise, initial_noise
 from schedalg.running.lengths import score_lengths
 from schedalg.running.likelihood import LogLikelihood, log_likelihood
 from schedalg.running.matrix import frames
+from schedalg.running.network_input import NetworkInput, network_input
 from schedalg.running.parallel import parallel
 from schedalg.running.pool import Pool
 from schedalg.running.sampling import run, sample, sample_steps
 from schedalg.running.state import Run, begin, resume
-from schedalg.running.transitions import (
-    NetworkInput,
-    Transition,
-    log_prob,
-    network_input,
-    transition,
-)
+from schedalg.running.transitions import Transition, log_prob, transition
 from schedalg.samplers import (
     DDIM,
     DDPM,

@@ -10,7 +10,7 @@ from schedalg.network.bounds import Clamp, DynamicThreshold, bounding
 from schedalg.network.denoiser import Denoiser
 from schedalg.network.switching import switch
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization, Prediction, edm
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running.plans import plan_of
 from schedalg.samplers.serialization import value_to_dict
 from schedalg.schedule import Schedule, check_schedule
@@ -29,7 +29,7 @@ def checked_path(schedule: Any, sampler: Any, plan: Any) -> Schedule:
         ValueError: There are both ways, or neither; or the sampler has no plan for the schedule.
     """
     if plan is not None:
-        known = checked_plan("plan", plan)
+        known = as_plan("plan", plan)
         if sampler is not None or (schedule is not None and schedule != known.schedule):
             raise ValueError(
                 "plan takes the place of schedule and sampler: give the plan, or both of these"

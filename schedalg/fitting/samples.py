@@ -9,7 +9,7 @@ from schedalg.arrays import Array, known, to_host
 from schedalg.checks import described, positive_integer, raise_stopped
 from schedalg.fitting.trajectories import Trajectories, check_noiseless
 from schedalg.plan.columns import schedule_evaluations
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.schedule import Point
 
 
@@ -91,7 +91,7 @@ def check_fitted(plan: object, trajectories: object) -> None:
         ValueError: The trajectories are of another schedule; the plan draws noise, has stages, or
             uses x0 before it is bounded.
     """
-    plan = checked_plan("plan", plan)
+    plan = as_plan("plan", plan)
     if not isinstance(trajectories, Trajectories):
         raise TypeError(f"trajectories must be Trajectories, got {described(trajectories)}")
     if not isinstance(plan.a, np.ndarray):

@@ -12,7 +12,7 @@ from schedalg.network.denoiser import AnyDenoiser, check_denoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.columns import host_start
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running import execution
 from schedalg.running.calling import NetworkOptions, denoiser_for
 from schedalg.schedule import Schedule, check_schedule
@@ -128,7 +128,7 @@ def _arrivals(schedule: Schedule, teacher: object) -> set[int]:
         TypeError: The teacher is not a Plan.
         ValueError: It draws noise, or does not walk through every point.
     """
-    teacher = checked_plan("teacher", teacher)
+    teacher = as_plan("teacher", teacher)
     check_noiseless("teacher", teacher)
     path, count = teacher.schedule, len(np.unique(teacher.step))
     if path.kind != schedule.kind:

@@ -315,7 +315,7 @@ def _given() -> list[str]:
     return [field.name for field in fields(Plan) if field.init]
 
 
-def checked_plan(name: str, plan: object) -> Plan:
+def as_plan(name: str, plan: object) -> Plan:
     """Return the plan, if the value is one.
 
     Raises:

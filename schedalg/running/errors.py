@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, namespace, to_host, widened
+from schedalg.arrays import Array, host_number, widened
 from schedalg.checks import check_sample, flag, positive_integer, raise_stopped
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
@@ -14,6 +14,7 @@ from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.running.arrivals import level_word
 from schedalg.running.calling import NetworkOptions, denoiser_for
+from schedalg.running.measuring import mean_squares, parts_of
 from schedalg.running.noise import keyed_normal, keys_for
 from schedalg.running.philox import MEASURE
 from schedalg.running.progress import progress_bar
@@ -109,15 +110,12 @@ def network_errors(
     check_schedule(schedule)
     check_sample("data", data)
     count, times = int(data.shape[0]), positive_integer("draws", draws)
-    size = positive_integer("batch", batch)
-    if math.prod(data.shape) == 0:
-        raise ValueError(f"data are empty: shape {tuple(data.shape)}")
+    parts = parts_of(data, positive_integer("batch", batch))
     if flag("standard_error", standard_error) and count * times < 2:
         raise ValueError("a standard error needs two data at least, or draws=2; got one")
     options = NetworkOptions(prediction, clip, False, model_kwargs)
     denoise = denoiser_for(model, schedule, options)
     keys = keys_for("seed", seed, count)
-    parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
     points: Iterator[tuple[int, Point]] = enumerate(schedule)
     if flag("progress", progress):
         points = progress_bar(points, len(schedule))
@@ -144,16 +142,10 @@ def _squares(
     denoise: AnyDenoiser, point: Point, x0: Array, keys: np.ndarray, draw: int
 ) -> np.ndarray:
     """Return the mean over elements of (x0 - prediction)² of each sample, (B,)."""
-    alpha, sigma, log_snr = (
-        float(to_host(value)) if is_array(value) else value
-        for value in (point.alpha, point.sigma, point.log_snr)
-    )
+    alpha, sigma, log_snr = map(host_number, (point.alpha, point.sigma, point.log_snr))
     noise = keyed_normal(x0, keys, (level_word(log_snr), draw, MEASURE))
     try:
         prediction = denoise(alpha * x0 + sigma * noise, point)
     except StopIteration as error:
         raise_stopped(error, "model or clip")
-    off = widened(prediction) - widened(x0)
-    xp = namespace(off)
-    flat = xp.reshape(off, (off.shape[0], -1))
-    return to_host(xp.mean(flat * flat, axis=1)).astype(np.float64)
+    return mean_squares(widened(prediction) - widened(x0))

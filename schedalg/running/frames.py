@@ -5,38 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
-    compiling,
-    device,
-    multiplier,
-    namespace,
-    to_host,
-    weighted,
-    widened,
-)
-from schedalg.checks import (
-    check_like,
-    check_memory,
-    check_sample,
-    integer,
-    real_number,
-    shown,
-)
+from schedalg.arrays import Array, compiling, device, namespace, to_host, weighted
+from schedalg.checks import check_like, check_memory, check_sample, integer, real_number
 from schedalg.network.bounds import Clip
 from schedalg.network.model import read_output
-from schedalg.network.reading import reading_at
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan
 from schedalg.running.backend import Update, backend_for
-from schedalg.running.matrix import NOT_STARTED, check_starts, integers, walks
-from schedalg.running.noise import NoiseSource, frame_normal
-from schedalg.running.philox import START, STEP
-from schedalg.running.preparation import raise_without_variance
-from schedalg.running.snapshot import read_memories
+from schedalg.running.finished_frames import clean_scale, timesteps_of_frames
+from schedalg.running.frame_noise import FrameNoise
+from schedalg.running.matrix import NOT_STARTED, check_starts, walks
+from schedalg.running.noise import NoiseSource
+from schedalg.running.snapshot import read_integers, read_memories
 from schedalg.running.state import Run, begin, resume
-from schedalg.schedule.curve import base_of
-from schedalg.schedule.timesteps import named, timestep_dtype
+from schedalg.schedule.timesteps import timestep_dtype
 
 
 class FrameRun:
@@ -134,14 +116,15 @@ class FrameRun:
         self.x = run.x
         self.sweep = 0
         self.first = 0
-        self._meaning, self._rows, self._source = run.meaning, run.rows, run.source
+        self._meaning, self._rows = run.meaning, run.rows
+        self._noise = FrameNoise(run.plan, run.rows, run.source)
         self._together: Run | None = run
         self._input: Array | None = None
         self._clean_timestep = (
             None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
         )
         if self._clean_timestep is not None:
-            _timesteps(self.plan, self._clean_timestep)  # raises if they do not fit
+            timesteps_of_frames(self.plan, self._clean_timestep)  # raises if they do not fit
 
     @property
     def row(self) -> np.ndarray:
@@ -261,14 +244,14 @@ class FrameRun:
                     "frame leaves"
                 )
         check_memory("the run's x", self.x)
+        left = self.x[:, :count, ...]
         numbers = self.first + self.x.shape[1] + np.arange(count)
-        new = self._begun(self._initial(numbers) if x is None else x, numbers)
+        new = self._noise.begun(self._noise.initial(left, numbers) if x is None else x, numbers)
         if self._together is not None:
             self._part(self._together)
             memories = [self.x] * self._rows.depth  # of finished frames: nothing reads them
         else:
             memories = self._memories()
-        left = self.x[:, :count, ...]
         self.x = _joined(self.x, new)
         self._row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
         self._wait = np.append(self._wait[count:], np.full(count, wait))
@@ -296,7 +279,7 @@ class FrameRun:
             return self._together.state() | own
         plan, rows, backend = self.plan, self._rows, backend_for(self.x)
         run = Run(
-            plan, self._meaning, None, rows, backend, self.x, self._source, reuse=False, row=0
+            plan, self._meaning, None, rows, backend, self.x, self._noise.source, reuse=False, row=0
         )
         if rows.depth:
             own["memories"] = namespace(self.x).stack(self._memories())
@@ -349,14 +332,14 @@ class FrameRun:
         )
         if lacking := [name for name in ("sweep", "first", "row", "memories") if name not in state]:
             raise ValueError(f"state lacks {lacking}")
-        held.sweep = int(_whole_numbers(state, "sweep", (), 2**62))
-        held.first = int(_whole_numbers(state, "first", (), 2**62))
+        held.sweep = int(read_integers(state, "sweep", (), 2**62))
+        held.first = int(read_integers(state, "first", (), 2**62))
         shape = (held.x.shape[1],) if apart else ()
-        row = _whole_numbers(state, "row", shape, len(plan))
+        row = read_integers(state, "row", shape, len(plan))
         held._row = np.full(held.x.shape[1], row)
         held._wait = np.zeros_like(held._row)
         if apart and held._together is not None:
-            held._wait = _whole_numbers(state, "wait", shape, 2**62)
+            held._wait = read_integers(state, "wait", shape, 2**62)
             held._part(held._together)
             memories = read_memories(state["memories"], held._rows.depth, held.x)
             held._update = held._updating(memories)
@@ -365,8 +348,8 @@ class FrameRun:
     def _part(self, run: Run) -> None:
         """Leave the ordinary run: frames are at rows of their own from now on."""
         _check_apart(run)
-        self._scale = _clean_scale(run)
-        self._timesteps = _timesteps(run.plan, self._clean_timestep)
+        self._scale = clean_scale(run)
+        self._timesteps = timesteps_of_frames(run.plan, self._clean_timestep)
         self._together = None
 
     @property
@@ -408,7 +391,8 @@ class FrameRun:
         """Return x after this sweep."""
         check_memory("x", self.x)  # which was the network's input, where rows do not scale it
         x, going = self.x, self._going
-        noise = self._noise(variance)
+        numbers = self.first + np.arange(len(going))
+        noise = self._noise.of_rows(x, self._at, going, numbers, variance is not None)
         after = self._update(
             self._each(self._at),
             self._flat(x),
@@ -420,71 +404,9 @@ class FrameRun:
         after = namespace(x).reshape(after, x.shape)
         return after if going.all() else _chosen(going, after, x)
 
-    def _noise(self, variance: Array | None) -> Array | None:
-        """Return the noise of this sweep, like x; None if no row has any."""
-        rows, x = self._rows, self.x
-        noisy = np.array(rows.noisy)[self._at]
-        if not noisy.any():
-            return None
-        drawn = noisy & self._going
-        if drawn.any():
-            if rows.rows[0].log_variance is not None and variance is None:
-                raise_without_variance(x)
-            if callable(self._source):
-                return self._source(x)
-        domain = np.full((len(drawn), 1), STEP)
-        words = np.append(rows.draws[self._at], domain, axis=1)
-        numbers = self.first + np.arange(len(drawn))
-        keys: Any = self._source
-        return frame_normal(x, keys, words, numbers, drawn)
-
-    def _initial(self, numbers: np.ndarray) -> Array:
-        """Return the noise that frames start from, which have these numbers in their sample."""
-        x, schedule = self.x, self.plan.schedule
-        if not isinstance(self._source, np.ndarray):
-            raise ValueError(
-                "x of the frame that joins must be given, (B, n, ...), where noise is not a seed "
-                "from which it could be made"
-            )
-        wide = widened(x[:, : len(numbers), ...])
-        z = _drawn_at_once(wide, self._source, (0, 0, START), numbers)
-        scaled = weighted([(multiplier(schedule.prior_std, wide), z)])
-        return namespace(x).astype(scaled, x.dtype)
-
-    def _begun(self, x: Array, numbers: np.ndarray) -> Array:
-        """Return new frames as the first row takes them."""
-        scale, noise = self.plan.start
-        if (scale, noise) == (1.0, 0.0):
-            return x
-        terms = [(scale, x)]
-        if noise:
-            words = (*self._rows.start, STEP)
-            source = self._source
-            z = source(x) if callable(source) else _drawn_at_once(x, source, words, numbers)
-            terms.append((noise, z))
-        return weighted(terms)
-
     def _check_not_done(self) -> None:
         if self.done:
             raise ValueError("the run is at its end: all frames are finished, and x is there")
-
-
-def _whole_numbers(
-    state: Mapping[str, Any], name: str, shape: tuple[int, ...], most: int
-) -> np.ndarray:
-    """Return integers of a state, from 0 to the most.
-
-    Raises:
-        TypeError: They are not integers.
-        ValueError: They have another shape, or one is out of range.
-    """
-    values = integers(f"state['{name}']", state[name])
-    if values.shape != shape or not ((values >= 0) & (values <= most)).all():
-        raise ValueError(
-            f"state['{name}'] must hold integers from 0 to {most}, of shape {shape}; got "
-            f"{shown(values.tolist())}"
-        )
-    return values
 
 
 def _check_apart(run: Run) -> None:
@@ -514,49 +436,6 @@ def _check_apart(run: Run) -> None:
             "plan leads from data to noise, and frames walk from noise to data: run it for all "
             "frames at once"
         )
-
-
-def _timesteps(plan: Plan, clean: float | None) -> np.ndarray:
-    """Return the timestep of each row, and last that of a finished frame, (K + 1,).
-
-    Raises:
-        ValueError: The latter is not an integer, and the others are.
-    """
-    integral = plan.timesteps.dtype.kind == "i"
-    if clean is None:
-        clean = _timestep_of_clean(plan)
-        clean = float(np.rint(clean)) if integral else clean  # those of the plan may be rounded
-    if integral and not (clean == int(clean) and abs(clean) < 2**53):
-        raise ValueError(
-            f"clean_timestep is {clean}: it must be an integer, as the timesteps of the plan are"
-        )
-    return np.append(plan.timesteps, np.asarray(clean, dtype=plan.timesteps.dtype))
-
-
-def _timestep_of_clean(plan: Plan) -> float:
-    """Return the timestep where a plan ends, or the nearest that the schedule knows."""
-    schedule = plan.schedule
-    rule, origin = schedule.timestep_rule, schedule.origin.timestep
-    if origin is not None:
-        return origin
-    if isinstance(rule, np.ndarray):
-        return float(base_of(schedule).timesteps[0])
-    if isinstance(rule, str) and named(rule).function != "log_sigma":
-        return 0.0
-    return float(plan.timesteps[-1])
-
-
-def _clean_scale(run: Run) -> float:
-    """Return what multiplies x of a finished frame for the network."""
-    schedule = run.plan.schedule
-    origin = schedule.origin
-    return float(reading_at(run.meaning, schedule, origin.alpha, origin.sigma).c_in)
-
-
-def _drawn_at_once(x: Array, keys: Any, words: tuple[int, int, int], numbers: np.ndarray) -> Array:
-    """Return one draw for all frames of x, which have these numbers in their sample."""
-    each = np.tile(np.array(words), (len(numbers), 1))
-    return frame_normal(x, keys, each, numbers, np.ones(len(numbers), dtype=bool))
 
 
 def _chosen(frames: np.ndarray, x: Array, other: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, is_half, namespace, to_host, widened
+from schedalg.arrays import Array, host_number, is_half, namespace, widened
 from schedalg.checks import check_sample, flag, positive_integer, raise_stopped
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
@@ -15,6 +15,7 @@ from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.running.arrivals import level_word
 from schedalg.running.calling import NetworkOptions, denoiser_for
+from schedalg.running.measuring import mean_squares, parts_of
 from schedalg.running.noise import keyed_normal, keys_for
 from schedalg.running.philox import MEASURE
 from schedalg.running.progress import progress_bar
@@ -79,14 +80,11 @@ def score_lengths(
     """
     check_schedule(schedule)
     check_sample("data", data)
-    count, size = int(data.shape[0]), positive_integer("batch", batch)
-    if math.prod(data.shape) == 0:
-        raise ValueError(f"data are empty: shape {tuple(data.shape)}")
+    count, parts = int(data.shape[0]), parts_of(data, positive_integer("batch", batch))
     denoise = denoiser_for(model, schedule, NetworkOptions(prediction, clip, False, model_kwargs))
     if is_half(data):
         denoise = _wide(denoise, data)
     keys = keys_for("seed", seed, count)
-    parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
     points = list(schedule)
     pairs: Iterator[tuple[Point, Point]] = pairwise(points)
     if flag("progress", progress):
@@ -107,9 +105,8 @@ def score_lengths(
 
 def _squares(denoise: AnyDenoiser, s: Point, t: Point, x0: Array, keys: np.ndarray) -> np.ndarray:
     """Return the mean over elements of (sigma_t (score_t - score_s))² at noisy data, (B,)."""
-    levels = [[_float(p.alpha), _float(p.sigma)] for p in (s, t)]
-    (alpha_s, sigma_s), (alpha_t, sigma_t) = levels
-    noise = keyed_normal(x0, keys, (level_word(_float(t.log_snr)), 0, MEASURE))
+    alpha_s, sigma_s, alpha_t, sigma_t = map(host_number, (s.alpha, s.sigma, t.alpha, t.sigma))
+    noise = keyed_normal(x0, keys, (level_word(host_number(t.log_snr)), 0, MEASURE))
     x = widened(alpha_t * x0 + sigma_t * noise)
     try:
         at_t, at_s = denoise(x, t), denoise(x, s)
@@ -118,9 +115,7 @@ def _squares(denoise: AnyDenoiser, s: Point, t: Point, x0: Array, keys: np.ndarr
     # The score is (alpha x0 - x) / sigma².
     of_t = (alpha_t * at_t - x) / sigma_t
     of_s = (alpha_s * at_s - x) * (sigma_t / sigma_s**2)
-    xp, off = namespace(x), of_t - of_s
-    flat = xp.reshape(off, (off.shape[0], -1))
-    return to_host(xp.mean(flat * flat, axis=1)).astype(np.float64)
+    return mean_squares(of_t - of_s)
 
 
 class _Wide(Denoiser):
@@ -158,7 +153,3 @@ def _wide(denoise: AnyDenoiser, data: Array) -> AnyDenoiser:
     )
     wide.dtype = data.dtype
     return wide
-
-
-def _float(value: Any) -> float:
-    return float(to_host(value)) if is_array(value) else value

@@ -8,7 +8,7 @@ import numpy as np
 
 from schedalg.arrays import is_array
 from schedalg.checks import MOST, described, host_array, integer, shown
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running.rows import Rows
 
 #: What a schedule matrix holds for a frame whose first row is still to come. That of a frame which
@@ -98,7 +98,7 @@ def frames(
 
 
 def _check_plan(plan: object) -> None:
-    checked_plan("plan", plan)
+    as_plan("plan", plan)
 
 
 def integers(name: str, values: Any) -> np.ndarray:

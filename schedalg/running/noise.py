@@ -124,7 +124,7 @@ def _draws(
 ) -> list[np.ndarray]:
     """Return noise from seeds: an array of `shape` for each (level, visit, domain) in words."""
     keys, count = keys_for(name, seeds, shape[0]), math.prod(shape[1:])
-    return [_drawn(keys, each, count, single).reshape(shape) for each in words]
+    return [drawn(keys, each, count, single).reshape(shape) for each in words]
 
 
 def _drawing(x: Array, source: NoiseSource) -> "Noise | None":
@@ -240,7 +240,7 @@ def keyed_normal(
     count = int(np.prod(shape[1:]))
     # Half precision by way of single, in every library.
     single = is_half(x) or str(x.dtype).endswith("float32")
-    draw = _drawn(keys, words, count, single).reshape(shape)
+    draw = drawn(keys, words, count, single).reshape(shape)
     xp = namespace(x)
     dtype = xp.float32 if is_half(x) and not rounded else x.dtype
     if isinstance(x, np.ndarray):
@@ -248,44 +248,7 @@ def keyed_normal(
     return xp.asarray(draw, dtype=dtype, device=device(x))
 
 
-def frame_normal(
-    x: Array, keys: np.ndarray, words: np.ndarray, frames: np.ndarray, drawn: np.ndarray
-) -> Array:
-    """Return for each frame its part of a draw for its sample, made by NumPy; see `keyed_normal`.
-
-    In a draw for samples of many frames of n elements, those of frame f are f n to f n + n - 1.
-
-    Args:
-        x: (B, T, ...), an array of any library. The noise is like it, half precision in float32.
-        keys: (B, 2), uint64, those of the samples.
-        words: (T, 3): level, visit and domain of each frame's draw.
-        frames: (T,), the number of each frame in its sample, from 0.
-        drawn: (T,), whether each frame's noise is made; it is 0 where it is not.
-    """
-    shape = tuple(x.shape)
-    count = int(np.prod(shape[2:]))
-    single = is_half(x) or str(x.dtype).endswith("float32")
-    draw = np.zeros((shape[0], shape[1], count), dtype=np.float32 if single else np.float64)
-    asked, end = np.flatnonzero(drawn).tolist(), 0
-    for t in asked:
-        if t < end:
-            continue
-        end = t + 1
-        # Neighbours with the same words are one part of a draw.
-        while end in asked and (words[end] == words[t]).all():
-            end += 1
-        first, size = int(frames[t]) * count, (end - t) * count
-        before = first % 4  # a block of the draw begins at a multiple of 4
-        part = _drawn(keys, words[t].tolist(), before + size, single, first - before)
-        draw[:, t:end] = part[:, before:].reshape(shape[0], end - t, count)
-    draw = draw.reshape(shape)
-    if isinstance(x, np.ndarray):
-        return draw
-    xp = namespace(x)
-    return xp.asarray(draw, dtype=xp.float32 if is_half(x) else x.dtype, device=device(x))
-
-
-def _drawn(
+def drawn(
     keys: np.ndarray,
     words: Sequence[int] | np.ndarray,
     count: int,

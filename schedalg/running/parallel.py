@@ -27,7 +27,7 @@ from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.guidance import ClassifierFreeGuidance
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running import execution
 from schedalg.running.backend import backend_for
 from schedalg.running.calling import NetworkOptions, denoiser_for
@@ -119,7 +119,7 @@ def all_rows(
     window: int | None,
 ) -> "AllRows":
     """Return all rows before the first sweep; arguments are checked."""
-    checked_plan("plan", plan)
+    as_plan("plan", plan)
     check_sample("x", x)
     if compiling(x) or not has_values(x) or not isinstance(plan.a, np.ndarray):
         raise ValueError(

@@ -21,7 +21,7 @@ from schedalg.network.bounds import Clip, bounding
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
 from schedalg.parameterization import Parameterization, Prediction, parameterization
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running.initial_noise import sizes_of
 from schedalg.running.member import Member, check_fits, condition_of, start_of
 from schedalg.running.noise import seed_of
@@ -144,7 +144,7 @@ class Pool:
                 x has another shape, dtype or device than the pool; the seed is missing or out of
                 range; or the network's output would not determine what a row needs.
         """
-        checked_plan("plan", plan)
+        as_plan("plan", plan)
         if self.model is not None:
             check_keywords(self.model, conditions)
         self._check_room()

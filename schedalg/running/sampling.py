@@ -19,7 +19,7 @@ from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running import execution
 from schedalg.running.calling import NetworkOptions, finite
 from schedalg.running.noise import NoiseSource
@@ -152,7 +152,7 @@ def run(
         >>> bool((run(DDIM().plan(s), model, x) == sample(model, s, DDIM(), x)).all())
         True
     """
-    checked_plan("plan", plan)
+    as_plan("plan", plan)
     if compiling(x):
         plan = constant_plan(plan)
     options = NetworkOptions(prediction, clip, flag("check_finite", check_finite), model_kwargs)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from schedalg.parameterization import (
     parameterization,
 )
 from schedalg.plan.plan import Plan
+from schedalg.running.matrix import integers
 
 #: What stands in the settings for a function, which a snapshot cannot hold.
 _FUNCTION = "function"
@@ -167,3 +168,21 @@ def read_keys(value: Any, x: Array) -> np.ndarray:
             f"state['keys'] must hold integers of shape {(x.shape[0], 2)}, got {described(value)}"
         )
     return host.astype(np.uint64)
+
+
+def read_integers(
+    state: Mapping[str, Any], name: str, shape: tuple[int, ...], most: int
+) -> np.ndarray:
+    """Return integers of a state, from 0 to the most.
+
+    Raises:
+        TypeError: They are not integers.
+        ValueError: They have another shape, or one is out of range.
+    """
+    values = integers(f"state['{name}']", state[name])
+    if values.shape != shape or not ((values >= 0) & (values <= most)).all():
+        raise ValueError(
+            f"state['{name}'] must hold integers from 0 to {most}, of shape {shape}; got "
+            f"{shown(values.tolist())}"
+        )
+    return values

@@ -22,7 +22,7 @@ from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import check_input_shape, read_output
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan, checked_plan
+from schedalg.plan.plan import Plan, as_plan
 from schedalg.running import snapshot
 from schedalg.running.backend import Backend, Update
 from schedalg.running.noise import NoiseSource
@@ -369,7 +369,7 @@ def begin(
         >>> bool((r.x == run(plan, lambda x, timesteps: np.tanh(x), x, noise=7)).all())
         True
     """
-    checked_plan("plan", plan)
+    as_plan("plan", plan)
     return begun(plan, x, prediction, bounding(clip), noise, reuse=False)
 
 
@@ -446,7 +446,7 @@ def resume(
         >>> bool((run.x == later.x).all())
         True
     """
-    checked_plan("plan", plan)
+    as_plan("plan", plan)
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be what Run.state() returned, got {described(state)}")
     if lacking := [name for name in snapshot.NEEDED if name not in state]:

@@ -6,34 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schedalg.arrays import (
-    Array,
-    compiling,
-    device,
-    has_values,
-    is_array,
-    namespace,
-    real_dtype,
-    requires_gradient,
-    summed,
-    weighted,
-    widened,
-)
-from schedalg.checks import check_like, described, flag, host_numbers, integer, raise_stopped, shown
+from schedalg.arrays import Array, device, namespace, real_dtype, summed, weighted, widened
+from schedalg.checks import check_like, described, flag, raise_stopped, shown
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import read_output
 from schedalg.parameterization import Parameterization, Prediction
-from schedalg.plan.plan import Plan, checked_plan
-from schedalg.running.plans import constant_plan
-from schedalg.running.preparation import (
-    checked_backend,
-    meaning_of,
-    raise_without_variance,
-    rows_for,
-)
+from schedalg.plan.plan import Plan
+from schedalg.running.preparation import meaning_of, raise_without_variance, rows_for
 from schedalg.running.reference import Functional, deviation
+from schedalg.running.row_arguments import checked_plan, checked_row
 from schedalg.running.rows import Row, Rows
-from schedalg.schedule.timesteps import timestep_batch, timestep_dtype
 
 _HALF_LOG_2_PI = math.log(2 * math.pi) / 2
 
@@ -60,25 +42,6 @@ class Transition(NamedTuple):
 
     mean: Array
     std: Array
-
-
-class NetworkInput(NamedTuple):
-    """What a network is given in a row.
-
-    Attributes:
-        input: (B, ...), x in the scale that the network was trained in.
-        timesteps: (B,).
-
-    Example:
-        >>> import numpy as np
-        >>> from schedalg import DDPM, Schedule, network_input
-        >>> plan = DDPM().plan(Schedule.karras(5, sigma_max=10.0))
-        >>> network_input(plan, 0, np.ones((1, 2))).timesteps
-        array([10.])
-    """
-
-    input: Array
-    timesteps: Array
 
 
 def transition(
@@ -204,48 +167,6 @@ def log_prob(
     return -0.5 * squares - alike * summed(log_std) - count * _HALF_LOG_2_PI
 
 
-def network_input(
-    plan: Plan,
-    row: int | Sequence[int] | Array,
-    x: Array,
-    *,
-    prediction: Prediction | Parameterization | None = None,
-) -> NetworkInput:
-    """Return what a network is given in a row: x in the scale it was trained in, and timesteps.
-
-    Use it to call the network again for a stored x, with rows in any order. The result is what
-    `Run.input` and `Run.timesteps` were in that row.
-
-    Args:
-        plan: The plan.
-        row: The row; or integers (B,), the row of each sample.
-        x: (B, ...), before the row.
-        prediction: As in `sample`.
-
-    Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: A row is out of range.
-
-    Example:
-        >>> import numpy as np
-        >>> from schedalg import DDPM, Schedule, network_input
-        >>> plan = DDPM().plan(Schedule.linear(1000).subsample(steps=5))
-        >>> network_input(plan, [4, 0], np.ones((2, 3))).timesteps
-        array([199, 999])
-    """
-    plan = _checked_plan(plan, x)
-    k = _checked_row(plan, row, x)
-    rows, _ = rows_for(plan, meaning_of(plan, prediction), None, x)
-    model_input = Functional(rows, None).input(k, x)
-    if isinstance(k, int):
-        return NetworkInput(model_input, timestep_batch(x, rows.timesteps[k]))
-    values = plan.timesteps[k]
-    timesteps = namespace(x).asarray(
-        values, dtype=timestep_dtype(x, values[0].item()), device=device(x)
-    )
-    return NetworkInput(model_input, timesteps)
-
-
 def _drawn(
     plan: Plan,
     row: int | Sequence[int] | Array,
@@ -256,8 +177,8 @@ def _drawn(
     memories: Sequence[Array],
 ) -> tuple[Transition, list[float] | None]:
     """Return what a row draws from, and its std as numbers; see `transition` and `_numbers`."""
-    plan = _checked_plan(plan, x)
-    k = _checked_row(plan, row, x)
+    plan = checked_plan(plan, x)
+    k = checked_row(plan, row, x)
     meaning, bound = meaning_of(plan, prediction), bounding(clip)
     rows, outside = rows_for(plan, meaning, bound, x)
     _require_noise(rows, k)
@@ -288,50 +209,6 @@ def _numbers(rows: Rows, k: int | np.ndarray) -> list[float] | None:
     """Return std in float64: of the row, or of each sample; None where a gradient flows to it."""
     found = [rows.rows[each].noise for each in ([k] if isinstance(k, int) else k.tolist())]
     return found if all(isinstance(each, float) for each in found) else None
-
-
-def _checked_plan(plan: object, x: Array) -> Plan:
-    known = checked_plan("plan", plan)
-    checked_backend(known, x)
-    return constant_plan(known) if compiling(x) else known
-
-
-def _checked_row(plan: Plan, row: Any, x: Array) -> int | np.ndarray:
-    """Return the row, or that of each sample, (B,), int64.
-
-    Raises:
-        TypeError: They are not integers.
-        ValueError: One is out of range, or there is not one for each sample, or they are traced.
-    """
-    if not len(plan):
-        raise ValueError("plan has no rows, and so no row")
-    if is_array(row) and (requires_gradient(row) or not has_values(row)):
-        raise ValueError(
-            "row is traced and has no values: rows must be known when the function is traced, as "
-            "integers or an array of NumPy"
-        )
-    many = isinstance(row, Sequence | np.ndarray) or (is_array(row) and row.ndim > 0)
-    if not many or isinstance(row, str | bytes):
-        k = integer("row", row)
-        if not 0 <= k < len(plan):
-            raise ValueError(f"row is {shown(k)}: rows are 0 to {len(plan) - 1}")
-        return k
-    values = host_numbers("row", row)
-    if not values.size:
-        if x.shape[0] == 0:
-            return 0
-        raise ValueError("row is empty, and must be one integer or one for each sample")
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"row must hold integers, got {described(row)}")
-    if len(values) != x.shape[0]:
-        raise ValueError(
-            f"row must be one integer or {x.shape[0]}, one for each sample; got {len(values)}"
-        )
-    outside = (values < 0) | (values >= len(plan))
-    if outside.any():
-        i = int(np.argmax(outside))
-        raise ValueError(f"row[{i}] is {values[i]}: rows are 0 to {len(plan) - 1}")
-    return values
 
 
 def _require_noise(rows: Rows, k: int | np.ndarray) -> None:

@@ -6,11 +6,13 @@ are in `schedalg.testing.strategies`, which needs hypothesis (`pip install 'sche
 """
 
 from schedalg.testing.backends import check_backend
-from schedalg.testing.checks import (
+from schedalg.testing.data import Mixture
+from schedalg.testing.measures import measured_order, variance_after
+from schedalg.testing.parameterizations import check_parameterization
+from schedalg.testing.samplers import (
     check_arrays,
     check_marginals,
     check_order,
-    check_parameterization,
     check_recovery,
     check_respacing,
     check_sampler,
@@ -19,8 +21,6 @@ from schedalg.testing.checks import (
     check_threads,
     check_variance,
 )
-from schedalg.testing.data import Mixture
-from schedalg.testing.measures import measured_order, variance_after
 
 __all__ = [
     "Mixture",

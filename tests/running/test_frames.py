@@ -247,31 +247,6 @@ def test_the_network_is_told_where_every_frame_is() -> None:
     np.testing.assert_array_equal(held.x[:, 1:], X[:, 1:])
 
 
-#: Schedules, and what the network is told of a finished frame.
-CLEAN: dict[str, tuple[Schedule, float]] = {
-    "subset": (FAST, 0),
-    "part": (FAST[2:], FAST.timesteps[1]),
-    "flow": (Schedule.flow(5), 0.0),
-    "sigma": (Schedule.karras(5), 0.0),
-    "log_sigma/4": (Schedule.from_sigmas([1.0, 9.0], timesteps="log_sigma/4"), 0.0),
-}
-
-
-@pytest.mark.parametrize("name", CLEAN)
-def test_a_finished_frame_has_the_least_timestep(name: str) -> None:
-    schedule, expected = CLEAN[name]
-    plan = DDIM().plan(schedule)
-    held = FrameRun(plan, X, frames(plan, [0] * 3, first=[0, 0, len(plan)]), prediction="v")
-    assert held.timesteps[0, 2] == expected
-    mine = FrameRun(
-        plan, X, frames(plan, [0] * 3, first=[0, 0, len(plan)]), prediction="v", clean_timestep=3
-    )
-    assert mine.timesteps[0, 2] == 3
-    whole = DDIM().plan(schedule).round_timesteps()
-    held = FrameRun(whole, X, frames(whole, [0] * 3, first=[0, 0, len(plan)]), prediction="v")
-    assert held.timesteps[0, 2] == np.rint(expected)
-
-
 def test_noise_before_the_first_row_is_for_frames_that_start_there() -> None:
     plan = Euler(s_churn=2.0).plan(Schedule.karras(5))
     assert plan.start[1] > 0
@@ -279,12 +254,6 @@ def test_noise_before_the_first_row_is_for_frames_that_start_there() -> None:
     expected = begin(plan, X, noise=SEEDS).x
     np.testing.assert_array_equal(held.x[:, :2], expected[:, :2])
     np.testing.assert_array_equal(held.x[:, 2], X[:, 2])
-
-
-def test_a_finished_frame_is_scaled_as_clean_data() -> None:
-    plan = DDIM().plan(Schedule.karras(5))
-    held = FrameRun(plan, X, frames(plan, [0] * 3, first=[0, 0, 5]), prediction=edm(0.5))
-    np.testing.assert_allclose(held.input[:, 2], X[:, 2] / 0.5, rtol=1e-15)
 
 
 def test_a_frame_that_starts_later_in_the_plan_is_that_of_a_part_of_the_schedule() -> None:

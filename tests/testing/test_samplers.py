@@ -1,4 +1,4 @@
-"""Each check of `schedalg.testing` finds the fault that it is for."""
+"""Each check of samplers finds the fault that it is for."""
 
 import math
 from typing import Any
@@ -6,24 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import (
-    DDIM,
-    DDPM,
-    LCM,
-    DPMSolverPP,
-    Evaluations,
-    Heun,
-    Parameterization,
-    Plan,
-    Schedule,
-    Steps,
-    edm,
-)
+from schedalg import DDIM, DDPM, LCM, DPMSolverPP, Evaluations, Heun, Plan, Schedule, Steps
 from schedalg.testing import (
     check_arrays,
     check_marginals,
     check_order,
-    check_parameterization,
     check_recovery,
     check_respacing,
     check_sampler,
@@ -170,18 +157,6 @@ def test_a_timestep_of_another_noise_level_is_found() -> None:
 
     with pytest.raises(AssertionError):
         check_respacing(OneOff())
-
-
-def test_wrong_parameterizations_are_found() -> None:
-    wrong = Parameterization(
-        lambda alpha, sigma: 1 / alpha,
-        lambda alpha, sigma: -sigma / alpha,
-        weights=lambda alpha, sigma: (0.1, 1.0),
-    )
-    with pytest.raises(AssertionError):
-        check_parameterization(wrong)
-    check_parameterization("v", Schedule.flow(10))
-    check_parameterization(edm(0.2))
 
 
 def test_samplers_of_the_library_pass_as_a_whole() -> None:

@@ -1,4 +1,4 @@
-"""Checks of samplers and parameterizations; each raises an AssertionError with what it found."""
+"""Checks of samplers; each raises an AssertionError with what it found."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,58 +9,20 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
-from schedalg.parameterization import Parameterization, Prediction, convert
 from schedalg.plan.plan import Plan
-from schedalg.running.sampling import sample, sample_steps
+from schedalg.running.sampling import sample_steps
 from schedalg.samplers.protocols import Sampler, TableSampler
 from schedalg.schedule import Point, Schedule
 from schedalg.testing.data import Mixture
+from schedalg.testing.ends import sampled
 from schedalg.testing.measures import GAUSSIAN, measured_order, variance_after
-
-AnySampler = Sampler
 
 #: Twelve steps from log-SNR -10 to 10, where the origin still has noise.
 PATH = Schedule.from_log_snr(np.linspace(10, -10, 13))[1:]
 FAST = Schedule.linear(1000).subsample(steps=12)
 
 
-class _AtEnds:
-    """A sampler with `init` and `step`, whose errors in the steps at both ends are explained."""
-
-    def __init__(self, sampler: Any) -> None:
-        self.sampler = sampler
-        self.init = sampler.init
-
-    def step(self, x: Array, t: Point, s: Point, denoise: Any, noise: Any, state: Any) -> Any:
-        try:
-            return self.sampler.step(x, t, s, denoise, noise, state)
-        except (ArithmeticError, ValueError, RuntimeWarning) as error:
-            if to_host(t.alpha) == 0:
-                case = (
-                    "that leaves pure noise, where t.alpha is 0 (zero SNR): have a step of DDIM "
-                    "there, s.alpha * x0 + s.sigma / t.sigma * (x - t.alpha * x0)"
-                )
-            elif to_host(s.sigma) == 0:
-                case = "that arrives at clean data, where s.sigma is 0: return x0 there"
-            else:
-                raise
-            raise AssertionError(
-                f"{type(error).__name__} ({error}) in the step from timestep {t.timestep} {case}"
-            ) from error
-
-
-def _sample(
-    model: Any, schedule: Schedule, sampler: AnySampler | Plan, x: Array, **options: Any
-) -> Array:
-    """Return `sample(...)`, where errors in a sampler's own steps at both ends are explained."""
-    if not isinstance(sampler, Plan) and not hasattr(sampler, "plan"):
-        sampler = _AtEnds(sampler)
-    return sample(model, schedule, sampler, x, **options)
-
-
-def check_sampler(
-    sampler: AnySampler, *, order: int | None = None, distilled: bool = False
-) -> None:
+def check_sampler(sampler: Sampler, *, order: int | None = None, distilled: bool = False) -> None:
     """Run the checks that every sampler should pass, all of this module except `check_variance`.
 
     Args:
@@ -93,7 +55,7 @@ def check_sampler(
 
 
 def check_order(
-    sampler: AnySampler, order: int, data: Mixture = GAUSSIAN, *, within: float = 0.15, **how: Any
+    sampler: Sampler, order: int, data: Mixture = GAUSSIAN, *, within: float = 0.15, **how: Any
 ) -> None:
     """Check that a sampler without noise converges with its declared order; see `measured_order`.
 
@@ -106,7 +68,7 @@ def check_order(
     assert abs(measured - order) <= within, f"order {measured:.2f}, but {order} is declared"
 
 
-def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float = 1e-9) -> None:
+def check_recovery(sampler: Sampler | Plan, schedule: Schedule, rtol: float = 1e-9) -> None:
     """Check that the sampler returns the data if these are a single point.
 
     With a clean origin, the result must be that point for any x at the start. With a noisy origin
@@ -122,13 +84,13 @@ def check_recovery(sampler: AnySampler | Plan, schedule: Schedule, rtol: float =
     x = np.random.default_rng(0).standard_normal((2, 3)) * schedule.prior_std
     if origin.sigma > 0:
         x = np.full((2, 3), point * schedule[-1].alpha)
-    result = _sample(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
+    result = sampled(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
     np.testing.assert_allclose(
         result, origin.alpha * point, rtol=rtol, err_msg=f"x0 on {schedule!r}"
     )
 
 
-def _point(point: float, sampler: AnySampler | Plan, schedule: Schedule) -> AnyDenoiser:
+def _point(point: float, sampler: Sampler | Plan, schedule: Schedule) -> AnyDenoiser:
     """Return the optimal network for data that are a single point, as a denoiser.
 
     A sampler that calls a network of flow matching at clean data needs its slope there, which is
@@ -153,9 +115,7 @@ def _point(point: float, sampler: AnySampler | Plan, schedule: Schedule) -> AnyD
     return Denoiser(velocity, schedule, "flow")
 
 
-def check_variance(
-    sampler: AnySampler | Plan, schedule: Schedule = PATH, rtol: float = 1e-9
-) -> None:
+def check_variance(sampler: Sampler | Plan, schedule: Schedule = PATH, rtol: float = 1e-9) -> None:
     """Check that x has the variance sigma² at the origin if the data are a single point.
 
     This holds for every method that is exact for a constant x0, which is all but DDPM's
@@ -179,7 +139,7 @@ def check_variance(
     )
 
 
-def check_marginals(sampler: AnySampler, *, distilled: bool = False) -> None:
+def check_marginals(sampler: Sampler, *, distilled: bool = False) -> None:
     """Check that the variance for Gaussian data converges to the right one as steps grow.
 
     Args:
@@ -205,7 +165,7 @@ def check_marginals(sampler: AnySampler, *, distilled: bool = False) -> None:
         assert after < max(0.6 * before, 1e-9), f"relative errors of the variance: {errors}"
 
 
-def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None:
+def check_arrays(sampler: Sampler, x: Array, tolerance: float = 1e-3) -> None:
     """Check that the result has the library, dtype and shape of x, and NumPy's values.
 
     Args:
@@ -224,20 +184,20 @@ def check_arrays(sampler: AnySampler, x: Array, tolerance: float = 1e-3) -> None
         return 0.5 * x - 0.1 * x**3 / (1 + x**2)
 
     before = np.array(to_host(x))
-    expected = _sample(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
+    expected = sampled(network, FAST, sampler, to_host(x).astype(np.float64), noise=5, clip=(-2, 2))
     for prediction in ("epsilon", "x0", "v"):
-        result = _sample(network, FAST, sampler, x, noise=5, prediction=prediction)
+        result = sampled(network, FAST, sampler, x, noise=5, prediction=prediction)
         assert namespace(result) is namespace(x), f"{type(result)} from {type(x)}"
         for part in ("dtype", "shape"):
             got, given = getattr(result, part), getattr(x, part)
             assert got == given, f"{part} {got} from {given}, for a prediction of {prediction}"
-    result = to_host(_sample(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
+    result = to_host(sampled(network, FAST, sampler, x, noise=5, clip=(-2, 2)))
     rtol = 1e-11 if "64" in str(x.dtype) else tolerance
     np.testing.assert_array_equal(to_host(x), before, err_msg="the sampler wrote to x")
     np.testing.assert_allclose(result, expected, rtol=rtol, atol=rtol)
 
 
-def check_respacing(sampler: AnySampler) -> None:
+def check_respacing(sampler: Sampler) -> None:
     """Check that on a respaced schedule the network gets the timestep of each noise level.
 
     And that the schedule is as good as a new one: made from ᾱ at the selected points,
@@ -260,13 +220,13 @@ def check_respacing(sampler: AnySampler) -> None:
 
     x = np.random.default_rng(1).standard_normal((2, 3))
     passed.append([])
-    images = [_sample(network, short, sampler, x, noise=7)]
+    images = [sampled(network, short, sampler, x, noise=7)]
     if set(passed[0]) <= set(selected):
         fresh = Schedule.from_alphas_cumprod(numbers[selected], timesteps=selected)
     else:
         fresh = Schedule.from_alphas_cumprod(numbers)[selected]
     passed.append([])
-    images.append(_sample(network, fresh, sampler, x, noise=7))
+    images.append(sampled(network, fresh, sampler, x, noise=7))
     np.testing.assert_allclose(images[1], images[0], rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(passed[1], passed[0], rtol=1e-9, err_msg="timesteps passed")
     visited: list[Point] = []
@@ -275,7 +235,7 @@ def check_respacing(sampler: AnySampler) -> None:
         visited.append(t)
         return 0.3 * x
 
-    _sample(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
+    sampled(Denoiser.from_function(expectation, short), short, sampler, x, noise=7)
     for t in visited:
         assert t.timestep is not None
         assert selected[0] <= t.timestep <= selected[-1], f"timestep {t.timestep} of {selected}"
@@ -287,7 +247,7 @@ def check_respacing(sampler: AnySampler) -> None:
             )
 
 
-def check_scales(sampler: AnySampler) -> None:
+def check_scales(sampler: Sampler) -> None:
     """Check that the sample does not depend on the scale of x: vp, ve or flow.
 
     Example:
@@ -305,12 +265,12 @@ def check_scales(sampler: AnySampler) -> None:
         images = []
         for other in (schedule.as_vp(), schedule.as_ve(), schedule.as_flow()):
             scaled = x * (other.sigma[-1] / schedule.sigma[-1])
-            images.append(_sample(network, other, sampler, scaled, prediction="v", noise=3))
+            images.append(sampled(network, other, sampler, scaled, prediction="v", noise=3))
         for image in images[1:]:
             np.testing.assert_allclose(image, images[0], rtol=1e-8, atol=1e-8, err_msg=repr(base))
 
 
-def check_threads(sampler: AnySampler) -> None:
+def check_threads(sampler: Sampler) -> None:
     """Check that concurrent runs of one sampler do not affect each other: in turns and in threads.
 
     Example:
@@ -358,7 +318,7 @@ def check_table(sampler: TableSampler, schedule: Schedule) -> None:
     for prediction in ("epsilon", "x0", "v") if signal else ("x0", "v"):
         images = [
             # Divided by 99, since at sigma = 80 a steeper network would amplify rounding errors.
-            _sample(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
+            sampled(lambda x, t: np.sin(x / 99), schedule, one, x, prediction=prediction, noise=3)
             for one in (sampler, protocol)
         ]
         np.testing.assert_allclose(
@@ -372,32 +332,3 @@ class _Steps:
     def __init__(self, sampler: Any) -> None:
         self.init = sampler.init
         self.step = sampler.step
-
-
-def check_parameterization(
-    parameterization: Parameterization | Prediction, schedule: Schedule | None = None
-) -> None:
-    """Check that a perfect network's output gives x0, and converts to v and back.
-
-    Args:
-        parameterization: The parameterization to check.
-        schedule: The noise levels to check. None: `Schedule.cosine(50)`.
-
-    Example:
-        >>> from schedalg import edm
-        >>> from schedalg.testing import check_parameterization
-        >>> check_parameterization(edm(0.3))
-    """
-    schedule = Schedule.cosine(50) if schedule is None else schedule
-    x0, eps = np.random.default_rng(0).standard_normal((2, 3, 2))
-    for k, point in enumerate(schedule):
-        if point.alpha < 1e-6 * point.sigma:  # x0 cannot be recovered
-            continue
-        x, output = schedule.add_noise(x0, eps, k), schedule.target(x0, eps, k, parameterization)
-        denoise = Denoiser(lambda x, t, y=output: y, schedule, parameterization)
-        # The rounding of x = alpha x0 + sigma eps is amplified by 1 / alpha.
-        rtol = 1e-11 * max(1.0, point.sigma / point.alpha)
-        np.testing.assert_allclose(denoise(x, point), x0, rtol=rtol, atol=rtol, err_msg=str(point))
-        v = convert(output, x, point, parameterization, "v")
-        back = convert(v, x, point, "v", parameterization)
-        np.testing.assert_allclose(back, output, rtol=rtol, atol=rtol, err_msg=str(point))
