@@ -9,6 +9,7 @@ grimp = pytest.importorskip("grimp")
 #: From the ground up: each room may import those before it.
 ROOMS = [
     "forks",
+    "frozen",
     "cache",
     "descent",
     "plugins",

@@ -8,12 +8,12 @@ import numpy as np
 
 from schedalg.arrays import Array, has_values, holds, namespace, requires_gradient, to_host
 from schedalg.checks import described, host_numbers, shown
+from schedalg.frozen import fixed, without_assignment
 from schedalg.libraries import Value
 from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
-    cannot_change,
     check_rows,
     checked_column,
     checked_start,
@@ -30,6 +30,7 @@ from schedalg.schedule.timesteps import canonical_timesteps, rounded_timesteps
 Memory: TypeAlias = Literal["x0", "epsilon"] | tuple[Any, Any] | tuple[Any, Any, Any]
 
 
+@without_assignment
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Plan(Value):
     """A sampler as a table of numbers: K rows, one for each call of the network.
@@ -98,10 +99,8 @@ class Plan(Value):
     def __post_init__(self) -> None:
         for name in ("step", "timesteps", *FLOATS):
             values = getattr(self, name)
-            if isinstance(values, np.ndarray) and not cannot_change(values):
-                values = values.copy()
-                values.flags.writeable = False
-                object.__setattr__(self, name, values)
+            if isinstance(values, np.ndarray):
+                object.__setattr__(self, name, fixed(values))
         object.__setattr__(self, "start", checked_start(self.start))
         if has_values(self.a):
             hash(self)  # now, and not within a call that torch.compile traces
@@ -214,9 +213,6 @@ class Plan(Value):
         if numbers.size and numbers.dtype.kind != "i":
             raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
         check_rows(rows, numbers, alpha, sigma, columns)
-        for column in (timesteps, alpha, sigma, *columns.values()):
-            if isinstance(column, np.ndarray):
-                column.flags.writeable = False  # it is a copy already
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),

@@ -176,7 +176,7 @@ def from_alpha_bar(
     except StopIteration as error:
         raise_stopped(error, "alpha_bar")
     for i, (earlier, later) in enumerate(pairwise(number.value for number in values)):
-        if not 0 <= later < earlier:
+        if earlier is not None and later is not None and not 0 <= later < earlier:
             raise ValueError(
                 f"alpha_bar({i + 1}/{n}) is {later!r}, after {earlier!r}: it must fall, down to 0"
             )

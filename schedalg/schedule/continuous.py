@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Namespace
-from schedalg.checks import positive_integer, positive_number
+from schedalg.checks import positive_integer, positive_number, real_number
 from schedalg.schedule import elementary, path
 from schedalg.schedule.constructors import LARGEST_SIGMA, make
 from schedalg.schedule.double_double import (
@@ -24,7 +24,7 @@ from schedalg.schedule.double_double import (
     single,
     where,
 )
-from schedalg.schedule.scalars import Scalar, arrays_of, scalar
+from schedalg.schedule.scalars import Scalar, arrays_of, scalar, shift_factor
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -189,9 +189,7 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
 
     Source: Lipman et al., arXiv 2210.02747; shift: Esser et al., arXiv 2403.03206, equation 23.
     """
-    n, factor = positive_integer("n", n), scalar("shift", shift, positive_number)
-    if not 1e-60 < factor.value < 1e60:
-        raise ValueError(f"shift must be between 1e-60 and 1e60, got {factor.value!r}")
+    n, factor = positive_integer("n", n), scalar("shift", shift, shift_factor)
     i, like = np.arange(n), np.ones(1)
     signal, noise = (quotients(np, like, part, n) for part in (n - 1 - i, i + 1))
     rise = quotients(np, like, n, (n - i) * (i + 1))
@@ -201,22 +199,29 @@ def flow(cls: "type[Schedule]", n: int, shift: float = 1.0) -> "Schedule":
 
 
 def _sigma_range(sigma_min: float, sigma_max: float) -> tuple[Scalar, Scalar]:
-    low = scalar("sigma_min", sigma_min, positive_number)
-    high = scalar("sigma_max", sigma_max, positive_number)
-    for name, sigma in (("sigma_min", low.value), ("sigma_max", high.value)):
-        if not 1 / LARGEST_SIGMA < sigma < LARGEST_SIGMA:
-            raise ValueError(
-                f"{name} must be between {1 / LARGEST_SIGMA:g} and {LARGEST_SIGMA:g}, got {sigma!r}"
-            )
-    if not low.value < high.value:
+    low, high = scalar("sigma_min", sigma_min, _sigma), scalar("sigma_max", sigma_max, _sigma)
+    if low.value is not None and high.value is not None and not low.value < high.value:
         raise ValueError(f"sigma_min must be below sigma_max, got {low.value!r} and {high.value!r}")
     return low, high
 
 
+def _sigma(name: str, value: object) -> float:
+    sigma = positive_number(name, value)
+    if not 1 / LARGEST_SIGMA < sigma < LARGEST_SIGMA:
+        raise ValueError(
+            f"{name} must be between {1 / LARGEST_SIGMA:g} and {LARGEST_SIGMA:g}, got {sigma!r}"
+        )
+    return sigma
+
+
 def _exponent(rho: float) -> Scalar:
-    number = scalar("rho", rho)
-    if not 0.1 <= number.value <= 100:
-        raise ValueError(f"rho must be in [0.1, 100], got {number.value!r}")
+    return scalar("rho", rho, _power)
+
+
+def _power(name: str, value: object) -> float:
+    number = real_number(name, value)
+    if not 0.1 <= number <= 100:
+        raise ValueError(f"{name} must be in [0.1, 100], got {number!r}")
     return number
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Namespace, device
-from schedalg.checks import in_unit, positive_integer
+from schedalg.checks import in_unit, positive_integer, real_number
 from schedalg.schedule import elementary, path
 from schedalg.schedule.constructors import capped, from_exact_betas, make
 from schedalg.schedule.double_double import (
@@ -119,10 +119,8 @@ def cosine(cls: "type[Schedule]", n: int, s: float = 0.008, max_beta: float = 0.
 
     Source: Nichol and Dhariwal, arXiv 2102.09672, equation 17.
     """
-    n, offset = positive_integer("n", n), scalar("s", s)
-    if not 0 <= offset.value <= 1000:
-        raise ValueError(f"s must be in [0, 1000], got {offset.value!r}")
-    xp, (shift, limit) = arrays_of(offset, scalar("max_beta", max_beta, in_unit))
+    n = positive_integer("n", n)
+    xp, (shift, limit) = arrays_of(scalar("s", s, _offset), scalar("max_beta", max_beta, in_unit))
     half_turn = constant(xp, shift.high, *elementary.HALF_PI)
     quarter = divided(half_turn, plus(single(1.0), shift))
 
@@ -273,6 +271,13 @@ def _shares(n: int) -> DoubleDouble:
 
 #: The same, made once for the few n that anybody trains with.
 _few_shares = lru_cache(maxsize=8)(_shares)
+
+
+def _offset(name: str, value: object) -> float:
+    number = real_number(name, value)
+    if not 0 <= number <= 1000:
+        raise ValueError(f"{name} must be in [0, 1000], got {number!r}")
+    return number
 
 
 def _range(beta_start: float, beta_end: float) -> tuple[Namespace, list[DoubleDouble]]:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import namespace, requires_gradient
+from schedalg.frozen import without_assignment
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 
 
+@without_assignment
 @dataclass(frozen=True, slots=True)
 class Point:
     """One noise level: `x = alpha * x0 + sigma * eps`.

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg.arrays import Namespace, has_values, holds, is_array, namespace, to_host
-from schedalg.checks import positive_number
 from schedalg.schedule import curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
-from schedalg.schedule.scalars import arrays_of, scalar
+from schedalg.schedule.scalars import arrays_of, scalar, shift_factor
 from schedalg.schedule.timesteps import TimestepRule, rounded_timesteps
 
 if TYPE_CHECKING:
@@ -158,10 +157,8 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 
     Source: Hoogeboom et al., arXiv 2301.11093; Esser et al., arXiv 2403.03206, equation 23.
     """
-    number = scalar("factor", factor, positive_number)
-    if not 1e-60 < number.value < 1e60:
-        raise ValueError(f"factor must be between 1e-60 and 1e60, got {number.value!r}")
-    if number.source == 1 and not is_array(number.source):
+    number = scalar("factor", factor, shift_factor)
+    if not is_array(number.source) and number.source == 1:
         return schedule
     xp, (by,) = arrays_of(number)
     if xp is not np:

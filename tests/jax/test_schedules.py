@@ -40,6 +40,14 @@ MADE: dict[str, tuple[Callable[..., Schedule], np.ndarray]] = {
     "sigmas": (Schedule.from_sigmas, np.geomspace(0.1, 5, 9)),
     "flow_times": (Schedule.from_flow_times, np.linspace(0.1, 0.9, 9)),
 }
+#: Schedules of one or a few numbers.
+OF_NUMBERS: dict[str, tuple[Callable[..., Schedule], tuple[float, ...]]] = {
+    "linear": (lambda a, b: Schedule.linear(4, a, b), (0.01, 0.3)),
+    "cosine": (lambda s, limit: Schedule.cosine(5, s, limit), (0.01, 0.6)),
+    "karras": (lambda a, b, rho: Schedule.karras(5, a, b, rho), (0.03, 40.0, 6.0)),
+    "shift": (lambda factor: Schedule.linear(9, 0.01, 0.3)[[1, 4, 8]].shift(factor), (3.0,)),
+    "alpha_bar": (lambda v: Schedule.from_alpha_bar(lambda t: 1 - v * t, 4), (0.7,)),
+}
 PARTS: dict[str, Callable[[Schedule], Schedule]] = {
     "a stretch": lambda s: s[2:7],
     "every second": lambda s: s.subsample(every=2),
@@ -75,6 +83,32 @@ def test_a_traced_schedule_is_what_it_is_of_numbers(source: str) -> None:
             np.testing.assert_allclose(
                 jax.jit(lambda v: made(v)[3:].to_betas())(values), values[3:], rtol=1e-13
             )
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_a_schedule_of_traced_numbers_is_what_it_is_of_numbers(name: str) -> None:
+    made, numbers_given = OF_NUMBERS[name]
+
+    def every(*values: Any) -> list[Any]:
+        schedule = made(*values)
+        return [schedule.alpha, schedule.sigma, schedule.timesteps]
+
+    exact = every(*numbers_given)
+    with jax.enable_x64(True):
+        given = [jnp.asarray(v) for v in numbers_given]
+        traced = jax.eval_shape(every, *given)
+        assert [shape.shape for shape in traced] == [part.shape for part in exact]
+        if name != "linear":
+            return  # to compile the others takes seconds, and they are made of the same functions
+        got = jax.jit(every)(*given)
+    for one, part in zip(got, exact, strict=True):
+        np.testing.assert_allclose(one, part, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("value", [[0.1, 0.2], [], True])
+def test_a_traced_number_is_one_real_number(value: Any) -> None:
+    with pytest.raises(TypeError, match="beta_end must be a real number"):
+        jax.jit(lambda v: Schedule.linear(5, beta_end=v).alpha)(jnp.asarray(value))
 
 
 @pytest.mark.parametrize(

@@ -259,3 +259,19 @@ def test_unipc_corrects_from_x_as_it_was(diffusers: Any) -> None:
     assert (ends(theirs(), in_place=True) - plain).abs().max() > 1e-2
     for in_place in (False, True):
         assert (ends(ours(), in_place=in_place) - plain).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("grid", ["karras", "exponential"])
+@pytest.mark.parametrize("name", ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"])
+def test_a_single_step_of_edm_goes_from_the_highest_to_the_lowest_noise(
+    diffusers: Any, name: str, grid: str
+) -> None:
+    """Diffusers starts an exponential grid at the lowest, and its Euler may stay at the highest."""
+    options = {"sigma_schedule": grid, "final_sigmas_type": "sigma_min"}
+    theirs = getattr(diffusers, name)(**options)
+    theirs.set_timesteps(1)
+    schedule = from_diffusers({"_class_name": name, **options}, 1).schedule
+    ours = np.array([schedule.sigma[0], schedule.origin.sigma])
+    np.testing.assert_allclose(ours, [80.0, 0.002], rtol=1e-12)
+    same = name == "EDMDPMSolverMultistepScheduler" and grid == "karras"
+    assert np.allclose(ours, theirs.sigmas, rtol=1e-5) == same

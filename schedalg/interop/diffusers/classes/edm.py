@@ -5,7 +5,8 @@
 - `num_train_timesteps`: the number of steps if `steps` is not given.
 - `sigma_data`, `prediction_type`: the parameterization of EDM; "v_prediction" changes the sign of
   the network's output.
-- `final_sigmas_type`: whether the last step arrives at clean data, or has no length.
+- `final_sigmas_type`: whether the last step arrives at clean data, or at `sigma_min`, and so has no
+  length unless it is the only step.
 
 diffusers starts from sqrt(sigma_max² + 1) times noise, and the schedule's prior is sigma_max times
 noise: 80.006 and 80. The options of the solver are those of `dpm_solver`.
@@ -52,7 +53,8 @@ def _path(options: Options, request: Request) -> Schedule:
     else:
         grid = Schedule.exponential(n, low, high)
     schedule = through(np.asarray(grid.to_sigmas()), "log_sigma/4").as_ve()
-    return ended(replace(schedule, network_kind="ve"), final_sigma(options, "stay"))
+    lowest = Schedule.from_sigmas([low])
+    return ended(replace(schedule, network_kind="ve"), final_sigma(options, "first"), lowest)
 
 
 def _prediction(options: Options) -> Parameterization:
