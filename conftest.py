@@ -30,6 +30,7 @@ for package, paths in {
         "docs/howto/half-precision.md",
         "docs/howto/save-and-resume.md",
         "docs/log-probability.md",
+        "docs/noise.md",
         "docs/training.md",
         "tests/benchmarks/training.py",
         "schedalg/interop/guided_diffusion",
