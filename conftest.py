@@ -18,7 +18,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # The examples need packages of their own, and are run by their own test; so does the site, which
 # runs the scripts of the gallery, and leaves copies of them in docs/pictures.
 collect_ignore = ["docs/examples", "docs/gallery", "docs/pictures"]
-collect_ignore += ["docs/conf.py", "docs/drawing.py", "docs/showing.py"]
+collect_ignore += [f"docs/{name}.py" for name in ("checking", "conf", "drawing", "showing")]
 # Modules that import a package at once: collected where it is installed.
 for package, paths in {
     "torch": [

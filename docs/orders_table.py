@@ -102,12 +102,12 @@ def few_rows() -> str:
         slopes = [f"{slope(FEW, errors[grid]):.1f}" for grid in GRIDS]
         ratios = [f"{errors[grid][0] / first[grid][0]:.2g}" for grid in GRIDS]
         lines.append([f"`{written(entry.sampler)}`", entry.order, *slopes, *ratios])
-    return markdown(titles, lines)
+    return str(markdown(titles, lines))
 
 
 def rows() -> str:
     """Return the table of all samplers without noise, as Markdown."""
-    titles = ["", "sampler", "order", "a Gaussian", "two peaks", *GRIDS, "calls"]
+    titles = ["", "sampler", "order", "one peak", "two peaks", *GRIDS, "calls"]
     lines = []
     for name, entry in SAMPLERS.items():
         if entry.order is None:
@@ -118,7 +118,7 @@ def rows() -> str:
         cells += [f"{gaussian:.2f}", f"{peaks:.2f}"]
         users = [slope(COUNTS, users_errors(entry.sampler, grid, COUNTS)) for grid in GRIDS]
         lines.append([*cells, *(f"{order:.1f}" for order in users), entry.calls])
-    return markdown(titles, lines)
+    return str(markdown(titles, lines))
 
 
 def error(sampler: Any, steps: int) -> tuple[int, float]:
