@@ -18,7 +18,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # The examples need packages of their own, and are run by their own test; so does the site, which
 # runs the scripts of the gallery, and leaves copies of them in docs/pictures.
 collect_ignore = ["docs/examples", "docs/gallery", "docs/pictures"]
-collect_ignore += ["docs/conf.py", "docs/drawing.py", "docs/showing.py"]
+collect_ignore += [f"docs/{name}.py" for name in ("checking", "conf", "drawing", "showing")]
 # Modules that import a package at once: collected where it is installed.
 for package, paths in {
     "torch": [
@@ -30,6 +30,7 @@ for package, paths in {
         "docs/howto/half-precision.md",
         "docs/howto/save-and-resume.md",
         "docs/log-probability.md",
+        "docs/noise.md",
         "docs/training.md",
         "tests/benchmarks/training.py",
         "schedalg/interop/guided_diffusion",

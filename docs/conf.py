@@ -7,7 +7,7 @@ from pathlib import Path
 import schedalg
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))  # where `drawing` and `showing` are
+sys.path.append(str(HERE))  # where `checking`, `drawing` and `showing` are
 for made in (HERE / "reference" / "api", HERE / "pictures"):
     shutil.rmtree(made, ignore_errors=True)  # made anew: names may be gone, numbers may differ
 
@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "checking",
     "drawing",
     "showing",
 ]

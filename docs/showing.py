@@ -1,10 +1,12 @@
 """How the site shows docstrings, sources and commands, where Sphinx would do otherwise."""
 
+import ast
 import re
 from typing import Any
 
 import click
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python._object import PyObject
 from sphinx.ext.napoleon import Config
@@ -41,12 +43,23 @@ class Docstring(GoogleDocstring):
         return [("", "", self._dedent(self._consume_to_next_section()))]
 
 
+def comment(module: str, name: str) -> list[str]:
+    """Return the comment of a variable, where it is assigned: where a module imports it from."""
+    analyzer = ModuleAnalyzer.for_module(module)
+    for statement in ast.parse(analyzer.code).body:
+        if isinstance(statement, ast.ImportFrom) and name in {n.name for n in statement.names}:
+            return comment(str(statement.module), name)
+    return list(analyzer.find_attr_docs().get(("", name), []))
+
+
 def read(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Turn a docstring into what Sphinx reads.
 
     What is indented after an empty line is code, as in Markdown. A property has sections, as a
     function has.
     """
+    if what == "data" and not any(lines):
+        lines[:] = comment(*name.rsplit(".", 1))
     for i in reversed(range(1, len(lines) - 1)):
         indent, before = (len(line) - len(line.lstrip()) for line in (lines[i + 1], lines[i - 1]))
         other = lines[i - 1].lstrip().startswith("- ") or lines[i + 1].lstrip().startswith(">>>")
@@ -76,6 +89,13 @@ def sources(app: Sphinx, module: str) -> tuple[str, dict[str, Any]]:
             if getattr(function, "__module__", None) == module and function.__name__ in places:
                 places[f"{owner.__name__}.{name}"] = places[function.__name__]
     return analyzer.code, places
+
+
+def add_places(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each object a place by its public name too, which links from its source lead to."""
+    for signature in doctree.findall(addnodes.desc_signature):
+        if str(signature.get("module")).startswith("schedalg."):
+            signature["ids"].append(f"schedalg.{signature['fullname']}")
 
 
 class Links(SphinxPostTransform):
@@ -134,3 +154,4 @@ def setup(app: Sphinx) -> None:
     app.connect("object-description-transform", shorten_types, priority=600)  # autodoc comes at 500
     app.connect("autodoc-skip-member", leave_out)
     app.connect("viewcode-find-source", sources)
+    app.connect("doctree-read", add_places)

@@ -74,5 +74,5 @@ class TableSampler(Protocol):
         ...
 
 
-#: What `sample` takes.
+#: What `sample` takes: a sampler whose steps are a table, or one that takes one step at a time.
 Sampler: TypeAlias = TableSampler | StepSampler[Any]

@@ -1,24 +1,24 @@
-"""Measure the order of every sampler, and print the table and draw the picture of docs/samplers.md.
+"""Measure the order of every sampler, and print the tables and draw the picture of docs/orders.md.
 
-    python -m docs.samplers_table            # prints it
-    python -m docs.samplers_table --write    # puts it into docs/samplers.md, and draws
+    python -m docs.orders_table            # prints them
+    python -m docs.orders_table --write    # puts them into docs/orders.md, and draws
 
 from the root of the repository, with the packages that the tests need, and matplotlib.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from docs.pages import print_or_write
+from docs.pages import markdown, print_or_write
 from schedalg import Schedule, Tableau, sample
 from schedalg.testing import Mixture, measured_order
 from tests.registry.samplers import SAMPLERS
 
-PAGE = Path(__file__).with_name("samplers.md")
+PAGE = Path(__file__).with_name("orders.md")
 PICTURE = PAGE.parent / "images" / "orders.png"
 PEAKS = Mixture([-0.8, 0.5], [0.25, 0.4], [0.4, 0.6])
 DRAWN = (
@@ -48,6 +48,20 @@ GRIDS: Mapping[str, Callable[[int], Schedule]] = {
     "trailing": lambda n: Schedule.scaled_linear(1000).subsample(steps=n, spacing="trailing"),
 }
 COUNTS = (20, 40, 80)
+#: Numbers of calls that users have, and samplers with one call a step, measured there.
+FEW = (6, 8, 10, 12, 14, 16, 18, 20)
+MEASURED_THERE = (
+    "DDIM",
+    "DPM-Solver-3",
+    "DPM-Solver++ 2M",
+    "DPM-Solver++ 3M exact",
+    "UniPC-2",
+    "UniPC-3",
+    "DEIS 3",
+    "LMS 2",
+    "LMS 4",
+    "IPNDM 3",
+)
 
 
 def written(sampler: Any) -> str:
@@ -60,22 +74,41 @@ def written(sampler: Any) -> str:
     return f"{type(sampler).__name__}({', '.join(arguments)})"
 
 
-def users_order(sampler: Any, grid: str) -> float:
-    """Return the slope of the error over the number of steps, from 20 to 80, at clean data."""
+def users_errors(sampler: Any, grid: str, counts: Sequence[int]) -> np.ndarray:
+    """Return the error at clean data for each number of steps on a grid."""
     errors = []
-    for steps in COUNTS:
+    for steps in counts:
         schedule = GRIDS[grid](steps)
         x = PEAKS.marginal_std(schedule[-1]) * np.linspace(-2, 2, 41)[None, :]
         result = sample(PEAKS.denoiser(schedule), schedule, sampler, x)
         exact = PEAKS.flow(x, schedule[-1], schedule.origin)
         errors.append(np.sqrt(((result - exact) ** 2).mean()))
-    return float(-np.polyfit(np.log(COUNTS), np.log(errors), 1)[0])
+    return np.array(errors)
+
+
+def slope(counts: Sequence[int], errors: np.ndarray) -> float:
+    """Return the power of the number of steps with which errors fall."""
+    return float(-np.polyfit(np.log(counts), np.log(errors), 1)[0])
+
+
+def few_rows() -> str:
+    """Return the table of orders with few steps, as Markdown."""
+    titles = ["sampler", "order", *GRIDS, *(f"{grid}, {FEW[0]} calls" for grid in GRIDS)]
+    first = {grid: users_errors(SAMPLERS["DDIM"].sampler, grid, FEW) for grid in GRIDS}
+    lines = []
+    for name in MEASURED_THERE:
+        entry = SAMPLERS[name]
+        errors = {grid: users_errors(entry.sampler, grid, FEW) for grid in GRIDS}
+        slopes = [f"{slope(FEW, errors[grid]):.1f}" for grid in GRIDS]
+        ratios = [f"{errors[grid][0] / first[grid][0]:.2g}" for grid in GRIDS]
+        lines.append([f"`{written(entry.sampler)}`", entry.order, *slopes, *ratios])
+    return str(markdown(titles, lines))
 
 
 def rows() -> str:
     """Return the table of all samplers without noise, as Markdown."""
-    titles = ["", "sampler", "declared", "a Gaussian", "two peaks", *GRIDS, "calls, 12 steps"]
-    lines = [f"| {' | '.join(titles)} |\n", f"|{' --- |' * len(titles)}\n"]
+    titles = ["", "sampler", "order", "one peak", "two peaks", *GRIDS, "calls"]
+    lines = []
     for name, entry in SAMPLERS.items():
         if entry.order is None:
             continue
@@ -83,10 +116,9 @@ def rows() -> str:
         peaks = measured_order(entry.sampler, PEAKS, counts=(180, 360))
         cells = [name, f"`{written(entry.sampler)}`", entry.order]
         cells += [f"{gaussian:.2f}", f"{peaks:.2f}"]
-        cells += [f"{users_order(entry.sampler, grid):.1f}" for grid in GRIDS]
-        cells.append(entry.calls)
-        lines.append(f"| {' | '.join(map(str, cells))} |\n")
-    return "".join(lines)
+        users = [slope(COUNTS, users_errors(entry.sampler, grid, COUNTS)) for grid in GRIDS]
+        lines.append([*cells, *(f"{order:.1f}" for order in users), entry.calls])
+    return str(markdown(titles, lines))
 
 
 def error(sampler: Any, steps: int) -> tuple[int, float]:
@@ -121,8 +153,8 @@ def draw() -> None:
 
 
 def main() -> None:
-    """Print the table, or write it into the page and draw the picture."""
-    if print_or_write(PAGE, lambda: {"": rows()}, __doc__):
+    """Print the tables, or write them into the page and draw the picture."""
+    if print_or_write(PAGE, lambda: {"": rows(), "few": few_rows()}, __doc__):
         draw()
 
 
