@@ -54,11 +54,13 @@ def test_choices_of_steps_are_compared(tmp_path: Path) -> None:
     command = [sys.executable, str(MNIST / "compare.py"), *small]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     quality, off = result.stdout.split("distances 8x8")
-    rows = re.findall(r"^\| (DDIM|2M) \| ([^|]+) \| ([\d.]+) \|$", off, re.MULTILINE)
+    rows = re.findall(r"^\| ((?:DDIM|2M)[^|]*) \| ([^|]+) \| ([\d.]+) \|$", off, re.MULTILINE)
     distance = {(sampler, points): float(value) for sampler, points, value in rows}
-    assert len(distance) == quality.count("| DDIM |") + quality.count("| 2M |") > 8
+    assert len(distance) == quality.count("| DDIM") + quality.count("| 2M") > 10
     assert distance["2M", "log-SNR"] < 0.8 * distance["2M", "trailing"]
     assert distance["DDIM", "chosen, trajectories"] < 0.8 * distance["DDIM", "trailing"]
+    assert distance["2M, tuned", "chosen, moved"] < distance["2M, fitted", "chosen, trajectories"]
+    assert distance["DDIM, tuned", "chosen, moved"] < distance["DDIM", "chosen, trajectories"]
     assert (tmp_path / "compare.png").stat().st_size > 10_000
 
 

@@ -12,14 +12,27 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from methods import HERE, METHODS, TWO_M, Array, Method, by_noise, plan_for, subject
+from methods import (
+    HERE,
+    LEARNED,
+    METHODS,
+    TWO_M,
+    Array,
+    Method,
+    by_noise,
+    has,
+    plan_for,
+    subject,
+)
 from sample import frechet_distance  # in the folder that `methods` has put on the path
 from threadpoolctl import threadpool_limits
 
@@ -53,15 +66,41 @@ def distance(features: Array, real: Array) -> float:
     return 2 * frechet_distance(features, real) - sum(frechet_distance(f, real) for f in halves) / 2
 
 
-def key(name: str, block: int, method: Method, calls: int) -> str:
+def key(name: str, block: int | str, method: Method, calls: int) -> str:
     """Return the name under which a result is kept."""
     return "|".join(map(str, (name, block, *method, calls)))
 
 
+def plan_kept(plans: Mapping[str, dict[str, Any]], name: str, method: Method, calls: int) -> Plan:
+    """Return a plan: that which is kept, if it was learned."""
+    plan = plans.get(key(name, "plan", method, calls))
+    return plan_for(name, method, calls) if plan is None else Plan.from_dict(plan)
+
+
+def learn(name: str, method: Method, calls: int) -> tuple[dict[str, Any], float]:
+    """Return a plan that is learned from samples, as JSON, and the CPU seconds that it took."""
+    with threadpool_limits(1):
+        subject(name)
+        begin = time.process_time()
+        plan = plan_for(name, method, calls)
+    return plan.to_dict(), time.process_time() - begin
+
+
 def measure_block(
-    name: str, block: int, images: int, wanted: list[tuple[Method, int]]
+    name: str,
+    block: int,
+    images: int,
+    wanted: list[tuple[Method, int]],
+    learned: dict[str, dict[str, Any]],
 ) -> tuple[dict[str, list[float]], float]:
     """Sample a block of images with each method and number of calls that is wanted.
+
+    Args:
+        name: The network's.
+        block: Its number, which seeds the noise.
+        images: How many.
+        wanted: Methods and numbers of calls.
+        learned: The plans of those that are learned, as `learn` returns them.
 
     Returns:
         The Fréchet distance of each to real digits, and, where the sampler draws nothing, the root
@@ -78,7 +117,7 @@ def measure_block(
             key(name, block, SOLVED, MANY): [distance(of.reference.features(solved), real)],
         }
         for method, calls in wanted:
-            plan = plan_for(name, method, calls)
+            plan = plan_kept(learned, name, method, calls)
             result = run(plan, of.network, x, noise=block, **options)
             values = [distance(of.reference.features(result), real)]
             if not plan.c.any():
@@ -87,30 +126,59 @@ def measure_block(
     return measured, time.process_time() - begin
 
 
-def measure_all(arguments: argparse.Namespace) -> dict[str, list[float]]:
+class Kept:
+    """What has been measured, in a file: a run that was stopped goes on where it was."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        empty: dict[str, Any] = {"plans": {}, "measured": {}, "seconds": 0.0}
+        self._all = json.loads(path.read_text(encoding="utf-8")) if path.exists() else empty
+        self.plans: dict[str, dict[str, Any]] = self._all["plans"]
+        self.measured: dict[str, list[float]] = self._all["measured"]
+
+    def add(self, what: str, seconds: float) -> None:
+        """Write the file after something was added, and say how long that took."""
+        self._all["seconds"] += seconds
+        self._path.write_text(json.dumps(self._all, indent=0), encoding="utf-8")
+        total = self._all["seconds"] / 60
+        print(f"{what}: {seconds:.0f} s of CPU, {total:.1f} minutes in all", flush=True)
+
+
+def learn_all(kept: Kept, names: Sequence[str], counts: Sequence[int], pool: Executor) -> None:
+    """Learn the plans that are lacking, side by side, the longest first."""
+    jobs = {}
+    for calls in sorted(counts, reverse=True):
+        for name, method in product(names, LEARNED):
+            if has(method, calls) and key(name, "plan", method, calls) not in kept.plans:
+                jobs[pool.submit(learn, name, method, calls)] = name, method, calls
+    for done in as_completed(jobs):
+        name, method, calls = jobs[done]
+        plan, seconds = done.result()
+        kept.plans[key(name, "plan", method, calls)] = plan
+        kept.add(f"{name}, {', '.join(method)}, {calls} calls", seconds)
+
+
+def measure_all(arguments: argparse.Namespace) -> Kept:
     """Measure what `compare.json` lacks, blocks side by side, and return all of it."""
-    kept = Path("compare.json")
-    results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    jobs = []
-    for name in arguments.networks:
-        images = arguments.images or NETWORKS[name]
-        for block in range(arguments.blocks):
+    kept = Kept(Path("compare.json"))
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        learn_all(kept, arguments.networks, arguments.calls, pool)
+        jobs = {}
+        for name, block in product(arguments.networks, range(arguments.blocks)):
             wanted = [
                 (method, calls)
-                for method in METHODS
-                for calls in arguments.calls
-                if key(name, block, method, calls) not in results
+                for method, calls in product(METHODS, arguments.calls)
+                if has(method, calls) and key(name, block, method, calls) not in kept.measured
             ]
             if wanted:
-                jobs.append((name, block, images, wanted))
-    with ProcessPoolExecutor(arguments.jobs) as pool:
-        for done in as_completed([pool.submit(measure_block, *job) for job in jobs]):
+                images = arguments.images or NETWORKS[name]
+                job = pool.submit(measure_block, name, block, images, wanted, kept.plans)
+                jobs[job] = f"{name}, block {block}"
+        for done in as_completed(jobs):
             measured, seconds = done.result()
-            results |= measured
-            kept.write_text(json.dumps(results, indent=0), encoding="utf-8")
-            which = next(iter(measured)).split("|")
-            print(f"{which[0]}, block {which[1]}: {seconds:.0f} s of CPU", flush=True)
-    return results
+            kept.measured |= measured
+            kept.add(jobs[done], seconds)
+    return kept
 
 
 class Results:
@@ -128,9 +196,14 @@ class Results:
         """Say whether a method draws noise, and so has no distance to the solution."""
         return len(self._results[key(self.name, 0, method, calls)]) == 1
 
+    def cells(self, method: Method, counts: Sequence[int], column: int = 0) -> Iterable[str]:
+        """Yield a method's numbers as text, a dash where it has no plan."""
+        for n in counts:
+            yield shown(self.blocks(method, n, column), 2 + column) if has(method, n) else "–"
+
     def quality(self, counts: Sequence[int]) -> str:
         """Return the Fréchet distances of all methods as Markdown."""
-        lines = [[*m, *(shown(self.blocks(m, n)) for n in counts)] for m in METHODS]
+        lines = [[*m, *self.cells(m, counts)] for m in METHODS]
         return markdown(["sampler", "points", *map(str, counts)], lines) + (
             f"\n2M with {MANY} calls: {shown(self.blocks(SOLVED, MANY))}. "
             f"Real digits that the network was trained on: {shown(self.blocks(REAL, 0))}.\n"
@@ -139,9 +212,7 @@ class Results:
     def distances(self, counts: Sequence[int]) -> str:
         """Return the distances to the solution as Markdown."""
         lines = [
-            [*m, *(shown(self.blocks(m, n, 1), digits=3) for n in counts)]
-            for m in METHODS
-            if not self.draws(m, counts[0])
+            [*m, *self.cells(m, counts, column=1)] for m in METHODS if not self.draws(m, counts[0])
         ]
         return markdown(["sampler", "points", *map(str, counts)], lines)
 
@@ -196,6 +267,7 @@ LINES: Mapping[Method, str] = {
     ("2M", "trailing"): "tab:green",
     ("2M", "log-SNR"): "yellowgreen",
     ("2M, fitted", "chosen, trajectories"): "black",
+    ("2M, tuned", "chosen, moved"): "tab:purple",
 }
 ROWS: Sequence[tuple[Method, int]] = (
     (("DDPM", "trailing"), 10),
@@ -204,23 +276,30 @@ ROWS: Sequence[tuple[Method, int]] = (
     (("2M", "trailing"), 10),
     (("2M", "trailing"), 5),
     (("2M, fitted", "chosen, trajectories"), 5),
-    (("2M, fitted", "chosen, trajectories"), 3),
+    (("2M, tuned", "chosen, moved"), 5),
+    (("2M, tuned", "chosen, moved"), 3),
 )
 COLUMNS = 20
 
 
-def picture(all_of: Sequence[Results], counts: Sequence[int], path: Path) -> None:
+def picture(
+    all_of: Sequence[Results], counts: Sequence[int], plan_of: Callable[..., Plan], path: Path
+) -> None:
     """Draw distances against calls, and digits of the last network below."""
     figure = plt.figure(figsize=(10, 9))
     grid = figure.add_gridspec(2, 1, height_ratios=(1.35, 1))
     above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     for axis, of in zip(np.atleast_1d(above.subplots(1, len(all_of))), all_of, strict=True):
         for method, color in LINES.items():
-            values = np.array([of.blocks(method, n) for n in counts])
+            measured = [n for n in counts if has(method, n)]
+            if not measured:
+                continue
+            values = np.array([of.blocks(method, n) for n in measured])
             error = values.std(axis=1) / max(values.shape[1] - 1, 1) ** 0.5
             style = "--" if method[1] == "trailing" else "-"
             label = ", ".join(method)
-            axis.errorbar(counts, values.mean(axis=1), error, color=color, ls=style, label=label)
+            mean = values.mean(axis=1)
+            axis.errorbar(measured, mean, error, color=color, ls=style, label=label)
         axis.axhline(
             of.blocks(SOLVED, MANY).mean(), color="gray", ls=":", label=f"2M, {MANY} calls"
         )
@@ -232,17 +311,17 @@ def picture(all_of: Sequence[Results], counts: Sequence[int], path: Path) -> Non
     lines = above.axes[-1].get_legend_handles_labels()
     above.legend(*lines, loc="lower center", ncols=3, fontsize=7, frameon=False)
     above.subplots_adjust(left=0.09, right=0.99, top=0.93, bottom=0.28)
-    strips(all_of[-1].name, below)
+    strips(all_of[-1].name, counts, plan_of, below)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def strips(name: str, figure: Any) -> None:
+def strips(name: str, counts: Sequence[int], plan_of: Callable[..., Plan], figure: Any) -> None:
     """Draw a row of digits for each of `ROWS`, from the same noise, below those of many steps."""
     of = subject(name)
     x, options = of.start(COLUMNS, seed=0), of.options(COLUMNS)
     plans = {f"2M, {MANY}": by_log_snr(MANY)}
-    plans |= {f"{', '.join(m)}, {n}": plan_for(name, m, n) for m, n in ROWS}
+    plans |= {f"{', '.join(m)}, {n}": plan_of(name, m, n) for m, n in ROWS if n in counts}
     for axis, (label, plan) in zip(figure.subplots(len(plans), 1), plans.items(), strict=True):
         images = run(plan, of.network, x, noise=0, **options)
         axis.imshow(np.concatenate(list(images[:, 0]), axis=1), cmap="gray", vmin=-1, vmax=1)
@@ -272,12 +351,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--write", action="store_true", help="put the results into the docs")
     arguments = parser.parse_args()
-    results = measure_all(arguments)
-    all_of = [Results(results, name, arguments.blocks) for name in arguments.networks]
+    kept = measure_all(arguments)
+    all_of = [Results(kept.measured, name, arguments.blocks) for name in arguments.networks]
     made = tables(all_of, arguments.calls)
     for name, table in made.items():
         print(f"\n{name}\n\n{table}", end="")
-    picture(all_of, arguments.calls, PICTURE if arguments.write else Path("compare.png"))
+    path = PICTURE if arguments.write else Path("compare.png")
+    picture(all_of, arguments.calls, partial(plan_kept, kept.plans), path)
     if arguments.write:
         write(made)
 

@@ -26,6 +26,7 @@ from schedalg import (
     run,
     trajectories,
     trajectory_costs,
+    tune,
 )
 from schedalg.parameterization import Prediction
 
@@ -37,6 +38,9 @@ from network import DigitsNetwork, load_digits_split  # noqa: E402
 #: are; how many of them levels are moved by, and how often these are tried.
 TEACHER: Schedule = TRAIN_SCHEDULE.subsample(steps=100, spacing="log_snr", rounded=True)
 TRAJECTORIES, FOR_LEVELS, TRIES = 32, 16, 60
+#: How many are tuned on, in how many rounds, and the most calls that are tuned: the work grows with
+#: the cube of the calls.
+FOR_TUNING, ROUNDS, MOST_TUNED = 80, 5, 6
 
 Array = NDArray[np.floating]
 #: Sampler and points.
@@ -115,9 +119,13 @@ def plan_of(sampler: str, points: str) -> Callable[[Subject, int], Plan]:
     return lambda of, n: SAMPLERS[sampler](of).plan(POINTS[points](of, n))
 
 
-#: What is compared: a line of the tables for each. A method is a plan for a number of calls.
+#: What is compared: a line of the tables for each. A method is a plan for a number of calls. (The
+#: nats are those that DDPM's steps lose.)
 METHODS: dict[Method, Callable[[Subject, int], Plan]] = {
-    (sampler, points): plan_of(sampler, points) for sampler in SAMPLERS for points in POINTS
+    (sampler, points): plan_of(sampler, points)
+    for sampler in SAMPLERS
+    for points in POINTS
+    if points != "chosen, nats" or sampler.startswith("DDPM")
 }
 
 
@@ -145,12 +153,32 @@ def fitted(of: Subject, n: int) -> Plan:
     points = POINTS["chosen, trajectories"](of, n)
     x, options = of.start(TRAJECTORIES, seed=1002), of.options(TRAJECTORIES)
     states = trajectories(of.network, points, x, TWO_M.plan(TEACHER), **options)
-    return fit(TWO_M.plan(points), states, memories=min(n, 3))
+    return fit(TWO_M.plan(points), states, memories=3)
+
+
+def tuned(of: Subject, n: int, sampler: TableSampler, memories: int) -> Plan:
+    """Return a plan whose coefficients and levels together lead closest to a teacher."""
+    points = POINTS["chosen, trajectories"](of, n)
+    x, options = of.start(FOR_TUNING, seed=1003), of.options(FOR_TUNING)
+    states = trajectories(of.network, points, x, TWO_M.plan(TEACHER), **options)
+    start = fit(sampler.plan(points), states, memories=memories)
+    return tune(start, states, memories=memories, rounded=True, rounds=ROUNDS)
 
 
 METHODS["DDPM, variance that fits", "chosen, nats that fit"] = that_fit
-METHODS["2M", "log-SNR, moved"] = moved
-METHODS["2M, fitted", "chosen, trajectories"] = fitted
+#: Those whose plans are learned from samples of the network.
+LEARNED: dict[Method, Callable[[Subject, int], Plan]] = {
+    ("DDIM, tuned", "chosen, moved"): lambda of, n: tuned(of, n, DDIM(), memories=1),
+    ("2M", "log-SNR, moved"): moved,
+    ("2M, fitted", "chosen, trajectories"): fitted,
+    ("2M, tuned", "chosen, moved"): lambda of, n: tuned(of, n, TWO_M, memories=n),
+}
+METHODS |= LEARNED
+
+
+def has(method: Method, calls: int) -> bool:
+    """Say whether a method has a plan for a number of calls."""
+    return ", tuned" not in method[0] or calls <= MOST_TUNED
 
 
 @cache
