@@ -17,6 +17,7 @@ from schedalg.checks import (
     raise_stopped,
     shown,
 )
+from schedalg.forks import awaited_of
 from schedalg.network.bounds import Clip, bounding
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
@@ -101,15 +102,22 @@ class Pool:
         self._finished: dict[int, Array] = {}
         self._batch: _Batch | None = None  # whose input was asked for, until it is advanced
         self._changed = False  # whether others are in the pool since then
-        self._busy = False  # whether a step is on its way, in which the network is called
+        self._busy: int | None = None  # the thread of a step on its way, which calls the network
         # Held while samples join, leave or are taken on, and not while the network is called.
         self._lock = threading.RLock()
+        awaited_of(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.RLock())
+        vars(self).update(state, _lock=threading.RLock(), _busy=None)
+        awaited_of(self)
+
+    def _forked(self) -> None:
+        """Forget a step that another thread has begun: the child of a fork is without it."""
+        if self._busy != threading.get_ident():
+            self._busy = None
 
     def __len__(self) -> int:
         """Return how many samples are in the pool."""
@@ -329,17 +337,19 @@ class Pool:
         Raises:
             ValueError: Such a call is on its way already.
         """
-        with self._lock:
-            if self._busy:
-                raise ValueError(
-                    f"{name} was called within a step of the same pool, by its network, its clip "
-                    "or another thread: one step at a time"
-                )
-            self._busy = True
+        mine = False
         try:
+            with self._lock:
+                if self._busy is not None:
+                    raise ValueError(
+                        f"{name} was called within a step of the same pool, by its network, its "
+                        "clip or another thread: one step at a time"
+                    )
+                self._busy, mine = threading.get_ident(), True
             yield
         finally:
-            self._busy = False
+            if mine:
+                self._busy = None
 
     def _step(self) -> None:
         with self._lock:
