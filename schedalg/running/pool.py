@@ -166,7 +166,8 @@ class Pool:
             self._check_room()
             if other := next(iter(self._members.values()), None):  # they fit one another
                 check_fits(member, other)
-            ticket = self._tickets + 1
+            self._check_whole()
+            self._tickets = ticket = self._tickets + 1
             if run.done:
                 self._finished[ticket] = run.x[0, ...]
             else:
@@ -174,7 +175,6 @@ class Pool:
                 self._together.join(ticket, run)
                 self._members[ticket] = member
                 self._changed = True
-            self._tickets = ticket
         return ticket
 
     def cancel(self, ticket: int) -> None:
@@ -310,6 +310,18 @@ class Pool:
                 f"the pool is full: capacity is {self.capacity}, and {len(self)} samples are in it"
             )
 
+    def _check_whole(self) -> None:
+        """Raise if a step was interrupted when it had begun to change samples.
+
+        Raises:
+            ValueError: It was.
+        """
+        if self._together.torn:
+            raise ValueError(
+                "a step of the pool was interrupted while samples went through their rows, and "
+                "some are ahead of others: make a new pool, and add the samples to it again"
+            )
+
     def _given(self) -> "_Batch":
         """Return the batch whose input was asked for, or one of those that are in the pool now."""
         with self._lock:
@@ -317,7 +329,10 @@ class Pool:
 
     def _gathered(self) -> "_Batch":
         """Return the batch of all samples that are in the pool now, to be used by `advance`."""
+        self._check_whole()
         tickets = self._together.tickets
+        if len(tickets) > len(self._members):  # one was interrupted as it joined or left
+            tickets = [ticket for ticket in tickets if ticket in self._members]
         if not tickets:
             raise ValueError("the pool is empty: add a sample first")
         each = [self._members[ticket].conditions for ticket in tickets]
@@ -373,18 +388,20 @@ class Pool:
         check_input_shape(batch.input, (len(batch.tickets), *self.shape))
         output, variance = read_output(output, batch.input)
         with self._lock:
+            self._check_whole()
             kept = {i: ticket for i, ticket in enumerate(batch.tickets) if ticket in self._members}
             tickets = list(kept.values())
             if len(tickets) < len(batch.tickets):
                 output, variance = _of(output, list(kept)), _of(variance, list(kept))
             if tickets and variance is None and self._together.takes_variance(tickets):
                 raise_without_variance(batch.input)
-            self._together = fitting(self._together, output, variance)
-            ended = self._together.take(tickets, output, variance) if tickets else []
+            self._together = held = fitting(self._together, output, variance)
+            ended = held.take(tickets, output, variance) if tickets else []
             self._batch = None
             for ticket in ended:
+                self._finished[ticket] = held.leave(ticket)
                 del self._members[ticket]
-                self._finished[ticket] = self._together.leave(ticket)
+            held.torn = False
 
     def _newly_finished(self) -> dict[int, Array]:
         """Return the samples that have finished since the last call, by ticket."""
