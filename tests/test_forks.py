@@ -86,3 +86,41 @@ from schedalg.running.plans import _PLANS
         time.sleep(0.2)
     sample(lambda x, t: x, Schedule.linear(4), DDPM(), np.ones((1, 2)), noise=3)"""
     assert forked(imports, work) == "7"
+
+
+POOLED = """
+import numpy as np
+from schedalg import DDIM, Pool, Schedule
+plan = DDIM().plan(Schedule.linear(4))
+def network(x, timesteps):
+    time.sleep(0.1)
+    return x
+pool = Pool(network, (2,), 1000)
+pool.add(plan, seed=1)
+"""
+
+
+def test_of_a_thread_that_holds_the_lock_of_a_pool() -> None:
+    work = """
+    with pool._lock:
+        pool.add(plan, seed=2)
+        time.sleep(0.2)"""
+    assert forked(POOLED, work) == "7"
+
+
+def test_of_a_thread_that_steps_a_pool() -> None:
+    """The child can step the pool, of which the thread that began a step is not there."""
+    work = """
+    for _ in range(20):
+        try:
+            pool.step()
+            break
+        except ValueError:  # in the process that forks, where that thread ends its steps
+            time.sleep(0.05)
+    else:
+        raise AssertionError"""
+    assert forked(POOLED, work, "at_work.set()\n    pool.drain()") == "7"
+
+
+def test_of_a_pool_that_is_gone() -> None:
+    assert forked(POOLED, "globals().pop('pool', None)") == "7"

@@ -128,6 +128,7 @@ class CompiledStack(TorchStack):
             arguments[:, _WIDE] = z.dtype is not raw.dtype
         arguments.view(np.float64)[:, _NOISE] = scales
         address = arguments.ctypes.data
+        self.torn = True
         self.step(address, address)
         self.half[places] = 1 - half
         return ahead

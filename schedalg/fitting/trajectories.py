@@ -1,5 +1,6 @@
 """`Trajectories`: where a teacher takes samples, at the points of a schedule with fewer steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Trajectories:
     """
 
     schedule: Schedule
-    states: tuple[Array, ...]
+    states: Sequence[Array]
     denoise: AnyDenoiser
 
     def __post_init__(self) -> None:

@@ -71,6 +71,8 @@ class ArrayStack(Stack):
         table = self.tables[np.arange(self.room), np.minimum(self.row, self.tables.shape[1] - 1)]
         table[~going] = 0.0
         index, xp = known(output).operand(batch, None, output), namespace(output)
+        noise = self._noise(places)
+        self.torn = True
         after = self.one.take(
             table,
             self.row,
@@ -79,7 +81,7 @@ class ArrayStack(Stack):
             xp.take(output, index, axis=0),
             None,
             None if variance is None else xp.take(variance, index, axis=0),
-            self._noise(places),
+            noise,
             self.clip,
         )
         self.x = chosen(going, after, self.x)

@@ -95,6 +95,7 @@ class DeviceStack(Stack):
         with self.there():
             ahead = self.empty((len(places), *self.shape), self.like.dtype)
             if self.size:
+                self.torn = True
                 self.launch(output, variance, ahead, self.sent(row_at))
         return ahead
 

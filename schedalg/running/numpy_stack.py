@@ -123,6 +123,7 @@ class NumpyStack(Stack):
             if noise is not None and scales[i] != 0:
                 terms.append((float(scales[i]), noise[i]))
             slot = ring[k % depth] if row.memory is not None and rows.depth else None
+            self.torn = True
             self.blocks.take(row, rows.clip, self.x[place], raw[i], raw[i], terms, to, slot)
             self.x[place] = to
             if c_in[i] != 1:
@@ -156,6 +157,7 @@ class NumpyStack(Stack):
             if noise is not None:
                 terms.append((_NOISE, noise[:, part]))
             now.sum(terms, total, product)
+            self.torn = True
             if now.some[_REMEMBERED]:
                 these = now.which(_REMEMBERED)
                 memory = now.sum([(_OF_X, x), (_OF_D, d), (_OF_RAW, said)], kept, product)

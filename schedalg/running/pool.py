@@ -17,6 +17,7 @@ from schedalg.checks import (
     raise_stopped,
     shown,
 )
+from schedalg.forks import awaited_of
 from schedalg.network.bounds import Clip, bounding
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
@@ -101,15 +102,22 @@ class Pool:
         self._finished: dict[int, Array] = {}
         self._batch: _Batch | None = None  # whose input was asked for, until it is advanced
         self._changed = False  # whether others are in the pool since then
-        self._busy = False  # whether a step is on its way, in which the network is called
+        self._busy: int | None = None  # the thread of a step on its way, which calls the network
         # Held while samples join, leave or are taken on, and not while the network is called.
         self._lock = threading.RLock()
+        awaited_of(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.RLock())
+        vars(self).update(state, _lock=threading.RLock(), _busy=None)
+        awaited_of(self)
+
+    def _forked(self) -> None:
+        """Forget a step that another thread has begun: the child of a fork is without it."""
+        if self._busy != threading.get_ident():
+            self._busy = None
 
     def __len__(self) -> int:
         """Return how many samples are in the pool."""
@@ -158,7 +166,8 @@ class Pool:
             self._check_room()
             if other := next(iter(self._members.values()), None):  # they fit one another
                 check_fits(member, other)
-            ticket = self._tickets + 1
+            self._check_whole()
+            self._tickets = ticket = self._tickets + 1
             if run.done:
                 self._finished[ticket] = run.x[0, ...]
             else:
@@ -166,7 +175,6 @@ class Pool:
                 self._together.join(ticket, run)
                 self._members[ticket] = member
                 self._changed = True
-            self._tickets = ticket
         return ticket
 
     def cancel(self, ticket: int) -> None:
@@ -302,6 +310,18 @@ class Pool:
                 f"the pool is full: capacity is {self.capacity}, and {len(self)} samples are in it"
             )
 
+    def _check_whole(self) -> None:
+        """Raise if a step was interrupted when it had begun to change samples.
+
+        Raises:
+            ValueError: It was.
+        """
+        if self._together.torn:
+            raise ValueError(
+                "a step of the pool was interrupted while samples went through their rows, and "
+                "some are ahead of others: make a new pool, and add the samples to it again"
+            )
+
     def _given(self) -> "_Batch":
         """Return the batch whose input was asked for, or one of those that are in the pool now."""
         with self._lock:
@@ -309,7 +329,10 @@ class Pool:
 
     def _gathered(self) -> "_Batch":
         """Return the batch of all samples that are in the pool now, to be used by `advance`."""
+        self._check_whole()
         tickets = self._together.tickets
+        if len(tickets) > len(self._members):  # one was interrupted as it joined or left
+            tickets = [ticket for ticket in tickets if ticket in self._members]
         if not tickets:
             raise ValueError("the pool is empty: add a sample first")
         each = [self._members[ticket].conditions for ticket in tickets]
@@ -329,17 +352,19 @@ class Pool:
         Raises:
             ValueError: Such a call is on its way already.
         """
-        with self._lock:
-            if self._busy:
-                raise ValueError(
-                    f"{name} was called within a step of the same pool, by its network, its clip "
-                    "or another thread: one step at a time"
-                )
-            self._busy = True
+        mine = False
         try:
+            with self._lock:
+                if self._busy is not None:
+                    raise ValueError(
+                        f"{name} was called within a step of the same pool, by its network, its "
+                        "clip or another thread: one step at a time"
+                    )
+                self._busy, mine = threading.get_ident(), True
             yield
         finally:
-            self._busy = False
+            if mine:
+                self._busy = None
 
     def _step(self) -> None:
         with self._lock:
@@ -363,18 +388,20 @@ class Pool:
         check_input_shape(batch.input, (len(batch.tickets), *self.shape))
         output, variance = read_output(output, batch.input)
         with self._lock:
+            self._check_whole()
             kept = {i: ticket for i, ticket in enumerate(batch.tickets) if ticket in self._members}
             tickets = list(kept.values())
             if len(tickets) < len(batch.tickets):
                 output, variance = _of(output, list(kept)), _of(variance, list(kept))
             if tickets and variance is None and self._together.takes_variance(tickets):
                 raise_without_variance(batch.input)
-            self._together = fitting(self._together, output, variance)
-            ended = self._together.take(tickets, output, variance) if tickets else []
+            self._together = held = fitting(self._together, output, variance)
+            ended = held.take(tickets, output, variance) if tickets else []
             self._batch = None
             for ticket in ended:
+                self._finished[ticket] = held.leave(ticket)
                 del self._members[ticket]
-                self._finished[ticket] = self._together.leave(ticket)
+            held.torn = False
 
     def _newly_finished(self) -> dict[int, Array]:
         """Return the samples that have finished since the last call, by ticket."""

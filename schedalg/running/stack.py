@@ -69,6 +69,7 @@ class Stack(ABC):
         self.c_in, self.deviations = (np.zeros((0, 0)) for _ in range(2))
         self.learned: set[int] = set()  # places whose plans take a learned variance
         self.ahead: tuple[np.ndarray, Array] | None = None
+        self.torn = False
         self._batch: tuple[list[int], np.ndarray] = [], np.zeros(0, np.int64)  # asked for last
 
     @property
@@ -144,6 +145,7 @@ class Stack(ABC):
         """Take samples through their next rows, and return those that are finished."""
         places = self._of(tickets)
         model_input = self.taken(places, output, variance)
+        self.torn = True
         self.ahead = None if model_input is None else (places, model_input)
         self.row[places] += 1
         ended = np.flatnonzero(self.row[places] == self.ends[places])
@@ -220,6 +222,8 @@ class Stack(ABC):
     @abstractmethod
     def taken(self, places: np.ndarray, output: Array, variance: Array | None) -> Array | None:
         """Take the x of places through the rows that they are in.
+
+        It sets `torn` when it begins to change what is held.
 
         Returns:
             The network's next input for these places, as new memory; None if it was not computed.

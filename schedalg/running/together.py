@@ -15,7 +15,15 @@ from schedalg.running.state import Run
 
 
 class Together(Protocol):
-    """Holds samples by their tickets. A batch is a list of them."""
+    """Holds samples by their tickets. A batch is a list of them.
+
+    Attributes:
+        torn: Whether `take` has begun to change samples, or samples have begun to leave behind
+            their last rows. Whoever calls them sets it to False when all is done; where it is still
+            True afterwards, an interrupt has left samples between two rows.
+    """
+
+    torn: bool
 
     @property
     def tickets(self) -> list[int]:
@@ -43,7 +51,7 @@ class Together(Protocol):
         ...
 
     def take(self, tickets: list[int], output: Array, variance: Array | None, /) -> list[int]:
-        """Take samples through their next rows; where it raises, nothing has changed.
+        """Take samples through their next rows; where it raises untorn, nothing has changed.
 
         Args:
             tickets: The samples.
@@ -91,6 +99,7 @@ class Each:
 
     def __init__(self, runs: dict[int, Run]) -> None:
         self.runs = runs
+        self.torn = False
 
     @property
     def tickets(self) -> list[int]:
@@ -124,6 +133,7 @@ class Each:
             own = slice(i, i + 1), ...
             x0 = run.bounded(output[own])  # by a function of the user's, which may raise
             parts.append((run, output[own], x0, None if variance is None else variance[own]))
+        self.torn = bool(parts)
         for run, said, x0, of in parts:
             run.take(said, x0, of)
         # The function may have cancelled some.

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -178,8 +178,10 @@ class Schedule(Value):
     posterior_mean_coef1 = property(posterior.mean_coef1)
     posterior_mean_coef2 = property(posterior.mean_coef2)
 
-    def __getattr__(self, name: str) -> Any:
-        raise unknown_attribute(self, name)
+    if not TYPE_CHECKING:  # for which there is nothing but what is written here
+
+        def __getattr__(self, name: str) -> Any:
+            raise unknown_attribute(self, name)
 
     def __len__(self) -> int:
         return int(self.log_alpha_bar.high.shape[0]) - 1

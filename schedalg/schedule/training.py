@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schedalg import tables
-from schedalg.arrays import Array, namespace
+from schedalg.arrays import Array, ArrayT, namespace
 from schedalg.checks import check_like, check_sample, checked_positions
 from schedalg.libraries import Library, library_of
 from schedalg.parameterization import Parameterization, Prediction, parameterization
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
 
 
-def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> Array:
+def add_noise(schedule: "Schedule", x0: ArrayT, noise: Array, k: int | Array) -> ArrayT:
     """Return x_k = alpha_k x0 + sigma_k noise, in the scale of the path.
 
     A network is trained on the schedule as it was made. After `as_vp`, `as_ve` or `as_flow`, x_k is
@@ -48,16 +48,17 @@ def add_noise(schedule: "Schedule", x0: Array, noise: Array, k: int | Array) -> 
 
     Source: Ho et al., arXiv 2006.11239, equation 4.
     """
-    return _mixed(schedule, schedule.kind, None, x0, noise, k)
+    noisy: ArrayT = _mixed(schedule, schedule.kind, None, x0, noise, k)
+    return noisy
 
 
 def target(
     schedule: "Schedule",
-    x0: Array,
+    x0: ArrayT,
     noise: Array,
     k: int | Array,
     prediction: Prediction | Parameterization = "epsilon",
-) -> Array:
+) -> ArrayT:
     """Return what a perfect network returns at x_k: the noise, x0, v = alpha noise - sigma x0, ...
 
     Args:
@@ -85,7 +86,8 @@ def target(
     Source: Salimans and Ho, arXiv 2202.00512, section 4.
     """
     parameterization(prediction)
-    return _mixed(schedule, schedule.network_kind, prediction, x0, noise, k)
+    wanted: ArrayT = _mixed(schedule, schedule.network_kind, prediction, x0, noise, k)
+    return wanted
 
 
 def _mixed(
