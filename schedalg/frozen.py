@@ -1,25 +1,9 @@
-"""What keeps values from being changed: memory that is never written to, and attributes."""
+"""Values whose attributes cannot be set."""
 
 from dataclasses import FrozenInstanceError
 from typing import Any, TypeVar
 
-import numpy as np
-
 Class = TypeVar("Class", bound=type[Any])
-
-
-def fixed(array: np.ndarray) -> np.ndarray:
-    """Return an array in the memory of a bytes object; one that is in such memory as it is.
-
-    An array that owns its memory and is read-only can be made writable by `setflags(write=True)`.
-    NumPy refuses that where bytes are the owner.
-    """
-    owner = array.base
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, bytes):
-        return array
-    return np.ndarray(array.shape, array.dtype, array.tobytes())
 
 
 def without_assignment(cls: Class) -> Class:

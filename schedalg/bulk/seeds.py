@@ -4,13 +4,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from schedalg.arrays import is_array, to_host
 from schedalg.checks import integer, shown
 from schedalg.running.noise import count_of, keys_for
 
 
-def checked_seeds(seeds: object) -> Sequence[int]:
+def checked_seeds(seeds: Any) -> Sequence[int]:
     """Return seeds as a range, or as a list of ints.
 
     Raises:
@@ -23,8 +22,8 @@ def checked_seeds(seeds: object) -> Sequence[int]:
         ends = [*seeds[:1], *seeds[-1:]]
         keys_for("seeds", ends, len(ends))
         return seeds
-    if isinstance(seeds, np.ndarray) and seeds.ndim == 1:
-        seeds = seeds.tolist()
+    if is_array(seeds) and len(seeds.shape) == 1:
+        seeds = to_host(seeds).tolist()
     if not isinstance(seeds, Sequence) or isinstance(seeds, str | bytes):
         raise TypeError(
             f"seeds must be a range or a list of integers, one a sample; got {shown(seeds)}"
@@ -34,7 +33,7 @@ def checked_seeds(seeds: object) -> Sequence[int]:
     return chosen
 
 
-def distinct_seeds(seeds: object) -> Sequence[int]:
+def distinct_seeds(seeds: Any) -> Sequence[int]:
     """Return seeds of which none is there twice: a range, or a tuple where they are uneven.
 
     Raises:

@@ -76,6 +76,11 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
     return namespace(high, array).astype(array, high.dtype, copy=False)
 
 
+def cannot_change(array: np.ndarray) -> bool:
+    """Whether an array is read-only and no view, so that a plan need not copy it."""
+    return not array.flags.writeable and array.base is None
+
+
 def checked_start(start: Any) -> tuple[Any, Any]:
     """Return (scale, noise) as floats; arrays that require a gradient are returned unchanged.
 

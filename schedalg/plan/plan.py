@@ -8,12 +8,13 @@ import numpy as np
 
 from schedalg.arrays import Array, has_values, holds, namespace, requires_gradient, to_host
 from schedalg.checks import described, host_numbers, shown
-from schedalg.frozen import fixed, without_assignment
+from schedalg.frozen import without_assignment
 from schedalg.libraries import Value
 from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
+    cannot_change,
     check_rows,
     checked_column,
     checked_start,
@@ -99,8 +100,10 @@ class Plan(Value):
     def __post_init__(self) -> None:
         for name in ("step", "timesteps", *FLOATS):
             values = getattr(self, name)
-            if isinstance(values, np.ndarray):
-                object.__setattr__(self, name, fixed(values))
+            if isinstance(values, np.ndarray) and not cannot_change(values):
+                values = values.copy()
+                values.flags.writeable = False
+                object.__setattr__(self, name, values)
         object.__setattr__(self, "start", checked_start(self.start))
         if has_values(self.a):
             hash(self)  # now, and not within a call that torch.compile traces
@@ -213,6 +216,9 @@ class Plan(Value):
         if numbers.size and numbers.dtype.kind != "i":
             raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
         check_rows(rows, numbers, alpha, sigma, columns)
+        for column in (timesteps, alpha, sigma, *columns.values()):
+            if isinstance(column, np.ndarray):
+                column.flags.writeable = False  # it is a copy already
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),

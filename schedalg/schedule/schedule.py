@@ -21,7 +21,7 @@ from schedalg.arrays import (
     to_host,
 )
 from schedalg.checks import described, integer, shown
-from schedalg.frozen import fixed, without_assignment
+from schedalg.frozen import without_assignment
 from schedalg.libraries import Value
 from schedalg.schedule import (
     constructors,
@@ -65,9 +65,10 @@ class Schedule(Value):
     never changed: every operation returns another schedule. Two schedules are equal when their
     points are, and what lies between these, to float64. What its properties and methods return is
     the caller's, who changes nothing with it; the attributes below are the schedule's own arrays.
-    Those of NumPy are read-only, which `torch.from_dlpack` and `torch.as_tensor` do not heed: copy
-    before giving them away. (The class itself, called with these attributes, is for the library's
-    own operations, and checks nothing.)
+    Those of NumPy are read-only, which NumPy lets their holder undo (`torch.compile` does so while
+    it traces), and `torch.from_dlpack` and `torch.as_tensor` do not heed: copy before giving them
+    away. (The class itself, called with these attributes, is for the library's own operations, and
+    checks nothing.)
 
     Made of numbers that JAX traces, under `jax.jit` or `jax.vmap`, a schedule is what it is
     elsewhere, but nothing can be looked at: that the numbers are in order and in range is not
@@ -113,23 +114,24 @@ class Schedule(Value):
     _scales: tuple[Array, Array] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        rule, levels = self.timestep_rule, self.log_alpha_bar
+        rule = self.timestep_rule
         if isinstance(rule, np.ndarray):
-            object.__setattr__(self, "timestep_rule", fixed(rule))
+            rule.setflags(write=False)
         if self.curve is not None:
             self._fit_curve(self.curve)
-        if isinstance(levels.high, np.ndarray):
-            levels = DoubleDouble(fixed(levels.high), fixed(levels.low))
-            object.__setattr__(self, "log_alpha_bar", levels)
+        for part in self.log_alpha_bar:
+            if isinstance(part, np.ndarray):
+                part.setflags(write=False)
 
     def _fit_curve(self, curve: Curve) -> None:
         """Give the curve the scales of the schedule; have none if timesteps follow from noise."""
-        base, between = curve.base, None
-        if isinstance(self.timestep_rule, np.ndarray):
-            if (base.kind, base.network_kind) != (self.kind, self.network_kind):
-                base = replace(base, kind=self.kind, network_kind=self.network_kind)
-            between = Curve(base, fixed(curve.places))
-        object.__setattr__(self, "curve", between)
+        base = curve.base
+        curve.places.flags.writeable = False
+        if not isinstance(self.timestep_rule, np.ndarray):
+            object.__setattr__(self, "curve", None)
+        elif (base.kind, base.network_kind) != (self.kind, self.network_kind):
+            base = replace(base, kind=self.kind, network_kind=self.network_kind)
+            object.__setattr__(self, "curve", Curve(base, curve.places))
 
     # Constructors: each is a documented function that is given this class.
     linear = classmethod(discrete.linear)

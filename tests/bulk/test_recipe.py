@@ -119,6 +119,15 @@ def blank(seeds: list[int]) -> dict[str, Any]:
     return {"y": np.zeros(len(seeds), dtype=np.float32)}
 
 
+def test_seeds_may_be_an_array_of_any_library() -> None:
+    torch = pytest.importorskip("torch")
+    wanted = RECIPE.sample(network, [3, 1])
+    for seeds in (np.array([3, 1]), torch.tensor([3, 1]), (3, 1), range(3, 0, -2)):
+        np.testing.assert_array_equal(RECIPE.sample(network, seeds), wanted)
+    with pytest.raises(TypeError, match=r"seeds\[0\] must be an integer, got 3.0"):
+        RECIPE.sample(network, torch.tensor([3.0, 1.0]))
+
+
 def test_conditions_follow_the_seeds() -> None:
     recipe = RECIPES["guidance"]
     seeds = [3, 4]
