@@ -73,6 +73,14 @@ pygments_dark_style = "a11y-high-contrast-dark"  # furo's own underlines modules
 html_title = f"schedalg {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("versions.js", {"defer": "defer"})]
 html_copy_source = False
+
+# `sphinx-build -b linkcheck`: two at a time, since most lead to arXiv, which slows fast askers.
+linkcheck_workers = 2
+linkcheck_timeout = 20
+linkcheck_retries = 3
+linkcheck_report_timeouts_as_broken = True
+
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -91,6 +91,16 @@ def sources(app: Sphinx, module: str) -> tuple[str, dict[str, Any]]:
     return analyzer.code, places
 
 
+def level_captions(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Say at which level the captions of the list of pages are headings, to who hears them."""
+    tree = str(context.get("furo_navigation_tree", ""))
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def add_places(app: Sphinx, doctree: nodes.document) -> None:
     """Give each object a place by its public name too, which links from its source lead to."""
     for signature in doctree.findall(addnodes.desc_signature):
@@ -155,3 +165,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", leave_out)
     app.connect("viewcode-find-source", sources)
     app.connect("doctree-read", add_places)
+    app.connect("html-page-context", level_captions, priority=900)  # after furo
