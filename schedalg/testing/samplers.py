@@ -81,10 +81,11 @@ def check_recovery(sampler: Sampler | Plan, schedule: Schedule, rtol: float = 1e
     """
     point, origin = 0.3, schedule.origin
     known = _point(point, sampler, schedule)
-    x = np.random.default_rng(0).standard_normal((2, 3)) * schedule.prior_std
+    noise: Any = np.random.default_rng(0)
+    x = noise.standard_normal((2, 3)) * schedule.prior_std
     if origin.sigma > 0:
-        x = np.full((2, 3), point * schedule[-1].alpha)
-    result = sampled(known, schedule, sampler, x, noise=np.zeros_like if origin.sigma > 0 else 0)
+        x, noise = np.full((2, 3), point * schedule[-1].alpha), np.zeros_like
+    result = sampled(known, schedule, sampler, x, noise=noise)
     np.testing.assert_allclose(
         result, origin.alpha * point, rtol=rtol, err_msg=f"x0 on {schedule!r}"
     )

@@ -143,8 +143,9 @@ def test_a_point_is_recovered_by_every_sampler_on_every_schedule(
 ) -> None:
     """Where the data are one point, the optimal network always answers with it."""
     point = np.full((2, 3), 0.3)
-    start = np.random.default_rng(0).standard_normal((2, 3))
-    result = sample(lambda x, t: point, schedule, sampler, start, prediction="x0", noise=0)
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal((2, 3))
+    result = sample(lambda x, t: point, schedule, sampler, start, prediction="x0", noise=rng)
     np.testing.assert_allclose(result, point, rtol=1e-13)
 
 
