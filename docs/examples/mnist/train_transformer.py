@@ -147,7 +147,8 @@ def moved(images: Tensor) -> Tensor:
 
 def optimizers(network: TorchMnistNetwork) -> list[tuple[torch.optim.Optimizer, float]]:
     """Return Muon (2502.16982) for the matrices of blocks, AdamW for all else, and the rates."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         is_matrix = name.startswith("blocks.") and parameter.ndim == 2 and "before" not in name
         (matrices if is_matrix else others).append(parameter)
