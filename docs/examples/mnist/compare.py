@@ -47,7 +47,7 @@ MANY = 200
 #: Methods of the lines that are for comparison.
 REAL, SOLVED = ("real digits", ""), ("2M", "log-SNR")
 #: The networks, and how many images a block of each has.
-NETWORKS = {"8x8": 800, "28x28": 100}
+NETWORKS = {"8x8": 800, "28x28": 200}
 
 
 def by_log_snr(steps: int) -> Plan:

@@ -38,9 +38,8 @@ from network import DigitsNetwork, load_digits_split  # noqa: E402
 #: are; how many of them levels are moved by, and how often these are tried.
 TEACHER: Schedule = TRAIN_SCHEDULE.subsample(steps=100, spacing="log_snr", rounded=True)
 TRAJECTORIES, FOR_LEVELS, TRIES = 32, 16, 60
-#: How many are tuned on, in how many rounds, and the most calls that are tuned: the work grows with
-#: the cube of the calls.
-FOR_TUNING, ROUNDS, MOST_TUNED = 80, 5, 6
+#: How many plans are tuned on, and the most calls that are: the work grows with their cube.
+FOR_TUNING, MOST_TUNED = 40, 6
 
 Array = NDArray[np.floating]
 #: Sampler and points.
@@ -162,7 +161,7 @@ def tuned(of: Subject, n: int, sampler: TableSampler, memories: int) -> Plan:
     x, options = of.start(FOR_TUNING, seed=1003), of.options(FOR_TUNING)
     states = trajectories(of.network, points, x, TWO_M.plan(TEACHER), **options)
     start = fit(sampler.plan(points), states, memories=memories)
-    return tune(start, states, memories=memories, rounded=True, rounds=ROUNDS)
+    return tune(start, states, memories=memories, rounded=True)
 
 
 METHODS["DDPM, variance that fits", "chosen, nats that fit"] = that_fit

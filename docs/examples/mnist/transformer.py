@@ -16,6 +16,8 @@ from schedalg import Schedule
 #: The schedule that the network was trained on.
 TRAIN_SCHEDULE = Schedule.linear(1000)
 NUM_CLASSES = 10
+#: The label of a digit of any class, for guidance.
+NO_CLASS = NUM_CLASSES
 IMAGE_SHAPE = (1, 28, 28)
 #: A token stands for a patch of 4x4 pixels, and sees the window of 8x8 pixels around it.
 PATCH, WINDOW = 4, 8
@@ -71,20 +73,12 @@ class MnistNetwork:
         with np.load(path, allow_pickle=False) as archive:
             return cls({name: archive[name].astype(np.float32) for name in archive.files})
 
-    def with_no_class(self) -> MnistNetwork:
-        """Return the network with an 11th class, for guidance: the mean of the ten embeddings.
-
-        It was not trained on that, but it points away from what tells the classes apart.
-        """
-        classes = self._weights["classes.weight"]
-        mean = classes.mean(axis=0, keepdims=True)
-        return MnistNetwork(self._weights | {"classes.weight": np.concatenate([classes, mean])})
-
     def __call__(self, x: FloatArray, timesteps: IntArray, labels: IntArray) -> FloatArray:
         """Return the predicted `v`, float32 of shape (B, 1, 28, 28).
 
         `x` is the noisy batch, of that shape too. `timesteps` (B,) are those of the 1000-step
-        training schedule, 0..999, and may differ within the batch; `labels` (B,) are 0..9.
+        training schedule, 0..999, and may differ within the batch; `labels` (B,) are 0..9, or
+        `NO_CLASS`.
         """
         embedding = self._embed(np.asarray(timesteps), np.asarray(labels))
         h = self._linear("input", _windows(np.asarray(x, dtype=np.float32)))
