@@ -428,7 +428,7 @@ class FrameRun:
             return None
         drawn = noisy & self._going
         if drawn.any():
-            if rows.rows[0].log_variance is not None and variance is None:
+            if rows.learned and variance is None:
                 raise_without_variance(x)
             if callable(self._source):
                 return self._source(x)
