@@ -22,7 +22,7 @@ from schedalg.checks import (
     shown,
 )
 from schedalg.plugins import imported
-from schedalg.schedule import curve, double_double, elementary, interpolation, path
+from schedalg.schedule import at_noise, curve, double_double, elementary, interpolation, path
 from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.grids import GRIDS
@@ -461,7 +461,7 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
     inner = double_double.take(grid(xp, whole, steps), slice(1, -1))
     none = double_double.single(xp.zeros_like(whole.high))
     since = double_double.concat(xp, double_double.concat(xp, none, inner), whole)
-    return interpolation.at_log_snr(schedule, since, rounded=rounded)
+    return at_noise.at_log_snr(schedule, since, rounded=rounded)
 
 
 #: (namespace, last log-SNR minus the first, count) -> as many log-SNRs minus the first.
