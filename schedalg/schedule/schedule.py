@@ -46,6 +46,7 @@ from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.hints import unknown_attribute
 from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
+from schedalg.schedule.selection import checked_indices
 from schedalg.schedule.timesteps import (
     TimestepRule,
     following,
@@ -206,7 +207,7 @@ class Schedule(Value):
             return self._cut(key)
         listed = isinstance(key, Sequence) and not isinstance(key, str | bytes)
         if listed or (is_array(key) and key.ndim > 0):
-            return self._select(spacing.checked_indices("index", key, len(self)))
+            return self._select(checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:
             raise IndexError(f"index {shown(index)} is out of range for a schedule of {n} points")
