@@ -114,6 +114,53 @@ class Parameterization:
         except (ZeroDivisionError, OverflowError):
             _raise_unknown(alpha, sigma)
 
+    def read_at(
+        self, alpha: Any, sigma: Any, checked: Callable[[str, Any], Any]
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        """Return c_in, c_x, c_out, e_x and e_out: eps = e_x x + e_out output.
+
+        What is not determined is infinite or NaN.
+
+        Args:
+            alpha: Signal scale.
+            sigma: Noise scale.
+            checked: Called with the name of each function and what it returned; returns the value
+                to use.
+
+        Raises:
+            TypeError: As `weights_at`.
+            ValueError: alpha or sigma is NaN, or an array that cannot be read.
+        """
+        alpha, sigma = _checked_scales(alpha, sigma)
+        with np.errstate(divide="ignore", invalid="ignore"):  # as arrays do
+            if self.weights is not None and self._is_of_weights:
+                c_in = _determined(1, lambda: (self.c_in(alpha, sigma),))
+                return *c_in, *_determined(4, lambda: self._of_weights(alpha, sigma))
+            names = ("c_in", "c_x", "c_out")
+            x0 = map(checked, names, _determined(3, lambda: self._of_functions(alpha, sigma)))
+            return *x0, *_determined(2, lambda: self.noise_at(alpha, sigma))
+
+    @property
+    def _is_of_weights(self) -> bool:
+        """Whether c_x and c_out follow from the weights."""
+        own = self.weights
+        if type(self.c_x) is not _OfX or type(self.c_out) is not _OfOutput:
+            return False
+        return self.c_x.weights is own and self.c_out.weights is own
+
+    def _of_weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any, Any, Any]:
+        """Return c_x, c_out, e_x and e_out, whose denominators are one."""
+        try:
+            p, q = self.weights(alpha, sigma)  # type: ignore[misc]
+            determinant = alpha * q - sigma * p
+            of_x0 = q / determinant, -sigma / determinant
+            return *of_x0, -p / determinant, alpha / determinant
+        except (ZeroDivisionError, OverflowError):
+            _raise_unknown(alpha, sigma)
+
+    def _of_functions(self, alpha: Any, sigma: Any) -> tuple[Any, Any, Any]:
+        return self.c_in(alpha, sigma), self.c_x(alpha, sigma), self.c_out(alpha, sigma)
+
     def noise_at(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         """Return e_x and e_out: eps = e_x x + e_out output.
 
@@ -161,6 +208,14 @@ def _checked_scale(name: str, value: Any) -> Any:
 
 class UndeterminedError(ValueError):
     """A network's output does not determine what was asked for at this noise level."""
+
+
+def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the columns, or NaN for each where floats divide by zero."""
+    try:
+        return columns()
+    except (ZeroDivisionError, UndeterminedError):
+        return (math.nan,) * count
 
 
 def _raise_unknown(alpha: Any, sigma: Any) -> NoReturn:

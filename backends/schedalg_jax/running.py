@@ -134,7 +134,7 @@ def scanned(
         after, memories = numbers.taken(x, memories, output, x0, variance, noise, rows.clip)
         return (after, memories, key), None
 
-    scaled = rows.columns is not None or bool((table.numbers[:, 0] != 1).any())
+    scaled = not rows.numbers or bool((table.numbers[:, 0] != 1).any())
     key = source.key if isinstance(source, KeyNoise) and noisy.any() else None
     start = x, (x,) * rows.depth, key
     (x, _, _), _ = lax.scan(one_row, start, columns)

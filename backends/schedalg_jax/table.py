@@ -59,7 +59,7 @@ def table_of(rows: Rows, dtype: Any) -> Table:
         rows: The rows.
         dtype: What numbers that are traced are turned to.
     """
-    if rows.columns is None:
+    if rows.numbers:
         numbers = np.array([_numbers_of(row, rows.depth) for row in rows.rows], dtype=np.float64)
         numbers = numbers.reshape(len(rows.rows), len(NAMES) + rows.depth)
         return Table(numbers, numbers != 0)

@@ -7,7 +7,7 @@ from schedalg.fitting.samples import predicted, wide
 from schedalg.fitting.trajectories import Trajectories
 from schedalg.schedule import Schedule
 from schedalg.schedule.costs import ddim_steps, distances
-from schedalg.schedule.spacing import checked_count
+from schedalg.schedule.selection import checked_count
 
 
 def trajectory_costs(trajectories: Trajectories) -> np.ndarray:

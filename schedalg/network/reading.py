@@ -1,6 +1,5 @@
 """The coefficients between x, the model input, the output and its x0 and eps predictions."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -12,7 +11,6 @@ from schedalg.parameterization import (
     PARAMETERIZATIONS,
     Parameterization,
     Prediction,
-    UndeterminedError,
 )
 from schedalg.schedule import Schedule
 from schedalg.schedule.path import Kind
@@ -64,25 +62,12 @@ def reading_at(
         scale = scale_to(schedule.network_kind, alpha, sigma)
         alpha, sigma = alpha * scale, sigma * scale
     try:
-        columns = _determined(3, lambda: _x0_columns(meaning, alpha, sigma))
-        c_in, c_x, c_out = map(checked, Reading._fields, columns)
-        e_x, e_out = _determined(2, lambda: meaning.noise_at(alpha, sigma))
+        c_in, c_x, c_out, e_x, e_out = meaning.read_at(alpha, sigma, checked)
+        if schedule.network_kind == schedule.kind:
+            return Reading(c_in, c_x, c_out, e_x, e_out)
         return Reading(c_in * scale, c_x * scale, c_out, e_x * scale, e_out)
     except TypeError as error:
         raise TypeError(f"the parameterization must return numbers: {error}") from error
-
-
-def _x0_columns(meaning: Parameterization, alpha: Any, sigma: Any) -> tuple[Any, ...]:
-    return meaning.c_in(alpha, sigma), meaning.c_x(alpha, sigma), meaning.c_out(alpha, sigma)
-
-
-def _determined(count: int, columns: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the columns, or NaN for each where floats divide by zero."""
-    try:
-        with np.errstate(divide="ignore", invalid="ignore"):  # as arrays do
-            return columns()
-    except (ZeroDivisionError, UndeterminedError):
-        return (math.nan,) * count
 
 
 def reading_of(
@@ -107,6 +92,8 @@ def _filled(name: str, values: Any, alpha: Array) -> Array:
         return namespace(alpha).zeros_like(alpha) + values
     if type(values) is np.ndarray and values.dtype == np.float64 and values.shape == alpha.shape:
         return values
+    if type(values) is float:
+        return np.full(len(alpha), values)
     if requires_gradient(values):
         raise TypeError(
             f"{name} of the parameterization requires a gradient, and the schedule does not: it "

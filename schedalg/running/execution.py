@@ -53,7 +53,7 @@ def finished(
     """Return x after the last row: taken there at once, where the backend can, or row by row."""
     ready = _ready(plan, model, x, options, noise)
     denoise, backend, rows, source = ready.denoise, ready.backend, ready.rows, ready.source
-    unwatched = len(rows.rows) > 0 and not options.check_finite
+    unwatched = rows.count > 0 and not options.check_finite
     if unwatched and isinstance(denoise, Denoiser) and (whole := whole_of(backend)) is not None:
         network = _with_variance(denoise, rows)
         take = whole.whole(rows, plan.timesteps, source, network, _within(ready.bound))
@@ -202,7 +202,7 @@ def _with_variance(denoise: Denoiser, rows: Rows) -> Network:
             output, variance = output_of(x, timesteps)
         except StopIteration as error:
             raise_stopped(error)
-        if variance is None and rows.rows[0].log_variance is not None:
+        if variance is None and rows.learned:
             raise_without_variance(x)
         return output, variance
 

@@ -29,7 +29,7 @@ class FrameNoise:
         self.source: Any = source
 
     def of_rows(
-        self, x: Array, k: np.ndarray, going: np.ndarray, numbers: np.ndarray, learned: bool
+        self, x: Array, k: np.ndarray, going: np.ndarray, numbers: np.ndarray, has_variance: bool
     ) -> Array | None:
         """Return the noise of a row of each frame, like x; None if no row has any.
 
@@ -39,7 +39,7 @@ class FrameNoise:
             going: (T,), whether each goes through its row; where it does not, the noise is not
                 used.
             numbers: (T,), their numbers.
-            learned: Whether the network returned a variance.
+            has_variance: Whether the network returned one.
 
         Raises:
             ValueError: The plan takes a learned variance, and there is none.
@@ -50,7 +50,7 @@ class FrameNoise:
             return None
         asked = noisy & going
         if asked.any():
-            if rows.rows[0].log_variance is not None and not learned:
+            if rows.learned and not has_variance:
                 raise_without_variance(x)
             if callable(self.source):
                 return self.source(x)

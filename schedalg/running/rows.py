@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias, overload
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, overload
 
 import numpy as np
 
@@ -131,8 +131,10 @@ class Columns(NamedTuple):
     @property
     def depth(self) -> int:
         """How many rows back memories are read, at most."""
-        used = [back for back in range(1, self.reads.shape[1]) if self.reads[:, back].any()]
-        return max(used, default=0)
+        for back in range(self.reads.shape[1] - 1, 0, -1):
+            if np.count_nonzero(self.reads[:, back]):
+                return back
+        return 0
 
 
 class _TracedRows(Sequence[Row]):
@@ -168,7 +170,7 @@ class Rows:
     """All rows of a run.
 
     Attributes:
-        rows: In their order.
+        columns: Their numbers.
         depth: How many rows back memories are read, at most.
         clip: (low, high), between which the update clamps the x0 prediction; or None.
         numbers: Whether all coefficients are floats. Otherwise a gradient flows through them, and
@@ -176,13 +178,14 @@ class Rows:
         draws: The level and the visit of each row's noise, an int64 array (K, 2); see `arrivals`.
             Zeros if there is no noise at all.
         start: The same of the noise before the first row.
-        largest: The largest finite coefficient, if all are numbers.
+        largest: A bound of all coefficients that are numbers; the largest, where float32 cannot
+            hold it.
         timesteps: The timestep of each row: numbers, or an array that is traced.
-        columns: What the rows are made of where they are not all numbers.
+        like: (0, ...), an array like what the coefficients will multiply, if they are no numbers.
         cache: What was computed from the rows, by keys of the backends: only to be read.
     """
 
-    rows: Sequence[Row]
+    columns: Columns
     depth: int
     clip: tuple[float, float] | None
     numbers: bool
@@ -190,12 +193,31 @@ class Rows:
     start: tuple[int, int] = (0, 0)
     largest: float = 0.0
     timesteps: Any = ()
-    columns: Columns | None = None
+    like: Array | None = None
     cache: dict[Hashable, Any] = field(init=False, repr=False, default_factory=dict)
+
+    @cached_property
+    def rows(self) -> Sequence[Row]:
+        """The rows in their order, listed when they are asked for: some backends read the table."""
+        if not self.numbers:
+            return _TracedRows(self.columns, self.like)
+        return _row_list(self.columns, self.like)
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.columns.noisy)
+
+    @cached_property
+    def learned(self) -> bool:
+        """Whether the rows take a learned variance."""
+        return self.columns.log_variance is not None and self.count > 0
 
     @cached_property
     def raw(self) -> bool:
         """Whether a row takes the output itself in addition to a bounded x0."""
+        if not np.count_nonzero(self.columns.unbounded):
+            return False
         memories = [row.memory for row in self.rows if row.memory is not None]
         return any(given(row.raw) for row in self.rows) or any(given(m[2]) for m in memories)
 
@@ -207,24 +229,19 @@ class Rows:
     @cached_property
     def noisy(self) -> list[bool]:
         """Whether each row has noise."""
-        if self.columns is not None:
-            return [bool(noisy) for noisy in self.columns.noisy]
-        return [given(row.noise) for row in self.rows]
+        noisy: list[bool] = self.columns.noisy.tolist()
+        return noisy
 
     @cached_property
     def scaled(self) -> bool:
         """Whether the network's input differs from x in any row, all coefficients being numbers."""
-        return any(row.c_in != 1 for row in self.rows)
+        return bool(np.count_nonzero(self.columns.c_in != 1))
 
     @cached_property
     def without_noise(self) -> "Rows":
         """These rows without their noise: x after each is the mean of what it may become."""
-        if self.columns is not None and isinstance(self.rows, _TracedRows):
-            silent = self.columns._replace(noisy=np.zeros_like(self.columns.noisy))
-            silent = silent._replace(log_variance=None)
-            return replace(self, rows=_TracedRows(silent, self.rows.x), columns=silent)
-        rows = [row._replace(noise=0.0, log_variance=None) for row in self.rows]
-        return replace(self, rows=rows)
+        silent = np.zeros_like(self.columns.noisy)
+        return replace(self, columns=self.columns._replace(noisy=silent, log_variance=None))
 
     def table(self, places: int) -> np.ndarray:
         """Return the rows as one table for a device, (K, columns + places), float64; read-only.
@@ -237,7 +254,7 @@ class Rows:
         """
         key = ("table", places)
         if key not in self.cache:
-            self.cache[key] = _table(self, places)
+            self.cache[key] = _table(self.columns, self.depth, self.clip, places)
         table: np.ndarray = self.cache[key]
         return table
 
@@ -287,13 +304,14 @@ def _constant_rows(
         raise ValueError("a schedule that requires a gradient cannot be a constant of a program")
     require_whole("prediction", meaning)
     rows = _cached(plan, None, meaning, Clamp(*clip) if isinstance(clip, tuple) else clip)
-    _ = rows.words, rows.noisy, rows.scaled  # which cache what they compute
+    # Which cache what they compute, so that no compiler has to.
+    _ = rows.rows, rows.count, rows.learned, rows.words, rows.noisy, rows.scaled
     return rows
 
 
 def _size(rows: Rows) -> int:
     """Return about how many bytes rows take, with their plan and a table for a device."""
-    return 2000 + len(rows.rows) * (900 + 100 * rows.depth)
+    return 2000 + rows.count * (900 + 100 * rows.depth)
 
 
 _ROWS: Cache[Rows] = Cache(2**26, _size)
@@ -319,7 +337,11 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         columns |= {"of_raw": of_raw, "raw": newest * of_raw}
     columns |= {"of_x": of_x, "of_d": of_d, "x": plan.a + newest * of_x, "d": newest * of_d}
     columns["noise"] = plan.c
-    _require_determined(plan, meaning, columns)
+    numbers = not any(map(requires_gradient, columns.values()))
+    hosts = {name: to_host(column) for name, column in columns.items() if has_values(column)}
+    listed = np.concatenate(list(hosts.values())) if hosts else np.empty(0)
+    if np.count_nonzero(np.isfinite(listed)) < listed.size:
+        _raise_undetermined(plan, meaning, listed.reshape(len(hosts), -1))
     reads, noisy = _reads(plan), holds(plan.c != 0)
     zero = namespace(of_x).zeros_like(of_x)
     made = Columns(
@@ -337,21 +359,20 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         noisy=noisy,
         unbounded=u.counts if bounded is not None else np.zeros(len(plan), dtype=bool),
     )
-    numbers = not any(map(requires_gradient, columns.values()))
     draws, start = np.zeros((len(plan), 2), dtype=np.int64), (0, 0)
-    if noisy.any() or given(plan.start[1]):
+    if np.count_nonzero(noisy) or given(plan.start[1]):
         start, draws = arrivals(plan)
     draws.flags.writeable = False
     return Rows(
-        _row_list(made, x) if numbers else _TracedRows(made, widened(x[:0, ...])),
+        made,
         made.depth,
         (bounded.low, bounded.high) if isinstance(bounded, Clamp) else None,
         numbers,
         draws,
         start,
-        _largest(columns, plan.b, made.asked) if numbers and len(plan) else 0.0,
+        _largest(hosts, listed, plan.b, made.asked) if numbers and len(plan) else 0.0,
         plan.timesteps if requires_gradient(plan.timesteps) else tuple(plan.timesteps.tolist()),
-        None if numbers else made,
+        None if numbers else widened(x[:0, ...]),
     )
 
 
@@ -359,7 +380,7 @@ def _row_list(columns: Columns, x: Array) -> list[Row]:
     """Return the rows that columns hold, with numbers that are ready to multiply x."""
     count = len(columns.noisy)
     raw = memory_raw = [0.0] * count
-    if columns.unbounded.any():
+    if np.count_nonzero(columns.unbounded):
         there = columns.unbounded.tolist()
         raw, memory_raw = (
             [value if unbounded else 0.0 for value, unbounded in zip(of, there, strict=True)]
@@ -450,32 +471,40 @@ def _sum(*terms: tuple[_Weights, Array]) -> Array:
     return total if not isinstance(total, float) else 0.0 * terms[0][0].column
 
 
-def _require_determined(
-    plan: Plan,
-    meaning: Parameterization,
-    columns: dict[str, Array],
-) -> None:
-    """Raise unless the network's output determines what every row needs.
+def _raise_undetermined(plan: Plan, meaning: Parameterization, columns: np.ndarray) -> NoReturn:
+    """Say in which row the network's output does not determine what the row needs.
+
+    Args:
+        plan: The plan.
+        meaning: What the output means: an epsilon prediction where there is no signal.
+        columns: (R, K), where not all are finite.
 
     Raises:
-        ValueError: It does not: an epsilon prediction where there is no signal.
+        ValueError: Always.
     """
-    seen = [to_host(column) for column in columns.values() if has_values(column)]
-    if not seen:
-        return
-    finite = np.isfinite(np.concatenate(seen))
-    if np.count_nonzero(finite) == finite.size:
-        return
-    k = int(np.argmin(finite.reshape(len(seen), -1).all(axis=0)))
+    k = int(np.argmin(np.isfinite(columns).all(axis=0)))
     raise_undetermined(meaning, plan.timesteps[k].item(), float(to_host(plan.alpha)[k]))
 
 
-def _largest(columns: dict[str, Array], b: Array, asked: np.ndarray) -> float:
-    """Return the largest weight of all rows."""
-    in_memory, hosts = ("of_x", "of_d", "of_raw"), {k: to_host(v) for k, v in columns.items()}
+def _largest(
+    hosts: dict[str, np.ndarray], listed: np.ndarray, b: np.ndarray, asked: np.ndarray
+) -> float:
+    """Return a bound of all weights of all rows; the largest, where float32 cannot hold the bound.
+
+    Args:
+        hosts: The columns by their names.
+        listed: The same numbers, all in one array.
+        b: (K, m), the weights of the memories; the newest is in `hosts` already.
+        asked: Whether a later row reads what a row remembers, (K,).
+    """
+    if b.shape[1] > 1:
+        listed = np.concatenate([listed, b[:, 1:].reshape(-1)])
+    bound = float(np.maximum.reduce(np.abs(listed)))
+    if bound <= _LARGEST:
+        return bound
+    in_memory = ("of_x", "of_d", "of_raw")
     weights = [column[asked] if name in in_memory else column for name, column in hosts.items()]
-    others = to_host(b)[:, 1:].reshape(-1)
-    return float(np.maximum.reduce(np.abs(np.concatenate([*weights, others]))))
+    return float(np.max(np.abs(np.concatenate([*weights, b[:, 1:].reshape(-1)]))))
 
 
 def _weights(row: Row) -> list[float]:
@@ -499,31 +528,37 @@ def _raise_out_of_range(rows: Rows) -> None:
     )
 
 
-def _table(rows: Rows, places: int) -> np.ndarray:
-    table = np.zeros((len(rows.rows), len(COLUMNS) + places))
-    low, high = rows.clip or (0.0, 0.0)
-    for k, row in enumerate(rows.rows):
-        remembered = row.memory is not None and rows.depth > 0
-        values = {
-            "x": row.x,
-            "d": row.d,
-            "raw": row.raw,
-            "noise": row.noise,
-            "memory_x": row.memory[0] if row.memory else 0.0,
-            "memory_d": row.memory[1] if row.memory else 0.0,
-            "memory_raw": row.memory[2] if row.memory else 0.0,
-            "remembered": 1.0 + k % places if remembered else 0.0,
-            "c_x": row.read[0] if row.read else 0.0,
-            "c_out": row.read[1] if row.read else 0.0,
-            "next_c_in": rows.rows[k + 1].c_in if k + 1 < len(rows.rows) else 1.0,
-            "middle": row.log_variance[0] if row.log_variance else 0.0,
-            "half": row.log_variance[1] if row.log_variance else 0.0,
-            "low": low,
-            "high": high,
-        }
-        table[k, : len(COLUMNS)] = [values[name] for name in COLUMNS]
-        for weight, back in row.memories:
-            table[k, len(COLUMNS) + (k - back) % places] = weight
+def _table(
+    columns: Columns, depth: int, clip: tuple[float, float] | None, places: int
+) -> np.ndarray:
+    """Return numbers as one table for a device; see `Rows.table`."""
+    count = len(columns.noisy)
+    table = np.zeros((count, len(COLUMNS) + places))
+    of = dict(zip(COLUMNS, table.T, strict=False))
+    of["x"][:], of["d"][:] = columns.x, columns.d
+    of["next_c_in"][:-1], of["next_c_in"][-1:] = columns.c_in[1:], 1.0
+    if np.count_nonzero(columns.noisy):
+        of["noise"][columns.noisy] = columns.noise[columns.noisy]
+    if columns.read is not None:
+        of["c_x"][:], of["c_out"][:] = columns.read
+    if columns.log_variance is not None:
+        of["middle"][:], of["half"][:] = _middle_and_half(*columns.log_variance.T)
+    if clip is not None:
+        of["low"][:], of["high"][:] = clip
+    unbounded = columns.unbounded if np.count_nonzero(columns.unbounded) else None
+    if unbounded is not None:
+        of["raw"][unbounded] = columns.raw[unbounded]
+    if depth:
+        k, asked = np.arange(count), columns.asked
+        of["memory_x"][asked], of["memory_d"][asked] = (part[asked] for part in columns.memory[:2])
+        of["remembered"][asked] = 1.0 + k[asked] % places
+        if unbounded is not None:
+            both = asked & unbounded
+            of["memory_raw"][both] = columns.memory[2][both]
+        for back in range(1, depth + 1):
+            reads = columns.reads[:, back]
+            row = k[reads]
+            table[row, len(COLUMNS) + (row - back) % places] = columns.weights[reads, back]
     table.flags.writeable = False
     return table
 

@@ -98,7 +98,7 @@ class Stack(ABC):
         self.draws[place, :count, :2], self.draws[place, :count, 2] = rows.draws, STEP
         self.timesteps_of[place, :count] = timesteps
         table = rows.table(rows.depth)
-        self.c_in[place, 0] = rows.rows[0].c_in
+        self.c_in[place, 0] = rows.columns.c_in[0]
         self.c_in[place, 1:count] = table[:-1, _NEXT_C_IN]
         self.deviations[place, :count] = table[:, _NOISE]
         keys = run.source if isinstance(run.source, np.ndarray) else None
@@ -109,7 +109,7 @@ class Stack(ABC):
         self.hold(place, run.x)
         # Behind what may lack memory: the sample has not joined then, and its place is free.
         self.places[ticket] = heapq.heappop(self.free)
-        if rows.rows[0].log_variance is not None:
+        if rows.learned:
             self.learned.add(place)
 
     def leave(self, ticket: int) -> Array:

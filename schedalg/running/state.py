@@ -116,9 +116,9 @@ class Run:
         self.source = source
         self.row = row or 0
         self.x = x if row is not None else started(plan, rows, x, source, backend)
-        self._end = len(rows.rows)
+        self._end = rows.count
         self._noisy = rows.noisy
-        self._learned = bool(rows.rows) and rows.rows[0].log_variance is not None
+        self._learned = rows.learned
         self._scaled = not rows.numbers or rows.scaled
         self._reuse = reuse
         self._shape = x.shape

@@ -183,7 +183,7 @@ def _drawn(
     rows, outside = rows_for(plan, meaning, bound, x)
     _require_noise(rows, k)
     output, variance = read_output(output, x, rows.timesteps[k] if isinstance(k, int) else None)
-    learned = rows.rows[0].log_variance is not None
+    learned = rows.learned
     if learned and variance is None:
         raise_without_variance(x)
     held = _checked_memories(memories, rows, k, x)

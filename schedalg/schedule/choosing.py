@@ -9,7 +9,7 @@ from schedalg.arrays import Array
 from schedalg.checks import host_array, raise_stopped, real_number
 from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.schedule import Schedule, check_schedule
-from schedalg.schedule.spacing import checked_count
+from schedalg.schedule.selection import checked_count
 
 #: What a step costs: a matrix, or a function of the indices (i, j) of where it arrives and leaves.
 StepCost: TypeAlias = "Array | Sequence[Sequence[float]] | Callable[[int, int], float]"

@@ -215,10 +215,7 @@ def from_sigmas(
 
     Source: Karras et al., arXiv 2206.00364.
     """
-    xp, sigma = rising_levels("sigmas", sigmas)
-    before = xp.concat([xp.zeros_like(sigma[:1]), sigma[:-1]])
-    rule = "sigmas must rise or fall strictly, and only the one at the clean end may be 0"
-    require("sigmas", sigma, sigma > before, rule)
+    xp, sigma, before = _rising("sigmas", sigmas)
     limit = LARGEST_SIGMA if sigma.dtype == xp.float64 else 1e18
     inside = (sigma > 1 / limit) & (sigma < limit)
     require("sigmas", sigma, inside, f"sigmas must be between {1 / limit:g} and {limit:g}")
@@ -255,10 +252,7 @@ def from_flow_times(
 
     Source: Lipman et al., arXiv 2210.02747.
     """
-    xp, noise = rising_levels("times", times)
-    before = xp.concat([xp.zeros_like(noise[:1]), noise[:-1]])
-    rule = "times must rise or fall strictly, and only the one at the clean end may be 0"
-    require("times", noise, noise > before, rule)
+    xp, noise, before = _rising("times", times)
     least = 1 / LARGEST_SIGMA if noise.dtype == xp.float64 else 1e-18
     inside = (noise > least) & (noise <= 1)
     require("times", noise, inside, f"times must be between {least:g} and 1")
@@ -331,6 +325,20 @@ def from_log_snr(
     log_alpha_bar = path.from_falls(xp, path.Fall(fall.kept, lost, fall.far))
     default = "flow_time" if kind == "flow" else None
     return make(cls, log_alpha_bar, kind, timesteps, default=default, like=values)
+
+
+def _rising(name: str, values: Values | str) -> tuple[Namespace, Array, Array]:
+    """Return the namespace of noise levels, the levels, rising, and the one before each.
+
+    Raises:
+        TypeError: They are not real numbers.
+        ValueError: There are none, or they do not rise from 0 on.
+    """
+    xp, levels = rising_levels(name, values)
+    before = xp.concat([xp.zeros_like(levels[:1]), levels[:-1]])
+    rule = f"{name} must rise or fall strictly, and only the one at the clean end may be 0"
+    require(name, levels, levels > before, rule)
+    return xp, levels, before
 
 
 def _computed_on(values: Array) -> tuple[Namespace, Array]:

@@ -19,7 +19,7 @@ from schedalg.schedule.double_double import (
     constant,
     divided,
     minus,
-    on_device_of,
+    multiples,
     plus,
     product,
     quotients,
@@ -253,24 +253,31 @@ def exp(cls: "type[Schedule]", n: int, max_beta: float = 0.999) -> "Schedule":
 
 
 def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> DoubleDouble:
-    """Return n evenly spaced numbers, from exactly start to exactly end; start alone if n is 1."""
-    shares = on_device_of(xp, start.high, _few_shares(n) if n <= 2**14 else _shares(n))
-    ends = DoubleDouble(*(xp.stack(pair) for pair in zip(start, end, strict=True)))
-    high, low = product(ends, shares)
-    return plus(*(DoubleDouble(high[k, ...], low[k, ...]) for k in (0, 1)))
+    """Return n evenly spaced numbers, from exactly start to exactly end; start alone if n is 1.
+
+    They are the smaller end and multiples of a step, a sum without cancellation.
+    """
+    if xp is not np:
+        i, count = np.arange(n), max(n - 1, 1)
+        shares = (quotients(xp, start.high, j, count) for j in (count - i, i))
+        return plus(*(product(end, share) for end, share in zip((start, end), shares, strict=True)))
+    ends = [DoubleDouble(*(part.item() for part in one)) for one in (start, end)]
+    rises = ends[0].high <= ends[1].high
+    least, most = ends if rises else reversed(ends)
+    step = divided(minus(most, least), single(float(max(n - 1, 1))))
+    i = _counted(n, rises)
+    high, low = plus(least, multiples(step, i))
+    high[-1], low[-1] = ends[-1] if n > 1 else ends[0]
+    return DoubleDouble(high, low)
 
 
-def _shares(n: int) -> DoubleDouble:
-    """Return the shares of the first and of the last of n numbers in each, (2, n); read-only."""
-    i, count = np.arange(n), max(n - 1, 1)
-    shares = divided(single(np.stack([count - i, i]).astype(np.float64)), single(float(count)))
-    for part in shares:
-        part.flags.writeable = False
-    return shares
-
-
-#: The same, made once for the few n that anybody trains with.
-_few_shares = lru_cache(maxsize=8)(_shares)
+@lru_cache(maxsize=8)
+def _counted(n: int, rises: bool) -> np.ndarray:
+    """Return 0, 1, …, n - 1, or the same from the end; read-only."""
+    i = np.arange(n, dtype=np.float64)
+    i = i if rises else i[::-1].copy()
+    i.flags.writeable = False
+    return i
 
 
 def _offset(name: str, value: object) -> float:

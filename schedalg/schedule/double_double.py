@@ -99,6 +99,17 @@ def product(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
     return renormalize(result, lost + (a.high * b.low + a.low * b.high))
 
 
+def multiples(a: DoubleDouble, counts: Array) -> DoubleDouble:
+    """Return whole numbers below 2^26 times a float64, to 2^-79: fit to be added, not normalized.
+
+    Args:
+        a: The number.
+        counts: Floats. They need no more digits than are cut off of `a`, whose product is exact.
+    """
+    upper, lower = _halves(a.high)
+    return DoubleDouble(upper * counts, (lower + a.low) * counts)
+
+
 def square(a: DoubleDouble) -> DoubleDouble:
     """Return `a²`, as `product`."""
     return product(a, a)

@@ -2,11 +2,14 @@
 
 The steps of a schedule are computed with these, so that its constructors and operations are right
 to about 2^-64, and what is read from it is rounded once. NumPy's are those of the platform's long
-double where it has more digits than float64. All others are made of sums and products alone, right
-to about 2^-68 in float64 (2^-38 in float32), so that gradients pass through them.
+double where it has more digits than float64, but for the logarithm near 1, which is made of float64
+on every platform: a long double's takes four times as long. All others are made of sums and
+products alone, right to about 2^-68 in float64 (2^-38 in float32), so that gradients pass through
+them.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -14,6 +17,8 @@ from schedalg.arrays import Array, Namespace
 from schedalg.schedule.double_double import (
     DoubleDouble,
     constant,
+    cumulative_sum,
+    divided,
     minus,
     negative,
     plus,
@@ -30,6 +35,10 @@ WIDE = np.finfo(np.longdouble).nmant >= 63
 _LOG_2 = (math.log(2), 2.3190468138462996e-17)
 HALF_PI = (math.pi / 2, 6.123233995736766e-17)
 _SIXTH = (1 / 6, 9.25185853854297e-18)
+#: How finely `_log_near_1` has logarithms in its table.
+_PARTS = 2**11
+#: What is added and subtracted to cut off what is below 2^-42.
+_CUT = 1.5 * 2.0**10
 
 
 def exp(xp: Namespace, x: DoubleDouble) -> DoubleDouble:
@@ -63,14 +72,15 @@ def log(xp: Namespace, x: DoubleDouble | None, below_1: DoubleDouble) -> DoubleD
         below_1: 1 - x, which counts where x is near 1; at most 1.
     """
     near = (below_1.high < 0.5) & (below_1.high > -1.0)
-    if xp is np and WIDE and np.count_nonzero(near) == near.size:
-        return _narrow(np.log1p(_wide(negative(below_1))))
+    if xp is np and np.count_nonzero(near) == near.size:
+        return _log_near_1(below_1)
     if x is None:
         x = minus(single(1.0), below_1)
     if xp is np and WIDE:
-        wide = np.log1p(-_wide(below_1) * near)
         with np.errstate(divide="ignore"):
-            return _narrow(np.where(near, wide, np.log(np.where(near, 1.0, _wide(x)))))
+            far = _narrow(np.log(np.where(near, 1.0, _wide(x))))
+        none = np.zeros_like(below_1.high)
+        return where(np, near, _log_near_1(where(np, near, below_1, single(none))), far)
     zero, one = single(xp.zeros_like(x.high)), single(xp.ones_like(x.high))
     below_1 = where(xp, near, below_1, zero)
     empty = ~near & (x.high == 0)
@@ -81,6 +91,46 @@ def log(xp: Namespace, x: DoubleDouble | None, below_1: DoubleDouble) -> DoubleD
     rest = where(xp, near, negative(rest), minus(x, grown))
     result = renormalize(guess.high, rest.high / grown.high)
     return where(xp, empty, DoubleDouble(xp.full_like(result.high, -xp.inf), zero.high), result)
+
+
+def _log_near_1(below_1: DoubleDouble) -> DoubleDouble:
+    """Return log x for x in (0.5, 2) in NumPy's float64, given 1 - x.
+
+    With c, a multiple of 1/2048 near 1/x: log x = -log c + log(1 + f), f = c x - 1, |f| <= 2^-11.
+    """
+    count = np.rint(_PARTS / (1.0 - below_1.high))
+    place = count.astype(np.intp)
+    place -= _PARTS // 2
+    c = count * (1 / _PARTS)
+    # f without what rounds it: c has few digits, and its product with as many of 1 - x is exact.
+    upper = (below_1.high + _CUT) - _CUT
+    lower = c * (below_1.high - upper)
+    start = (c - 1.0) - c * upper
+    f = start - lower
+    rest = ((start - f) - lower) - c * below_1.low
+    # log(1 + f) - f; the next term is 2^-74 of f.
+    rest += f * f * (f * (1 / 3 - f * (1 / 4 - f * (1 / 5 - f * (1 / 6)))) - 0.5)
+    table = _logarithms()
+    high, low = table.high[place], table.low[place]
+    total = high + f
+    return renormalize(total, (f - (total - high)) + (low + rest))
+
+
+@cache
+def _logarithms() -> DoubleDouble:
+    """Return -log of the multiples of 1/2048 from 1/2 to 2, read-only.
+
+    The sums of log((k + 1)/k) = 2 artanh(z), z = 1/(2 k + 1), by its series.
+    """
+    z = divided(single(1.0), single(2.0 * np.arange(_PARTS // 2, 2 * _PARTS) + 1))
+    square_ = z.high * z.high
+    rest = z.high * square_ * (1 / 3 + square_ * (1 / 5 + square_ * (1 / 7)))
+    logarithm = cumulative_sum(np, _scaled(plus(z, single(rest)), 2.0))
+    at_1 = DoubleDouble(*(part[_PARTS // 2] for part in logarithm))
+    table = minus(at_1, logarithm)
+    for part in table:
+        part.flags.writeable = False
+    return table
 
 
 def sin(xp: Namespace, x: DoubleDouble) -> DoubleDouble:

@@ -10,7 +10,7 @@ import numpy as np
 
 from schedalg.arrays import Array, namespace, to_host
 from schedalg.checks import require
-from schedalg.schedule import constructors, curve, double_double, interpolation, path
+from schedalg.schedule import at_noise, constructors, curve, double_double, path
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -70,7 +70,7 @@ def at_noise_levels(
     if isinstance(points.high, np.ndarray):
         points = double_double.on_device_of(namespace(like), like, points)
     ends = (bool(abs(host[0] - own[0]) <= 1e-12 * own[0]), bool(host[-1] >= high * (1 - 1e-12)))
-    return interpolation.at_levels(schedule, points, ends, rounded=rounded, same=_SAME_LEVEL)
+    return at_noise.at_levels(schedule, points, ends, rounded=rounded, same=_SAME_LEVEL)
 
 
 def _least(schedule: "Schedule") -> tuple[float, float]:

@@ -31,6 +31,7 @@ from schedalg.schedule import (
     discrete,
     double_double,
     errors,
+    exports,
     interpolation,
     kl,
     notebook,
@@ -47,6 +48,7 @@ from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.hints import unknown_attribute
 from schedalg.schedule.path import Kind
 from schedalg.schedule.point import Point
+from schedalg.schedule.selection import checked_indices
 from schedalg.schedule.timesteps import (
     TimestepRule,
     following,
@@ -173,6 +175,11 @@ class Schedule(Value):
     weight_costs = costs.weight_costs
     trajectory_costs = costs.trajectory_costs
     length_costs = costs.length_costs
+    to_betas = exports.to_betas
+    to_alphas = exports.to_alphas
+    to_alphas_cumprod = exports.to_alphas_cumprod
+    to_sigmas = exports.to_sigmas
+    to_log_snr = exports.to_log_snr
     to_dict = serialization.to_dict
     plot = plotting.plot
     posterior_variance = property(posterior.variance)
@@ -211,7 +218,7 @@ class Schedule(Value):
             return self._cut(key)
         listed = isinstance(key, Sequence) and not isinstance(key, str | bytes)
         if listed or (is_array(key) and key.ndim > 0):
-            return self._select(spacing.checked_indices("index", key, len(self)))
+            return self._select(checked_indices("index", key, len(self)))
         n, index = len(self), integer("index", key)
         if not -n <= index < n:
             raise IndexError(f"index {shown(index)} is out of range for a schedule of {n} points")
@@ -429,80 +436,6 @@ class Schedule(Value):
             return 1.0
         std: float = seen(self.sigma)[-1]
         return float(std) if has_values(std) else std
-
-    def to_betas(self) -> Array:
-        """Return β_k = 1 - ᾱ_k / ᾱ_{k-1}, with ᾱ_{-1} that of the origin: (N,).
-
-        Raises:
-            ValueError: The schedule is not variance preserving.
-
-        Example:
-            >>> from schedalg import Schedule
-            >>> Schedule.linear(1000).subsample(steps=3).to_betas().round(4)
-            array([0.6792, 0.9658, 0.9963])
-
-        Source: Nichol and Dhariwal, arXiv 2102.09672, section 4; OpenAI's `SpacedDiffusion`.
-        """
-        self._require_vp("to_betas")
-        return path.betas(self._xp, self.log_alpha_bar)
-
-    def to_alphas(self) -> Array:
-        """Return 1 - β_k = ᾱ_k / ᾱ_{k-1}, exact also where β_k rounds to 1: (N,).
-
-        Raises:
-            ValueError: The schedule is not variance preserving.
-
-        Example:
-            >>> from schedalg import Schedule
-            >>> Schedule.from_alphas_cumprod([0.5, 1e-20]).to_alphas()
-            array([5.e-01, 2.e-20])
-        """
-        self._require_vp("to_alphas")
-        return path.alphas(self._xp, self.log_alpha_bar)
-
-    def to_alphas_cumprod(self) -> Array:
-        """Return ᾱ_k = alpha_k²: (N,).
-
-        Raises:
-            ValueError: The schedule is not variance preserving.
-
-        Example:
-            >>> from schedalg import Schedule
-            >>> Schedule.from_betas([0.1, 0.5]).to_alphas_cumprod().round(12)
-            array([0.9 , 0.45])
-        """
-        self._require_vp("to_alphas_cumprod")
-        return path.alphas_cumprod(self._xp, path.inner(self.log_alpha_bar))
-
-    def to_sigmas(self) -> Array:
-        """Return sigma_k / alpha_k, the sigma of EDM and k-diffusion: (N,), `inf` at zero SNR.
-
-        The attribute `sigma` is the noise scale of the path itself, which is the same where alpha
-        is 1. On a flow it is t, which other libraries call sigma too.
-
-        Example:
-            >>> from schedalg import Schedule
-            >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_sigmas().round(12)
-            array([0.5, 1. ])
-        """
-        return path.noise_to_signal(self._xp, path.inner(self.log_alpha_bar))
-
-    def to_log_snr(self) -> Array:
-        """Return log(alpha_k² / sigma_k²): (N,), `-inf` at zero SNR.
-
-        Example:
-            >>> from schedalg import Schedule
-            >>> Schedule.from_alphas_cumprod([0.8, 0.5]).to_log_snr().round(6)
-            array([1.386294, 0.      ])
-        """
-        return path.log_snr(self._xp, path.inner(self.log_alpha_bar))
-
-    def _require_vp(self, operation: str) -> None:
-        if self.kind != "vp":
-            raise ValueError(
-                f"{operation} needs a variance-preserving schedule, and this one is of kind "
-                f"{self.kind!r}: call as_vp() first"
-            )
 
 
 def _restore(

@@ -7,24 +7,15 @@ timestep. Where other code has made a spacing known, its rounding is part of the
 
 import functools
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, Namespace, is_array, is_real_floating, namespace
-from schedalg.checks import (
-    check_order,
-    flag,
-    host_array,
-    host_numbers,
-    integer,
-    positive_integer,
-    shown,
-)
+from schedalg.arrays import Array, Namespace, namespace
+from schedalg.checks import flag, host_numbers, integer, positive_integer, shown
 from schedalg.libraries import Function
 from schedalg.plugins import imported
-from schedalg.schedule import curve, double_double, elementary, interpolation, path
+from schedalg.schedule import at_noise, curve, double_double, elementary, interpolation, path
 from schedalg.schedule.cheapest import cheapest
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.grids import GRIDS
@@ -32,6 +23,8 @@ from schedalg.schedule.kl import kl_costs
 from schedalg.schedule.noise_levels import at_noise_levels, noise_levels, require_signal
 from schedalg.schedule.pasted import rising_levels
 from schedalg.schedule.published import PUBLISHED, published_levels
+from schedalg.schedule.sections import sections_of
+from schedalg.schedule.selection import checked_count, checked_indices, positions_of
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -176,7 +169,7 @@ def subsample(
     if indices is not None:
         chosen = checked_indices("indices", indices, n)
     elif timesteps is not None:
-        chosen = _positions_of(schedule, timesteps)
+        chosen = positions_of(schedule, timesteps)
     else:
         chosen = np.array(sections_of(n, sections))
     if len(chosen) == 0:
@@ -184,159 +177,11 @@ def subsample(
     return schedule[chosen]
 
 
-def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
-    """Return indices or a boolean mask into n points as a rising int64 array.
-
-    Raises:
-        TypeError: They are neither integers nor booleans.
-        ValueError: A mask of another length; an index out of range, repeated or out of order.
-    """
-    array = host_array(name, indices)
-    if array.shape == (0,):
-        return np.zeros(0, dtype=np.int64)
-    if isinstance(indices, Sequence) and array.dtype != np.bool_ and _has_bool(indices):
-        raise TypeError(f"{name} must hold integers or booleans, not both")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be 1-D, got shape {array.shape}")
-    if array.dtype == np.bool_:
-        if len(array) != n:
-            raise ValueError(f"{name}: a mask must have one entry a point, {n}; got {len(array)}")
-        return np.flatnonzero(array)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}")
-    if len(array) and array[0] >= 0 and array[-1] < n and _rise(array):
-        return array.astype(np.int64)  # one look is enough where nothing is wrong
-    outside = (array < 0) | (array >= n)
-    if outside.any():
-        k = int(np.argmax(outside))
-        allowed = f"allowed are 0 to {n - 1}" if n else "the schedule has no points"
-        raise ValueError(f"{name}[{k}] is {array[k]}: {allowed}")
-    array = array.astype(np.int64)
-    check_order(name, array)
-    falls = np.diff(array) <= 0
-    if falls.any():
-        k = int(np.argmax(falls)) + 1
-        what = "repeats" if array[k] == array[k - 1] else "is out of order after"
-        raise ValueError(f"{name}[{k}] is {array[k]}, which {what} {array[k - 1]}: they must rise")
-    return array
-
-
-def _rise(array: np.ndarray) -> bool:
-    """Whether numbers rise strictly."""
-    return int(np.count_nonzero(array[1:] > array[:-1])) == len(array) - 1
-
-
-def _has_bool(values: Sequence[object]) -> bool:
-    return any(isinstance(value, bool | np.bool_) for value in values)
-
-
 def _stride(n: int, every: int) -> int:
     every = positive_integer("every", every)
     if every > n:
         raise ValueError(f"every must be at most the number of points, {n}; got {every}")
     return every
-
-
-def checked_count(steps: object, n: int) -> int:
-    """Return how many of n points to keep, the first and the last among them.
-
-    Raises:
-        TypeError: It is not an integer.
-        ValueError: It is less than 2, or more than there are.
-    """
-    count = integer("steps", steps)
-    if not 2 <= count <= n:
-        raise ValueError(
-            f"steps must be from 2, the first and the last point, to the number of points, {n}; "
-            f"got {count}"
-        )
-    return count
-
-
-def _positions_of(schedule: "Schedule", timesteps: Sequence[float] | Array) -> np.ndarray:
-    """Return the positions of timesteps, each of which the schedule has exactly once."""
-    wanted = host_numbers("timesteps", timesteps)
-    own = schedule.timesteps
-    # A noise level is computed, and equal to the one asked for only to rounding. So is any number
-    # that comes in a shorter float.
-    tolerance = 0.0 if isinstance(schedule.timestep_rule, np.ndarray) else 1e-12
-    given: Any = timesteps
-    if is_array(given) and is_real_floating(given):
-        short = float(namespace(given).finfo(given.dtype).eps)
-        if short > np.finfo(np.float64).eps:
-            tolerance = 4 * short
-    positions: list[int] = []
-    for k, t in enumerate(wanted.tolist()):
-        found = np.flatnonzero(np.abs(own - t) <= tolerance * abs(t))
-        if len(found) != 1:
-            fault = "not a timestep of" if len(found) == 0 else "the timestep of several points of"
-            raise ValueError(f"timesteps[{k}] is {t!r}, {fault} {schedule!r}")
-        positions.append(int(found[0]))
-    if (np.diff(positions) < 0).all():
-        check_order("timesteps", wanted)
-    for k, (before, after) in enumerate(pairwise(positions), 1):
-        if after <= before:
-            what = "repeated" if after == before else "out of order"
-            raise ValueError(
-                f"timesteps[{k}] is {wanted[k]}, {what}: list them as the schedule does, from "
-                "least to most noisy"
-            )
-    return np.array(positions, dtype=np.int64)
-
-
-def sections_of(n: int, sections: Any) -> list[int]:
-    """Return the indices that guided-diffusion keeps of n, for section counts or "ddimN".
-
-    Within a section of `size` points of which `count` are kept, a position advances by
-    (size - 1) / (count - 1) and is rounded half to even. It is accumulated in floating point, which
-    for 278 of the counts up to 1000 gives other indices than multiplying would.
-
-    Raises:
-        TypeError: A count is not an integer.
-        ValueError: A count is below 1 or more than its section holds, or no stride gives N points.
-    """
-    if isinstance(sections, str):
-        if sections.startswith("ddim"):
-            return _ddim_stride(n, sections)
-        sections = [_count(part, sections) for part in sections.split(",")]
-    elif isinstance(sections, Sequence) or (is_array(sections) and sections.ndim > 0):
-        sections = host_array("sections", sections).tolist()
-    else:
-        sections = [sections]
-    counts = [positive_integer(f"sections[{i}]", count) for i, count in enumerate(sections)]
-    if not counts:
-        raise ValueError("sections is empty: at least one count is needed")
-    size_each, extra = divmod(n, len(counts))
-    kept: list[int] = []
-    start = 0
-    for i, count in enumerate(counts):
-        size = size_each + (i < extra)
-        if count > size:
-            raise ValueError(f"sections[{i}] is {count}: section {i} of {n} points holds {size}")
-        stride = (size - 1) / (count - 1) if count > 1 else 1.0
-        position = 0.0
-        for _ in range(count):
-            kept.append(start + round(position))
-            position += stride
-        start += size
-    return kept
-
-
-def _count(text: str, sections: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(
-            f"sections must be counts such as '10,15,20', or 'ddimN'; got {shown(sections)}"
-        ) from None
-
-
-def _ddim_stride(n: int, sections: str) -> list[int]:
-    count = _count(sections.removeprefix("ddim"), sections)
-    stride = -(-n // count) if count >= 1 else n
-    if stride < max(n, 2) and len(range(0, n, stride)) == count:
-        return list(range(0, n, stride))
-    raise ValueError(f"sections is {shown(sections)}: no whole stride takes {count} of {n} points")
 
 
 def _spaced(
@@ -482,7 +327,7 @@ def _by_noise(schedule: "Schedule", steps: int, grid: "_Grid", rounded: bool) ->
     inner = double_double.take(grid(xp, whole, steps), slice(1, -1))
     none = double_double.single(xp.zeros_like(whole.high))
     since = double_double.concat(xp, double_double.concat(xp, none, inner), whole)
-    return interpolation.at_log_snr(schedule, since, rounded=rounded)
+    return at_noise.at_log_snr(schedule, since, rounded=rounded)
 
 
 #: (namespace, last log-SNR minus the first, count) -> as many log-SNRs minus the first.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from schedalg.arrays import Array, device, namespace
-from schedalg.schedule import constructors, curve, double_double, interpolation, path
+from schedalg.schedule import at_noise, constructors, curve, double_double, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.noise_levels import require_signal
 from schedalg.schedule.schedule import Schedule
@@ -108,7 +108,7 @@ class Track(NamedTuple):
         else:
             made = constructors.from_log_snr(cls, -positions)
         levels = path.inner(made.log_alpha_bar)
-        return interpolation.at_levels(self.schedule, levels, self.ends, rounded=rounded)
+        return at_noise.at_levels(self.schedule, levels, self.ends, rounded=rounded)
 
     def log_snr_slopes(self, schedule: Schedule) -> np.ndarray:
         """Return the derivative of each point's log-SNR by its position, (N,).

@@ -10,7 +10,7 @@ from schedalg.checks import is_like
 from schedalg.network.denoiser import Denoiser
 from schedalg.running import philox
 from schedalg.running.backend import backend_for
-from schedalg.running.rows import Row, Rows
+from schedalg.running.rows import Columns, Row, Rows
 from schedalg.running.sampling import sample, sample_steps
 from schedalg.samplers import DDIM, DDPM, DPMSolverPP, EulerAncestral, Heun, UniPC
 from schedalg.schedule import Schedule
@@ -194,7 +194,7 @@ def check_zeros(make: Make, dtype: str) -> None:
     ):
         finite, infinite = make(np.full((2, 3), 0.75), dtype), make(np.full((2, 3), np.inf), dtype)
         x, output = (finite, infinite) if row.d == 0 else (infinite, finite)
-        update = backend_for(x).update(Rows([row], 0, clip, True, _draws(1)), x, None, reuse=True)
+        update = backend_for(x).update(rows_of_numbers([row], 0, clip), x, None, reuse=True)
         after = _host(update(0, x, output, None, None, None))
         expected = 0.375 if clip else 0.75
         np.testing.assert_array_equal(after, expected, f"0 times infinity in {dtype}")
@@ -211,9 +211,7 @@ def check_unread(make: Make, dtype: str) -> None:
         Row(1.0, None, 0.0, 0.0, (), None, 0.0, None),
     ]
     x = make(np.full((2, 3), 0.75), dtype)
-    update = backend_for(x).update(
-        Rows(rows, 3, None, True, _draws(len(rows))), x, None, reuse=True
-    )
+    update = backend_for(x).update(rows_of_numbers(rows, 3, None), x, None, reuse=True)
     results = []
     for k in range(len(rows)):
         x = update(k, x, make(np.full((2, 3), k or np.inf), dtype), None, None, None)
@@ -355,7 +353,44 @@ def _random_rows(rng: np.random.Generator, case: Case) -> Rows:
         )
         for k in range(count)
     ]
-    return Rows(rows, case.depth, case.clip, True, _draws(count))
+    return rows_of_numbers(rows, case.depth, case.clip)
+
+
+def rows_of_numbers(
+    rows: Sequence[Row], depth: int, clip: tuple[float, float] | None = None
+) -> Rows:
+    """Return rows that are given one by one, with the noise of `_draws`."""
+    weights = np.zeros((len(rows), 1 + depth))
+    for k, row in enumerate(rows):
+        for weight, back in row.memories:
+            weights[k, back] = weight
+
+    def column(values: Sequence[Any]) -> np.ndarray:
+        return np.array(values, dtype=np.float64)
+
+    read, memory, learned = (
+        [getattr(row, name) for row in rows] for name in ("read", "memory", "log_variance")
+    )
+    remembered = [each or (0.0, 0.0, 0.0) for each in memory]
+    noise, raw = column([row.noise for row in rows]), column([row.raw for row in rows])
+    columns = Columns(
+        c_in=column([row.c_in for row in rows]),
+        read=None if None in read else tuple(column(read).T),
+        x=column([row.x for row in rows]),
+        d=column([row.d for row in rows]),
+        raw=raw,
+        weights=weights,
+        memory=tuple(column(remembered).T),
+        noise=noise,
+        log_variance=None
+        if None in learned
+        else column([(middle - half, middle + half) for middle, half in learned]),
+        reads=weights != 0,
+        asked=np.array([each is not None for each in memory]),
+        noisy=noise != 0,
+        unbounded=(raw != 0) | np.array([each[2] != 0 for each in remembered]),
+    )
+    return Rows(columns, depth, clip, True, _draws(len(rows)))
 
 
 def _output(

@@ -10,6 +10,7 @@ from mpmath import mp, mpf
 from schedalg.schedule import double_double, elementary
 from schedalg.schedule.double_double import DoubleDouble, single
 
+mp.dps = 60
 RNG = np.random.default_rng(0)
 SIZES = 10.0 ** RNG.uniform(-100, 100, 200)
 OTHERS = 10.0 ** RNG.uniform(-100, 100, 200)
@@ -38,6 +39,10 @@ def test_arithmetic() -> None:
     assert error(double_double.product(a, b), [x * y for x, y in pairs]) < 2**-103
     assert error(double_double.divided(a, b), [x / y for x, y in pairs]) < 2**-102
     assert error(double_double.root(np, a), [mp.sqrt(x) for x in exact_a]) < 2**-103
+    counts = RNG.integers(0, 2**26, len(SIZES))
+    high, low = double_double.multiples(a, counts.astype(np.float64))
+    true = [x * int(count) for x, count in zip(exact_a, counts, strict=True)]
+    assert error(DoubleDouble(high, low), true) < 2**-79
     difference = double_double.minus(a, DoubleDouble(a.high, 0 * a.low))
     assert (difference.high == a.low).all()
 
@@ -79,6 +84,15 @@ def test_logarithms() -> None:
     none = elementary.log(np, single(np.zeros(1)), single(np.ones(1)))
     assert none.high[0] == -np.inf
     assert none.low[0] == 0
+
+
+def test_logarithms_near_1() -> None:
+    """They are made of a table and a series, whose parts meet at odd multiples of 1/4096."""
+    seams = np.arange(2049, 4096, 2) / 4096
+    sizes = [*(1 - 1 / seams), *(10.0 ** RNG.uniform(-5, -0.31, 400))]
+    below, exact = numbers(np.array([*sizes, *(-RNG.uniform(0, 0.99, 400))]), 6)
+    found = elementary.log(np, None, below)
+    assert error(found, [mp.log1p(-x) for x in exact]) < 2**-63.5
 
 
 def test_derivatives_pass_through() -> None:

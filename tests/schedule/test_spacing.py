@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from schedalg import Schedule
-from schedalg.schedule.spacing import sections_of
 from tests.bad_input import KARRAS, LINEAR, ZERO_SNR, check_named
 from tests.registry.schedules import has_signal, on_every_schedule
 
@@ -73,81 +70,6 @@ def test_every_and_strides() -> None:
     assert BASE.subsample(every=333).timesteps.tolist() == [0, 333, 666, 999]
 
 
-def test_timesteps_are_looked_up() -> None:
-    fast = BASE.subsample(timesteps=[3, 500, 999])
-    assert fast == BASE[[3, 500, 999]]
-    assert fast.subsample(timesteps=[500]) == BASE[[500]]
-    assert BASE.subsample(timesteps=np.array([3.0, 500.0])) == BASE[[3, 500]]
-    karras = Schedule.karras(5)
-    assert karras.subsample(timesteps=[0.002, 80.0]) == karras[[0, 4]]
-
-
-def test_timesteps_in_a_shorter_float_are_found_to_its_rounding() -> None:
-    flow, third = Schedule.flow(10), Schedule.from_betas([0.1] * 3, timesteps=[0, 1 / 3, 2 / 3])
-    for dtype in (np.float32, np.float16):
-        t = np.linspace(0.1, 1, 10, dtype=dtype)
-        assert flow.subsample(timesteps=t) == flow
-        assert flow.subsample(timesteps=t[[0, 6]]) == flow[[0, 6]]
-        assert third.subsample(timesteps=np.array([1 / 3], dtype=dtype)) == third[[1]]
-    with pytest.raises(ValueError, match=r"timesteps\[0\] .* not a timestep of"):
-        flow.subsample(timesteps=np.array([0.10001], dtype=np.float32))
-    with pytest.raises(ValueError, match="not a timestep of"):
-        third.subsample(timesteps=[np.float32(1 / 3).item()])
-    torch = pytest.importorskip("torch")
-    backwards = torch.linspace(1, 0.1, 10)
-    assert flow.subsample(timesteps=backwards.flip(0)) == flow
-
-
-def accumulated(n: int, count: int) -> list[int]:
-    """Accumulate a fractional stride, for a single section, as the published code does."""
-    stride = (n - 1) / (count - 1) if count > 1 else 1
-    position, kept = 0.0, []
-    for _ in range(count):
-        kept.append(round(position))
-        position += stride
-    return kept
-
-
-def test_sections_accumulate_as_published() -> None:
-    multiplied = 0
-    for count in range(1, 1001):
-        kept = BASE.subsample(sections=[count]).timesteps.tolist()
-        assert kept == accumulated(1000, count)
-        stride = 999 / max(count - 1, 1)
-        multiplied += kept != [round(k * stride) for k in range(count)]
-    # The counts at which accumulating and multiplying differ; the first are 21, 23 and 31.
-    assert multiplied == 278
-    assert sections_of(1000, "21") != [round(k * 999 / 20) for k in range(21)]
-
-
-def test_sections_by_hand() -> None:
-    thirds = Schedule.linear(300).subsample(sections="10,15,20")
-    assert len(thirds) == 45
-    assert thirds == Schedule.linear(300).subsample(sections=[10, 15, 20])
-    assert thirds.timesteps[:3].tolist() == [0, 11, 22]
-    assert thirds.timesteps[[9, 10, 24, 25, 44]].tolist() == [99, 100, 199, 200, 299]
-    # The first sections get one step more where the division leaves a rest.
-    assert sections_of(11, [1, 1, 1]) == [0, 4, 8]
-    assert sections_of(11, "4,4,3") == list(range(11))
-    assert sections_of(1000, 250) == sections_of(1000, "250") == sections_of(1000, [250])
-    assert sections_of(5, "1") == [0]
-
-
-def test_ddim_strides() -> None:
-    assert sections_of(1000, "ddim25") == list(range(0, 1000, 40))
-    possible = 0
-    for count in range(1, 1001):
-        strides = [s for s in range(1, 1000) if len(range(0, 1000, s)) == count]
-        if strides:
-            possible += 1
-            assert sections_of(1000, f"ddim{count}") == list(range(0, 1000, strides[0]))
-        else:
-            with pytest.raises(ValueError, match="no whole stride"):
-                sections_of(1000, f"ddim{count}")
-    assert possible == 62
-    assert sections_of(1, "ddim1") == [0]
-
-
 def wide(schedule: Schedule) -> bool:
     """Whether there are a hundred noise levels that differ: not on a path of betas of 1e-12."""
     log_snr = schedule.to_log_snr()
@@ -204,15 +126,6 @@ def test_rounded_timesteps_may_repeat_and_points_are_still_apart() -> None:
     assert (np.diff(rounded.timesteps) == 0).any()
     assert (np.diff(rounded.to_sigmas()) > 0).all()
     assert set(rounded.timesteps.tolist()) <= set(BASE.timesteps.tolist())
-
-
-@given(st.integers(1, 300), st.data())
-def test_indices_and_masks_agree(n: int, data: st.DataObject) -> None:
-    base = Schedule.linear(n)
-    mask = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-    assert base[mask] == base[mask.tolist()] == base[np.flatnonzero(mask)]
-    if mask.any():
-        assert base.subsample(indices=mask) == base[mask]
 
 
 #: What is called, the error, and words that its message must hold.
@@ -294,83 +207,6 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["point 9", "zero signal", "schedule[:9]"],
     ),
-    "index out of range": (
-        lambda: LINEAR.subsample(indices=[1, 10]),
-        ValueError,
-        ["indices[1]", "10", "0 to 9"],
-    ),
-    "index negative": (lambda: LINEAR[[-1, 3]], ValueError, ["index[0]", "-1", "0 to 9"]),
-    "index repeated": (
-        lambda: LINEAR.subsample(indices=[1, 4, 4]),
-        ValueError,
-        ["indices[2]", "4", "repeats"],
-    ),
-    "timesteps noisiest first": (
-        lambda: LINEAR.subsample(timesteps=[9, 5, 0]),
-        ValueError,
-        ["timesteps[1] is 5 after 9", "timesteps[::-1]"],
-    ),
-    "index unsorted": (
-        lambda: LINEAR.subsample(indices=[4, 1]),
-        ValueError,
-        ["indices[1]", "1", "order"],
-    ),
-    "index float": (
-        lambda: LINEAR.subsample(indices=[1.5]),
-        TypeError,
-        ["indices", "integers", "float64"],
-    ),
-    "no index": (lambda: LINEAR.subsample(indices=[]), ValueError, ["indices", "no point"]),
-    "mask length": (
-        lambda: LINEAR[np.ones(9, dtype=bool)],
-        ValueError,
-        ["mask", "10", "9"],
-    ),
-    "index 2-D": (lambda: LINEAR[np.ones((2, 2), dtype=int)], ValueError, ["1-D", "(2, 2)"]),
-    "int out of range": (lambda: LINEAR[10], IndexError, ["10", "10 points"]),
-    "index a string": (lambda: LINEAR["a"], (TypeError), ["index"]),
-    "slice backwards": (lambda: LINEAR[::-1], ValueError, ["step", "-1"]),
-    "timestep unknown": (
-        lambda: LINEAR.subsample(timesteps=[3, 42]),
-        ValueError,
-        ["timesteps[1]", "42", "not a timestep"],
-    ),
-    "timesteps unsorted": (
-        lambda: LINEAR.subsample(timesteps=[9, 3]),
-        ValueError,
-        ["timesteps[1]", "3", "least to most"],
-    ),
-    "timestep repeated": (
-        lambda: LINEAR.subsample(timesteps=[3, 3]),
-        ValueError,
-        ["timesteps[1]", "3", "repeated"],
-    ),
-    "timestep ambiguous": (
-        lambda: LINEAR.compose(LINEAR).subsample(timesteps=[3]),
-        ValueError,
-        ["timesteps[0]", "3", "several"],
-    ),
-    "section too small": (
-        lambda: LINEAR.subsample(sections=[6, 2]),
-        ValueError,
-        ["sections[0]", "6", "5"],
-    ),
-    "section 0": (lambda: LINEAR.subsample(sections=[0, 2]), ValueError, ["sections[0]", "0"]),
-    "section < 0": (lambda: LINEAR.subsample(sections="5,-1"), ValueError, ["sections[1]", "-1"]),
-    "no section": (lambda: LINEAR.subsample(sections=[]), ValueError, ["sections", "empty"]),
-    "sections empty text": (lambda: LINEAR.subsample(sections=""), ValueError, ["sections", "''"]),
-    "sections text": (lambda: LINEAR.subsample(sections="5,x"), ValueError, ["sections", "5,x"]),
-    "sections float": (
-        lambda: LINEAR.subsample(sections=[2.5]),
-        TypeError,
-        ["sections[0]", "2.5"],
-    ),
-    "ddim7": (lambda: LINEAR.subsample(sections="ddim7"), ValueError, ["'ddim7'", "stride", "10"]),
-    "ddim text": (lambda: LINEAR.subsample(sections="ddim"), ValueError, ["'ddim'"]),
-    "ddim0": (lambda: LINEAR.subsample(sections="ddim0"), ValueError, ["'ddim0'"]),
-    "a set": (lambda: LINEAR.subsample(indices={1}), TypeError, ["indices", "set"]),
-    "mixed with bools": (lambda: LINEAR[[True, 2]], TypeError, ["index", "not both"]),
-    "large index": (lambda: LINEAR[[2**63]], ValueError, ["index[0]", "9223372036854775808"]),
     "no room between points": (
         lambda: Schedule.from_betas([0.9] * 10 + [1e-28] * 10)[10:].subsample(
             steps=5000, spacing="karras"

@@ -130,7 +130,8 @@ def test_traces_hold_what_the_loop_does() -> None:
 def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
     """Sums of every bfloat16 and half a unit in its last place, more and less."""
     from schedalg.running.backend import backend_for
-    from schedalg.running.rows import Row, Rows
+    from schedalg.running.rows import Row
+    from schedalg.testing.backends import rows_of_numbers
 
     x = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     _, exponent = torch.frexp(x.float())
@@ -139,9 +140,7 @@ def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
     for d in (half, half * (1 + 2**-7), half * (1 - 2**-8)):
         d = d.to(torch.bfloat16)
         expected = (x.float() + d.float()).to(torch.bfloat16)
-        update = backend_for(x).update(
-            Rows([added], 0, None, True, np.zeros((1, 2), np.int64)), x, None, reuse=True
-        )
+        update = backend_for(x).update(rows_of_numbers([added], 0), x, None, reuse=True)
         after = update(0, x, d, None, None, None)
         torch.testing.assert_close(after, expected, rtol=0, atol=0, equal_nan=True)
 

@@ -9,7 +9,8 @@ from schedalg.interop.guided_diffusion.gaussian_diffusion import GaussianDiffusi
 from schedalg.interop.guided_diffusion.kinds import LossType, ModelMeanType, ModelVarType
 from schedalg.interop.guided_diffusion.wrapped import WrappedModel
 from schedalg.network.model import Model
-from schedalg.schedule.spacing import checked_indices, sections_of
+from schedalg.schedule.sections import sections_of
+from schedalg.schedule.selection import checked_indices
 
 if TYPE_CHECKING:
     from torch import Tensor
