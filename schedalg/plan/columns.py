@@ -1,7 +1,6 @@
 """The columns of a plan: where the network is called, and checks of the numbers."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,15 +56,6 @@ def schedule_evaluations(schedule: Schedule) -> Evaluations:
     alpha, sigma = column_scales(schedule)
     timesteps = flipped(differentiable_timesteps(schedule))
     return Evaluations(timesteps, flipped(alpha[1:]), flipped(sigma[1:]))
-
-
-@lru_cache(maxsize=64)
-def constant_columns(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return columns of 0 and of 1, read-only, which plans share."""
-    columns = np.zeros(rows), np.ones(rows)
-    for column in columns:
-        column.flags.writeable = False
-    return columns
 
 
 def checked_evaluations(

@@ -18,7 +18,6 @@ from schedalg.plan.columns import (
     checked_column,
     checked_evaluations,
     checked_start,
-    constant_columns,
     host_start,
 )
 from schedalg.plan.steps import column_log_alpha_bar
@@ -148,11 +147,12 @@ class Plan(Value):
             >>> euler == DDIM().plan(s)
             True
         """
-        check_schedule(schedule)
+        if type(schedule) is not Schedule:
+            check_schedule(schedule)
         high = column_log_alpha_bar(schedule).high
         timesteps, alpha, sigma = checked_evaluations(schedule, evaluations, high)
         rows = len(timesteps)
-        zeros, ones = constant_columns(rows)
+        zeros, ones = np.zeros(rows), np.ones(rows)
         named: dict[Any, tuple[Any, ...]] = {
             "x0": (ones, zeros, zeros),
             "epsilon": (zeros, ones, zeros),
@@ -180,8 +180,8 @@ class Plan(Value):
             ("a", a),
             ("c", zeros if c is None else c),
         ):
-            shared = plain and (values is zeros or values is ones)
-            columns[name] = values if shared else checked_column(name, values, high)
+            ours = plain and (values is zeros or values is ones)
+            columns[name] = values.copy() if ours else checked_column(name, values, high)
         columns["log_variance"] = (
             None if log_variance is None else checked_column("log_variance", log_variance, high)
         )
