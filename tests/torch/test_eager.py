@@ -123,11 +123,18 @@ def test_products_that_may_be_rounded_are_not_used() -> None:
     assert any("mv" in name for name in operations(lambda: run(UniPC(3).plan(FAST), network, x)))
 
 
-def test_a_run_owns_two_tensors_and_its_memories() -> None:
+@pytest.mark.parametrize("small", [False, True])
+def test_a_run_owns_two_tensors_and_its_memories(
+    monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    """And if it is small and has memories, one more, so that one product adds all of them."""
+    from schedalg_torch import eager
     from schedalg_torch.eager import Eager
 
     from schedalg.running.rows import rows_of
 
+    if not small:
+        monkeypatch.setattr(eager, "SMALL", 0)
     x = torch.tensor(X)
     for sampler in (DDIM(), Euler(), DPMSolverPP(2), UniPC(2)):
         for schedule in (FAST, FAST.as_ve()):
@@ -138,7 +145,8 @@ def test_a_run_owns_two_tensors_and_its_memories() -> None:
             for k in range(len(plan)):
                 after = update(k, after, network(update.input(k, after), None), None, None, None)
             assert len(update.buffers.own) == 2
-            assert len(update.ring) == plan.b.shape[1] - 1
+            assert len(update.ring) == rows.depth + (small and rows.depth > 0)
+            assert rows.depth == plan.b.shape[1] - 1
 
 
 def test_results_are_tensors_of_their_own() -> None:
