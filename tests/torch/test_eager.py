@@ -107,6 +107,24 @@ def test_the_arithmetic_is_the_same_without_numba() -> None:
     check_backend(made, ["float64", "float32", "bfloat16"])
 
 
+def test_a_product_has_the_digits_of_the_sum_that_it_replaces() -> None:
+    """A row whose own memory would be much larger than x is added up term by term."""
+    from schedalg_torch.eager import _products
+
+    from schedalg.running.rows import Row, Rows
+
+    def row(memory: Any) -> Row:
+        return Row(1.0, None, 0.5, -0.25, ((0.125, 1),), memory, 0.0, None)
+
+    memories = [(2.0, -2.0, 0.0), (2e6, -2.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.5), None]
+    rows = Rows([row(memory) for memory in memories], 1, None, True, np.zeros((5, 2), np.int64))
+    products = _products(rows, torch.float64)
+    assert list(products) == [0]
+    # 0.5 x - 0.25 d is 0.25 x + 0.125 (2 x - 2 d)
+    assert products[0].scale.item() == 0.25
+    assert products[0].weights.tolist() == [0.125, 0.125]
+
+
 @pytest.mark.usefixtures("without_numba")
 def test_products_that_may_be_rounded_are_not_used() -> None:
     """Where users let networks multiply matrices in less than float32."""
