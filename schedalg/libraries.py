@@ -175,10 +175,19 @@ class Library:
 
     def is_like(self, result: Any, x: Any) -> bool:
         """Whether a result surely has the type, shape, dtype and device of x, and its elements."""
-        if type(result) is not type(x) or result.shape != x.shape or result.dtype != x.dtype:
-            return False
+        return self.likeness(x)(result)
+
+    def likeness(self, x: Any) -> Callable[[Any], bool]:
+        """Return `is_like` for many results. It does not hold x."""
+        kind, shape, dtype = type(x), x.shape, x.dtype
         device = getattr(x, "device", None)  # tracers have none
-        return getattr(result, "device", None) == device and self.holds_elements(result)
+
+        def like(result: Any) -> bool:
+            if type(result) is not kind or result.shape != shape or result.dtype != dtype:
+                return False
+            return getattr(result, "device", None) == device and self.holds_elements(result)
+
+        return like
 
     def traced_keys(self, seeds: Any, x: Any) -> Any | None:
         """Return the keys of seeds that have no values yet, for the backend; None if they have.

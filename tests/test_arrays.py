@@ -1,6 +1,8 @@
 """Arrays of any library in, the same out: schedules."""
 
+import gc
 import importlib.util
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from schedalg import Schedule
+from schedalg.arrays import known
 from tests.libraries import Library, host, lib
 
 __all__ = ["lib"]
@@ -183,3 +186,16 @@ def test_every_constructor_is_differentiable(name: str) -> None:
 
     jacobian = torch.autograd.functional.jacobian(function, torch.tensor(values)).numpy()
     np.testing.assert_allclose(jacobian, finite_differences(function, values), rtol=1e-6, atol=1e-6)
+
+
+def test_what_a_result_must_be_like_is_read_off_once(lib: Library) -> None:
+    """And x may be gone by then: nothing holds it."""
+    x = lib.array(np.ones((2, 3)))
+    like, reference = known(x).likeness(x), weakref.ref(x)
+    others = [lib.array(np.ones((3, 2))), lib.array(np.ones((2, 3), int)), np.ones((2, 3), "f2")]
+    for result, expected in [(lib.array(np.zeros((2, 3))), True), *((y, False) for y in others)]:
+        assert bool(known(x).is_like(result, x)) is expected
+        assert bool(like(result)) is expected
+    del x
+    gc.collect()
+    assert reference() is None

@@ -60,15 +60,17 @@ class JaxLibrary(Library):
         """Whether x has values: it is not traced, or by nothing but `jax.grad` and its like."""
         return not isinstance(x, Tracer) or not isinstance(stop_gradient(x), Tracer)
 
-    def is_like(self, result: Any, x: Array) -> bool:
-        """Whether a result surely has the type, shape, dtype and device of x."""
-        return (
-            type(result) is type(x)
-            and result.shape == x.shape
-            and result.dtype == x.dtype
+    def likeness(self, x: Array) -> Callable[[Any], bool]:
+        """Return whether a result surely has the type, shape, dtype and device of x."""
+        if not self.holds_elements(x):
+            return lambda result: False  # JAX would not say the device of x
+        kind, shape, dtype, device = type(x), x.shape, x.dtype, self.device(x)
+        return lambda result: (
+            type(result) is kind
+            and result.shape == shape
+            and result.dtype == dtype
             and self.holds_elements(result)
-            and self.holds_elements(x)  # of which JAX would not say the device
-            and self.device(result) == self.device(x)
+            and self.device(result) == device
         )
 
     def holds_elements(self, x: Array) -> bool:

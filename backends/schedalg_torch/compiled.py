@@ -17,9 +17,10 @@ from schedalg.checks import check_memory
 from schedalg.running.rows import Rows
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, RUN, SCRATCH
 from schedalg_torch.eager import drawn_for
-from schedalg_torch.memory import written
+from schedalg_torch.layout import allocated
+from schedalg_torch.memory import Buffer, written
 from schedalg_torch.optional import made
-from schedalg_torch.update import WritesInput, allocated, watched
+from schedalg_torch.update import WritesInput, watched
 
 #: Room for what the loop is given; a type, which ctypes would make anew in every run.
 _Arguments: Any = ctypes.c_char * (8 * ARGUMENTS)
@@ -86,7 +87,8 @@ class Compiled(WritesInput):
         step: Callable[..., None],
     ) -> None:
         # The newest memory is written before the oldest is read.
-        super().__init__(rows, x, keys, reuse=reuse, depth=rows.depth + 1 if rows.depth else 0)
+        depth = rows.depth + 1 if rows.depth else 0
+        super().__init__(rows, x, keys, reuse=reuse, depth=depth, small=True)
         self.table, table_at = table_of(rows, self.depth)
         self.step = step
         self.noisy = rows.noisy
@@ -98,6 +100,7 @@ class Compiled(WritesInput):
             self.scratch = allocated(x, (SCRATCH * BLOCK,), torch.float32)
             scratch_at = self.scratch.data_ptr()
         self.arguments = _Arguments()
+        self.arguments_at = ctypes.addressof(self.arguments)
         settings = self.size, self.depth, rows.clip is not None, rows.scaled
         RUN.pack_into(self.arguments, CALL.size, *settings, table_at, ring_at, scratch_at, 1)
 
@@ -117,51 +120,58 @@ class Compiled(WritesInput):
         """Return x after row k."""
         buffers, ahead = self.buffers, None if self.model_input is None else self.input_buffer(k)
         now = buffers.of(x)
-        raw = self._stored("output", output)
-        d = raw if d is output else self._stored("x0", d)
+        raw, raw_at = self._stored("output", output)
+        d, d_at = (raw, raw_at) if d is output else self._stored("x0", d)
         if ahead is not None:  # where the next input is about to be written
-            raw = raw.clone() if ahead.holds(raw.data_ptr()) else raw
-            d = d.clone() if ahead.holds(d.data_ptr()) else d
-        raw_at = d_at = z_at = raw.data_ptr()
-        if d is not raw:
-            d_at = d.data_ptr()
+            raw, raw_at = _apart(ahead, raw, raw_at)
+            d, d_at = _apart(ahead, d, d_at)
         target = buffers.next(now, raw_at, d_at)
-        scale, wide = 0.0, False
+        z, z_at, scale, wide = None, raw_at, 0.0, False
         if self.noisy[k]:
             row = self.rows.rows[k]
             z, scale = noise, row.noise
             if self.keys is not None or row.log_variance is not None:
                 z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
-            z = self._stored("noise", z)
-            z_at, wide = z.data_ptr(), z.dtype is not x.dtype
-        to = target.twin.data_ptr()
+            z, z_at = self._stored("noise", z)
+            wide = z.dtype is not x.dtype
+        x_at, to = now.twin.data_ptr(), target.twin.data_ptr()
         input_at = to if ahead is None else ahead.twin.data_ptr()
-        x_at = now.twin.data_ptr()
         CALL.pack_into(self.arguments, 0, k, x_at, d_at, raw_at, z_at, to, input_at, scale, wide)
-        self.step(self.arguments, self.arguments)
+        self.step(self.arguments_at, self.arguments_at)
         written(target.twin)
         if ahead is not None:
             written(ahead.twin)
         return target.tensor
 
-    def _stored(self, name: str, x: Any) -> Tensor:
-        """Return x with its elements in order in memory: itself, or a copy."""
+    def _stored(self, name: str, x: Tensor) -> tuple[Tensor, int]:
+        """Return x with its elements in order in memory, itself or a copy, and its address."""
         if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
             check_memory(name, x)
             x = self.layout.ordered(x)
         return stored(name, x, self.size)
 
 
-def stored(name: str, x: Tensor, size: int) -> Tensor:
-    """Return x, whose elements lie in order in memory; or a copy, if x has no memory.
+def _apart(buffer: Buffer, x: Tensor, at: int) -> tuple[Tensor, int]:
+    """Return x and its address: itself, or a copy if it lies in a buffer."""
+    if buffer.holds(at):
+        x = x.clone()
+        at = x.data_ptr()
+    return x, at
+
+
+def stored(name: str, x: Tensor, size: int) -> tuple[Tensor, int]:
+    """Return x, whose elements lie in order in memory, and its address; a copy if it has none.
 
     Raises:
         ValueError: The memory holds fewer elements than `size`.
     """
-    needed = size * x.itemsize + x.storage_offset() * x.itemsize
-    if x.numel() != size or x.untyped_storage().nbytes() < needed:
+    left = x.untyped_storage().nbytes()
+    if x.numel() != size or left < (size + x.storage_offset()) * x.itemsize:
         raise ValueError(
-            f"the memory of {name} was changed: {tuple(x.shape)} and "
-            f"{x.untyped_storage().nbytes()} bytes are left of it"
+            f"the memory of {name} was changed: {tuple(x.shape)} and {left} bytes are left of it"
         )
-    return x if x.data_ptr() else x.clone()  # torch has zeros without memory
+    at = x.data_ptr()
+    if not at:  # torch has zeros without memory
+        x = x.clone()
+        at = x.data_ptr()
+    return x, at

@@ -2,7 +2,6 @@
 
 from functools import cache
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -11,21 +10,29 @@ from torch import Tensor
 from schedalg.running.noise import keyed_normal
 from schedalg.running.reference import deviation
 from schedalg.running.rows import Row, Rows
+from schedalg_torch.layout import allocated
 from schedalg_torch.memory import Buffer
-from schedalg_torch.update import TorchUpdate, allocated
+from schedalg_torch.update import TorchUpdate
 
-#: Up to this many elements, several memories are added by one product with a matrix: calling an
+#: Up to this many elements, all memories are added by one product with a matrix: calling an
 #: operation takes longer than its arithmetic there, and beyond it the product is the slower one.
 SMALL = 2**16
+#: By this factor, the terms of such a sum may be larger than those of a sum from x and the output.
+_LARGER = 4.0
 #: Elements of half precision that are taken to float32 and back at a time.
 _BLOCK = 2**18
 
 
-class Vector(NamedTuple):
-    """A 1-D tensor, and the same as one column."""
+class Product(NamedTuple):
+    """What x after a row is made of, from its own memory on: scale x + ring weights.
 
-    flat: Tensor
-    column: Tensor
+    Attributes:
+        scale: 0-d. (torch would make a tensor of a number in each step.)
+        weights: Of each place of the ring.
+    """
+
+    scale: Tensor
+    weights: Tensor
 
 
 class Eager(TorchUpdate):
@@ -41,19 +48,20 @@ class Eager(TorchUpdate):
     """
 
     def __init__(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> None:
-        # A clamped prediction is written to the new memory's place while the oldest is still read.
-        depth = rows.depth + (rows.clip is not None) if rows.depth else 0
-        super().__init__(rows, x, keys, reuse=reuse, depth=depth)
         self.half = x.dtype in (torch.float16, torch.bfloat16)
+        small = x.is_cpu and x.numel() <= SMALL
+        joint = small and not self.half and rows.depth > 0 and _products_are_exact()
+        # A clamped prediction, or all that a product adds, is written to the new memory's place
+        # while the oldest is still read.
+        depth = rows.depth + (joint or rows.clip is not None) if rows.depth else 0
+        super().__init__(rows, x, keys, reuse=reuse, depth=depth, small=small)
         self.one = _one(torch.float32 if self.half else x.dtype, x.device)
-        self.slots: list[Vector] = []
-        self.joint: dict[int, Tensor] = {}
-        if depth:
+        #: The memories as columns.
+        self.slots = self.ring.unsqueeze(2).unbind() if depth else ()
+        self.products: dict[int, Product] = {}
+        if joint:
             self.ring_t = self.ring.T
-            self.slots = [Vector(slot, slot.unsqueeze(1)) for slot in self.ring.unbind()]
-            small = depth > 1 and x.numel() <= SMALL and not self.half
-            if small and _products_are_exact():
-                self.joint = _joint_weights(rows, depth, x.dtype, x.device)
+            self.products = _products(rows, x.dtype)
         if self.half:
             self.wide = allocated(x, (4, min(x.numel(), _BLOCK)), torch.float32)
 
@@ -94,53 +102,46 @@ class Eager(TorchUpdate):
         self,
         k: int,
         row: Row,
-        x: Buffer | Vector,
+        now: Buffer,
         d: Tensor,
         raw: Tensor,
         drawn: tuple[Tensor, float] | None,
         target: Buffer,
     ) -> None:
         """Write x after row k to target, and its memory to the ring, in their own precision."""
-        clip, memory, slots, depth = self.rows.clip, row.memory, self.slots, self.depth
+        clip, memory, depth, one = self.rows.clip, row.memory, self.depth, self.one
+        product = self.products.get(k)
+        x, to = now.column, target.column
+        slot = self.slots[k % depth] if depth else to
         if row.read is not None and clip is not None:
             aside = memory == (0.0, 1.0, 0.0)  # what is remembered is the prediction itself
-            x0: Buffer | Vector = slots[k % depth] if aside else target
-            _pair(x0, x, row.read[0], d, row.read[1], self.one)
-            d = x0.flat.clamp_(*clip)
+            x0 = slot if aside else to
+            _pair(x0, x, row.read[0], d, row.read[1], one)
+            d = x0.clamp_(*clip).view(-1)
             if memory is not None and not aside:
-                self._remember(slots[k % depth], memory, x, d, raw)
+                _remember(slot, memory, x, d, raw, one)
             memory = None
-        _pair(target, x, row.x, d, row.d, self.one)
-        if row.raw:
-            target.flat.add_(raw, alpha=row.raw)
-        if k in self.joint:
-            target.flat.addmv_(self.ring_t, self.joint[k])
+        if product is not None:
+            if memory is not None:
+                _remember(slot, memory, x, d, raw, one)
+                memory = None
+            torch.mul(now.flat, product.scale, out=target.flat).addmv_(self.ring_t, product.weights)
         else:
+            _pair(to, x, row.x, d, row.d, one)
+            if row.raw:
+                to.add_(raw.unsqueeze(1), alpha=row.raw)
             for weight, back in row.memories:
-                target.flat.add_(slots[(k - back) % depth].flat, alpha=weight)
+                to.add_(self.slots[(k - back) % depth], alpha=weight)
         if drawn is not None:
-            target.flat.add_(drawn[0], alpha=drawn[1])
+            to.add_(drawn[0].unsqueeze(1), alpha=drawn[1])
         if memory is not None:
-            self._remember(slots[k % depth], memory, x, d, raw)
-
-    def _remember(
-        self,
-        slot: Vector,
-        memory: tuple[float, float, float],
-        x: Buffer | Vector,
-        d: Tensor,
-        raw: Tensor,
-    ) -> None:
-        """Write what a row remembers."""
-        _pair(slot, x, memory[0], d, memory[1], self.one)
-        if memory[2]:
-            slot.flat.add_(raw, alpha=memory[2])
+            _remember(slot, memory, x, d, raw, one)
 
     def _in_single_precision(
         self,
         k: int,
         row: Row,
-        x: Buffer | Vector,
+        x: Buffer,
         d: Tensor,
         raw: Tensor,
         drawn: tuple[Tensor, float] | None,
@@ -148,30 +149,31 @@ class Eager(TorchUpdate):
     ) -> None:
         """Do the same in float32 inside, each result rounded once, a block at a time."""
         clip, one = self.rows.clip, self.one
-        old = [(self.slots[(k - back) % self.depth].flat, w) for w, back in row.memories]
+        old = [(self.slots[(k - back) % self.depth], weight) for weight, back in row.memories]
         for start in range(0, len(d), _BLOCK):
             part = slice(start, start + _BLOCK)
             count = min(len(d) - start, _BLOCK)
-            wide = self.wide[:, :count].unbind()
-            now, read, said, new = (Vector(part, part.unsqueeze(1)) for part in wide)
-            now.flat.copy_(x.flat[part])
-            read.flat.copy_(d[part])
-            said.flat.copy_(raw[part])
+            now, read, said, new = self.wide[:, :count].unsqueeze(2).unbind()
+            flat_read, flat_said = read.view(-1), said.view(-1)
+            now.copy_(x.column[part])
+            flat_read.copy_(d[part])
+            flat_said.copy_(raw[part])
             if row.read is not None and clip is not None:
-                _pair(read, now, row.read[0], said.flat, row.read[1], one)
-                read.flat.clamp_(*clip)
+                _pair(read, now, row.read[0], flat_said, row.read[1], one)
+                read.clamp_(*clip)
             if row.memory is not None:
-                self._remember(new, row.memory, now, read.flat, said.flat)
-            _pair(now, now, row.x, read.flat, row.d, one)
+                _remember(new, row.memory, now, flat_read, flat_said, one)
+            _pair(now, now, row.x, flat_read, row.d, one)
             if row.raw:
-                now.flat.add_(said.flat, alpha=row.raw)
+                now.add_(said, alpha=row.raw)
             for memory, weight in old:
-                now.flat.add_(read.flat.copy_(memory[part]), alpha=weight)
+                now.add_(read.copy_(memory[part]), alpha=weight)
             if drawn is not None:
-                now.flat.add_(read.flat.copy_(drawn[0][part]), alpha=drawn[1])
-            target.flat[part].copy_(now.flat)
+                flat_read.copy_(drawn[0][part])
+                now.add_(read, alpha=drawn[1])
+            target.column[part].copy_(now)
             if row.memory is not None:
-                self.slots[k % self.depth].flat[part].copy_(new.flat)
+                self.slots[k % self.depth][part].copy_(new)
 
 
 @cache
@@ -181,25 +183,47 @@ def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.ones(1, dtype=dtype, device=device)
 
 
-#: The weights of rows that were run before, for as long as the rows live.
-_WEIGHTS: WeakKeyDictionary[Rows, dict[Any, dict[int, Tensor]]] = WeakKeyDictionary()
-
-
-def _joint_weights(
-    rows: Rows, depth: int, dtype: torch.dtype, device: torch.device
-) -> dict[int, Tensor]:
-    """Return the weights of the ring's places, for rows that read every one."""
-    known = _WEIGHTS.setdefault(rows, {})
-    if (dtype, device) not in known:
-        joint = [k for k, row in enumerate(rows.rows) if len(row.memories) == depth]
-        table = np.zeros((len(joint), depth))
-        for weights, k in zip(table, joint, strict=True):
-            for weight, back in rows.rows[k].memories:
-                weights[(k - back) % depth] = weight
+def _products(rows: Rows, dtype: torch.dtype) -> dict[int, Product]:
+    """Return the products of rows that read every place of a ring with one more than they read."""
+    key = ("products", dtype)
+    if key not in rows.cache:
+        own = {
+            k: coefficients
+            for k, row in enumerate(rows.rows)
+            if len(row.memories) == rows.depth
+            and (coefficients := _from_memory(rows, row)) is not None
+        }
+        weights = np.zeros((len(own), rows.depth + 1))
+        for of_row, (k, (_, newest)) in zip(weights, own.items(), strict=True):
+            for weight, back in ((newest, 0), *rows.rows[k].memories):
+                of_row[(k - back) % len(of_row)] = weight
+        scales = np.array([scale for scale, _ in own.values()])
         with torch.inference_mode(False):
-            on_device = torch.tensor(table, dtype=dtype, device="cpu").to(device)
-        known[dtype, device] = dict(zip(joint, on_device.unbind(), strict=True))
-    return known[dtype, device]
+            numbers = (
+                torch.tensor(each, dtype=dtype, device="cpu").unbind() for each in (scales, weights)
+            )
+            rows.cache[key] = dict(zip(own, map(Product, *numbers), strict=True))
+    known: dict[int, Product] = rows.cache[key]
+    return known
+
+
+def _from_memory(rows: Rows, row: Row) -> tuple[float, float] | None:
+    """Return the coefficients of x and of the row's memory in x after it; None if it lacks digits.
+
+    With a memory of_x x + of_d d, x_weight x + d_weight d is a x + b memory where b = d_weight /
+    of_d and a = x_weight - b of_x.
+    """
+    if row.memory is None or row.raw or row.memory[2]:
+        return None
+    of_x, of_d, _ = row.memory
+    if rows.clip is not None:  # the memory is clamped, too, where it is the prediction itself
+        return (row.x, row.d) if (of_x, of_d) == (0.0, 1.0) else None
+    if of_d == 0:
+        return None
+    b = row.d / of_d
+    a = row.x - b * of_x
+    within = abs(a) + abs(b * of_x) <= _LARGER * max(abs(row.x), abs(row.d))
+    return (a, b) if within else None
 
 
 def drawn_for(
@@ -227,15 +251,27 @@ def _products_are_exact() -> bool:
         return False
 
 
-def _pair(
-    to: Buffer | Vector, x: Buffer | Vector, a: float, d: Tensor, b: float, one: Tensor
+def _remember(
+    slot: Tensor,
+    memory: tuple[float, float, float],
+    x: Tensor,
+    d: Tensor,
+    raw: Tensor,
+    one: Tensor,
 ) -> None:
-    """Write a x + b d, without what is multiplied by 0."""
+    """Write what a row remembers to a column; see `_pair`."""
+    _pair(slot, x, memory[0], d, memory[1], one)
+    if memory[2]:
+        slot.add_(raw.unsqueeze(1), alpha=memory[2])
+
+
+def _pair(to: Tensor, x: Tensor, a: float, d: Tensor, b: float, one: Tensor) -> None:
+    """Write a x + b d to a column, without what is multiplied by 0; x is one, and d is flat."""
     if a == 0 and b == 0:
-        to.flat.zero_()
+        to.zero_()
     elif a == 0:
-        torch.mul(d, b, out=to.flat)
+        torch.mul(d.unsqueeze(1), b, out=to)
     elif b == 0:
-        torch.mul(x.flat, a, out=to.flat)
+        torch.mul(x, a, out=to)
     else:
-        torch.addr(x.column, d, one, beta=a, alpha=b, out=to.column)
+        torch.addr(x, d, one, beta=a, alpha=b, out=to)

@@ -363,7 +363,7 @@ def timestep_table(values: np.ndarray, x: Tensor) -> Tensor:
     if dtype is torch.float32:
         values = values.astype(np.float32)
     # Memory of NumPy, which networks that are given a row of the table cannot free.
-    table = torch.from_numpy(values.repeat(x.shape[0])).view(len(values), x.shape[0])
-    if x.device.type == "cpu" and table.dtype is dtype:
+    table = torch.from_numpy(values.repeat(x.shape[0]).reshape(len(values), x.shape[0]))
+    if x.is_cpu and table.dtype is dtype:
         return table
     return table.to(x.device, dtype, non_blocking=True)

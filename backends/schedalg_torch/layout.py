@@ -1,6 +1,6 @@
 """How a sample lies in memory: everything is done on flat views, whatever the order of the axes."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,12 +20,12 @@ class Layout:
     shape: torch.Size
     channels_last: bool
 
-    @classmethod
-    def of(cls, x: Tensor) -> "Layout":
+    @staticmethod
+    def of(x: Tensor) -> "Layout":
         """Return the layout in which x can be taken as it is, or else the order of its axes."""
         if x.is_contiguous() or x.ndim < 3:
-            return cls(x.shape, False)
-        return cls(x.shape, x.movedim(1, -1).is_contiguous())
+            return _layout(x.shape, False)
+        return _layout(x.shape, x.movedim(1, -1).is_contiguous())
 
     @property
     def channels(self) -> int:
@@ -91,19 +91,41 @@ class Layout:
         Args:
             like: Any tensor of its dtype and device.
         """
+        return self.empties(like, 1)[0]
+
+    def empties(self, like: Tensor, count: int) -> list[Tensor]:
+        """Return so many, in less time than one by one."""
         template = None if self.channels_last else _template(self.shape, like.dtype, like.device)
-        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        with lasting():
             if template is not None:
-                return torch.empty_like(template)
+                return [torch.empty_like(template) for _ in range(count)]
             strides, apart = [0] * len(self.shape), 1
             for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
                 strides[axis] = apart
                 apart *= max(self.shape[axis], 1)
-            return like.new_empty_strided(self.shape, strides)
+            return [like.new_empty_strided(self.shape, strides) for _ in range(count)]
 
 
 @lru_cache(256)
-def _template(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _layout(shape: torch.Size, channels_last: bool) -> Layout:
+    """Return a layout: making one takes longer than finding it."""
+    return Layout(shape, channels_last)
+
+
+def lasting() -> AbstractContextManager[object]:
+    """Return a context in which torch makes tensors that are good outside inference mode too."""
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+
+
+def allocated(like: Tensor, sizes: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
+    """Return an empty tensor, by default in like's dtype; never one of inference mode."""
+    template = _template(sizes, dtype or like.dtype, like.device)
+    with lasting():
+        return torch.empty_like(template)
+
+
+@lru_cache(256)
+def _template(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return one element in a shape: torch makes memory like it faster than of a shape."""
     with torch.inference_mode(False):
         return torch.empty(1, dtype=dtype, device=device).expand(shape)

@@ -127,16 +127,30 @@ class TorchLibrary(Library):
             return mixed.addcmul(q, y)
         return mixed.addcmul_(q, y)
 
-    def is_like(self, result: Any, x: Tensor) -> bool:
-        """Whether a result is a tensor like x, and its storage holds its elements."""
-        if (
-            type(result) is not type(x)
-            or result.shape != x.shape
-            or result.dtype is not x.dtype
-            or result.device != x.device
-        ):
-            return False
-        return self.holds_elements(result)
+    def likeness(self, x: Tensor) -> Callable[[Any], bool]:
+        """Return whether a result is a tensor like x, and its storage holds its elements."""
+        kind, shape, dtype, device, size = type(x), x.shape, x.dtype, x.device, x.nbytes
+        on_cpu = x.is_cpu
+
+        def like(result: Any) -> bool:
+            if (
+                type(result) is not kind
+                or result.shape != shape
+                or result.dtype is not dtype
+                or (not (on_cpu and result.is_cpu) and result.device != device)
+            ):
+                return False
+            if kind is not Tensor or is_compiling():
+                return self.holds_elements(result)
+            try:
+                stored = result.untyped_storage().nbytes()
+            except NotImplementedError:  # it only wraps a tensor
+                return True
+            if stored >= size and result.is_contiguous() and not result.storage_offset():
+                return True
+            return self.holds_elements(result)
+
+        return like
 
     def holds_elements(self, x: Tensor) -> bool:
         """Whether x's storage is as large as its shape needs.
@@ -163,7 +177,7 @@ class TorchLibrary(Library):
 
     def unreadable(self, x: Tensor) -> str | None:
         """Return why the values of x cannot be read; None if they can."""
-        if x.device.type == "meta":
+        if x.is_meta:
             return "is on the device meta, which holds no data"
         if x.layout is not torch.strided:
             return f"must be strided, got layout {x.layout}"

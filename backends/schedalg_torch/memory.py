@@ -21,12 +21,13 @@ class Buffer:
     """A tensor of x's shape, and a view of its memory that nobody else holds.
 
     Args:
-        tensor: The tensor.
-        layout: In which order its elements are taken.
-
-    Attributes:
         tensor: What others are given.
         twin: The same memory, elements and shape; a copy, if it does not lie in the order.
+        layout: In which order the elements are taken.
+
+    Attributes:
+        tensor: As given.
+        twin: As given.
         size: How many bytes it takes.
         bytes_left: Returns how many bytes the storage has. It is held, so that nothing else comes
             to lie there.
@@ -46,19 +47,16 @@ class Buffer:
         "twin",
     )
 
-    def __init__(self, tensor: Tensor, layout: Layout) -> None:
+    def __init__(self, tensor: Tensor, twin: Tensor, layout: Layout) -> None:
         self.tensor = tensor
-        self.twin = tensor.detach()
+        self.twin = twin
         self._layout = layout
         self._shape = layout.shape
         self._strides = tensor.stride()
         self._flat: Tensor | None = None
         self._column: Tensor | None = None
         self.size = tensor.nbytes
-        if not layout.holds(tensor):
-            self._flat = layout.flat(tensor)
-            self.twin = layout.shaped(self._flat)
-        self.bytes_left = self.twin.untyped_storage().nbytes
+        self.bytes_left = twin.untyped_storage().nbytes
         self.bytes_needed = self.bytes_left()
 
     @property
@@ -72,7 +70,9 @@ class Buffer:
     def column(self) -> Tensor:
         """`flat` as (elements, 1)."""
         if self._column is None:
-            self._column = self.flat.unsqueeze(1)
+            layout = self._layout
+            contiguous = not layout.channels_last
+            self._column = self.twin.view(-1, 1) if contiguous else self.flat.unsqueeze(1)
         return self._column
 
     def is_intact(self) -> bool:
@@ -125,9 +125,7 @@ class Buffers:
             self._raise_changed(x)
         latest = self.latest
         if latest is None or latest.tensor is not x:
-            check_memory("x", x)
-            # Zeros may be no more than a promise, without memory.
-            return Buffer(x.clone() if x.data_ptr() == 0 else x, self.layout)
+            return self._foreign(x)
         if latest.bytes_left() < latest.bytes_needed:
             raise ValueError(
                 "the memory of x was freed during the run: a network must not change its input"
@@ -136,7 +134,8 @@ class Buffers:
 
     def next(self, x: Buffer, output_at: int, x0_at: int) -> Buffer:
         """Return a buffer to write x to: neither x nor the tensors at two addresses lie in it."""
-        for k, mine in enumerate(self.own):
+        own = self.own
+        for mine in own:
             if mine is x:
                 continue
             start = mine.twin.data_ptr()
@@ -144,7 +143,9 @@ class Buffers:
             if start <= output_at < end or start <= x0_at < end:
                 continue
             if not mine.is_intact():
-                mine = self.own[k] = self.new()
+                own.remove(mine)
+                mine = self.new()
+                own.append(mine)
             self.latest = mine
             return mine
         self.latest = self.new()
@@ -161,7 +162,26 @@ class Buffers:
 
     def new(self) -> Buffer:
         """Return a buffer that the run has not used."""
-        return Buffer(self.layout.empty(self.like), self.layout)
+        return self._news(1)[0]
+
+    def make(self, count: int) -> None:
+        """Make those that will be written to in so many rows: at once, which takes less time."""
+        if self.reuse:
+            self.own = self._news(min(count, 2))
+
+    def _news(self, count: int) -> list[Buffer]:
+        layout = self.layout
+        tensors = layout.empties(self.like, count)
+        return [Buffer(tensor, tensor.detach(), layout) for tensor in tensors]
+
+    def _foreign(self, x: Tensor) -> Buffer:
+        """Return a tensor of others as it lies in memory now."""
+        check_memory("x", x)
+        if x.data_ptr() == 0:
+            x = x.clone()  # zeros may be no more than a promise, without memory
+        layout = self.layout
+        twin = x.detach() if layout.holds(x) else layout.shaped(layout.flat(x))
+        return Buffer(x, twin, layout)
 
     def _raise_changed(self, x: Tensor) -> None:
         for name, now, before in (
@@ -177,9 +197,9 @@ class Buffers:
 
 @lru_cache(64)
 def nothing_like(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a tensor of no elements, which nobody else is given."""
+    """Return a tensor (0, 0), which nobody else is given."""
     with torch.inference_mode(False):
-        return torch.empty(0, dtype=dtype, device=device)
+        return torch.empty((0, 0), dtype=dtype, device=device)
 
 
 def shares_memory(tensor: Tensor, other: Tensor) -> bool:

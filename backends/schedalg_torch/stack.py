@@ -13,7 +13,8 @@ from schedalg.running.stack import Stack
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
 from schedalg_torch.compiled import stored, table_of
 from schedalg_torch.fused import on_device
-from schedalg_torch.update import allocated, requires_gradient, watched
+from schedalg_torch.layout import allocated
+from schedalg_torch.update import requires_gradient, watched
 
 # The columns of the arguments, as `arguments` packs them.
 _ROW, _X, _D, _RAW, _Z, _AFTER, _INPUT, _NOISE, _WIDE = range(9)
@@ -110,14 +111,14 @@ class CompiledStack(TorchStack):
         """Take the x of places through the rows that they are in, and return the next input."""
         ahead = allocated(self.like, (len(places), *self.shape))
         check_memory("output", output)
-        raw = stored("output", output.resolve_neg().contiguous(), ahead.numel())
+        raw, raw_at = stored("output", output.resolve_neg().contiguous(), ahead.numel())
         step, item = self.size * raw.itemsize, np.arange(len(places))
         arguments, x_at = self.arguments[places], self.x.data_ptr()
         half = self.half[places]
         arguments[:, _ROW] = self.row[places]
         arguments[:, _X] = x_at + (2 * places + half) * step
         arguments[:, _AFTER] = x_at + (2 * places + 1 - half) * step
-        arguments[:, _D] = arguments[:, _RAW] = arguments[:, _Z] = raw.data_ptr() + item * step
+        arguments[:, _D] = arguments[:, _RAW] = arguments[:, _Z] = raw_at + item * step
         arguments[:, _INPUT] = ahead.data_ptr() + item * step
         arguments[0, _COUNT] = len(places)
         scales = self.deviations[places, self.row[places]]

@@ -57,7 +57,7 @@ class TorchBackend:
             raise TypeError(f"x must be of one of the dtypes {allowed}; got {x.dtype}")
         if x.layout is not torch.strided:
             raise ValueError(f"x must be strided, got layout {x.layout}")
-        if x.device.type == "meta":
+        if x.is_meta:
             raise ValueError("x is on the device meta, which holds no data")
 
     def timesteps(self, values: np.ndarray, x: Tensor) -> Sequence[Tensor]:
@@ -73,13 +73,12 @@ class TorchBackend:
 
     def update(self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool) -> Update:
         """Return what takes x through the rows."""
-        in_place = rows.numbers and type(x) is torch.Tensor and x.device.type in _IN_PLACE
+        in_place = rows.numbers and type(x) is Tensor and (x.is_cpu or x.device.type in _IN_PLACE)
         if not in_place or requires_gradient(x) or torch.compiler.is_compiling():
             return Functional(rows, keys)
-        if x.device.type == "cuda" and (cuda := kernels()) is not None:
+        if x.is_cuda and (cuda := kernels()) is not None:
             return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
-        small = x.device.type == "cpu" and not watched() and x.numel() <= SMALL
-        if small and (step := step_for(x)) is not None:
+        if x.is_cpu and x.numel() <= SMALL and not watched() and (step := step_for(x)) is not None:
             return Compiled(rows, x, keys, reuse=reuse, step=step)
         return Eager(rows, x, keys, reuse=reuse)
 

@@ -1,29 +1,31 @@
 """What all ways of running rows on tensors share: free memory, the next input, and gradients."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
+from torch.autograd import forward_ad
 
 from schedalg.running.per_sample import EveryRow
 from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
-from schedalg_torch.layout import Layout
+from schedalg_torch.layout import Layout, allocated, lasting
 from schedalg_torch.memory import Buffer, Buffers
 
-# torch.func has no public way to ask. It is what torch's own library asks.
+# There is no public way to ask for a transform of torch.func, a trace or a dispatch mode. These are
+# what torch's own library asks.
 _transform = torch._C._functorch.peek_interpreter_stack
+_traced = torch._C._get_tracing_state
+_modes = torch._C._len_torch_dispatch_stack
 
 
 def requires_gradient(*tensors: Tensor | None) -> bool:
     """Whether autograd follows one of the tensors, or a transform of `torch.func` anything."""
-    if torch.autograd.forward_ad._current_level >= 0 or _transform() is not None:
+    if forward_ad._current_level >= 0 or _transform() is not None:
         return True  # a tangent may be carried
-    if torch.is_grad_enabled():
+    if is_grad_enabled():
         for tensor in tensors:
             if tensor is not None and tensor.requires_grad:
                 return True
@@ -35,15 +37,7 @@ def watched() -> bool:
 
     It may also give tensors without memory in place of new ones, as `FakeTensorMode` does.
     """
-    # torch has no public way to ask.
-    return torch._C._get_tracing_state() is not None or torch._C._len_torch_dispatch_stack() > 0
-
-
-def allocated(like: Tensor, sizes: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
-    """Return an empty tensor, by default in like's dtype; never one of inference mode."""
-    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
-        memory: Tensor = like.new_empty(sizes, dtype=dtype)
-        return memory
+    return _traced() is not None or _modes() > 0
 
 
 class TorchUpdate(EveryRow):
@@ -57,17 +51,27 @@ class TorchUpdate(EveryRow):
         keys: The keys of noise that is made here, or None.
         reuse: Whether x after a row may be written to in later rows. Otherwise it is a new tensor.
         depth: How many memories are held.
+        small: Whether x is so small that the memory of all rows is made at once.
     """
 
     def __init__(
-        self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, depth: int
+        self,
+        rows: Rows,
+        x: Tensor,
+        keys: np.ndarray | None,
+        *,
+        reuse: bool,
+        depth: int,
+        small: bool = False,
     ) -> None:
         super().__init__(rows, keys)
         self.depth = depth
         self.layout = Layout.of(x)
         self.buffers = Buffers(self.layout, x, reuse=reuse)
-        size = x.numel()
-        self.ring = allocated(x, (depth, size)) if depth else self.buffers.like.view(0, 0)
+        with lasting():
+            if small:
+                self.buffers.make(len(rows.rows))
+            self.ring = allocated(x, (depth, x.numel())) if depth else self.buffers.like
         self.functional: Functional | None = None
 
     def input_of(self, k: int, x: Tensor) -> Tensor:
@@ -136,9 +140,16 @@ class WritesInput(TorchUpdate):
     """An update that writes the network's next input together with x."""
 
     def __init__(
-        self, rows: Rows, x: Tensor, keys: np.ndarray | None, *, reuse: bool, depth: int
+        self,
+        rows: Rows,
+        x: Tensor,
+        keys: np.ndarray | None,
+        *,
+        reuse: bool,
+        depth: int,
+        small: bool = False,
     ) -> None:
-        super().__init__(rows, x, keys, reuse=reuse, depth=depth)
+        super().__init__(rows, x, keys, reuse=reuse, depth=depth, small=small)
         self.model_input = self.buffers.new() if rows.scaled else None
         self.written = -1
 

@@ -24,7 +24,6 @@ from schedalg.checks import (
     check_memory,
     check_sample,
     described,
-    is_like,
     require_whole,
     shown,
 )
@@ -33,6 +32,7 @@ from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import (
     Model,
     called,
+    check_input_dtype,
     check_input_shape,
     check_keywords,
     read_output,
@@ -145,7 +145,11 @@ class Denoiser(AnyDenoiser):
         return self.bounded(weighted([(c_x, x), (c_out, output)])), variance
 
     def output(
-        self, x: Array, timesteps: Array, timestep: int | float | None = None
+        self,
+        x: Array,
+        timesteps: Array,
+        timestep: int | float | None = None,
+        like: Callable[[Any], bool] | None = None,
     ) -> tuple[Array, Array | None]:
         """Return the network's output: its prediction, and its learned variance or None.
 
@@ -153,18 +157,22 @@ class Denoiser(AnyDenoiser):
             x: The model input.
             timesteps: (B,).
             timestep: Their common value as a number, for error messages. None if there is none.
+            like: A quick test of whether an output is surely like x, made once for many calls.
 
         Raises:
             TypeError: The output is not an array of x's library.
             ValueError: The output has neither the shape of x nor twice its channels, or differs in
-                dtype or device; or the network changed the shape of its input.
+                dtype or device; or the network changed the shape or dtype of its input.
         """
-        shape = x.shape
+        shape, dtype = x.shape, x.dtype
         output = called(self.model, x, timesteps, self.model_kwargs)
         check_input_shape(x, shape)
+        check_input_dtype(x, dtype)
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
-        return (output, None) if is_like(output, x) else read_output(output, x, timestep)
+        if like is not None and like(output):
+            return output, None
+        return read_output(output, x, timestep)
 
     def bounded(self, x0: Array) -> Array:
         """Return the x0 prediction within the bounds of `clip`.

@@ -164,6 +164,19 @@ def check_input_shape(x: Array, shape: Any) -> None:
         )
 
 
+def check_input_dtype(x: Array, dtype: Any) -> None:
+    """Raise if the network changed the dtype of its input.
+
+    Raises:
+        ValueError: It did.
+    """
+    if x.dtype != dtype:
+        raise ValueError(
+            f"model changed the dtype of its input from {dtype} to {x.dtype}: it must not change "
+            "its input"
+        )
+
+
 def split(output: Any, x: Array) -> tuple[Any, Array | None]:
     """Return a network's prediction and learned variance: the two halves of 2C channels.
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, compiling, holds, requires_gradient, type_name
+from schedalg.arrays import Array, compiling, holds, known, requires_gradient, type_name
 from schedalg.checks import raise_stopped
 from schedalg.network.bounds import bounded
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
@@ -99,7 +99,10 @@ def _ready(
 
 def _run(ready: _Ready, x: Array, reuse: bool) -> tuple[Run, Call]:
     plan, denoise, meaning, bound, rows, backend, source = ready
-    call = _network(rows, denoise) if isinstance(denoise, Denoiser) else _derived(plan, denoise, x)
+    if isinstance(denoise, Denoiser):
+        call = _network(rows, denoise, x)
+    else:
+        call = _derived(plan, denoise, x)
     return Run(plan, meaning, bound, rows, backend, x, source, reuse=reuse), call
 
 
@@ -135,14 +138,14 @@ def steps(run: Run, call: Call) -> Iterator[Run]:
             yield run
 
 
-def _network(rows: Rows, denoise: Denoiser) -> Call:
+def _network(rows: Rows, denoise: Denoiser, x: Array) -> Call:
     """Return what calls a network."""
-    numbers, output_of = rows.timesteps, denoise.output
+    numbers, output_of, like = rows.timesteps, denoise.output, known(x).likeness(x)
     bounds = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
 
     def call(run: Run) -> None:
         try:
-            output, variance = output_of(run.given(), run.timesteps, numbers[run.row])
+            output, variance = output_of(run.given(), run.timesteps, numbers[run.row], like)
             run.take(output, run.bounded(output) if bounds else None, variance)
         except StopIteration as error:
             raise_stopped(error)

@@ -237,12 +237,11 @@ def keyed_normal(
     shape = tuple(x.shape)
     if len(keys) != shape[0]:
         raise ValueError(f"noise has {len(keys)} seeds, and is drawn for {shape[0]} samples")
-    count = int(np.prod(shape[1:]))
     # Half precision by way of single, in every library.
-    single = is_half(x) or str(x.dtype).endswith("float32")
-    draw = drawn(keys, words, count, single).reshape(shape)
-    xp = namespace(x)
-    dtype = xp.float32 if is_half(x) and not rounded else x.dtype
+    half, xp = is_half(x), namespace(x)
+    single = half or bool(x.dtype == xp.float32)
+    draw = drawn(keys, words, math.prod(shape[1:]), single).reshape(shape)
+    dtype = xp.float32 if half and not rounded else x.dtype
     if isinstance(x, np.ndarray):
         return draw.astype(dtype, copy=False)
     return xp.asarray(draw, dtype=dtype, device=device(x))

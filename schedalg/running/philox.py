@@ -16,17 +16,26 @@ Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011; B
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from schedalg.forks import WORK
 
-#: So many samples or more, with up to so many blocks, are made together: there, making a generator
+#: So many samples or more, with up to so many blocks, are made together: there, asking a generator
 #: for each takes longer than its words.
-_MANY, _FEW = 32, 32
+_MANY, _FEW = 256, 8
 _MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _WEYL = np.array([0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B], dtype=np.uint64)
 _LOW, _HALF = np.uint64(2**32 - 1), np.uint64(32)
+#: The state of NumPy's generator as it is made, less its key and counter: the buffer is used up.
+_AT_FIRST: dict[str, Any] = {
+    "bit_generator": "Philox",
+    "buffer": np.zeros(4, np.uint64),
+    "buffer_pos": 4,
+    "has_uint32": 0,
+    "uinteger": 0,
+}
 
 #: The domains of draws: noise that a row of a plan adds, the noise that sampling starts from, what
 #: a sampler without a plan draws within its steps, the noise with which errors are measured, and
@@ -61,14 +70,14 @@ def normal(
     words_of = _of_many if len(keys) >= _MANY and blocks <= _FEW else _of_each
     if not isinstance(words, np.ndarray):
         words = np.array([[word % 2**64 for word in words]], dtype=np.uint64)
-    counters = np.broadcast_to(words.astype(np.uint64, copy=False), (len(keys), 3))
-    raw = words_of(keys, counters, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
+    words = words.astype(np.uint64, copy=False)
+    raw = words_of(keys, words, start // 4, blocks).reshape(len(keys), 2 * blocks, 2)
     real = np.float32 if single else np.float64
     u = (raw[..., 0] >> np.uint64(11)) + 0.5
     u *= 2.0**-53
     near = u > 1 - 2.0**-20  # whose digits are in 1 - u
     np.log(u, out=u)
-    if near.any():
+    if np.count_nonzero(near):
         rest = ((~raw[..., 0][near] >> np.uint64(11)) + 0.5) * 2.0**-53
         u[near] = np.log1p(-rest)
     u *= -2
@@ -81,15 +90,19 @@ def normal(
 
 
 def _of_each(keys: np.ndarray, words: np.ndarray, first: int, blocks: int) -> np.ndarray:
-    """Return the words of blocks of every sample, (B, blocks, 4), by NumPy's generator."""
+    """Return the words of blocks of every sample, (B, 4 blocks), by NumPy's generator."""
     counters = np.empty((len(keys), 4), dtype=np.uint64)
     counters[:, 0], counters[:, 1:] = first, words
-    raw = np.empty((len(keys), blocks, 4), dtype=np.uint64)
+    raw = np.empty((len(keys), 4 * blocks), dtype=np.uint64)
     with WORK:  # NumPy loads its random numbers when they are first named
         make = np.random.Philox
+    generator: Any = None
     for key, counter, result in zip(keys, counters, raw, strict=True):
-        philox = make(key=key, counter=counter)
-        result.reshape(-1)[:] = philox.random_raw(4 * blocks)
+        if generator is None:
+            generator = make(key=key, counter=counter)
+        else:  # in a tenth of the time that another one is made in
+            generator.state = {**_AT_FIRST, "state": {"key": key, "counter": counter}}
+        result[:] = generator.random_raw(4 * blocks)
     return raw
 
 

@@ -107,6 +107,24 @@ def test_the_arithmetic_is_the_same_without_numba() -> None:
     check_backend(made, ["float64", "float32", "bfloat16"])
 
 
+def test_a_product_has_the_digits_of_the_sum_that_it_replaces() -> None:
+    """A row whose own memory would be much larger than x is added up term by term."""
+    from schedalg_torch.eager import _products
+
+    from schedalg.running.rows import Row, Rows
+
+    def row(memory: Any) -> Row:
+        return Row(1.0, None, 0.5, -0.25, ((0.125, 1),), memory, 0.0, None)
+
+    memories = [(2.0, -2.0, 0.0), (2e6, -2.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.5), None]
+    rows = Rows([row(memory) for memory in memories], 1, None, True, np.zeros((5, 2), np.int64))
+    products = _products(rows, torch.float64)
+    assert list(products) == [0]
+    # 0.5 x - 0.25 d is 0.25 x + 0.125 (2 x - 2 d)
+    assert products[0].scale.item() == 0.25
+    assert products[0].weights.tolist() == [0.125, 0.125]
+
+
 @pytest.mark.usefixtures("without_numba")
 def test_products_that_may_be_rounded_are_not_used() -> None:
     """Where users let networks multiply matrices in less than float32."""
@@ -123,11 +141,18 @@ def test_products_that_may_be_rounded_are_not_used() -> None:
     assert any("mv" in name for name in operations(lambda: run(UniPC(3).plan(FAST), network, x)))
 
 
-def test_a_run_owns_two_tensors_and_its_memories() -> None:
+@pytest.mark.parametrize("small", [False, True])
+def test_a_run_owns_two_tensors_and_its_memories(
+    monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    """And if it is small and has memories, one more, so that one product adds all of them."""
+    from schedalg_torch import eager
     from schedalg_torch.eager import Eager
 
     from schedalg.running.rows import rows_of
 
+    if not small:
+        monkeypatch.setattr(eager, "SMALL", 0)
     x = torch.tensor(X)
     for sampler in (DDIM(), Euler(), DPMSolverPP(2), UniPC(2)):
         for schedule in (FAST, FAST.as_ve()):
@@ -138,7 +163,8 @@ def test_a_run_owns_two_tensors_and_its_memories() -> None:
             for k in range(len(plan)):
                 after = update(k, after, network(update.input(k, after), None), None, None, None)
             assert len(update.buffers.own) == 2
-            assert len(update.ring) == plan.b.shape[1] - 1
+            assert len(update.ring) == rows.depth + (small and rows.depth > 0)
+            assert rows.depth == plan.b.shape[1] - 1
 
 
 def test_results_are_tensors_of_their_own() -> None:

@@ -156,6 +156,19 @@ def test_memory_that_goes_is_an_error(run: str, sampler: Any, harm: str, dtype: 
             sample(breaker, schedule, sampler, x, noise=7)
 
 
+def test_a_scaled_input_keeps_its_dtype() -> None:
+    """It is a copy of x, and the output may be right: but what the network saw is not known."""
+
+    def breaker(x: Any, timesteps: Any) -> Any:
+        output = network(x, timesteps)
+        BREAKS["data is of another dtype"](x)
+        return output
+
+    message = r"changed the dtype of its input from torch.float32 to torch.int32"
+    with pytest.raises(ValueError, match=message):
+        sample(breaker, FAST.as_ve(), DDIM(), start(torch.float32, "eager"))
+
+
 def test_x_may_change_between_steps(run: str) -> None:
     """What is yielded is the user's to look at, and to break."""
     for harm in BREAKS.values():
