@@ -21,7 +21,8 @@ class Cache(Generic[Result]):
 
     Args:
         limit: How many bytes all results may take.
-        size: Returns the bytes of one. A result of more than the limit is not cached.
+        size: Returns the bytes of one, which are those of all results for an equal key. A result of
+            more than the limit is not cached.
     """
 
     def __init__(self, limit: int, size: Callable[[Result], float]) -> None:
@@ -51,10 +52,12 @@ class Cache(Generic[Result]):
         result = make()
         size = self.size(result)
         if size <= self.limit:
+            entry = result, size
             with self._lock:
-                if key not in self._results:
-                    self._results[key] = entry = result, size
-                    self._latest = id(entry)
+                before = len(self._results)
+                self._results[key] = entry  # without a look, which would hash the key once more
+                self._latest = id(entry)
+                if len(self._results) > before:  # and no other thread's equal one was replaced
                     self.used += size
                 while self.used > self.limit:
                     _, (_, freed) = self._results.popitem(last=False)

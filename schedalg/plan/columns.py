@@ -1,5 +1,6 @@
 """The columns of a plan: where the network is called, and checks of the numbers."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,15 +9,17 @@ from schedalg.arrays import (
     Array,
     flipped,
     has_values,
+    holds,
     is_array,
     namespace,
     requires_gradient,
     to_host,
 )
-from schedalg.checks import as_array, real_number, shown
+from schedalg.checks import as_array, described, host_numbers, real_number, shown
 from schedalg.plan.steps import array_like, column_scales
 from schedalg.schedule import Schedule
 from schedalg.schedule.slopes import differentiable_timesteps
+from schedalg.schedule.timesteps import canonical_timesteps
 
 #: The columns of a plan that hold floats, in the order in which they are printed.
 FLOATS = ("alpha", "sigma", "p", "q", "u", "a", "b", "c", "log_variance")
@@ -53,6 +56,55 @@ def schedule_evaluations(schedule: Schedule) -> Evaluations:
     alpha, sigma = column_scales(schedule)
     timesteps = flipped(differentiable_timesteps(schedule))
     return Evaluations(timesteps, flipped(alpha[1:]), flipped(sigma[1:]))
+
+
+def checked_evaluations(
+    schedule: Schedule, evaluations: Evaluations | None, high: Array
+) -> Evaluations:
+    """Return where a plan calls the network, as columns of its own.
+
+    Args:
+        schedule: The schedule of the plan.
+        evaluations: What the sampler gave; None: the points of the schedule.
+        high: An array like the columns.
+
+    Raises:
+        TypeError: They are no evaluations, or do not hold real numbers.
+        ValueError: A number is not finite, or alpha or sigma is below what a network can be called
+            at.
+    """
+    own = evaluations is None
+    if evaluations is None:
+        evaluations = schedule_evaluations(schedule)
+    if not isinstance(evaluations, Evaluations):
+        raise TypeError(f"evaluations must be Evaluations, got {described(evaluations)}")
+    timesteps: Any = evaluations.timesteps
+    if own and isinstance(timesteps, np.ndarray) and timesteps.dtype.kind == "i":
+        timesteps = timesteps.copy()
+    elif not (requires_gradient(timesteps) and requires_gradient(high)):
+        timesteps = host_numbers("evaluations.timesteps", timesteps)
+        require_finite("evaluations.timesteps", timesteps)
+        timesteps = canonical_timesteps(timesteps)
+    alpha, sigma = (
+        checked_column("alpha", evaluations.alpha, high),
+        checked_column("sigma", evaluations.sigma, high),
+    )
+    if own:  # which the schedule has checked
+        return Evaluations(timesteps, alpha, sigma)
+    # The velocity of a flow is defined at sigma = 0; other predictions are not.
+    at_clean = schedule.network_kind == "flow"
+    for name, scale, allowed in (
+        ("alpha", alpha, alpha >= 0),
+        ("sigma", sigma, sigma >= 0 if at_clean else sigma > 0),
+    ):
+        host = holds(allowed)
+        if np.count_nonzero(host) < host.size:
+            row = int(np.argmin(host))
+            raise ValueError(
+                f"{name}[{row}] is {to_host(scale)[row]}: a network is called where alpha is "
+                f"at least 0, and sigma {'at least' if at_clean else 'above'} 0"
+            )
+    return Evaluations(timesteps, alpha, sigma)
 
 
 def checked_column(name: str, values: Any, high: Array) -> Array:
@@ -117,34 +169,34 @@ def require_finite(name: str, host: np.ndarray) -> None:
         raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
 
 
-def check_rows(
-    rows: int, step: np.ndarray, alpha: Array, sigma: Array, columns: dict[str, Array]
-) -> None:
+def check_rows(rows: int, step: np.ndarray, columns: Mapping[str, Array | None]) -> None:
     """Raise unless the columns make a table with this number of rows.
 
     Raises:
         ValueError: A column has another shape or is not finite, `step` falls, or a row uses
             memories from before the first row.
     """
-    rises = np.count_nonzero(step[1:] < step[:-1]) == 0
-    if step.shape != (rows,) or not rises or (rows and step[0] < 0):
+    falls = np.count_nonzero(step[1:] < step[:-1])
+    if step.shape != (rows,) or falls or (rows and step[0] < 0):
         raise ValueError(f"step must be {rows} rising integers, one per row; got {step.tolist()}")
-    given = {
-        name: column
-        for name, column in {"alpha": alpha, "sigma": sigma, **columns}.items()
-        if column is not None
-    }
-    hosts = {name: to_host(column) for name, column in given.items() if has_values(column)}
+    hosts: dict[str, np.ndarray] = {}
+    for name, column in columns.items():
+        if column is None:
+            continue
+        simple = column.shape == (rows,) and name != "log_variance"
+        if not simple and not _fits(name, tuple(column.shape), rows):
+            shapes = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}
+            raise ValueError(
+                f"{name} must have shape {shapes.get(name, f'({rows},)')}, one row per call; got "
+                f"{tuple(column.shape)}"
+            )
+        if has_values(column):
+            hosts[name] = to_host(column)
     # All numbers are looked at together, and one by one only where a fault is to be named.
-    numbers = np.concatenate([np.empty(0), *(host.reshape(-1) for host in hosts.values())])
-    finite = np.count_nonzero(np.isfinite(numbers)) == len(numbers)
-    for name, column in given.items():
-        shape = tuple(column.shape)
-        if not _fits(name, shape, rows):
-            expected = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}.get(name, f"({rows},)")
-            raise ValueError(f"{name} must have shape {expected}, one row per call; got {shape}")
-        if not finite and name in hosts:
-            require_finite(name, hosts[name])
+    numbers = np.concatenate([host.reshape(-1) for host in hosts.values()] or [np.empty(0)])
+    if np.count_nonzero(np.isfinite(numbers)) < len(numbers):
+        for name, host in hosts.items():
+            require_finite(name, host)
     if "b" not in hosts:
         return
     reach = hosts["b"]

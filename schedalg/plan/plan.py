@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, has_values, holds, namespace, requires_gradient, to_host
+from schedalg.arrays import Array, has_values, namespace, to_host
 from schedalg.checks import described, host_numbers, shown
 from schedalg.libraries import Value
 from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
@@ -16,14 +16,13 @@ from schedalg.plan.columns import (
     cannot_change,
     check_rows,
     checked_column,
+    checked_evaluations,
     checked_start,
     host_start,
-    require_finite,
-    schedule_evaluations,
 )
 from schedalg.plan.steps import column_log_alpha_bar
 from schedalg.schedule import Schedule, check_schedule
-from schedalg.schedule.timesteps import canonical_timesteps, rounded_timesteps
+from schedalg.schedule.timesteps import rounded_timesteps
 
 #: What a row stores for later rows: the x0 prediction, the noise prediction, (p, q) for
 #: p x0 + q eps, or (p, q, u) for p x0 + q eps + u times the x0 prediction before it was bounded.
@@ -148,40 +147,11 @@ class Plan(Value):
             >>> euler == DDIM().plan(s)
             True
         """
-        check_schedule(schedule)
+        if type(schedule) is not Schedule:
+            check_schedule(schedule)
         high = column_log_alpha_bar(schedule).high
-        own_timesteps = None
-        if evaluations is None:
-            evaluations = schedule_evaluations(schedule)
-            own_timesteps = evaluations.timesteps
-        if not isinstance(evaluations, Evaluations):
-            raise TypeError(f"evaluations must be Evaluations, got {described(evaluations)}")
-        timesteps: Any = evaluations.timesteps
-        own = isinstance(own_timesteps, np.ndarray) and own_timesteps.dtype.kind == "i"
-        if own and evaluations.timesteps is own_timesteps:
-            timesteps = timesteps.copy()  # which the schedule has checked
-        elif not (requires_gradient(timesteps) and requires_gradient(high)):
-            timesteps = host_numbers("evaluations.timesteps", timesteps)
-            require_finite("evaluations.timesteps", timesteps)
-            timesteps = canonical_timesteps(timesteps)
+        timesteps, alpha, sigma = checked_evaluations(schedule, evaluations, high)
         rows = len(timesteps)
-        alpha, sigma = (
-            checked_column("alpha", evaluations.alpha, high),
-            checked_column("sigma", evaluations.sigma, high),
-        )
-        # The velocity of a flow is defined at sigma = 0; other predictions are not.
-        at_clean = schedule.network_kind == "flow"
-        for name, scale, allowed in (
-            ("alpha", alpha, alpha >= 0),
-            ("sigma", sigma, sigma >= 0 if at_clean else sigma > 0),
-        ):
-            host = holds(allowed)
-            if np.count_nonzero(host) < host.size:
-                row = int(np.argmin(host))
-                raise ValueError(
-                    f"{name}[{row}] is {to_host(scale)[row]}: a network is called where alpha is "
-                    f"at least 0, and sigma {'at least' if at_clean else 'above'} 0"
-                )
         zeros, ones = np.zeros(rows), np.ones(rows)
         named: dict[Any, tuple[Any, ...]] = {
             "x0": (ones, zeros, zeros),
@@ -196,28 +166,32 @@ class Plan(Value):
                 "memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got "
                 f"{described(memory)} {shown(memory)}"
             )
+        if type(b) is np.ndarray and b.ndim == 1:
+            b = b[:, None]  # now: a view of the copy would be copied again
         weights = checked_column("b", b, high)
         if weights.ndim == 1:
             weights = namespace(weights).reshape(weights, (-1, 1))
         weights = weights if rows else weights[:, :1]  # an empty list has no second dimension
-        columns = {
-            "p": checked_column("p", p, high),
-            "q": checked_column("q", q, high),
-            "u": checked_column("u", u, high),
-            "a": checked_column("a", a, high),
-            "b": weights,
-            "c": checked_column("c", zeros if c is None else c, high),
-            "log_variance": None
-            if log_variance is None
-            else checked_column("log_variance", log_variance, high),
-        }
+        plain, columns = isinstance(high, np.ndarray), {"b": weights}
+        for name, values in (
+            ("p", p),
+            ("q", q),
+            ("u", u),
+            ("a", a),
+            ("c", zeros if c is None else c),
+        ):
+            ours = plain and (values is zeros or values is ones)
+            columns[name] = values.copy() if ours else checked_column(name, values, high)
+        columns["log_variance"] = (
+            None if log_variance is None else checked_column("log_variance", log_variance, high)
+        )
         numbers = np.arange(rows) if step is None else host_numbers("step", step)
         if numbers.size and numbers.dtype.kind != "i":
             raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
-        check_rows(rows, numbers, alpha, sigma, columns)
+        check_rows(rows, numbers, {"alpha": alpha, "sigma": sigma, **columns})
         for column in (timesteps, alpha, sigma, *columns.values()):
             if isinstance(column, np.ndarray):
-                column.flags.writeable = False  # it is a copy already
+                column.setflags(write=False)  # it is a copy already
         return cls(
             schedule=schedule,
             step=numbers.astype(np.int64),
@@ -284,7 +258,9 @@ class Plan(Value):
     def __hash__(self) -> int:
         if self._hash is not None:
             return self._hash
-        value = hash(self._key())
+        # Of a part of what it is equal by, where -0.0 becomes 0.0 as well.
+        parts = [np.add(to_host(part), 0.0, dtype=np.float64) for part in (self.a, self.b)]
+        value = hash(tuple([part.tobytes() for part in parts]))
         if isinstance(self.a, np.ndarray):  # which is read-only
             object.__setattr__(self, "_hash", value)
         return value

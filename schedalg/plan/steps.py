@@ -23,7 +23,7 @@ from schedalg.arrays import (
     seen,
     to_host,
 )
-from schedalg.schedule import Schedule, check_schedule, double_double, path
+from schedalg.schedule import Schedule, check_schedule, path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.schedule import scales_of
 
@@ -83,11 +83,12 @@ class Steps:
             >>> Steps.of(Schedule.from_sigmas([1.0, 4.0])).decay
             array([0.25, 0.  ])
         """
-        check_schedule(schedule)
+        if type(schedule) is not Schedule:
+            check_schedule(schedule)
         log_alpha_bar = column_log_alpha_bar(schedule)
         xp = namespace(log_alpha_bar.high)
         alpha, sigma = map(flipped, column_scales(schedule))
-        n = len(schedule)
+        n = int(alpha.shape[0]) - 1
         signal = holds(alpha > 0)
         check_arrivals(schedule, signal[::-1])
         finite = np.ones(n, dtype=bool)
@@ -99,7 +100,6 @@ class Steps:
         to_clean = n - inside - from_noise
         # Only the points that are neither clean nor pure noise, so that no infinity is computed.
         first = to_clean if inside else n
-        inner = double_double.take(log_alpha_bar, slice(first, n + 1 - from_noise))
         return cls(
             xp=xp,
             alpha_t=alpha[:-1],
@@ -107,34 +107,32 @@ class Steps:
             alpha_s=alpha[1:],
             sigma_s=sigma[1:],
             finite=finite,
-            _change=path.SnrChange.between(xp, inner),
+            _change=path.SnrChange.between(xp, log_alpha_bar, slice(first, n + 1 - from_noise)),
             _infinite=(from_noise, to_clean),
         )
 
     # Computed when a formula asks for it: a table of Euler's needs no h, which takes longest.
 
     @cached_property
-    def _drop(self) -> Array:
-        return self._change.drop(self.xp)
-
-    @cached_property
-    def _root(self) -> Array:
-        return self._change.root(self.xp)
+    def _drop_and_root(self) -> tuple[Array, Array]:
+        return self._change.drop_and_root(self.xp)
 
     @cached_property
     def h(self) -> Array:
         """lambda_s - lambda_t."""
-        return self._ended(-self._change.log(self.xp, self._drop) / 2, np.inf)
+        drop, _ = self._drop_and_root
+        return self._ended(-self._change.log(self.xp, drop) / 2, np.inf)
 
     @cached_property
     def decay(self) -> Array:
         """e^-h."""
-        return self._ended(self._root, 0.0)
+        return self._ended(self._drop_and_root[1], 0.0)
 
     @cached_property
     def rise(self) -> Array:
         """1 - e^-h."""
-        return self._ended(self._drop / (1 + self._root), 1.0)
+        drop, root = self._drop_and_root
+        return self._ended(drop / (1 + root), 1.0)
 
     def _ended(self, values: Array, end: float) -> Array:
         """Return a column of all steps from one of those of finite length, least noisy first."""

@@ -28,7 +28,8 @@ def plan_of(schedule: Schedule, sampler: Any) -> Plan | None:
         TypeError: `schedule` is not a Schedule, or `sampler` is not a sampler.
         ValueError: The plan is for another schedule.
     """
-    check_schedule(schedule)
+    if type(schedule) is not Schedule:
+        check_schedule(schedule)
     if isinstance(sampler, Plan):
         return check_plan(sampler, schedule)
     if isinstance(sampler, type):
@@ -37,7 +38,14 @@ def plan_of(schedule: Schedule, sampler: Any) -> Plan | None:
         _check_steps(sampler)
         return None
     key = key_of((sampler, schedule))
-    return _PLANS.get(key, lambda: check_plan(sampler.plan(schedule), schedule))
+    return _PLANS.get(key, lambda: _planned(schedule, sampler))
+
+
+def _planned(schedule: Schedule, sampler: Any) -> Plan:
+    plan = sampler.plan(schedule)
+    if type(plan) is Plan and plan.schedule is schedule:
+        return plan
+    return check_plan(plan, schedule)
 
 
 def plan_for(schedule: Schedule, sampler: Any, x: Array) -> Plan | None:

@@ -1,6 +1,6 @@
 """The rows of a plan made ready to run: what is left to do with the output of each call."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, overload
@@ -162,7 +162,7 @@ class _TracedRows(Sequence[Row]):
         if not -len(self) <= k < len(self):
             raise IndexError(f"row {k} of {len(self)} rows")
         part = slice(k, k + 1) if k >= 0 else slice(k, k + 1 or None)
-        return _row_list(_part(self.columns, part), self.x)[0]
+        return _row_list(_each(self.columns, lambda column: column[(part, ...)]), self.x)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +318,7 @@ _ROWS: Cache[Rows] = Cache(2**26, _size)
 
 
 def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> Rows:
+    count = int(plan.b.shape[0])
     reading = reading_of(meaning, plan.schedule, plan.alpha, plan.sigma)
     newest = plan.b[:, 0]
     columns = {"c_in": reading.c_in}
@@ -337,13 +338,16 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         columns |= {"of_raw": of_raw, "raw": newest * of_raw}
     columns |= {"of_x": of_x, "of_d": of_d, "x": plan.a + newest * of_x, "d": newest * of_d}
     columns["noise"] = plan.c
-    numbers = not any(map(requires_gradient, columns.values()))
-    hosts = {name: to_host(column) for name, column in columns.items() if has_values(column)}
+    plain = isinstance(plan.a, np.ndarray)
+    numbers = plain or not any(map(requires_gradient, columns.values()))
+    hosts = columns
+    if not plain:
+        hosts = {name: to_host(column) for name, column in columns.items() if has_values(column)}
     listed = np.concatenate(list(hosts.values())) if hosts else np.empty(0)
     if np.count_nonzero(np.isfinite(listed)) < listed.size:
         _raise_undetermined(plan, meaning, listed.reshape(len(hosts), -1))
     reads, noisy = _reads(plan), holds(plan.c != 0)
-    zero = namespace(of_x).zeros_like(of_x)
+    zero = np.zeros(count) if plain else namespace(of_x).zeros_like(of_x)
     made = Columns(
         c_in=columns["c_in"],
         read=None if bounded is None else (columns["c_x"], columns["c_out"]),
@@ -357,9 +361,11 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         reads=reads,
         asked=_asked_for(reads),
         noisy=noisy,
-        unbounded=u.counts if bounded is not None else np.zeros(len(plan), dtype=bool),
+        unbounded=u.counts if bounded is not None else np.zeros(count, dtype=bool),
     )
-    draws, start = np.zeros((len(plan), 2), dtype=np.int64), (0, 0)
+    if numbers and not plain:
+        made = _each(made, to_host)
+    draws, start = np.zeros((count, 2), dtype=np.int64), (0, 0)
     if np.count_nonzero(noisy) or given(plan.start[1]):
         start, draws = arrivals(plan)
     draws.flags.writeable = False
@@ -370,7 +376,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         numbers,
         draws,
         start,
-        _largest(hosts, listed, plan.b, made.asked) if numbers and len(plan) else 0.0,
+        _largest(hosts, listed, plan.b, made.asked) if numbers and count else 0.0,
         plan.timesteps if requires_gradient(plan.timesteps) else tuple(plan.timesteps.tolist()),
         None if numbers else widened(x[:0, ...]),
     )
@@ -419,15 +425,15 @@ def _row_list(columns: Columns, x: Array) -> list[Row]:
     )
 
 
-def _part(columns: Columns, part: slice) -> Columns:
-    """Return some of the rows, as columns."""
+def _each(columns: Columns, function: Callable[[Array], Array]) -> Columns:
+    """Return the columns that a function makes of these."""
 
-    def taken(column: Any) -> Any:
+    def made(column: Any) -> Any:
         if isinstance(column, tuple):
-            return tuple(map(taken, column))
-        return None if column is None else column[(part, ...)]
+            return tuple(map(made, column))
+        return None if column is None else function(column)
 
-    return Columns(*map(taken, columns))
+    return Columns(*map(made, columns))
 
 
 def _reads(plan: Plan) -> np.ndarray:
@@ -443,32 +449,36 @@ class _Weights(NamedTuple):
 
     Attributes:
         column: (K,).
-        counts: Whether each entry differs from 0, a NumPy array.
-        number: How many do.
+        number: How many entries differ from 0.
     """
 
     column: Array
-    counts: np.ndarray
     number: int
 
     @classmethod
     def of(cls, column: Array) -> "_Weights":
-        counts = holds(column != 0)
-        return cls(column, counts, int(np.count_nonzero(counts)))
+        plain = isinstance(column, np.ndarray)
+        return cls(column, int(np.count_nonzero(column if plain else holds(column != 0))))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Whether each entry differs from 0."""
+        return holds(self.column != 0)
 
 
 def _sum(*terms: tuple[_Weights, Array]) -> Array:
     """Return Σ weights column without what is multiplied by 0, which may be infinite."""
-    total: Any = 0.0
-    for (weights, counts, number), column in terms:
-        if not number:
+    total: Any = None
+    for weights, column in terms:
+        if not weights.number:
             continue
-        if number < len(counts):
+        if weights.number < len(column):
             xp = namespace(column)
-            mask = xp.asarray(counts, device=device(column))
+            mask = xp.asarray(weights.counts, device=device(column))
             column = xp.where(mask, column, xp.zeros_like(column))
-        total = total + weights * column
-    return total if not isinstance(total, float) else 0.0 * terms[0][0].column
+        term = weights.column * column
+        total = term if total is None else total + term
+    return 0.0 * terms[0][0].column if total is None else total
 
 
 def _raise_undetermined(plan: Plan, meaning: Parameterization, columns: np.ndarray) -> NoReturn:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from schedalg.arrays import Array, namespace
 from schedalg.checks import flag
 from schedalg.plan.plan import Plan
@@ -117,15 +115,13 @@ class DPMSolverPP:
         if self.order == 1:
             return moments[0][:, None]
         # 2M evaluates the line through two predictions in the middle of the step.
-        half_way = [moments[0], moments[0] / 2]
-        of_two = multistep.weights(steps, h, np.minimum(orders, 2), half_way)
+        half_way = moments[0] / 2
         if self.order == 2:
-            return of_two
-        of_two = steps.xp.concat([of_two, steps.xp.zeros_like(of_two[:, :1])], axis=1)
+            return multistep.weights(steps, h, orders, [moments[0], half_way])
         if not self.exact:
             moments[2] = moments[2] / 2  # that of (u/h)²
-        of_three = multistep.weights(steps, h, np.where(orders == 3, 3, 0), moments)
-        return steps.where(orders == 3, of_three, of_two)
+        moments[1] = steps.where(orders == 3, moments[1], half_way)
+        return multistep.weights(steps, h, orders, moments)
 
 
 def _stages(lengths: Sequence[Array]) -> list[list[Array]]:

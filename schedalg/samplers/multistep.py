@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from schedalg.arrays import Array, holds, namespace, seen
+from schedalg.arrays import Array, Namespace, holds, namespace, seen
 from schedalg.plan.steps import Steps
 
 #: Largest allowed ratio of the sum of the absolute weights to the sum of the weights.
@@ -56,12 +56,10 @@ def weights(
             corrector. The second is then the one at its start.
     """
     xp, most, first = steps.xp, len(moments), 2 if ahead else 1
-    # Distance from each node to the one before it, in units of the step's length.
-    ones = xp.ones_like(length)
-    gaps = [ones] if ahead else []
-    for back in range(1, most + 1 - first):
-        gaps.append(xp.concat([ones[:back], length[:-back]]) / length)
-    result = steps.array(np.zeros((len(orders), most)))
+    gaps = _gaps(xp, length, most - first, ahead=ahead)
+    result = (
+        np.zeros((most, len(orders))) if xp is np else steps.array(np.zeros((most, len(orders))))
+    )
     left: Array
     left, total = np.ones(len(orders), dtype=bool), abs(seen(moments[0]))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -70,12 +68,33 @@ def weights(
             if not np.count_nonzero(holds(chosen)):
                 continue
             rows = solve(gaps[: order - 1], moments[:order], int(ahead))
-            chosen = chosen & (abs(seen(rows)).sum(axis=0) / total < LARGEST)
+            if order > 1:  # whose only weight is its sum
+                chosen = chosen & (abs(seen(rows)).sum(axis=0) / total < LARGEST)
             left = left & ~chosen
-            if order < most:
-                rows = xp.concat([rows, steps.array(np.zeros((most - order, len(orders))))])
-            result = steps.where(chosen, rows.T, result)
-    return result
+            result = _replaced(steps, result, chosen, rows)
+    return result.T
+
+
+def _gaps(xp: Namespace, length: Array, count: int, *, ahead: bool) -> list[Array]:
+    """Return the distance from each node to the one before it, in units of the step's length.
+
+    1 in place of a node before the first step.
+    """
+    ones = xp.ones_like(length)
+    gaps = [ones] if ahead else []
+    for back in range(1, count + 1):
+        gaps.append(xp.concat([ones[:back], length[:-back] / length[back:]]))
+    return gaps
+
+
+def _replaced(steps: Steps, result: Array, chosen: Array, rows: Array) -> Array:
+    """Return (m, N) weights with the first rows of them replaced in the steps that are chosen."""
+    count = rows.shape[0]
+    if steps.xp is np:
+        np.copyto(result[:count], rows, where=chosen)
+        return result
+    rows = steps.xp.concat([rows, result[count:, ...]])
+    return steps.where(chosen, rows.T, result.T).T
 
 
 def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
@@ -92,6 +111,8 @@ def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
     xp, count = namespace(moments[0]), len(moments)
     if count == 1:
         return moments[0][None, :]
+    if count == 2:
+        return _line(gaps[0], moments, start)
     # From each node to each other one; to an older one it is positive.
     towards = {(j, j + 1): gap for j, gap in enumerate(gaps)}
     for width in range(2, count):
@@ -111,6 +132,16 @@ def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
         scale = scale * apart[i, ...]
     total = sum(c * moment for c, moment in zip(polynomial, moments[:-1], strict=True))
     return (total + moments[-1]) / scale
+
+
+def _line(gap: Array, moments: Sequence[Array], start: int) -> Array:
+    """Return the weights of `solve` for two nodes."""
+    first, slope = moments
+    away = -gap if start else gap  # from the other node to the start
+    at_start, other = (away * first + slope) / away, slope / -away
+    rows = [other, at_start] if start else [at_start, other]
+    xp = namespace(first)
+    return xp.reshape(xp.concat(rows), (2, -1))
 
 
 @cache

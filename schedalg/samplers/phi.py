@@ -30,16 +30,20 @@ def phis(xp: Namespace, orders: Sequence[int], z: Array) -> list[Array]:
     """
     small = xp.abs(z) <= 3
     near = xp.where(small, z, 0.0)
-    # The series of every k at once, one after the other.
-    count = len(orders)
+    # The series of every k at once, in four parts by the power modulo 4, each one in z^4.
     terms = _inverse_factorials(tuple(orders))
     if xp is not np:
         terms = xp.asarray(terms, dtype=z.dtype, device=device(z), copy=True)
+    # Of as many numbers as there are results, so that nothing is broadcast in the sum.
+    count = len(orders)
     terms = xp.reshape(terms * xp.ones_like(z), (terms.shape[0], -1))
-    points, total = xp.concat([near] * count), terms[0, ...]
+    square = near * near
+    fourth, total = xp.concat([square * square] * (4 * count)), terms[0, ...]
     for n in range(1, terms.shape[0]):
-        total = total * points + terms[n, ...]
-    rows = xp.reshape(total, (count, -1))
+        total = total * fourth + terms[n, ...]
+    parts = xp.reshape(total, (2, 2, count, -1))  # of the powers 0 and 2, and of 1 and 3
+    half = parts[0, ...] + near * parts[1, ...]
+    rows = half[0, ...] + square * half[1, ...]
     series = [rows[i, ...] for i in range(count)]
     if holds(small, unseen=False).all():
         return series
@@ -54,8 +58,14 @@ def phis(xp: Namespace, orders: Sequence[int], z: Array) -> list[Array]:
 
 @cache
 def _inverse_factorials(orders: tuple[int, ...]) -> np.ndarray:
-    """Return 1/(n+k)! for n = 33, …, 0 and each k, (34, orders, 1)."""
-    terms = [[1 / math.factorial(n + k) for k in orders] for n in range(33, -1, -1)]
-    table: np.ndarray = np.array(terms)[:, :, None]
+    """Return 1/(n+k)! for each k and n = 4 m + r, (9, 4 orders, 1).
+
+    In the order m = 8, …, 0, and for each r = 0, 2, 1, 3, and for each k.
+    """
+    terms = [
+        [1 / math.factorial(4 * m + r + k) for r in (0, 2, 1, 3) for k in orders]
+        for m in range(8, -1, -1)
+    ]
+    table: np.ndarray = np.array(terms)[..., None]
     table.flags.writeable = False
     return table

@@ -93,19 +93,24 @@ class UniPC:
         counted = orders(corrected, self.order, lower_order_final=falls)
         h = steps.finite_h
         moments = data_moments(steps, self.order + 1)
-        simple = [moments[0], (h if self.variant == "bh1" else steps.rise) / 2]
-        predictor = weights(steps, h, np.minimum(used, 2), simple[: min(2, self.order)])
+        # With two predictions, the slope has the weight B(h)/2 in place of the exact one.
+        slope = (h if self.variant == "bh1" else steps.rise) / 2
+        of_two = [moments[0], slope]
         if self.order > 2:
-            full = weights(steps, h, np.where(counted > 2, used, 0), moments[: self.order])
-            predictor = _either(steps, counted <= 2, predictor, full)
+            mixed = [moments[0], steps.where(counted <= 2, slope, moments[1]), moments[2]]
+            predictor = weights(steps, h, used, mixed)
+        else:
+            predictor = weights(steps, h, used, of_two[: self.order])
         form = Form(steps.finite, h, moments, steps.alpha_s)
         if not self.corrector:
             plan = _plan(schedule, steps, predictor)
             return with_full_start(plan, steps, form, self.order) if self.full_start else plan
-        corrector = weights(steps, h, np.where(counted == 1, 2, 0), simple, ahead=True)
         if self.order > 1:
-            full = weights(steps, h, np.where(counted > 1, used + 1, 0), moments, ahead=True)
-            corrector = _either(steps, counted == 1, corrector, full)
+            mixed = [moments[0], steps.where(counted == 1, slope, moments[1]), *moments[2:]]
+            predictions = np.where(counted == 1, 2, used + 1)
+            corrector = weights(steps, h, predictions, mixed, ahead=True)
+        else:
+            corrector = weights(steps, h, used + 1, of_two, ahead=True)
         if not self.full_start or start_order(form, self.order + 1) < 4:
             return _plan(schedule, steps, predictor, corrector, corrected=corrected)
         # The start corrects its two steps itself.
@@ -178,12 +183,6 @@ class SASolver:
         used = orders(steps.finite, self.corrector_order) + 1
         corrector = weights(steps, h, used, moments[: self.corrector_order + 1], ahead=True)
         return _plan(schedule, steps, predictor, corrector, eta, corrected=steps.finite)
-
-
-def _either(steps: Steps, chosen: np.ndarray, values: Array, others: Array) -> Array:
-    """Return weights from `values` in the steps that a host mask selects, else from `others`."""
-    width = max(values.shape[1], others.shape[1])
-    return steps.where(chosen, _widened(steps, values, width), _widened(steps, others, width))
 
 
 def _widened(steps: Steps, w: Array, width: int) -> Array:

@@ -246,6 +246,7 @@ def concat(xp: Namespace, first: DoubleDouble, second: DoubleDouble) -> DoubleDo
 
 def gather(xp: Namespace, value: DoubleDouble, index: np.ndarray) -> DoubleDouble:
     """Return the entries at host indices."""
-    if xp is not np:
-        index = xp.asarray(index, device=device(value.high))
+    if xp is np:
+        return DoubleDouble(value.high.take(index), value.low.take(index))
+    index = xp.asarray(index, device=device(value.high))
     return DoubleDouble(xp.take(value.high, index), xp.take(value.low, index))

@@ -145,19 +145,17 @@ class SnrChange(NamedTuple):
     variance_t: Array
 
     @classmethod
-    def between(cls, xp: Namespace, points: DoubleDouble) -> "SnrChange":
-        """Return the change from each point to the next."""
+    def between(cls, xp: Namespace, log_alpha_bar: DoubleDouble, part: slice) -> "SnrChange":
+        """Return the change from each point of a part of a path to the next."""
+        points = double_double.take(log_alpha_bar, part)
         variance = sigmas_squared(xp, points)
         log_alphas = plus(negative(before(points)), inner(points))
         return cls(log_alphas, variance[:-1], variance[1:])
 
-    def drop(self, xp: Namespace) -> Array:
-        """Return 1 - SNR_t/SNR_s; see `snr_drop`."""
-        return -xp.expm1(self.log_alphas.high) / self.variance_t
-
-    def root(self, xp: Namespace) -> Array:
-        """Return sqrt(SNR_t/SNR_s); see `snr_root`."""
-        return _exp(xp, self.log_alphas, 0.5) * xp.sqrt(self.variance_s / self.variance_t)
+    def drop_and_root(self, xp: Namespace) -> tuple[Array, Array]:
+        """Return 1 - SNR_t/SNR_s and sqrt(SNR_t/SNR_s); see `snr_drop` and `snr_root`."""
+        drop = -xp.expm1(self.log_alphas.high) / self.variance_t
+        return drop, _exp(xp, self.log_alphas, 0.5) * xp.sqrt(self.variance_s / self.variance_t)
 
     def log(self, xp: Namespace, drop: Array) -> Array:
         """Return log SNR_t - log SNR_s, negative, given the drop."""

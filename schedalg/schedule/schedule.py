@@ -321,7 +321,9 @@ class Schedule(Value):
     def __hash__(self) -> int:
         if self._hash is not None:
             return self._hash
-        value = hash(self._key())
+        # Of a part of what it is equal by, where -0.0 becomes 0.0 as well.
+        high = np.add(to_host(self.log_alpha_bar.high), 0.0, dtype=np.float64)
+        value = hash((self.kind, self.network_kind, high.tobytes()))
         if self.is_constant:
             object.__setattr__(self, "_hash", value)
         return value
