@@ -19,7 +19,7 @@ from schedalg import (
     sample,
 )
 from schedalg.running.reference import Functional
-from schedalg.testing.backends import CASES, Case, _random_rows
+from schedalg.testing.rows import CASES, Case, random_rows
 from tests.registry.references import StepDDPM
 
 jax = pytest.importorskip("jax")
@@ -39,7 +39,7 @@ def network(x: Any, timesteps: Any) -> Any:
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_every_kind_of_row_is_what_it_is_one_by_one(case: Case, dtype: str) -> None:
     rng = np.random.default_rng(0)
-    rows = _random_rows(rng, case)
+    rows = random_rows(rng, case)
     count, shape = len(rows.rows), (2, 2, 3)
     outputs, between, given = (rng.standard_normal((count, *shape)) for _ in range(3))
     keys = rng.integers(0, 2**64, (2, 2), dtype=np.uint64)
@@ -60,7 +60,7 @@ def test_every_kind_of_row_is_what_it_is_one_by_one(case: Case, dtype: str) -> N
         from schedalg_jax.library import KeyNoise
 
         outside = bounded if case.outside else None
-        if case.outside:  # which _random_rows leaves to whoever calls the update
+        if case.outside:  # which random_rows leaves to whoever calls the update
             rows.rows[:] = [row._replace(read=(0.5, -0.25)) for row in rows.rows]
         source = keys if case.noise == "keys" else KeyNoise(key)
         x = made(given[0])

@@ -131,7 +131,7 @@ def test_bfloat16_is_rounded_to_the_nearest_and_to_even_between_two() -> None:
     """Sums of every bfloat16 and half a unit in its last place, more and less."""
     from schedalg.running.backend import backend_for
     from schedalg.running.rows import Row
-    from schedalg.testing.backends import rows_of_numbers
+    from schedalg.testing.rows import rows_of_numbers
 
     x = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     _, exponent = torch.frexp(x.float())
