@@ -102,11 +102,13 @@ class FrameRun:
         self._hold(run, clean_timestep)
         self._wait, self._row = walks(len(plan), matrix, x.shape[1])
         if self._wait.any() or self._row.any():
-            self._part(run)
+            self._prepare_apart(run)
             check_starts(plan, run.rows, self._wait, self._row)
             starts = self._row == 0
             self.x = run.x if starts.all() else _chosen(starts, run.x, x)
-            self._update = self._updating([namespace(x).zeros_like(x)] * run.rows.depth)
+            none = [namespace(x).zeros_like(x)] * run.rows.depth
+            self._update = self._updating(self.x, self._row, none)
+            self._together = None
 
     def _hold(self, run: Run, clean_timestep: float | None) -> None:
         """Hold an ordinary run, which this is as long as all frames are at one row."""
@@ -120,6 +122,7 @@ class FrameRun:
         self._noise = FrameNoise(run.plan, run.rows, run.source)
         self._together: Run | None = run
         self._input: Array | None = None
+        self._torn = False
         self._clean_timestep = (
             None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
         )
@@ -190,14 +193,26 @@ class FrameRun:
                 the plan takes a learned variance, and there is none.
         """
         self._check_not_done()
-        if self._together is not None:
-            self._together.advance(output)
-            self.x = self._together.x
-        else:
-            self.x = self._after(*read_output(output, self.x))
-        self._row, self._wait = self._row + self._going, np.maximum(self._wait - 1, 0)
-        self._input = None
-        self.sweep += 1
+        row, wait, sweep = self._row + self._going, np.maximum(self._wait - 1, 0), self.sweep + 1
+        # All that changes does so in one statement, between whose parts there is no interrupt.
+        if (run := self._together) is not None:
+            k = run.row
+            try:
+                run.advance(output)
+            finally:
+                if run.row != k:
+                    x = run.x
+                    self.x, self._row, self._wait, self.sweep = x, row, wait, sweep
+            return
+        prediction, variance = read_output(output, self.x)
+        try:
+            x = self._after(prediction, variance)
+            self.x, self._row, self._wait, self.sweep, self._input = x, row, wait, sweep, None
+        except (ValueError, TypeError):
+            raise  # before anything has changed
+        except BaseException:
+            self._torn = self.sweep != sweep and self._rows.depth > 0
+            raise
 
     def shift(self, x: Array | None = None, *, offset: int = 0) -> Array:
         """Let the first frames leave, which are finished, and as many of noise join at the end.
@@ -243,22 +258,23 @@ class FrameRun:
                     f"x has frame {t} at row {self.row[t]} of {len(self.plan)}: only a finished "
                     "frame leaves"
                 )
+        self._check_whole()
         check_memory("the run's x", self.x)
         left = self.x[:, :count, ...]
         numbers = self.first + self.x.shape[1] + np.arange(count)
         new = self._noise.begun(self._noise.initial(left, numbers) if x is None else x, numbers)
         if self._together is not None:
-            self._part(self._together)
+            self._prepare_apart(self._together)
             memories = [self.x] * self._rows.depth  # of finished frames: nothing reads them
         else:
             memories = self._memories()
-        self.x = _joined(self.x, new)
-        self._row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
-        self._wait = np.append(self._wait[count:], np.full(count, wait))
-        none = namespace(new).zeros_like(new)
-        self._update = self._updating([_joined(memory, none) for memory in memories])
-        self._input = None
-        self.first += count
+        x, none = _joined(self.x, new), namespace(new).zeros_like(new)
+        row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
+        waits = np.append(self._wait[count:], np.full(count, wait))
+        update = self._updating(x, row, [_joined(memory, none) for memory in memories])
+        changed = {"x": x, "first": self.first + count, "_row": row, "_wait": waits}
+        changed |= {"_update": update, "_together": None, "_input": None}
+        vars(self).update(changed)  # at once: there is no interrupt between them
         return left
 
     def state(self) -> dict[str, Any]:
@@ -272,6 +288,7 @@ class FrameRun:
         Raises:
             ValueError: As `Run.state`.
         """
+        self._check_whole()
         own: dict[str, Any] = {"sweep": self.sweep, "first": self.first}
         if self._clean_timestep is not None:
             own["clean_timestep"] = self._clean_timestep
@@ -340,17 +357,21 @@ class FrameRun:
         held._wait = np.zeros_like(held._row)
         if apart and held._together is not None:
             held._wait = read_integers(state, "wait", shape, 2**62)
-            held._part(held._together)
+            held._prepare_apart(held._together)
             memories = read_memories(state["memories"], held._rows.depth, held.x)
-            held._update = held._updating(memories)
+            held._update = held._updating(held.x, held._row, memories)
+            held._together = None
         return held
 
-    def _part(self, run: Run) -> None:
-        """Leave the ordinary run: frames are at rows of their own from now on."""
+    def _prepare_apart(self, run: Run) -> None:
+        """Make what is needed where frames leave the ordinary run, to be at rows of their own.
+
+        Raises:
+            ValueError: They cannot.
+        """
         _check_apart(run)
         self._scale = clean_scale(run)
         self._timesteps = timesteps_of_frames(run.plan, self._clean_timestep)
-        self._together = None
 
     @property
     def _going(self) -> np.ndarray:
@@ -373,12 +394,11 @@ class FrameRun:
         batch, count, *rest = array.shape
         return namespace(array).reshape(array, (batch * count, *rest))
 
-    def _updating(self, memories: Sequence[Array]) -> Update:
-        """Return what takes the frames on from their rows, after rows that remembered these."""
-        x = self.x
+    def _updating(self, x: Array, row: np.ndarray, memories: Sequence[Array]) -> Update:
+        """Return what takes frames on from their rows, after rows that remembered these."""
         update = backend_for(x).update(self._rows, self._flat(x), None, reuse=False)
         if memories:
-            update.restore(self._each(self._row), [self._flat(memory) for memory in memories])
+            update.restore(self._each(row), [self._flat(memory) for memory in memories])
         return update
 
     def _memories(self) -> list[Array]:
@@ -405,8 +425,16 @@ class FrameRun:
         return after if going.all() else _chosen(going, after, x)
 
     def _check_not_done(self) -> None:
+        self._check_whole()
         if self.done:
             raise ValueError("the run is at its end: all frames are finished, and x is there")
+
+    def _check_whole(self) -> None:
+        if self._torn:
+            raise ValueError(
+                "the run was interrupted in the midst of a sweep, and what rows have remembered is "
+                "lost: begin again, or resume a state() from before"
+            )
 
 
 def _check_apart(run: Run) -> None:
