@@ -14,6 +14,7 @@ from schedalg.plan.plan import Plan
 from schedalg.running.backend import Update, backend_for
 from schedalg.running.finished_frames import clean_scale, timesteps_of_frames
 from schedalg.running.frame_noise import FrameNoise
+from schedalg.running.frame_prediction import predicted
 from schedalg.running.matrix import NOT_STARTED, check_starts, walks
 from schedalg.running.noise import NoiseSource
 from schedalg.running.snapshot import read_integers, read_memories
@@ -82,6 +83,8 @@ class FrameRun:
     Source: Chen et al., "Diffusion Forcing", arXiv 2407.01392.
     """
 
+    _together: Run | None
+
     def __init__(
         self,
         plan: Plan,
@@ -120,9 +123,11 @@ class FrameRun:
         self.first = 0
         self._meaning, self._rows = run.meaning, run.rows
         self._noise = FrameNoise(run.plan, run.rows, run.source)
-        self._together: Run | None = run
+        self._together = run
         self._input: Array | None = None
         self._torn = False
+        self._last: tuple[np.ndarray, np.ndarray, Array, Array] | None = None
+        self._x0: Array | None = None
         self._clean_timestep = (
             None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
         )
@@ -180,6 +185,29 @@ class FrameRun:
         dtype = timestep_dtype(x, values[0].item())
         return xp.asarray(np.tile(values, (shape[0], 1)), dtype=dtype, device=device(x))
 
+    @property
+    def x0(self) -> Array | None:
+        """The x0 prediction of the last sweep, within its bounds, like x.
+
+        That of a frame which was finished before is x; a frame that waits is predicted, too, from
+        what the network returned for it. None before the first sweep, and after frames have left
+        until the next one. It is computed when it is asked for, from the network's output, which
+        must not have been written to since.
+
+        Raises:
+            ValueError: The output does not determine x0, such as a noise prediction at zero SNR; or
+                the memory of x or of the output was freed.
+        """
+        if self._together is not None:
+            return self._together.x0
+        if self._x0 is None and self._last is not None:
+            finished, k, x, output = self._last
+            check_memory("x", x)
+            check_memory("output", output)
+            x0 = predicted(self.plan, self._meaning, self._rows.clip, k, x, output)
+            self._x0 = _chosen(finished, x, x0) if finished.any() else x0
+        return self._x0
+
     def advance(self, output: Array) -> None:
         """Take each frame through its row of this sweep, if it is at one.
 
@@ -194,7 +222,7 @@ class FrameRun:
         """
         self._check_not_done()
         row, wait, sweep = self._row + self._going, np.maximum(self._wait - 1, 0), self.sweep + 1
-        # All that changes does so in one statement, between whose parts there is no interrupt.
+        # All that changes does so at once: there is no interrupt between its parts.
         if (run := self._together) is not None:
             k = run.row
             try:
@@ -205,9 +233,12 @@ class FrameRun:
                     self.x, self._row, self._wait, self.sweep = x, row, wait, sweep
             return
         prediction, variance = read_output(output, self.x)
+        last = self._row == len(self.plan), self._at, self.x, prediction
         try:
             x = self._after(prediction, variance)
-            self.x, self._row, self._wait, self.sweep, self._input = x, row, wait, sweep, None
+            changed = {"x": x, "sweep": sweep, "_row": row, "_wait": wait}
+            changed |= {"_last": last, "_x0": None, "_input": None}
+            vars(self).update(changed)
         except (ValueError, TypeError):
             raise  # before anything has changed
         except BaseException:
@@ -274,7 +305,8 @@ class FrameRun:
         update = self._updating(x, row, [_joined(memory, none) for memory in memories])
         changed = {"x": x, "first": self.first + count, "_row": row, "_wait": waits}
         changed |= {"_update": update, "_together": None, "_input": None}
-        vars(self).update(changed)  # at once: there is no interrupt between them
+        changed |= {"_last": None, "_x0": None}
+        vars(self).update(changed)  # at once, as in `advance`
         return left
 
     def state(self) -> dict[str, Any]:
