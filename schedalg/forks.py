@@ -23,9 +23,10 @@ class Lock(Protocol):
 
 
 class Owner(Protocol):
-    """An object with a lock of its own, `_lock`."""
+    """An object with a lock of its own."""
 
-    _lock: Lock
+    @property
+    def _lock(self) -> Lock: ...
 
     def _forked(self) -> None:
         """Forget, in the child of a fork, what other threads have begun: they are not there."""

@@ -14,6 +14,7 @@ from schedalg.plan.plan import Plan
 from schedalg.running.backend import Update, backend_for
 from schedalg.running.finished_frames import clean_scale, timesteps_of_frames
 from schedalg.running.frame_noise import FrameNoise
+from schedalg.running.frame_prediction import predicted
 from schedalg.running.matrix import NOT_STARTED, check_starts, walks
 from schedalg.running.noise import NoiseSource
 from schedalg.running.snapshot import read_integers, read_memories
@@ -82,6 +83,8 @@ class FrameRun:
     Source: Chen et al., "Diffusion Forcing", arXiv 2407.01392.
     """
 
+    _together: Run | None
+
     def __init__(
         self,
         plan: Plan,
@@ -102,11 +105,13 @@ class FrameRun:
         self._hold(run, clean_timestep)
         self._wait, self._row = walks(len(plan), matrix, x.shape[1])
         if self._wait.any() or self._row.any():
-            self._part(run)
+            self._prepare_apart(run)
             check_starts(plan, run.rows, self._wait, self._row)
             starts = self._row == 0
             self.x = run.x if starts.all() else _chosen(starts, run.x, x)
-            self._update = self._updating([namespace(x).zeros_like(x)] * run.rows.depth)
+            none = [namespace(x).zeros_like(x)] * run.rows.depth
+            self._update = self._updating(self.x, self._row, none)
+            self._together = None
 
     def _hold(self, run: Run, clean_timestep: float | None) -> None:
         """Hold an ordinary run, which this is as long as all frames are at one row."""
@@ -118,8 +123,11 @@ class FrameRun:
         self.first = 0
         self._meaning, self._rows = run.meaning, run.rows
         self._noise = FrameNoise(run.plan, run.rows, run.source)
-        self._together: Run | None = run
+        self._together = run
         self._input: Array | None = None
+        self._torn = False
+        self._last: tuple[np.ndarray, np.ndarray, Array, Array] | None = None
+        self._x0: Array | None = None
         self._clean_timestep = (
             None if clean_timestep is None else real_number("clean_timestep", clean_timestep)
         )
@@ -177,6 +185,29 @@ class FrameRun:
         dtype = timestep_dtype(x, values[0].item())
         return xp.asarray(np.tile(values, (shape[0], 1)), dtype=dtype, device=device(x))
 
+    @property
+    def x0(self) -> Array | None:
+        """The x0 prediction of the last sweep, within its bounds, like x.
+
+        That of a frame which was finished before is x; a frame that waits is predicted, too, from
+        what the network returned for it. None before the first sweep, and after frames have left
+        until the next one. It is computed when it is asked for, from the network's output, which
+        must not have been written to since.
+
+        Raises:
+            ValueError: The output does not determine x0, such as a noise prediction at zero SNR; or
+                the memory of x or of the output was freed.
+        """
+        if self._together is not None:
+            return self._together.x0
+        if self._x0 is None and self._last is not None:
+            finished, k, x, output = self._last
+            check_memory("x", x)
+            check_memory("output", output)
+            x0 = predicted(self.plan, self._meaning, self._rows.clip, k, x, output)
+            self._x0 = _chosen(finished, x, x0) if finished.any() else x0
+        return self._x0
+
     def advance(self, output: Array) -> None:
         """Take each frame through its row of this sweep, if it is at one.
 
@@ -190,14 +221,29 @@ class FrameRun:
                 the plan takes a learned variance, and there is none.
         """
         self._check_not_done()
-        if self._together is not None:
-            self._together.advance(output)
-            self.x = self._together.x
-        else:
-            self.x = self._after(*read_output(output, self.x))
-        self._row, self._wait = self._row + self._going, np.maximum(self._wait - 1, 0)
-        self._input = None
-        self.sweep += 1
+        row, wait, sweep = self._row + self._going, np.maximum(self._wait - 1, 0), self.sweep + 1
+        # All that changes does so at once: there is no interrupt between its parts.
+        if (run := self._together) is not None:
+            k = run.row
+            try:
+                run.advance(output)
+            finally:
+                if run.row != k:
+                    x = run.x
+                    self.x, self._row, self._wait, self.sweep = x, row, wait, sweep
+            return
+        prediction, variance = read_output(output, self.x)
+        last = self._row == len(self.plan), self._at, self.x, prediction
+        try:
+            x = self._after(prediction, variance)
+            changed = {"x": x, "sweep": sweep, "_row": row, "_wait": wait}
+            changed |= {"_last": last, "_x0": None, "_input": None}
+            vars(self).update(changed)
+        except (ValueError, TypeError):
+            raise  # before anything has changed
+        except BaseException:
+            self._torn = self.sweep != sweep and self._rows.depth > 0
+            raise
 
     def shift(self, x: Array | None = None, *, offset: int = 0) -> Array:
         """Let the first frames leave, which are finished, and as many of noise join at the end.
@@ -243,22 +289,24 @@ class FrameRun:
                     f"x has frame {t} at row {self.row[t]} of {len(self.plan)}: only a finished "
                     "frame leaves"
                 )
+        self._check_whole()
         check_memory("the run's x", self.x)
         left = self.x[:, :count, ...]
         numbers = self.first + self.x.shape[1] + np.arange(count)
         new = self._noise.begun(self._noise.initial(left, numbers) if x is None else x, numbers)
         if self._together is not None:
-            self._part(self._together)
+            self._prepare_apart(self._together)
             memories = [self.x] * self._rows.depth  # of finished frames: nothing reads them
         else:
             memories = self._memories()
-        self.x = _joined(self.x, new)
-        self._row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
-        self._wait = np.append(self._wait[count:], np.full(count, wait))
-        none = namespace(new).zeros_like(new)
-        self._update = self._updating([_joined(memory, none) for memory in memories])
-        self._input = None
-        self.first += count
+        x, none = _joined(self.x, new), namespace(new).zeros_like(new)
+        row = np.append(self._row[count:], np.zeros(count, dtype=np.int64))
+        waits = np.append(self._wait[count:], np.full(count, wait))
+        update = self._updating(x, row, [_joined(memory, none) for memory in memories])
+        changed = {"x": x, "first": self.first + count, "_row": row, "_wait": waits}
+        changed |= {"_update": update, "_together": None, "_input": None}
+        changed |= {"_last": None, "_x0": None}
+        vars(self).update(changed)  # at once, as in `advance`
         return left
 
     def state(self) -> dict[str, Any]:
@@ -272,6 +320,7 @@ class FrameRun:
         Raises:
             ValueError: As `Run.state`.
         """
+        self._check_whole()
         own: dict[str, Any] = {"sweep": self.sweep, "first": self.first}
         if self._clean_timestep is not None:
             own["clean_timestep"] = self._clean_timestep
@@ -340,17 +389,21 @@ class FrameRun:
         held._wait = np.zeros_like(held._row)
         if apart and held._together is not None:
             held._wait = read_integers(state, "wait", shape, 2**62)
-            held._part(held._together)
+            held._prepare_apart(held._together)
             memories = read_memories(state["memories"], held._rows.depth, held.x)
-            held._update = held._updating(memories)
+            held._update = held._updating(held.x, held._row, memories)
+            held._together = None
         return held
 
-    def _part(self, run: Run) -> None:
-        """Leave the ordinary run: frames are at rows of their own from now on."""
+    def _prepare_apart(self, run: Run) -> None:
+        """Make what is needed where frames leave the ordinary run, to be at rows of their own.
+
+        Raises:
+            ValueError: They cannot.
+        """
         _check_apart(run)
         self._scale = clean_scale(run)
         self._timesteps = timesteps_of_frames(run.plan, self._clean_timestep)
-        self._together = None
 
     @property
     def _going(self) -> np.ndarray:
@@ -373,12 +426,11 @@ class FrameRun:
         batch, count, *rest = array.shape
         return namespace(array).reshape(array, (batch * count, *rest))
 
-    def _updating(self, memories: Sequence[Array]) -> Update:
-        """Return what takes the frames on from their rows, after rows that remembered these."""
-        x = self.x
+    def _updating(self, x: Array, row: np.ndarray, memories: Sequence[Array]) -> Update:
+        """Return what takes frames on from their rows, after rows that remembered these."""
         update = backend_for(x).update(self._rows, self._flat(x), None, reuse=False)
         if memories:
-            update.restore(self._each(self._row), [self._flat(memory) for memory in memories])
+            update.restore(self._each(row), [self._flat(memory) for memory in memories])
         return update
 
     def _memories(self) -> list[Array]:
@@ -405,8 +457,16 @@ class FrameRun:
         return after if going.all() else _chosen(going, after, x)
 
     def _check_not_done(self) -> None:
+        self._check_whole()
         if self.done:
             raise ValueError("the run is at its end: all frames are finished, and x is there")
+
+    def _check_whole(self) -> None:
+        if self._torn:
+            raise ValueError(
+                "the run was interrupted in the midst of a sweep, and what rows have remembered is "
+                "lost: begin again, or resume a state() from before"
+            )
 
 
 def _check_apart(run: Run) -> None:

@@ -229,7 +229,15 @@ class Run:
         if self._input is not None:
             check_input_shape(self._input, self._shape)
         output, variance = read_output(output, x, self.rows.timesteps[k])
-        self.take(output, self.bounded(output), variance)
+        x0 = self.bounded(output)
+        try:
+            self.take(output, x0, variance)
+        except (ValueError, TypeError):
+            raise  # before anything has changed
+        except BaseException:
+            if self.row == k and self.rows.depth:
+                self._after = _raise_interrupted  # memories may be of row k, or of the one before
+            raise
 
     def bounded(self, output: Array) -> Array | None:
         """Return the x0 prediction of the next row where a function bounds it, else None."""
@@ -255,8 +263,8 @@ class Run:
         self._input = None
         if not self._reuse:
             self._last, self._x0 = (k, x, output), x0
-        self.x = self._after(k, x, output, x0, variance, noise)
-        self.row = k + 1
+        # In one statement, between whose two assignments there is no interrupt.
+        self.x, self.row = self._after(k, x, output, x0, variance, noise), k + 1
 
     @property
     def takes_variance(self) -> bool:
@@ -294,6 +302,8 @@ class Run:
                 "the noise comes from a generator or a function, or its seeds are traced, and what "
                 "it will draw next is not known: give a seed, or a list of seeds"
             )
+        if self._after is _raise_interrupted:
+            self._after()
         check_memory("x", self.x)
         xp, memories = namespace(self.x), self.memories()
         bounds = self.bound or self.rows.clip
@@ -332,6 +342,18 @@ class Run:
 
     def _raise_ended(self) -> NoReturn:
         raise ValueError(f"the run is at its end: all {self._end} rows are done, and x is there")
+
+
+def _raise_interrupted(*arguments: object) -> NoReturn:
+    """Take the place of what takes x through rows, where a row was interrupted.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        "the run was interrupted in the midst of a row, and what rows have remembered is lost: "
+        "begin again, or resume a state() from before"
+    )
 
 
 def begin(

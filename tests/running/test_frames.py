@@ -27,6 +27,8 @@ from schedalg import (
     run,
     sample,
 )
+from schedalg.parameterization import parameterization
+from schedalg.running.frame_prediction import predicted
 from tests.bad_input import check_named
 from tests.libraries import Library, host, lib
 from tests.registry.samplers import SAMPLERS
@@ -484,3 +486,33 @@ def test_what_cannot_be_traced_is_named() -> None:
     jax = pytest.importorskip("jax")
     with pytest.raises(ValueError, match="noise holds seeds that are traced"):
         jax.jit(lambda x, seed: finished(part(x=x, noise=seed)))(X.astype(np.float32), 7)
+
+
+@pytest.mark.parametrize("prediction", ["v", "epsilon"])
+def test_previews_are_those_of_the_ordinary_run(prediction: Any, lib: Library) -> None:
+    """Of a frame that waits, the first; of one that is finished, x."""
+    plan = DDPM().plan(FAST)
+    whole = begin(plan, lib.array(X), prediction=prediction, clip=(-1, 1), noise=7)
+    previews = []
+    while not whole.done:
+        whole.advance(timeless(whole.input, whole.timesteps))
+        previews.append(host(whole.x0))
+    previews.append(host(whole.x))
+    matrix = frames(plan, [1, 0, 2])
+    held = FrameRun(plan, lib.array(X), matrix, prediction=prediction, clip=(-1, 1), noise=7)
+    assert held.x0 is None
+    for rows in matrix:
+        held.advance(timeless(held.input, held.timesteps))
+        assert lib.is_mine(held.x0)
+        expected = [previews[max(int(k), 0)][:, t] for t, k in enumerate(rows)]
+        within = 1e-4 if lib.widest == "float32" else 1e-10
+        np.testing.assert_allclose(host(held.x0), np.stack(expected, axis=1), atol=within)
+    held.shift()
+    assert held.x0 is None
+
+
+def test_a_preview_that_is_not_determined_is_named() -> None:
+    plan, meaning = DDIM().plan(FAST.rescale_zero_terminal_snr()), parameterization("epsilon")
+    with pytest.raises(ValueError, match="'epsilon' does not determine x0 at timestep 999"):
+        predicted(plan, meaning, None, np.array([2, 0, 1]), X, X)
+    assert predicted(plan, meaning, None, np.array([2, 1, 1]), X, X).shape == X.shape
