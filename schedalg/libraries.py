@@ -189,11 +189,12 @@ class Library:
 
         return like
 
-    def traced_keys(self, seeds: Any, x: Any) -> Any | None:
+    def traced_keys(self, name: str, seeds: Any, x: Any) -> Any | None:
         """Return the keys of seeds that have no values yet, for the backend; None if they have.
 
         Args:
-            seeds: What the user gave as noise.
+            name: What they are called.
+            seeds: What the user gave.
             x: (B, ...), the sample that noise will be added to.
         """
         return None

@@ -114,7 +114,7 @@ class JaxLibrary(Library):
         """Whether x is not traced."""
         return not isinstance(x, Tracer)
 
-    def traced_keys(self, seeds: Any, x: Array) -> Array | None:
+    def traced_keys(self, name: str, seeds: Any, x: Array) -> Array | None:
         """Return the keys of traced seeds, one for all samples or one each: see `keys_of_seeds`.
 
         Raises:
@@ -125,7 +125,7 @@ class JaxLibrary(Library):
         if not jnp.issubdtype(seeds.dtype, jnp.integer) or seeds.ndim > 1:
             return None
         if seeds.ndim == 1 and seeds.shape[0] != x.shape[0]:
-            raise ValueError(f"noise holds {seeds.shape[0]} seeds for {x.shape[0]} samples of x")
+            raise ValueError(f"{name} holds {seeds.shape[0]} seeds for {x.shape[0]} samples of x")
         return keys_of_seeds(seeds, x.shape[0])
 
     def pullback(

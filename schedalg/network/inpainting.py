@@ -5,6 +5,7 @@ import numpy as np
 from schedalg.arrays import (
     Array,
     device,
+    has_values,
     is_array,
     is_real_floating,
     namespace,
@@ -33,7 +34,7 @@ def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser
         known: Clean data, of a shape that broadcasts to that of x. Values where the mask is 0 are
             ignored.
         mask: Of a shape that broadcasts to that of x: 1 where x0 is known, 0 where it is not;
-            values between 0 and 1 interpolate.
+            values between 0 and 1 interpolate. One that JAX traces is not looked at.
 
     Raises:
         TypeError: An argument is of the wrong type, or of another library than x when called.
@@ -55,14 +56,10 @@ def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser
         if not is_array(value):
             raise TypeError(f"{name} must be an array, got {type(value).__name__}")
         check_readable(name, value)
-        if to_host(value).dtype.kind not in "biuf" and not is_real_floating(value):
+        if not is_real_floating(value) and not _is_integral(value):
             raise TypeError(f"{name} must hold real numbers, got {described(value)}")
-    shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
-    outside = ~((shares >= 0) & (shares <= 1))
-    if outside.any():
-        index = np.unravel_index(int(np.argmax(outside)), shares.shape)
-        place = f"mask[{', '.join(map(str, index))}]" if index else "mask"
-        raise ValueError(f"{place} is {float(shares[index])!r}: it must be from 0 to 1 everywhere")
+    if has_values(mask):
+        _check_shares(mask)
 
     def filled(x: Array, t: Point, inner: InnerDenoiser) -> Array:
         x0, xp = inner(x, t), namespace(x, known, mask)
@@ -77,6 +74,27 @@ def inpaint(denoiser: AnyDenoiser, known: Array, mask: Array) -> DerivedDenoiser
         return share * xp.where(share > 0, given, x0) + (1 - share) * x0
 
     return Denoiser.from_function(filled, denoiser.schedule, denoiser)
+
+
+def _is_integral(array: Array) -> bool:
+    """Whether an array holds integers or booleans."""
+    if has_values(array):
+        return to_host(array).dtype.kind in "biu"
+    return bool(namespace(array).isdtype(array.dtype, ("bool", "integral")))
+
+
+def _check_shares(mask: Array) -> None:
+    """Raise unless all of a mask is from 0 to 1.
+
+    Raises:
+        ValueError: A number is not, which is named.
+    """
+    shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
+    outside = ~((shares >= 0) & (shares <= 1))
+    if outside.any():
+        index = np.unravel_index(int(np.argmax(outside)), shares.shape)
+        place = f"mask[{', '.join(map(str, index))}]" if index else "mask"
+        raise ValueError(f"{place} is {float(shares[index])!r}: it must be from 0 to 1 everywhere")
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

@@ -10,6 +10,7 @@ from schedalg.arrays import (
     Array,
     compiling,
     device,
+    known,
     multiplier,
     namespace,
     to_host,
@@ -44,7 +45,7 @@ def initial_noise(
         schedule: The schedule that is sampled.
         shape: (B, ...).
         seeds: A seed for each sample, as `noise` of `sample` takes them: integers from 0 to
-            2^128 - 1. With one seed, sample i is that of seed + i 2^64.
+            2^128 - 1. With one seed, sample i is that of seed + i 2^64. JAX may trace them.
         like: An array whose library, device and dtype the result has. None: NumPy's float64.
 
     Raises:
@@ -76,7 +77,9 @@ def initial_noise(
         (z,) = constant_normals(x, "seeds", seeds, [words])
         scaled = _constant_prior_std(schedule) * z
     else:
-        z = backend_for(x).normal(x, keys_for("seeds", seeds, sizes[0]), words)
+        traced = known(x).traced_keys("seeds", seeds, x)
+        keys = keys_for("seeds", seeds, sizes[0]) if traced is None else traced
+        z = backend_for(x).normal(x, keys, words)
         scaled = weighted([(multiplier(schedule.prior_std, wide), z)])
     return namespace(like).astype(scaled, like.dtype)
 

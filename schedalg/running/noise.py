@@ -55,7 +55,7 @@ def noise_for(x: Array, source: NoiseSource) -> "Keys | Noise":
         return draw
     if source is None:
         source = secrets.randbits(128)
-    traced = known(x).traced_keys(source, x)
+    traced = known(x).traced_keys("noise", source, x)
     if traced is not None:
         return traced
     keys = _keys_of("noise", source, x.shape[0])

@@ -5,7 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDPM, Schedule, UniPC, begin, sample, sample_steps
+from schedalg import (
+    DDIM,
+    DDPM,
+    Denoiser,
+    Schedule,
+    UniPC,
+    begin,
+    initial_noise,
+    inpaint,
+    sample,
+    sample_steps,
+)
 from schedalg.network.model import Model
 from schedalg.parameterization import PARAMETERIZATIONS
 from schedalg.running import philox
@@ -63,6 +74,31 @@ def test_samples_at_rows_of_their_own_draw_from_traced_seeds() -> None:
         z = philox.normal(key, rows.words[row], 3)
         exact = rows.rows[row].x * X[i] + rows.rows[row].noise * z[0]
         np.testing.assert_allclose(got[i], exact, rtol=1e-5, atol=1e-5)
+
+
+def test_the_start_is_made_from_traced_seeds() -> None:
+    like = jnp.zeros((1,))
+
+    def start(seeds: Any) -> Any:
+        return initial_noise(Schedule.karras(2), (2, 3), seeds, like=like)
+
+    for seeds in (jnp.asarray([5, 6]), jnp.asarray(5)):
+        np.testing.assert_allclose(jax.jit(start)(seeds), start(seeds), rtol=1e-5)
+    with pytest.raises(ValueError, match="seeds holds 3 seeds for 2 samples"):
+        jax.eval_shape(start, jnp.asarray([5, 6, 7]))
+
+
+def test_inpainting_takes_traced_data_and_masks() -> None:
+    schedule, x = Schedule.linear(2), jnp.ones((1, 3))
+
+    def image(known: Any, mask: Any) -> Any:
+        network = Denoiser(lambda x, timesteps: 0.1 * x, schedule)
+        return sample(inpaint(network, known, mask), schedule, DDIM(), x)
+
+    known, mask = jnp.asarray([2.0, np.nan, 4.0]), jnp.asarray([True, False, True])
+    np.testing.assert_allclose(jax.jit(image)(known, mask), image(known, mask), rtol=1e-6)
+    with pytest.raises(TypeError, match="mask must hold real numbers"):
+        jax.eval_shape(image, known, mask * 1j)
 
 
 def test_a_state_does_not_hold_traced_seeds() -> None:
