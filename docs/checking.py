@@ -92,6 +92,7 @@ def check(app: Sphinx, exception: Exception | None) -> None:
         return
     root = Path(app.outdir)
     names = [app.builder.get_target_uri(name) for name in app.env.found_docs]
+    names += ["genindex.html", "search.html"]
     names += [path.relative_to(root).as_posix() for path in root.glob("_modules/**/*.html")]
     pages = {name: Page((root / name).read_text(encoding="utf-8")) for name in names}
     for name in sorted(pages):
