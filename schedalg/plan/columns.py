@@ -1,6 +1,6 @@
 """The columns of a plan: where the network is called, and checks of the numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,11 +128,6 @@ def checked_column(name: str, values: Any, high: Array) -> Array:
     return namespace(high, array).astype(array, high.dtype, copy=False)
 
 
-def cannot_change(array: np.ndarray) -> bool:
-    """Whether an array is read-only and no view, so that a plan need not copy it."""
-    return not array.flags.writeable and array.base is None
-
-
 def checked_start(start: Any) -> tuple[Any, Any]:
     """Return (scale, noise) as floats; arrays that require a gradient are returned unchanged.
 
@@ -169,20 +164,33 @@ def require_finite(name: str, host: np.ndarray) -> None:
         raise ValueError(f"{name}[{row}] is {host[row].tolist()!r}: it must be finite")
 
 
-def check_rows(rows: int, step: np.ndarray, columns: Mapping[str, Array | None]) -> None:
+def checked_step(step: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
+    """Return the step of each row as an array of its own.
+
+    Raises:
+        TypeError: The numbers are no integers.
+        ValueError: They fall, or are not one a row.
+    """
+    numbers = host_numbers("step", step)
+    if numbers.size and numbers.dtype.kind != "i":
+        raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
+    falls = np.count_nonzero(numbers[1:] < numbers[:-1])
+    if numbers.shape != (rows,) or falls or (rows and numbers[0] < 0):
+        raise ValueError(
+            f"step must be {rows} rising integers, one per row; got {numbers.tolist()}"
+        )
+    return numbers.astype(np.int64)
+
+
+def check_rows(rows: int, columns: Mapping[str, Array]) -> None:
     """Raise unless the columns make a table with this number of rows.
 
     Raises:
-        ValueError: A column has another shape or is not finite, `step` falls, or a row uses
-            memories from before the first row.
+        ValueError: A column has another shape or is not finite, or a row uses memories from before
+            the first row.
     """
-    falls = np.count_nonzero(step[1:] < step[:-1])
-    if step.shape != (rows,) or falls or (rows and step[0] < 0):
-        raise ValueError(f"step must be {rows} rising integers, one per row; got {step.tolist()}")
     hosts: dict[str, np.ndarray] = {}
     for name, column in columns.items():
-        if column is None:
-            continue
         simple = column.shape == (rows,) and name != "log_variance"
         if not simple and not _fits(name, tuple(column.shape), rows):
             shapes = {"b": f"({rows}, m)", "log_variance": f"({rows}, 2)"}

@@ -7,18 +7,18 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from schedalg.arrays import Array, has_values, namespace, to_host
-from schedalg.checks import described, host_numbers, shown
+from schedalg.checks import described, shown
 from schedalg.frozen import without_assignment
 from schedalg.libraries import Value
 from schedalg.plan import bound, inversion, notebook, plotting, response, text, weights
 from schedalg.plan.columns import (
     FLOATS,
     Evaluations,
-    cannot_change,
     check_rows,
     checked_column,
     checked_evaluations,
     checked_start,
+    checked_step,
     host_start,
 )
 from schedalg.plan.steps import column_log_alpha_bar
@@ -99,7 +99,9 @@ class Plan(Value):
     def __post_init__(self) -> None:
         for name in ("step", "timesteps", *FLOATS):
             values = getattr(self, name)
-            if isinstance(values, np.ndarray) and not cannot_change(values):
+            if not isinstance(values, np.ndarray):
+                continue
+            if values.flags.writeable or values.base is not None:  # it can change
                 values = values.copy()
                 values.flags.writeable = False
                 object.__setattr__(self, name, values)
@@ -155,14 +157,12 @@ class Plan(Value):
         timesteps, alpha, sigma = checked_evaluations(schedule, evaluations, high)
         rows = len(timesteps)
         zeros, ones = np.zeros(rows), np.ones(rows)
-        named: dict[Any, tuple[Any, ...]] = {
-            "x0": (ones, zeros, zeros),
-            "epsilon": (zeros, ones, zeros),
-        }
+        p: Any = ones
+        q = u = zeros
         if isinstance(memory, tuple) and len(memory) in (2, 3):
             p, q, u = (*memory, zeros)[:3]
-        elif isinstance(memory, str) and memory in named:
-            p, q, u = named[memory]
+        elif isinstance(memory, str) and memory in ("x0", "epsilon"):
+            p, q = (ones, zeros) if memory == "x0" else (zeros, ones)
         else:
             raise ValueError(
                 f"memory must be 'x0', 'epsilon', (p, q) or (p, q, u); got {shown(memory)}"
@@ -173,34 +173,23 @@ class Plan(Value):
         if weights.ndim == 1:
             weights = namespace(weights).reshape(weights, (-1, 1))
         weights = weights if rows else weights[:, :1]  # an empty list has no second dimension
-        plain, columns = isinstance(high, np.ndarray), {"b": weights}
-        for name, values in (
-            ("p", p),
-            ("q", q),
-            ("u", u),
-            ("a", a),
-            ("c", zeros if c is None else c),
-        ):
-            ours = plain and (values is zeros or values is ones)
-            columns[name] = values.copy() if ours else checked_column(name, values, high)
-        columns["log_variance"] = (
-            None if log_variance is None else checked_column("log_variance", log_variance, high)
-        )
-        numbers = np.arange(rows) if step is None else host_numbers("step", step)
-        if numbers.size and numbers.dtype.kind != "i":
-            raise TypeError(f"step must hold integers, got dtype {numbers.dtype}")
-        check_rows(rows, numbers, {"alpha": alpha, "sigma": sigma, **columns})
-        for column in (timesteps, alpha, sigma, *columns.values()):
+        given = {"alpha": alpha, "sigma": sigma, "b": weights}
+        constant, plain = {}, isinstance(high, np.ndarray)
+        columns = {"p": p, "q": q, "u": u, "a": a, "c": zeros if c is None else c}
+        for name, values in columns.items():
+            if plain and (values is zeros or values is ones):
+                constant[name] = values.copy()
+            else:
+                given[name] = checked_column(name, values, high)
+        if log_variance is not None:
+            given["log_variance"] = checked_column("log_variance", log_variance, high)
+        check_rows(rows, given)
+        step = np.arange(rows) if step is None else checked_step(step, rows)
+        for column in (step, timesteps, *given.values(), *constant.values()):
             if isinstance(column, np.ndarray):
                 column.setflags(write=False)  # it is a copy already
         return cls(
-            schedule=schedule,
-            step=numbers.astype(np.int64),
-            timesteps=timesteps,
-            alpha=alpha,
-            sigma=sigma,
-            start=start,
-            **columns,
+            schedule=schedule, step=step, timesteps=timesteps, start=start, **given, **constant
         )
 
     def __len__(self) -> int:

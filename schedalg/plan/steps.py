@@ -184,9 +184,8 @@ def array_like(column: Array, values: Any) -> Array:
 
 def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
     """Return the levels that tables are made of: the schedule's own where a gradient flows."""
-    if requires_gradient(schedule.log_alpha_bar.high):
-        return schedule.log_alpha_bar
-    if isinstance(schedule.log_alpha_bar.high, np.ndarray):
+    high = schedule.log_alpha_bar.high
+    if isinstance(high, np.ndarray) or requires_gradient(high):
         return schedule.log_alpha_bar
     high, low = (to_host(part).astype(np.float64, copy=False) for part in schedule.log_alpha_bar)
     return DoubleDouble(high, low)
@@ -196,10 +195,8 @@ def column_scales(schedule: Schedule) -> tuple[Array, Array]:
     """Return alpha and sigma at the origin and at every point, as tables are made of them."""
     if isinstance(schedule.log_alpha_bar.high, np.ndarray):
         alpha, sigma = scales_of(schedule)
-        return (
-            alpha.copy(),
-            sigma.copy(),
-        )  # what is handed out can be written to through its address
+        # What is handed out can be written to through its address.
+        return alpha.copy(), sigma.copy()
     log_alpha_bar = column_log_alpha_bar(schedule)
     return path.alpha_sigma(namespace(log_alpha_bar.high), log_alpha_bar, schedule.kind)
 

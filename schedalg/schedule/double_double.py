@@ -90,7 +90,10 @@ def plus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
 
 def minus(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:
     """Return `a - b` of finite numbers, to about 2^-105 of the larger."""
-    return plus(a, negative(b))
+    total = a.high - b.high
+    part = total - a.high
+    error = (a.high - (total - part)) - (b.high + part)
+    return renormalize(total, error + (a.low - b.low))
 
 
 def product(a: DoubleDouble, b: DoubleDouble) -> DoubleDouble:

@@ -149,7 +149,7 @@ class SnrChange(NamedTuple):
         """Return the change from each point of a part of a path to the next."""
         points = double_double.take(log_alpha_bar, part)
         variance = sigmas_squared(xp, points)
-        log_alphas = plus(negative(before(points)), inner(points))
+        log_alphas = minus(inner(points), before(points))
         return cls(log_alphas, variance[:-1], variance[1:])
 
     def drop_and_root(self, xp: Namespace) -> tuple[Array, Array]:

@@ -285,6 +285,8 @@ class Schedule(Value):
     def starts_clean(self) -> bool:
         """Whether the origin is clean data. Of a traced schedule, `origin_timestep` says it."""
         origin = self.log_alpha_bar.high[:1]
+        if isinstance(origin, np.ndarray):
+            return not origin.item()
         return bool(holds(origin == 0, unseen=self.origin_timestep is None)[0])
 
     def _points(self) -> list[Point]:
