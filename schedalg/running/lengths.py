@@ -1,7 +1,7 @@
 """`score_lengths`: how much the score of a network changes from each point to the next."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -124,9 +124,16 @@ class _Wide(Denoiser):
     dtype: Any
 
     def output(
-        self, x: Array, timesteps: Array, timestep: int | float | None = None
+        self,
+        x: Array,
+        timesteps: Array,
+        timestep: int | float | None = None,
+        like: Callable[[Any], bool] | None = None,
     ) -> tuple[Array, Array | None]:
-        """Return the network's output in float32, from its input in half precision."""
+        """Return the network's output in float32, from its input in half precision.
+
+        What `like` says of outputs is of x in float32, and is not asked here.
+        """
         half = namespace(x).astype(x, self.dtype)
         output, variance = super().output(half, timesteps, timestep)
         return widened(output), variance
