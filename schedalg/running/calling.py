@@ -105,8 +105,9 @@ class FiniteOutput:
                 "for NaN and infinity in what the traced function returns"
             )
         if is_array(output) and not bool(namespace(output).all(namespace(output).isfinite(output))):
+            also = "" if self.calls else ": look whether x was finite"
             raise ValueError(
                 f"model returned NaN or infinity in call {self.calls} (the first is 0), at "
-                f"timestep {timestep}"
+                f"timestep {timestep}{also}"
             )
         self.calls += 1

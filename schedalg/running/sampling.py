@@ -70,8 +70,10 @@ def sample(
             seed + i 2^64). Or a generator of NumPy or of x's library, or a function of x, which
             must copy what it keeps of x. None: a seed at random.
         progress: Show a bar (needs tqdm).
-        check_finite: Raise if the network returns NaN or infinity, or x is so at the end. Costs a
-            pass over each output and the last x, and a synchronization on a GPU for each.
+        check_finite: Raise if the network returns NaN or infinity, in its prediction or its learned
+            variance, or x is so at the end. x is not looked at before that: what it holds earlier
+            is found in what the network makes of it. Costs a pass over each output and the last x,
+            and a synchronization on a GPU for each.
         capture: For tensors on a CUDA device: record one step, the network included, as a CUDA
             graph, and replay it for all. The network is called three times whatever the number of
             steps, must do the same work in each, and no gradient flows through the result.

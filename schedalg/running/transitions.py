@@ -1,7 +1,8 @@
 """What a row of a plan draws from: its mean and standard deviation, and the density of a draw."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,11 +123,12 @@ def log_prob(
         prediction: As in `transition`.
         clip: As in `transition`.
         memories: As in `transition`.
-        per_element: Return the log-density of each element, like the mean, in place of their sum.
+        per_element: Return the log-density of each element, (B, ...), in place of their sum.
 
     Returns:
-        (B,), summed over the elements of a sample, in float64 where the library and the device have
-        it: in float32, a sum over many elements has lost the digits that a ratio needs.
+        (B,), summed over the elements of a sample. It is computed from x, the output and x after
+        the row in float64, where the library and the device have it, but for the mean, which has
+        the bits of a run: in float32, a sum over many elements loses the digits that a ratio needs.
 
     Raises:
         TypeError: As `transition`.
@@ -145,26 +147,16 @@ def log_prob(
     Source: Black et al., arXiv 2305.13301; Liu et al., arXiv 2505.05470.
     """
     per_element = flag("per_element", per_element)
-    (mean, std), numbers = _drawn(plan, row, x, output, prediction, clip, memories)
+    (mean, std), exactly = _drawn(plan, row, x, output, prediction, clip, memories)
     check_like("after", after, x)
     xp = namespace(mean)
-    z = (widened(after) - mean) / std
-    if numbers is None:
-        log_std, rounding = xp.log(std), 1.0
-    else:
-        # Over many elements, what float32 rounds in the logarithm of one number adds up.
-        wide, to = real_dtype(xp, device(mean)), device(mean)
-        log_std = xp.asarray([math.log(each) for each in numbers], dtype=wide, device=to)
-        rounding = xp.astype(xp.reshape(std, (-1,)), wide) / xp.asarray(
-            numbers, dtype=wide, device=to
-        )
-        log_std = xp.reshape(log_std, std.shape)
+    std, log_std = exactly()  # over many elements, what float32 rounds in one number adds up
+    z = (xp.astype(after, log_std.dtype) - xp.astype(mean, log_std.dtype)) / std
     if per_element:
-        return -0.5 * (z * z) - xp.astype(log_std, z.dtype) - _HALF_LOG_2_PI
+        return -0.5 * (z * z) - log_std - _HALF_LOG_2_PI
     count = math.prod(mean.shape[1:])
     alike = count // max(1, math.prod(std.shape[1:]))  # elements that share a number of std
-    squares = rounding**2 * summed(z * z)
-    return -0.5 * squares - alike * summed(log_std) - count * _HALF_LOG_2_PI
+    return -0.5 * summed(z * z) - alike * summed(log_std) - count * _HALF_LOG_2_PI
 
 
 def _drawn(
@@ -175,8 +167,8 @@ def _drawn(
     prediction: Prediction | Parameterization | None,
     clip: Clip | None,
     memories: Sequence[Array],
-) -> tuple[Transition, list[float] | None]:
-    """Return what a row draws from, and its std as numbers; see `transition` and `_numbers`."""
+) -> tuple[Transition, Callable[[], tuple[Array, Array]]]:
+    """Return what a row draws from, and what returns its std; see `transition` and `_exactly`."""
     plan = checked_plan(plan, x)
     k = checked_row(plan, row, x)
     meaning, bound = meaning_of(plan, prediction), bounding(clip)
@@ -200,15 +192,42 @@ def _drawn(
     if held:
         update.restore(k, held)
     mean = update(k, x, output, x0, None, None)
-    std = deviation(row_of, variance if learned else None)
-    numbers = None if learned else _numbers(rows, k)
-    return Transition(mean, _broadcast(std, x)), numbers
+    variance = variance if learned else None
+    std = _broadcast(deviation(row_of, variance), x)
+    return Transition(mean, std), partial(_exactly, rows, k, std, variance)
 
 
-def _numbers(rows: Rows, k: int | np.ndarray) -> list[float] | None:
-    """Return std in float64: of the row, or of each sample; None where a gradient flows to it."""
-    found = [rows.rows[each].noise for each in ([k] if isinstance(k, int) else k.tolist())]
-    return found if all(isinstance(each, float) for each in found) else None
+def _exactly(
+    rows: Rows, k: int | np.ndarray, std: Array, variance: Array | None
+) -> tuple[Array, Array]:
+    """Return std and its logarithm in float64, where the library and the device have it.
+
+    Args:
+        rows: The rows.
+        k: The row, or that of each sample, (B,).
+        std: What follows in x's type.
+        variance: The learned variance, if the row takes one.
+    """
+    xp, to = namespace(std), device(std)
+    wide = real_dtype(xp, to)
+    each = [rows.rows[at] for at in ([k] if isinstance(k, int) else k.tolist())]
+    if not all(isinstance(row.noise, float) for row in each):  # a gradient flows to the numbers
+        std = xp.astype(std, wide)
+        return std, xp.log(std)
+
+    def column(values: Iterable[float]) -> Array:
+        made = xp.asarray(list(values), dtype=wide, device=to)
+        return xp.reshape(made, (-1,) + (1,) * (std.ndim - 1))
+
+    noise, log_noise = (
+        column(row.noise for row in each),
+        column(math.log(row.noise) for row in each),
+    )
+    if variance is None:
+        return noise, log_noise
+    middle, half = map(column, zip(*(row.log_variance for row in each), strict=True))
+    log_std = log_noise + (middle + half * xp.astype(variance, wide)) / 2
+    return xp.exp(log_std), log_std
 
 
 def _require_noise(rows: Rows, k: int | np.ndarray) -> None:

@@ -84,6 +84,20 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["NaN", "call 4 (the first is 0)", "timestep 5"],
     ),
+    "x NaN": (
+        lambda: run(x=X * np.nan, check_finite=True),
+        ValueError,
+        ["NaN", "call 0 (the first is 0)", "timestep 9", "look whether x was finite"],
+    ),
+    "variance NaN": (
+        lambda: run(
+            sampler=DDPM("learned"),
+            model=lambda x, t: np.concatenate([x, x * np.nan], axis=1),
+            check_finite=True,
+        ),
+        ValueError,
+        ["NaN", "call 0"],
+    ),
     "output inf": (
         lambda: run(model=wrong_after(0, np.inf), check_finite=True),
         ValueError,
