@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import triton.language as tl
 from schedalg_torch import fused, kernel
 from schedalg_torch.capture import Step
 from schedalg_torch.fused_stack import FusedStack
@@ -57,22 +56,21 @@ class Interpreted(TorchBackend):
         return step.result
 
 
-_BUILTINS: dict[Any, list[str]] = {}
+def patch_once() -> None:
+    """Have the interpreter put its functions in the place of Triton's once for each module.
 
-
-def patch_builtins(package: Any, builder: Any, scope: Any) -> None:
-    """Do what the interpreter's `_patch_builtin` does, which looks at all names in every launch.
-
-    Which names are builtins of Triton is always the same, so they are looked for once.
+    It does so in every launch, and again in every call of one function of a kernel by another,
+    which takes longer than the functions do.
     """
-    if package not in _BUILTINS:
-        _BUILTINS[package] = [
-            name for name in dir(package) if tl.core.is_builtin(getattr(package, name, None))
-        ]
-    for name in _BUILTINS[package]:
-        member = getattr(package, name)
-        if tl.core.is_builtin(member):  # not so where an outer function has patched it
-            interpreter._patch_attr(package, name, member, builder, scope)
+    patch, modules = interpreter._patch_lang, set()
+
+    def patched(function: Any) -> Any:
+        if function.__module__ not in modules:
+            modules.add(function.__module__)
+            patch(function)
+        return interpreter._LangPatchScope()  # of no changes, and so nothing is put back
+
+    interpreter._patch_lang = patched
 
 
 def channels_last(values: np.ndarray, dtype: str) -> torch.Tensor:
@@ -136,8 +134,7 @@ def main() -> None:
     """Run the checks with the kernels in the place of the backend for tensors."""
     import schedalg_torch
 
-    assert callable(interpreter._patch_builtin)
-    interpreter._patch_builtin = patch_builtins
+    patch_once()
     for name in ("normal", "update", "stack", "replay"):
         setattr(type(schedalg_torch.backend), name, getattr(Interpreted, name))
     check_backend(lambda values, dtype: torch.tensor(values, dtype=getattr(torch, dtype)))

@@ -122,15 +122,16 @@ def test_add_noise_and_target_are_like_x0(lib: Library) -> None:
             )
 
 
-#: What is differentiated, each a function of the log-SNR of a schedule.
+#: What is differentiated, each a function of the log-SNR of a schedule. Of 7 points, 3 or 13: JAX
+#: compiles every operation again for every length.
 DIFFERENTIABLE: dict[str, Callable[[Schedule], Any]] = {
     "to_betas": Schedule.to_betas,
     "subsample": lambda s: s.subsample(every=3).to_betas(),
-    "karras": lambda s: s.subsample(steps=4, spacing="karras").to_betas(),
+    "karras": lambda s: s.subsample(steps=3, spacing="karras").to_betas(),
     "shift": lambda s: s.shift(2.0).to_alphas(),
     "zero_snr": lambda s: s.rescale_zero_terminal_snr().to_betas(),
     "refine": lambda s: s.refine(2).to_betas(),
-    "compose": lambda s: s.compose(s).to_alphas_cumprod(),
+    "compose": lambda s: s[:-1].compose(s).to_alphas_cumprod(),
     "sigmas": Schedule.to_sigmas,
     "log_snr": Schedule.to_log_snr,
     "flow": lambda s: s.as_flow().sigma,

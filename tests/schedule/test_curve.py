@@ -235,16 +235,16 @@ def test_json_holds_the_curve() -> None:
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_a_gradient_flows_through_the_curve(library: str) -> None:
     pytest.importorskip(library)
-    log_snr = np.linspace(6, -5, 12)
+    log_snr = np.linspace(6, -5, 7)  # as many as the refined: JAX compiles for each length
 
     def value(s: Schedule) -> Any:
-        fast = s[::3]
+        fast = s[::2]
         assert fast.curve is not None
         assert type(fast.curve.base.log_alpha_bar.high) is type(s.log_alpha_bar.high)
-        return fast.at(4).log_snr + fast.shift(2.0).refine(2).to_betas()[3]
+        return fast.at(3).log_snr + fast.shift(2.0).refine(2).to_betas()[3]
 
     def numeric(k: int) -> float:
-        step = np.eye(12)[k] * 1e-6
+        step = np.eye(7)[k] * 1e-6
         above, below = (Schedule.from_log_snr(log_snr + sign * step) for sign in (1, -1))
         return float((value(above) - value(below)) / 2e-6)
 
@@ -260,7 +260,7 @@ def test_a_gradient_flows_through_the_curve(library: str) -> None:
 
         with jax.enable_x64(True):
             slope = np.asarray(jax.grad(lambda v: value(Schedule.from_log_snr(v)))(log_snr))
-    np.testing.assert_allclose(slope, [numeric(k) for k in range(12)], atol=1e-8)
+    np.testing.assert_allclose(slope, [numeric(k) for k in range(7)], atol=1e-8)
 
 
 def test_places_are_found_in_numbers() -> None:

@@ -13,13 +13,13 @@ from tests.bad_input import DENOISER, check_named
 
 #: What is differentiated, by a number, and where.
 NUMBERS: dict[str, tuple[Callable[[Any], Schedule], float]] = {
-    "shift": (lambda v: Schedule.linear(12).shift(v), 1.7),
+    "shift": (lambda v: Schedule.linear(7).shift(v), 1.7),
     "shift by 1": (lambda v: Schedule.linear(12).shift(v), 1.0),
     "shift of a flow": (lambda v: Schedule.flow(6).shift(v), 3.0),
     "shift of a subset": (lambda v: Schedule.linear(40).subsample(steps=4).shift(v), 2.0),
     "flow": (lambda v: Schedule.flow(6, shift=v), 3.0),
     "sigma_min": (lambda v: Schedule.karras(5, sigma_min=v), 0.1),
-    "sigma_max": (lambda v: Schedule.karras(5, sigma_max=v), 20.0),
+    "sigma_max": (lambda v: Schedule.karras(7, sigma_max=v), 20.0),
     "rho": (lambda v: Schedule.karras(5, rho=v), 7.0),
     "exponential": (lambda v: Schedule.exponential(5, sigma_max=v), 20.0),
     "polyexponential": (lambda v: Schedule.polyexponential(5, rho=v), 1.5),
