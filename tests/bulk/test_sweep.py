@@ -384,7 +384,7 @@ def test_faults_of_plots_are_named() -> None:
         table.plot("fid")
     with pytest.raises(TypeError, match="series must be callable"):
         table.plot(series=3)
-    with pytest.raises(ValueError, match="measure must be one of none"):
+    with pytest.raises(ValueError, match="the table is empty, and holds no measure"):
         Sweep(()).plot()
     stepped = Sweep((Row("a", "", None, "", 1, {"error": 1.0}),))
     with pytest.raises(ValueError, match="recipe 'a' has a sampler without a plan"):

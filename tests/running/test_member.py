@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "a condition that is too large": (
         lambda: add(labels=2**70),
         ValueError,
-        ["'labels'", "int64", str(2**70)],
+        ["'labels'", str(2**70), f"from {-(2**63)} to {2**63 - 1}"],
     ),
 }
 
