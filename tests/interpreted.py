@@ -62,7 +62,8 @@ def patch_once() -> None:
     It does so in every launch, and again in every call of one function of a kernel by another,
     which takes longer than the functions do.
     """
-    patch, modules = interpreter._patch_lang, set()
+    patch = interpreter._patch_lang
+    modules: set[str] = set()
 
     def patched(function: Any) -> Any:
         if function.__module__ not in modules:
