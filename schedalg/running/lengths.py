@@ -1,7 +1,7 @@
 """`score_lengths`: how much the score of a network changes from each point to the next."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -129,7 +129,11 @@ class _Wide(Denoiser):
     dtype: Any
 
     def output(
-        self, x: Array, timesteps: Array, timestep: int | float | None = None
+        self,
+        x: Array,
+        timesteps: Array,
+        timestep: int | float | None = None,
+        like: Callable[[Any], bool] | None = None,
     ) -> tuple[Array, Array | None]:
         """Return the network's output in float32, from its input in half precision."""
         half = namespace(x).astype(x, self.dtype)
