@@ -129,8 +129,8 @@ class TorchLibrary(Library):
 
     def likeness(self, x: Tensor) -> Callable[[Any], bool]:
         """Return whether a result is a tensor like x, and its storage holds its elements."""
-        kind, shape, dtype, device, size = type(x), x.shape, x.dtype, x.device, x.nbytes
-        on_cpu = x.is_cpu
+        kind, shape, dtype, device, on_cpu = type(x), x.shape, x.dtype, x.device, x.is_cpu
+        size = 0 if is_compiling() else x.nbytes  # sizes may be symbols there
 
         def like(result: Any) -> bool:
             if (
