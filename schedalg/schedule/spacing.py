@@ -7,7 +7,6 @@ timestep. Where other code has made a spacing known, its rounding is part of the
 
 import functools
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -220,18 +219,7 @@ def _spaced(
         return schedule[index + first]
     if name == "sgm_uniform":
         return _sgm_uniform(schedule, steps)
-    return schedule._select((_few_kept if steps <= 2**10 else _kept)(name, n, steps))
-
-
-def _kept(name: str, n: int, steps: int) -> np.ndarray:
-    """Return the indices that a spacing keeps of n points; read-only."""
-    index = checked_indices("index", _BY_INDEX[name](n, steps), n)
-    index.flags.writeable = False
-    return index
-
-
-#: The same, found once for the few counts that anybody samples with.
-_few_kept = lru_cache(maxsize=64)(_kept)
+    return schedule._select(checked_indices("index", _BY_INDEX[name](n, steps), n))
 
 
 def _leading(n: int, steps: int) -> np.ndarray:
