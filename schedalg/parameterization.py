@@ -114,7 +114,7 @@ class Parameterization:
         except (ZeroDivisionError, OverflowError):
             _raise_unknown(alpha, sigma)
 
-    def read_at(
+    def _read_at(
         self, alpha: Any, sigma: Any, checked: Callable[[str, Any], Any]
     ) -> tuple[Any, Any, Any, Any, Any]:
         """Return c_in, c_x, c_out, e_x and e_out: eps = e_x x + e_out output.

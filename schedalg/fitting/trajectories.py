@@ -168,7 +168,7 @@ def _log_snr(schedule: Schedule) -> np.ndarray:
 
 
 def _check_finite(name: str, x: Array) -> None:
-    finite = np.isfinite(to_host(x)).reshape(x.shape[0], -1).all(axis=1)
+    finite = np.isfinite(to_host(x)).all(axis=tuple(range(1, x.ndim)))
     if not finite.all():
         raise ValueError(f"{name}[{int(np.argmin(finite))}] holds NaN or infinity")
 

@@ -62,7 +62,7 @@ def reading_at(
         scale = scale_to(schedule.network_kind, alpha, sigma)
         alpha, sigma = alpha * scale, sigma * scale
     try:
-        c_in, c_x, c_out, e_x, e_out = meaning.read_at(alpha, sigma, checked)
+        c_in, c_x, c_out, e_x, e_out = meaning._read_at(alpha, sigma, checked)
         if schedule.network_kind == schedule.kind:
             return Reading(c_in, c_x, c_out, e_x, e_out)
         return Reading(c_in * scale, c_x * scale, c_out, e_x * scale, e_out)
