@@ -1,4 +1,4 @@
-/* A list of the versions that are published beside this one: the folders that `../versions.json` names, newest first.
+/* A list of the versions that are published next to this one: the folders that `../versions.json` names, newest first.
    It leads to the page of the same name, or to the home page where a version has no such page. Without the file, as
    in a site that was built by itself, there is no list. */
 (async () => {

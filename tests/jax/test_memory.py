@@ -78,7 +78,7 @@ WITHOUT_MEMORY: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", WITHOUT_MEMORY)
 def test_arrays_without_memory_are_named(name: str) -> None:
     with pytest.raises(
-        ValueError, match=f"^{name.strip()}.* no memory: it was deleted, or donated"
+        ValueError, match=f"^{name.strip()}\\b.* no memory: it was deleted, or donated"
     ):
         WITHOUT_MEMORY[name]()
 

@@ -1,5 +1,6 @@
 """Schedules made of numbers that JAX traces."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_a_schedule_of_traced_numbers_is_what_it_is_of_numbers(name: str) -> Non
         given = [jnp.asarray(v) for v in numbers_given]
         traced = jax.eval_shape(every, *given)
         assert [shape.shape for shape in traced] == [part.shape for part in exact]
-        if name != "linear":
+        if name != "linear" and not os.environ.get("CI"):
             return  # to compile the others takes seconds, and they are made of the same functions
         got = jax.jit(every)(*given)
     for one, part in zip(got, exact, strict=True):

@@ -54,8 +54,8 @@ def test_two_experts_meet_where_the_call_says() -> None:
     assert calls_of(flow.as_vp(), t_min=0.875) == (26, 14)
     assert calls_of(flow, log_snr_max=2 * np.log(0.125 / 0.875)) == (26, 14)
     assert calls_of(flow.as_vp(), sigma_min=7.0) == (26, 14)
-    told = Schedule.from_flow_times(flow.sigma, timesteps="1000 flow_time")
-    assert calls_of(told, timestep_min=875) == (26, 14)
+    thousand = Schedule.from_flow_times(flow.sigma, timesteps="1000 flow_time")
+    assert calls_of(thousand, timestep_min=875) == (26, 14)
 
 
 def test_bounds_are_inclusive_and_open_where_not_given() -> None:

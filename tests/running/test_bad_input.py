@@ -12,7 +12,7 @@ from tests.bad_input import DENOISER, LINEAR, PLAN, ZERO_SNR, Planned, X, check_
 
 
 def wrong_after(calls: int, wrong: float) -> Callable[..., np.ndarray]:
-    """Return a network that puts out a wrong number from some call on."""
+    """Return a network that returns a wrong number from some call on."""
     count = 0
 
     def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from schedalg import DDIM, FrameRun, Schedule, edm, frames
 FAST = Schedule.linear(1000).subsample(steps=6)
 X = np.random.default_rng(5).standard_normal((2, 3, 2))
 
-#: Schedules, and what the network is told of a finished frame.
+#: Schedules, and what the network gets for a finished frame.
 CLEAN: dict[str, tuple[Schedule, float]] = {
     "subset": (FAST, 0),
     "part": (FAST[2:], FAST.timesteps[1]),

@@ -42,7 +42,7 @@ SEEDS = [3, 2**70]
 
 
 def network(x: Any, timesteps: Any) -> Any:
-    """A function of each element and its timestep, which is told for samples or for frames."""
+    """A function of each element and its timestep, which is that of a sample or of a frame."""
     told = timesteps.reshape(timesteps.shape + (1,) * (x.ndim - timesteps.ndim))
     return (0.4 + told / 4000) * x - 0.1 * x**3 / (1 + x**2)
 
@@ -237,7 +237,7 @@ def test_frames_that_are_given_join_together() -> None:
     np.testing.assert_allclose(together, expected, rtol=1e-11, atol=1e-11)
 
 
-def test_the_network_is_told_where_every_frame_is() -> None:
+def test_the_network_is_given_where_every_frame_is() -> None:
     plan = DDIM().plan(FAST.as_ve())
     held = FrameRun(plan, X, frames(plan, [0, 4, 0], first=[0, 0, 6]), prediction="v")
     held.advance(network(held.input, held.timesteps))

@@ -43,21 +43,25 @@ def test_known_answers_of_philox4x64_10(counter: str, key: str, expected: str) -
 DRAWS = [(0, 0, 0), (3 << 20, 2, 1), (-(2**63), 2**40, 2)]
 
 
+#: The most words of a sample, and the fewest samples, that are made together.
+WORDS, MANY = 4 * philox._FEW, philox._MANY
+
+
 @pytest.mark.parametrize("draw", DRAWS)
-@pytest.mark.parametrize("count", [1, 6, 32, 33])
+@pytest.mark.parametrize("count", [1, 6, WORDS, WORDS + 1])
 def test_many_samples_have_the_words_of_each(count: int, draw: Any) -> None:
     """In batches that are made by arithmetic on arrays, and alone, by NumPy's generator."""
-    keys = np.random.default_rng(1).integers(0, 2**64, (256, 2), dtype=np.uint64)
+    keys = np.random.default_rng(1).integers(0, 2**64, (MANY, 2), dtype=np.uint64)
     keys[:3] = [[0, 0], [2**64 - 1, 2**64 - 1], [1, 0]]
     given = keys.copy()
     batch = philox.normal(keys, draw, count)
-    alone = [philox.normal(keys[i : i + 1], draw, count)[0] for i in range(256)]
+    alone = [philox.normal(keys[i : i + 1], draw, count)[0] for i in range(MANY)]
     np.testing.assert_array_equal(batch, alone)
     np.testing.assert_array_equal(keys, given)
 
 
-@pytest.mark.parametrize("count", [1, 6, 33])
-@pytest.mark.parametrize("samples", [3, 256])
+@pytest.mark.parametrize("count", [1, 6, WORDS + 1])
+@pytest.mark.parametrize("samples", [3, MANY])
 def test_samples_have_draws_of_their_own(samples: int, count: int) -> None:
     keys = np.random.default_rng(1).integers(0, 2**64, (samples, 2), dtype=np.uint64)
     draws = [DRAWS[i % 3] for i in range(samples)]

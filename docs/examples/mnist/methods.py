@@ -38,7 +38,8 @@ from network import DigitsNetwork, load_digits_split  # noqa: E402
 #: are; how many of them levels are moved by, and how often these are tried.
 TEACHER: Schedule = TRAIN_SCHEDULE.subsample(steps=100, spacing="log_snr", rounded=True)
 TRAJECTORIES, FOR_LEVELS, TRIES = 32, 16, 60
-#: How many plans are tuned on, and the most calls that are: the work grows with their cube.
+#: How many samples plans are tuned on, and the most calls of a plan that is tuned: the work grows
+#: with their cube.
 FOR_TUNING, MOST_TUNED = 40, 6
 
 Array = NDArray[np.floating]

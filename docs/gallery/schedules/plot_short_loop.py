@@ -1,6 +1,6 @@
 """
-A short loop beside the long one
-================================
+A short loop and the long one
+=============================
 
 On the left, DDIM on a respaced schedule of 8 steps walks as the loop by hand over 8 of 1000
 timesteps does, and not quite as the one over all of them. On the right, its distance from the end
