@@ -112,7 +112,7 @@ class Fused(EveryRow):
         # Where its input is another array, the network has not seen x, and x is updated in place.
         apart = read if self.scaled else [x, *read]
         after = apart_from(xp, apart, x, self.own if self.reuse else None)
-        scaled = self.scaled and k + 1 < len(self.rows.rows)
+        scaled = self.scaled and k + 1 < self.rows.count
         model_input = (
             apart_from(xp, read, x, self.inputs if self.reuse else None) if scaled else after
         )
@@ -149,7 +149,7 @@ class Fused(EveryRow):
             clipped=rows.clip is not None,
             unbounded=rows.raw,
             keyed=self.keys is not None,
-            learned=rows.rows[0].log_variance is not None,
+            learned=rows.learned,
             scaled=model_input is not after,
         )
 

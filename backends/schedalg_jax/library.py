@@ -84,6 +84,8 @@ class JaxLibrary(Library):
                 f"has shape {tuple(x.shape)}, and no memory: it was deleted, or donated to a "
                 "function that jax.jit compiled (donate_argnums), and nothing can be read"
             )
+        if not isinstance(x, Tracer):
+            return None
         try:
             stop_gradient(x)
         except UnexpectedTracerError:

@@ -61,10 +61,10 @@ def table_of(rows: Rows, dtype: Any) -> Table:
     """
     if rows.numbers:
         numbers = np.array([_numbers_of(row, rows.depth) for row in rows.rows], dtype=np.float64)
-        numbers = numbers.reshape(len(rows.rows), len(NAMES) + rows.depth)
+        numbers = numbers.reshape(rows.count, len(NAMES) + rows.depth)
         return Table(numbers, numbers != 0)
     columns = rows.columns
-    zero, yes = np.zeros(len(rows.rows)), np.ones(len(rows.rows), dtype=bool)
+    zero, yes = np.zeros(rows.count), np.ones(rows.count, dtype=bool)
     c_x, c_out = columns.read or (zero, zero)
     middle: Any = zero
     half: Any = zero

@@ -19,8 +19,9 @@ from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, RUN, SCRATCH
 from schedalg_torch.eager import drawn_for
 from schedalg_torch.layout import allocated
 from schedalg_torch.memory import Buffer, written
+from schedalg_torch.modes import watched
 from schedalg_torch.optional import made
-from schedalg_torch.update import WritesInput, watched
+from schedalg_torch.update import WritesInput
 
 #: Room for what the loop is given; a type, which ctypes would make anew in every run.
 _Arguments: Any = ctypes.c_char * (8 * ARGUMENTS)

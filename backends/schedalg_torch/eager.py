@@ -1,6 +1,5 @@
 """The update as a few operations of torch, into buffers that a run owns."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from schedalg.running.reference import deviation
 from schedalg.running.rows import Row, Rows
 from schedalg_torch.layout import allocated
 from schedalg_torch.memory import Buffer
+from schedalg_torch.modes import kept, watched
 from schedalg_torch.update import TorchUpdate
 
 #: Up to this many elements, all memories are added by one product with a matrix: calling an
@@ -176,7 +176,7 @@ class Eager(TorchUpdate):
                 self.slots[k % self.depth][part].copy_(new)
 
 
-@cache
+@kept
 def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a vector of one 1."""
     with torch.inference_mode(False):
@@ -186,7 +186,8 @@ def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
 def _products(rows: Rows, dtype: torch.dtype) -> dict[int, Product]:
     """Return the products of rows that read every place of a ring with one more than they read."""
     key = ("products", dtype)
-    if key not in rows.cache:
+    known: dict[int, Product] | None = rows.cache.get(key)
+    if known is None or watched():
         own = {
             k: coefficients
             for k, row in enumerate(rows.rows)
@@ -202,8 +203,9 @@ def _products(rows: Rows, dtype: torch.dtype) -> dict[int, Product]:
             numbers = (
                 torch.tensor(each, dtype=dtype, device="cpu").unbind() for each in (scales, weights)
             )
-            rows.cache[key] = dict(zip(own, map(Product, *numbers), strict=True))
-    known: dict[int, Product] = rows.cache[key]
+            known = dict(zip(own, map(Product, *numbers), strict=True))
+        if not watched():
+            rows.cache[key] = known
     return known
 
 
@@ -213,7 +215,8 @@ def _from_memory(rows: Rows, row: Row) -> tuple[float, float] | None:
     With a memory of_x x + of_d d, x_weight x + d_weight d is a x + b memory where b = d_weight /
     of_d and a = x_weight - b of_x.
     """
-    if row.memory is None or row.raw or row.memory[2]:
+    # A term of x or d with the coefficient 0 is left out, even if it is infinite.
+    if row.memory is None or row.raw or row.memory[2] or row.x == 0 or row.d == 0:
         return None
     of_x, of_d, _ = row.memory
     if rows.clip is not None:  # the memory is clamped, too, where it is the prediction itself

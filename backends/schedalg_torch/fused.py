@@ -127,7 +127,7 @@ class Fused(WritesInput):
             clipped=rows.clip is not None,
             unbounded=rows.raw,
             noisy=self.noisy,
-            learned=rows.rows[0].log_variance is not None,
+            learned=rows.learned,
             scaled=self.model_input is not None and not each,
             each=each,
         )
@@ -143,7 +143,7 @@ def _numbers(rows: Rows, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]
     key = ("numbers", x.device, stream, dtype)
     if key not in rows.cache:
         # Two words apart: aligned alike, so that Triton compiles one kernel for all rows.
-        numbers = on_device(np.arange(len(rows.rows)).repeat(2), x)[::2].split(1)
+        numbers = on_device(np.arange(rows.count).repeat(2), x)[::2].split(1)
         table = on_device(rows.table(rows.depth), x, dtype)
         rows.cache[key] = table, on_device(rows.draws, x), numbers
     kept: tuple[Tensor, Tensor, tuple[Tensor, ...]] = rows.cache[key]

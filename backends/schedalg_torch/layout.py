@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from schedalg_torch.modes import kept
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -124,7 +126,7 @@ def allocated(like: Tensor, sizes: tuple[int, ...], dtype: torch.dtype | None = 
         return torch.empty_like(template)
 
 
-@lru_cache(256)
+@kept
 def _template(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return one element in a shape: torch makes memory like it faster than of a shape."""
     with torch.inference_mode(False):

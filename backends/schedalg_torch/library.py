@@ -1,5 +1,6 @@
 """What differs between torch and the array API standard."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +131,7 @@ class TorchLibrary(Library):
     def likeness(self, x: Tensor) -> Callable[[Any], bool]:
         """Return whether a result is a tensor like x, and its storage holds its elements."""
         kind, shape, dtype, device, on_cpu = type(x), x.shape, x.dtype, x.device, x.is_cpu
-        size = 0 if is_compiling() else x.nbytes  # sizes may be symbols there
+        size = math.inf if is_compiling() else x.nbytes  # sizes may be symbols there
 
         def like(result: Any) -> bool:
             if (
@@ -145,7 +146,7 @@ class TorchLibrary(Library):
             try:
                 stored = result.untyped_storage().nbytes()
             except NotImplementedError:  # it only wraps a tensor
-                return True
+                return _is_alive(result)
             if stored >= size and result.is_contiguous() and not result.storage_offset():
                 return True
             return self.holds_elements(result)

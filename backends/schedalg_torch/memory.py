@@ -8,13 +8,12 @@ wherever it moves. All that can still go wrong is a storage that shrank, and tha
 every row.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 from schedalg.checks import check_memory
 from schedalg_torch.layout import Layout
+from schedalg_torch.modes import kept
 
 
 class Buffer:
@@ -195,7 +194,7 @@ class Buffers:
                 )
 
 
-@lru_cache(64)
+@kept
 def nothing_like(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a tensor (0, 0), which nobody else is given."""
     with torch.inference_mode(False):

@@ -14,7 +14,8 @@ from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
 from schedalg_torch.compiled import stored, table_of
 from schedalg_torch.fused import on_device
 from schedalg_torch.layout import allocated
-from schedalg_torch.update import requires_gradient, watched
+from schedalg_torch.modes import watched
+from schedalg_torch.update import requires_gradient
 
 # The columns of the arguments, as `arguments` packs them.
 _ROW, _X, _D, _RAW, _Z, _AFTER, _INPUT, _NOISE, _WIDE = range(9)

@@ -20,9 +20,10 @@ from schedalg_torch.fused_stack import FusedStack
 from schedalg_torch.layout import Layout
 from schedalg_torch.library import TorchLibrary
 from schedalg_torch.memory import Buffers, written
+from schedalg_torch.modes import watched
 from schedalg_torch.optional import faults
 from schedalg_torch.stack import CompiledStack
-from schedalg_torch.update import requires_gradient, watched
+from schedalg_torch.update import requires_gradient
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 #: Devices whose operations can write to a given `out=`.

@@ -14,11 +14,8 @@ from schedalg.running.rows import Rows
 from schedalg_torch.layout import Layout, allocated, lasting
 from schedalg_torch.memory import Buffer, Buffers
 
-# There is no public way to ask for a transform of torch.func, a trace or a dispatch mode. These are
-# what torch's own library asks.
+# There is no public way to ask for a transform of torch.func. torch's own library asks this.
 _transform = torch._C._functorch.peek_interpreter_stack
-_traced = torch._C._get_tracing_state
-_modes = torch._C._len_torch_dispatch_stack
 
 
 def requires_gradient(*tensors: Tensor | None) -> bool:
@@ -30,14 +27,6 @@ def requires_gradient(*tensors: Tensor | None) -> bool:
             if tensor is not None and tensor.requires_grad:
                 return True
     return False
-
-
-def watched() -> bool:
-    """Whether something looks for operations of torch, which a compiled loop is none of.
-
-    It may also give tensors without memory in place of new ones, as `FakeTensorMode` does.
-    """
-    return _traced() is not None or _modes() > 0
 
 
 class TorchUpdate(EveryRow):
@@ -70,7 +59,7 @@ class TorchUpdate(EveryRow):
         self.buffers = Buffers(self.layout, x, reuse=reuse)
         with lasting():
             if small:
-                self.buffers.make(len(rows.rows))
+                self.buffers.make(rows.count)
             self.ring = allocated(x, (depth, x.numel())) if depth else self.buffers.like
         self.functional: Functional | None = None
 

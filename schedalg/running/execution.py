@@ -140,12 +140,14 @@ def steps(run: Run, call: Call) -> Iterator[Run]:
 
 def _network(rows: Rows, denoise: Denoiser, x: Array) -> Call:
     """Return what calls a network."""
-    numbers, output_of, like = rows.timesteps, denoise.output, known(x).likeness(x)
+    numbers, output_of = rows.timesteps, denoise.output
+    # A class of one's own may override the method by the arguments that are known to all.
+    like = (known(x).likeness(x),) if type(denoise).output is Denoiser.output else ()
     bounds = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
 
     def call(run: Run) -> None:
         try:
-            output, variance = output_of(run.given(), run.timesteps, numbers[run.row], like)
+            output, variance = output_of(run.given(), run.timesteps, numbers[run.row], *like)
             run.take(output, run.bounded(output) if bounds else None, variance)
         except StopIteration as error:
             raise_stopped(error)

@@ -240,7 +240,7 @@ class FrameRun:
             changed |= {"_last": last, "_x0": None, "_input": None}
             vars(self).update(changed)
         except (ValueError, TypeError):
-            raise  # before anything has changed
+            raise  # before a memory has changed
         except BaseException:
             self._torn = self.sweep != sweep and self._rows.depth > 0
             raise

@@ -36,14 +36,7 @@ def plan_of(schedule: Schedule, sampler: Any) -> Plan | None:
         _check_steps(sampler)
         return None
     key = key_of((sampler, schedule))
-    return _PLANS.get(key, lambda: _planned(schedule, sampler))
-
-
-def _planned(schedule: Schedule, sampler: Any) -> Plan:
-    plan = sampler.plan(schedule)
-    if type(plan) is Plan and plan.schedule is schedule:
-        return plan
-    return check_plan(plan, schedule)
+    return _PLANS.get(key, lambda: check_plan(sampler.plan(schedule), schedule))
 
 
 def plan_for(schedule: Schedule, sampler: Any, x: Array) -> Plan | None:

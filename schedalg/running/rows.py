@@ -376,7 +376,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
         numbers,
         draws,
         start,
-        _largest(hosts, listed, plan.b, made.asked) if numbers and count else 0.0,
+        _largest(hosts, listed, made.weights, made.asked) if numbers and count else 0.0,
         plan.timesteps if requires_gradient(plan.timesteps) else tuple(plan.timesteps.tolist()),
         None if numbers else widened(x[:0, ...]),
     )

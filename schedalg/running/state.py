@@ -229,15 +229,7 @@ class Run:
         if self._input is not None:
             check_input_shape(self._input, self._shape)
         output, variance = read_output(output, x, self.rows.timesteps[k])
-        x0 = self.bounded(output)
-        try:
-            self.take(output, x0, variance)
-        except (ValueError, TypeError):
-            raise  # before anything has changed
-        except BaseException:
-            if self.row == k and self.rows.depth:
-                self._after = _raise_interrupted  # memories may be of row k, or of the one before
-            raise
+        self.take(output, self.bounded(output), variance)
 
     def bounded(self, output: Array) -> Array | None:
         """Return the x0 prediction of the next row where a function bounds it, else None."""
@@ -263,8 +255,15 @@ class Run:
         self._input = None
         if not self._reuse:
             self._last, self._x0 = (k, x, output), x0
-        # In one statement, between whose two assignments there is no interrupt.
-        self.x, self.row = self._after(k, x, output, x0, variance, noise), k + 1
+        try:
+            # In one statement, between whose two assignments there is no interrupt.
+            self.x, self.row = self._after(k, x, output, x0, variance, noise), k + 1
+        except (ValueError, TypeError):
+            raise  # before a memory has changed
+        except BaseException:
+            if self.row == k and self.rows.depth:
+                self._after = _raise_interrupted  # memories may be of row k, or of the one before
+            raise
 
     @property
     def takes_variance(self) -> bool:

@@ -263,11 +263,12 @@ def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> Do
         return plus(*(product(end, share) for end, share in zip((start, end), shares, strict=True)))
     ends = [DoubleDouble(*(part.item() for part in one)) for one in (start, end)]
     rises = ends[0].high <= ends[1].high
-    least, most = ends if rises else reversed(ends)
+    least, most = ends if rises else ends[::-1]
     step = divided(minus(most, least), single(float(max(n - 1, 1))))
     i = _counted(n, rises)
     high, low = plus(least, multiples(step, i))
-    high[-1], low[-1] = ends[-1] if n > 1 else ends[0]
+    place = -1 if rises or n == 1 else 0
+    high[place], low[place] = most if n > 1 else ends[0]
     return DoubleDouble(high, low)
 
 

@@ -108,7 +108,7 @@ def _log_near_1(below_1: DoubleDouble) -> DoubleDouble:
     start = (c - 1.0) - c * upper
     f = start - lower
     rest = ((start - f) - lower) - c * below_1.low
-    # log(1 + f) - f; the next term is 2^-74 of f.
+    # log(1 + f) - f; the next term is at most 2^-69 of f.
     rest += f * f * (f * (1 / 3 - f * (1 / 4 - f * (1 / 5 - f * (1 / 6)))) - 0.5)
     table = _logarithms()
     high, low = table.high[place], table.low[place]

@@ -4,7 +4,6 @@
 gradient, or is traced by JAX, the schedule is on arrays of that tensor's library, and follows it.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -47,7 +46,7 @@ def scalar(name: str, number: Any, check: Callable[[str, object], float] = real_
     """
     if not has_values(number):
         kinds = ("real floating", "integral")
-        if math.prod(number.shape) != 1 or not namespace(number).isdtype(number.dtype, kinds):
+        if number.shape != () or not namespace(number).isdtype(number.dtype, kinds):
             raise TypeError(f"{name} must be a real number, got {shown(number)}")
         return Scalar(None, number)
     if requires_gradient(number):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 from weakref import ref
@@ -12,7 +12,7 @@ from weakref import ref
 import numpy as np
 import pytest
 
-from schedalg import DDPM, DPMSolverPP, Euler, Pool, Schedule, UniPC, begin, run, sample
+from schedalg import DDIM, DDPM, DPMSolverPP, Euler, Pool, Schedule, UniPC, begin, run, sample
 from schedalg.parameterization import PARAMETERIZATIONS
 from schedalg.running.rows import rows_of
 
@@ -226,6 +226,22 @@ def test_a_mode_that_begins_in_the_middle(kind: str, mode: Any) -> None:
         finished = held.advance(network(held.input, held.timesteps))
     result = held.x[0] if kind == "run" else finished[1]
     torch.testing.assert_close(result, expected[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), UniPC(2)], ids=["DDIM", "UniPC"])
+@pytest.mark.parametrize("numba", [True, False])
+def test_nothing_that_a_mode_made_is_kept(
+    sampler: Any, numba: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has no memory is not given to a later run, which would write there."""
+    if not numba:
+        monkeypatch.setattr("schedalg_torch.torch_backend.step_for", lambda x: None)
+    x = torch.ones(3, 1 + numba, 37, dtype=torch.float64)  # of a shape that no other test has
+    with suppress(Exception), FakeTensorMode():
+        sample(network, FAST, sampler, x)
+    result = sample(network, FAST, sampler, x)
+    one = sample(network, FAST, sampler, torch.ones(1, 1, dtype=torch.float64))
+    np.testing.assert_allclose(result, np.full(x.shape, one.item()), rtol=1e-12)
 
 
 def test_a_table_lives_as_long_as_its_address_is_held() -> None:

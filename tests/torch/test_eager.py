@@ -111,13 +111,17 @@ def test_a_product_has_the_digits_of_the_sum_that_it_replaces() -> None:
     """A row whose own memory would be much larger than x is added up term by term."""
     from schedalg_torch.eager import _products
 
-    from schedalg.running.rows import Row, Rows
+    from schedalg.running.rows import Row
+    from schedalg.testing.rows import rows_of_numbers
 
     def row(memory: Any) -> Row:
         return Row(1.0, None, 0.5, -0.25, ((0.125, 1),), memory, 0.0, None)
 
     memories = [(2.0, -2.0, 0.0), (2e6, -2.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.5), None]
-    rows = Rows([row(memory) for memory in memories], 1, None, True, np.zeros((5, 2), np.int64))
+    each = [row(memory) for memory in memories]
+    # What is not read is not in a product, either: 0 times infinity is no number.
+    each += [each[0]._replace(x=0.0), each[0]._replace(d=0.0)]
+    rows = rows_of_numbers(each, 1)
     products = _products(rows, torch.float64)
     assert list(products) == [0]
     # 0.5 x - 0.25 d is 0.25 x + 0.125 (2 x - 2 d)
