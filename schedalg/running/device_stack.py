@@ -95,8 +95,9 @@ class DeviceStack(Stack):
         with self.there():
             ahead = self.empty((len(places), *self.shape), self.like.dtype)
             if self.size:
+                at = self.sent(row_at)
                 self.torn = True
-                self.launch(output, variance, ahead, self.sent(row_at))
+                self.launch(output, variance, ahead, at)
         return ahead
 
     def _copied(self, flat: Array) -> Array:

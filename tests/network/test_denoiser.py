@@ -27,6 +27,18 @@ def test_finiteness_is_checked_in_every_network_of_a_denoiser() -> None:
         sample(own, FAST, DDIM(), X, check_finite=True)
 
 
+def test_a_class_of_ones_own_may_override_how_the_network_is_called() -> None:
+    class Halved(Denoiser):
+        def output(  # type: ignore[override]
+            self, x: Any, timesteps: Any, timestep: int | float | None = None
+        ) -> tuple[Any, Any]:
+            output, variance = super().output(x, timesteps, timestep)
+            return output / 2, variance
+
+    given = sample(Halved(lambda x, t: np.tanh(x), FAST), FAST, DDIM(), X)
+    np.testing.assert_array_equal(given, sample(lambda x, t: np.tanh(x) / 2, FAST, DDIM(), X))
+
+
 def test_a_denoiser_serves_slices_of_its_schedule() -> None:
     """Image to image with guidance in an interval: the denoiser is made for the whole schedule."""
     y, n = np.arange(4.0), np.zeros(4)
