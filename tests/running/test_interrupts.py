@@ -1,8 +1,8 @@
 """A step that is interrupted takes effect entirely or not at all, or what it left behind says so.
 
-An exception is raised at every line of `schedalg/running` that a step runs, but those in `finally`,
-as Ctrl-C and a lack of memory raise theirs. Whoever holds the samples then goes on as if nothing
-were.
+An exception is raised at every line of `schedalg/running` that a step runs, but those of `finally`
+and `with`, as Ctrl-C and a lack of memory raise theirs. Whoever holds the samples then goes on as
+if nothing were.
 """
 
 import ast
@@ -33,13 +33,19 @@ def network(x: Any, timesteps: Any) -> Any:
 
 @functools.cache
 def last_words(path: str) -> set[int]:
-    """Return the lines of a file within `finally`: nothing mends one that is interrupted itself.
+    """Return the lines of a file in which what was begun is ended: of `finally`, and of `with`.
 
-    Those here call nothing, and Ctrl-C comes only where something is called.
+    Nothing mends one that is interrupted itself: a lock would stay taken. The lines of `finally`
+    here call nothing, and Ctrl-C comes only where something is called; at the end of a `with`, it
+    comes when the lock was given back.
     """
-    tries = (each for each in ast.walk(ast.parse(Path(path).read_text())))
-    bodies = (each.finalbody for each in tries if isinstance(each, ast.Try))
-    return {n for body in bodies for each in body for n in range(each.lineno, each.end_lineno + 1)}
+    last = set()
+    for each in ast.walk(ast.parse(Path(path).read_text())):
+        if isinstance(each, ast.With):
+            last |= set(range(each.lineno, each.body[0].lineno))
+        elif isinstance(each, ast.Try):
+            last |= {n for of in each.finalbody for n in range(of.lineno, of.end_lineno + 1)}
+    return last
 
 
 def is_interrupted(line: int, call: Callable[[], Any]) -> bool:
