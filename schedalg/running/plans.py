@@ -36,7 +36,14 @@ def plan_of(schedule: Schedule, sampler: Any) -> Plan | None:
         _check_steps(sampler)
         return None
     key = key_of((sampler, schedule))
-    return _PLANS.get(key, lambda: check_plan(sampler.plan(schedule), schedule))
+    return _PLANS.get(key, lambda: _planned(sampler, schedule))
+
+
+def _planned(sampler: Any, schedule: Schedule) -> Plan:
+    """Return what a sampler makes; that of a sampler of this library is made of the schedule."""
+    plan = sampler.plan(schedule)
+    mere = type(plan) is Plan and plan.schedule is schedule
+    return plan if mere else check_plan(plan, schedule)
 
 
 def plan_for(schedule: Schedule, sampler: Any, x: Array) -> Plan | None:
