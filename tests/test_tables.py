@@ -101,12 +101,12 @@ def test_a_schedule_with_a_function_of_its_own_needs_no_hash(copies: list[Any]) 
             return sigma
 
     plain = Schedule.from_log_snr([2.0, 0.0, -1.0, -2.0, -3.0])
-    for rule, number in ((Rule(), 2), (lambda alpha, sigma: sigma, 1)):
+    for rule in (Rule(), lambda alpha, sigma: sigma):
         copies.clear()
         schedule = Schedule.from_log_snr([2.0, 0.0, -1.0, -2.0, -3.0], timesteps=rule)
         for _ in range(2):
             noisy = schedule.add_noise(X, X, K)
-        assert len(copies) == number
+        assert len(copies) == 1  # a schedule is found by its numbers, and then compared
         np.testing.assert_array_equal(noisy, plain.add_noise(X, X, K))
 
 
