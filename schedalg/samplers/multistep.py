@@ -57,9 +57,7 @@ def weights(
     """
     xp, most, first = steps.xp, len(moments), 2 if ahead else 1
     gaps = _gaps(xp, length, most - first, ahead=ahead)
-    result = (
-        np.zeros((most, len(orders))) if xp is np else steps.array(np.zeros((most, len(orders))))
-    )
+    result = steps.array(np.zeros((most, len(orders))))
     left: Array
     left, total = np.ones(len(orders), dtype=bool), abs(seen(moments[0]))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
