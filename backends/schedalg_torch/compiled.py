@@ -107,7 +107,9 @@ class Compiled(WritesInput):
 
     def takes(self, d: Tensor, noise: Tensor | None) -> bool:
         """Whether the tensors are plain ones, and so is what torch makes anew."""
-        return type(d) is Tensor and (noise is None or type(noise) is Tensor) and not watched()
+        if type(d) is not Tensor or (noise is not None and type(noise) is not Tensor):
+            return False
+        return self.buffers.reuse or not watched()  # between whose rows nobody else's code runs
 
     def take(
         self,
@@ -120,13 +122,17 @@ class Compiled(WritesInput):
     ) -> Tensor:
         """Return x after row k."""
         buffers, ahead = self.buffers, None if self.model_input is None else self.input_buffer(k)
-        now = buffers.of(x)
-        raw, raw_at = self._stored("output", output)
-        d, d_at = (raw, raw_at) if d is output else self._stored("x0", d)
+        now = buffers.written(x)
+        # What an address is of is held until the loop is done.
+        _held, x_at = self._stored("x", x) if now is None else (x, now.twin.data_ptr())
+        if d is output:  # whose memory was looked at when the network returned it
+            d, d_at = raw, raw_at = self._placed(output)
+        else:
+            (raw, raw_at), (d, d_at) = self._stored("output", output), self._stored("x0", d)
         if ahead is not None:  # where the next input is about to be written
             raw, raw_at = _apart(ahead, raw, raw_at)
             d, d_at = _apart(ahead, d, d_at)
-        target = buffers.next(now, raw_at, d_at)
+        target, to = buffers.next(now, raw_at, d_at)
         z, z_at, scale, wide = None, raw_at, 0.0, False
         if self.noisy[k]:
             row = self.rows.rows[k]
@@ -135,7 +141,6 @@ class Compiled(WritesInput):
                 z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)
             z, z_at = self._stored("noise", z)
             wide = z.dtype is not x.dtype
-        x_at, to = now.twin.data_ptr(), target.twin.data_ptr()
         input_at = to if ahead is None else ahead.twin.data_ptr()
         CALL.pack_into(self.arguments, 0, k, x_at, d_at, raw_at, z_at, to, input_at, scale, wide)
         self.step(self.arguments_at, self.arguments_at)
@@ -144,12 +149,19 @@ class Compiled(WritesInput):
             written(ahead.twin)
         return target.tensor
 
-    def _stored(self, name: str, x: Tensor) -> tuple[Tensor, int]:
+    def _placed(self, x: Tensor) -> tuple[Tensor, int]:
         """Return x with its elements in order in memory, itself or a copy, and its address."""
         if self.layout.channels_last or not x.is_contiguous() or x.is_neg():
-            check_memory(name, x)
             x = self.layout.ordered(x)
-        return stored(name, x, self.size)
+        return placed(x)
+
+    def _stored(self, name: str, x: Tensor) -> tuple[Tensor, int]:
+        """Do the same with what others may have changed since it was looked at.
+
+        Raises:
+            ValueError: As `intact`.
+        """
+        return self._placed(intact(name, x, self.size))
 
 
 def _apart(buffer: Buffer, x: Tensor, at: int) -> tuple[Tensor, int]:
@@ -160,17 +172,20 @@ def _apart(buffer: Buffer, x: Tensor, at: int) -> tuple[Tensor, int]:
     return x, at
 
 
-def stored(name: str, x: Tensor, size: int) -> tuple[Tensor, int]:
-    """Return x, whose elements lie in order in memory, and its address; a copy if it has none.
+def intact(name: str, x: Tensor, size: int) -> Tensor:
+    """Return x if its memory is there.
 
     Raises:
-        ValueError: The memory holds fewer elements than `size`.
+        ValueError: It is not; or x has another number of elements.
     """
-    left = x.untyped_storage().nbytes()
-    if x.numel() != size or left < (size + x.storage_offset()) * x.itemsize:
-        raise ValueError(
-            f"the memory of {name} was changed: {tuple(x.shape)} and {left} bytes are left of it"
-        )
+    check_memory(name, x)
+    if x.numel() != size:
+        raise ValueError(f"{name} was changed: its shape is {tuple(x.shape)} now")
+    return x
+
+
+def placed(x: Tensor) -> tuple[Tensor, int]:
+    """Return x, whose elements lie in order in memory, and its address; a copy if it has none."""
     at = x.data_ptr()
     if not at:  # torch has zeros without memory
         x = x.clone()

@@ -89,7 +89,7 @@ class Eager(TorchUpdate):
         raw = self.layout.flat(output)
         d = raw if d is output else self.layout.flat(d)
         raw_at = raw.data_ptr()
-        target = self.buffers.next(now, raw_at, raw_at if d is raw else d.data_ptr())
+        target, _ = self.buffers.next(now, raw_at, raw_at if d is raw else d.data_ptr())
         drawn = None
         if row.noise:
             z, scale = drawn_for(self.rows, self.keys, k, x, variance, noise)

@@ -82,7 +82,9 @@ class Fused(WritesInput):
         # unless a denoiser that scales for itself has.
         in_place = ahead is not None and now is self.buffers.latest and self.buffers.reuse
         in_place = in_place and not shares_memory(output, x) and not shares_memory(d, x)
-        target = now if in_place else self.buffers.next(now, output.data_ptr(), d.data_ptr())
+        target = now
+        if not in_place:
+            target, _ = self.buffers.next(now, output.data_ptr(), d.data_ptr())
         with current_device(x):
             self.launch(self.positions[k], now.flat, target.flat, d, output, variance, noise)
         written(target.flat)

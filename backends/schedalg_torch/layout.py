@@ -93,19 +93,22 @@ class Layout:
         Args:
             like: Any tensor of its dtype and device.
         """
-        return self.empties(like, 1)[0]
-
-    def empties(self, like: Tensor, count: int) -> list[Tensor]:
-        """Return so many, in less time than one by one."""
-        template = None if self.channels_last else _template(self.shape, like.dtype, like.device)
         with lasting():
-            if template is not None:
-                return [torch.empty_like(template) for _ in range(count)]
-            strides, apart = [0] * len(self.shape), 1
-            for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
-                strides[axis] = apart
-                apart *= max(self.shape[axis], 1)
-            return [like.new_empty_strided(self.shape, strides) for _ in range(count)]
+            return self.empties(like.dtype, like.device, 1)[0]
+
+    def empties(self, dtype: torch.dtype, device: torch.device, count: int) -> list[Tensor]:
+        """Return so many, in less time than one by one; in inference mode, they are of it."""
+        if not self.channels_last:
+            template = _template(self.shape, dtype, device)
+            return [torch.empty_like(template) for _ in range(count)]
+        strides, apart = [0] * len(self.shape), 1
+        for axis in (1, *range(len(self.shape) - 1, 1, -1), 0):
+            strides[axis] = apart
+            apart *= max(self.shape[axis], 1)
+        return [
+            torch.empty_strided(self.shape, strides, dtype=dtype, device=device)
+            for _ in range(count)
+        ]
 
 
 @lru_cache(256)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from schedalg.checks import check_memory
-from schedalg_torch.layout import Layout
-from schedalg_torch.modes import kept
+from schedalg_torch.layout import Layout, lasting
 
 
 class Buffer:
@@ -35,10 +34,9 @@ class Buffer:
 
     __slots__ = (
         "_column",
+        "_dtype",
         "_flat",
         "_layout",
-        "_shape",
-        "_strides",
         "bytes_left",
         "bytes_needed",
         "size",
@@ -50,8 +48,7 @@ class Buffer:
         self.tensor = tensor
         self.twin = twin
         self._layout = layout
-        self._shape = layout.shape
-        self._strides = tensor.stride()
+        self._dtype = tensor.dtype
         self._flat: Tensor | None = None
         self._column: Tensor | None = None
         self.size = tensor.nbytes
@@ -76,13 +73,11 @@ class Buffer:
 
     def is_intact(self) -> bool:
         """Whether its storage has not shrunk, and the tensor of others still lies in its memory."""
-        x, twin = self.tensor, self.twin
+        x = self.tensor
         return (
             self.bytes_left() >= self.bytes_needed
-            and x.data_ptr() == twin.data_ptr()
-            and x.stride() == self._strides
-            and x.shape == self._shape
-            and x.dtype is twin.dtype
+            and x.is_set_to(self.twin)
+            and x.dtype is self._dtype
         )
 
     def holds(self, address: int) -> bool:
@@ -108,7 +103,7 @@ class Buffers:
         self.layout = layout
         self.shape = x.shape
         self.dtype = x.dtype
-        self.like = nothing_like(x.dtype, x.device)  # x itself may be freed
+        self.device = x.device
         self.reuse = reuse
         self.own: list[Buffer] = []
         self.latest: Buffer | None = None
@@ -117,22 +112,34 @@ class Buffers:
         """Return x as it lies in memory now.
 
         Raises:
+            ValueError: As `written`; or the memory of another x was freed.
+        """
+        return self.written(x) or self._foreign(x)
+
+    def written(self, x: Tensor) -> Buffer | None:
+        """Return the buffer that x was written to; None if x is a tensor of others.
+
+        Raises:
             ValueError: x is no longer what it was when the run began, because its shape or dtype
                 was changed or its memory was freed.
         """
-        if x.shape != self.shape or x.dtype is not self.dtype:
-            self._raise_changed(x)
         latest = self.latest
         if latest is None or latest.tensor is not x:
-            return self._foreign(x)
+            self._check_unchanged(x)
+            return None
+        if not self.reuse:  # the user has x in hand, and not the network alone
+            self._check_unchanged(x)
         if latest.bytes_left() < latest.bytes_needed:
             raise ValueError(
                 "the memory of x was freed during the run: a network must not change its input"
             )
         return latest
 
-    def next(self, x: Buffer, output_at: int, x0_at: int) -> Buffer:
-        """Return a buffer to write x to: neither x nor the tensors at two addresses lie in it."""
+    def next(self, x: Buffer | None, output_at: int, x0_at: int) -> tuple[Buffer, int]:
+        """Return a buffer to write x to, and its address.
+
+        Neither x nor the tensors at two addresses lie in it.
+        """
         own = self.own
         for mine in own:
             if mine is x:
@@ -141,16 +148,15 @@ class Buffers:
             end = start + mine.size
             if start <= output_at < end or start <= x0_at < end:
                 continue
-            if not mine.is_intact():
-                own.remove(mine)
-                mine = self.new()
-                own.append(mine)
-            self.latest = mine
-            return mine
-        self.latest = self.new()
-        if self.reuse and len(self.own) < 2:
-            self.own.append(self.latest)
-        return self.latest
+            if mine.is_intact():
+                self.latest = mine
+                return mine, start
+            own.remove(mine)
+            break
+        self.latest = new = self.new()
+        if self.reuse and len(own) < 2:
+            own.append(new)
+        return new, new.twin.data_ptr()
 
     def spare(self, x: Buffer) -> Buffer:
         """Return a buffer in which x does not lie, for something that does not outlive a row."""
@@ -161,16 +167,20 @@ class Buffers:
 
     def new(self) -> Buffer:
         """Return a buffer that the run has not used."""
-        return self._news(1)[0]
+        with lasting():
+            return self._news(1)[0]
 
     def make(self, count: int) -> None:
-        """Make those that will be written to in so many rows: at once, which takes less time."""
+        """Make those that will be written to in so many rows: at once, which takes less time.
+
+        It is called in a context of `lasting`.
+        """
         if self.reuse:
             self.own = self._news(min(count, 2))
 
     def _news(self, count: int) -> list[Buffer]:
         layout = self.layout
-        tensors = layout.empties(self.like, count)
+        tensors = layout.empties(self.dtype, self.device, count)
         return [Buffer(tensor, tensor.detach(), layout) for tensor in tensors]
 
     def _foreign(self, x: Tensor) -> Buffer:
@@ -182,7 +192,9 @@ class Buffers:
         twin = x.detach() if layout.holds(x) else layout.shaped(layout.flat(x))
         return Buffer(x, twin, layout)
 
-    def _raise_changed(self, x: Tensor) -> None:
+    def _check_unchanged(self, x: Tensor) -> None:
+        if x.shape == self.shape and x.dtype is self.dtype:
+            return
         for name, now, before in (
             ("shape", tuple(x.shape), tuple(self.shape)),
             ("dtype", x.dtype, self.dtype),
@@ -192,13 +204,6 @@ class Buffers:
                     f"the {name} of x was changed during the run, from {before} to {now}: a "
                     "network must not change its input"
                 )
-
-
-@kept
-def nothing_like(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a tensor (0, 0), which nobody else is given."""
-    with torch.inference_mode(False):
-        return torch.empty((0, 0), dtype=dtype, device=device)
 
 
 def shares_memory(tensor: Tensor, other: Tensor) -> bool:

@@ -11,7 +11,7 @@ from schedalg.checks import check_memory
 from schedalg.running.reference import deviation
 from schedalg.running.stack import Stack
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
-from schedalg_torch.compiled import stored, table_of
+from schedalg_torch.compiled import intact, placed, table_of
 from schedalg_torch.fused import on_device
 from schedalg_torch.layout import allocated
 from schedalg_torch.modes import watched
@@ -112,7 +112,7 @@ class CompiledStack(TorchStack):
         """Take the x of places through the rows that they are in, and return the next input."""
         ahead = allocated(self.like, (len(places), *self.shape))
         check_memory("output", output)
-        raw, raw_at = stored("output", output.resolve_neg().contiguous(), ahead.numel())
+        raw, raw_at = placed(intact("output", output, ahead.numel()).resolve_neg().contiguous())
         step, item = self.size * raw.itemsize, np.arange(len(places))
         arguments, x_at = self.arguments[places], self.x.data_ptr()
         half = self.half[places]

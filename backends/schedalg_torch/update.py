@@ -60,7 +60,8 @@ class TorchUpdate(EveryRow):
         with lasting():
             if small:
                 self.buffers.make(rows.count)
-            self.ring = allocated(x, (depth, x.numel())) if depth else self.buffers.like
+            if depth or not small:  # a kernel is given a ring, even if it has no places
+                self.ring = allocated(x, (depth, x.numel()))
         self.functional: Functional | None = None
 
     def input_of(self, k: int, x: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ def check_sample(name: str, x: object) -> None:
             f"standard; got {type_name(x)}"
         )
     array: Array = x
-    _check_complete(name, array)
+    if not library.types:
+        _check_complete(name, array)
     check_unmasked(name, x)
     if not library.is_real_floating(array):
         raise TypeError(
@@ -48,7 +49,8 @@ def check_sample(name: str, x: object) -> None:
         raise TypeError(f"{name} must be in the machine's byte order, got {described(array)}")
     if array.ndim == 0:
         raise ValueError(f"{name} must have a batch dimension, shape (B, ...); got shape ()")
-    check_readable(name, array)
+    if (reason := library.unreadable(array)) is not None:
+        raise ValueError(f"{name} {reason}")
 
 
 def _check_complete(name: str, array: Array) -> None:

@@ -34,7 +34,9 @@ def flag(name: str, value: object) -> bool:
     Raises:
         TypeError: `value` is neither True nor False.
     """
-    if isinstance(value, bool | np.bool_):
+    if value is True or value is False:
+        return value
+    if isinstance(value, np.bool_):
         return bool(value)
     raise TypeError(f"{name} must be True or False, got {shown(value)}")
 

@@ -30,10 +30,10 @@ from schedalg.checks import (
 from schedalg.libraries import constant
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import (
+    Form,
     Model,
     called,
-    check_input_dtype,
-    check_input_shape,
+    check_input,
     check_keywords,
     read_output,
 )
@@ -149,7 +149,7 @@ class Denoiser(AnyDenoiser):
         x: Array,
         timesteps: Array,
         timestep: int | float | None = None,
-        like: Callable[[Any], bool] | None = None,
+        form: Form | None = None,
     ) -> tuple[Array, Array | None]:
         """Return the network's output: its prediction, and its learned variance or None.
 
@@ -157,17 +157,16 @@ class Denoiser(AnyDenoiser):
             x: The model input.
             timesteps: (B,).
             timestep: Their common value as a number, for error messages. None if there is none.
-            like: A quick test of whether an output is surely like x, made once for many calls.
+            form: The form of x, where it is the same in many calls.
 
         Raises:
             TypeError: The output is not an array of x's library.
             ValueError: The output has neither the shape of x nor twice its channels, or differs in
                 dtype or device; or the network changed the shape or dtype of its input.
         """
-        shape, dtype = x.shape, x.dtype
+        shape, dtype, like = form or (x.shape, x.dtype, None)
         output = called(self.model, x, timesteps, self.model_kwargs)
-        check_input_shape(x, shape)
-        check_input_dtype(x, dtype)
+        check_input(x, shape, dtype)
         if self._check is not None and timestep is not None:
             self._check(output, timestep)
         if like is not None and like(output):
@@ -299,6 +298,29 @@ def _weights(
         if not np.isfinite(value):
             raise_undetermined(meaning, timestep, host_number(alpha))
     return reading[:3]
+
+
+def output_of(denoise: Denoiser) -> Callable[..., tuple[Array, Array | None]]:
+    """Return the method `output` of a denoiser; a class of one's own may override it.
+
+    What that returns is looked at, and it need not know `form`.
+    """
+    if type(denoise).output is Denoiser.output:
+        return denoise.output
+
+    def looked_at(
+        x: Array,
+        timesteps: Array,
+        timestep: int | float | None = None,
+        form: Form | None = None,
+    ) -> tuple[Array, Array | None]:
+        output, variance = denoise.output(x, timesteps, timestep)
+        check_like("output of the denoiser", output, x)
+        if variance is not None:
+            check_like("variance of the denoiser", variance, x)
+        return output, variance
+
+    return looked_at
 
 
 #: A denoiser as the function of a derived one calls it: (x, point) -> x0 prediction.

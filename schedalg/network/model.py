@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from schedalg.arrays import Array, is_array, is_real_floating, type_name
+from schedalg.arrays import Array, is_array, is_real_floating, known, type_name
 from schedalg.checks import check_like, check_memory, is_like
 
 #: A network: `model(x, timesteps, **kwargs)` with x (B, ...) and timesteps (B,). It returns an
@@ -151,29 +151,38 @@ def read_output(
     return prediction, variance
 
 
-def check_input_shape(x: Array, shape: Any) -> None:
-    """Raise if the network changed the shape of its input.
+class Form(NamedTuple):
+    """What a network's input is like, and its output is to be like.
+
+    Attributes:
+        shape: Their shape.
+        dtype: Their dtype.
+        like: A quick test of whether an output surely is like the input.
+    """
+
+    shape: Any
+    dtype: Any
+    like: Callable[[Any], bool]
+
+
+def form_of(x: Array) -> Form:
+    """Return the form of x, made once for many calls. It does not hold x."""
+    return Form(x.shape, x.dtype, known(x).likeness(x))
+
+
+def check_input(x: Array, shape: Any, dtype: Any) -> None:
+    """Raise if the network changed the shape or the dtype of its input.
 
     Raises:
         ValueError: It did.
     """
-    if x.shape != shape:
+    if x.shape != shape or x.dtype != dtype:
+        what = "shape", tuple(shape), tuple(x.shape)
+        if x.shape == shape:
+            what = "dtype", dtype, x.dtype
         raise ValueError(
-            f"model changed the shape of its input from {tuple(shape)} to {tuple(x.shape)}: it "
-            "must not change its input"
-        )
-
-
-def check_input_dtype(x: Array, dtype: Any) -> None:
-    """Raise if the network changed the dtype of its input.
-
-    Raises:
-        ValueError: It did.
-    """
-    if x.dtype != dtype:
-        raise ValueError(
-            f"model changed the dtype of its input from {dtype} to {x.dtype}: it must not change "
-            "its input"
+            f"model changed the {what[0]} of its input from {what[1]} to {what[2]}: it must not "
+            "change its input"
         )
 
 

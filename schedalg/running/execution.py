@@ -5,11 +5,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from schedalg.arrays import Array, compiling, holds, known, requires_gradient, type_name
-from schedalg.checks import raise_stopped
+from schedalg.arrays import Array, compiling, holds, requires_gradient, type_name
+from schedalg.checks import check_like, raise_stopped
 from schedalg.network.bounds import bounded
-from schedalg.network.denoiser import AnyDenoiser, Denoiser
-from schedalg.network.model import Model
+from schedalg.network.denoiser import AnyDenoiser, Denoiser, output_of
+from schedalg.network.model import Model, check_input, form_of
 from schedalg.parameterization import PARAMETERIZATIONS, Parameterization
 from schedalg.plan.plan import Plan
 from schedalg.running.backend import Backend, Network, Replaying, whole_of
@@ -140,14 +140,12 @@ def steps(run: Run, call: Call) -> Iterator[Run]:
 
 def _network(rows: Rows, denoise: Denoiser, x: Array) -> Call:
     """Return what calls a network."""
-    numbers, output_of = rows.timesteps, denoise.output
-    # A class of one's own may override the method by the arguments that are known to all.
-    like = (known(x).likeness(x),) if type(denoise).output is Denoiser.output else ()
+    numbers, given, form = rows.timesteps, output_of(denoise), form_of(x)
     bounds = callable(denoise.clip)  # by the rows themselves, unless `Run.bounded` says otherwise
 
     def call(run: Run) -> None:
         try:
-            output, variance = output_of(run.given(), run.timesteps, numbers[run.row], *like)
+            output, variance = given(run.given(), run.timesteps, numbers[run.row], form)
             run.take(output, run.bounded(output) if bounds else None, variance)
         except StopIteration as error:
             raise_stopped(error)
@@ -159,10 +157,14 @@ def _derived(plan: Plan, denoise: AnyDenoiser, x: Array) -> Call:
     """Return what asks a denoiser that was made from others."""
     levels = plan._constant(_levels, None) if compiling(x) else _levels(plan, x)
     points = [Point(*level) for level in levels]
+    shape, dtype, like = form_of(x)
 
     def call(run: Run) -> None:
         try:
             x0, variance = denoise.predict(run.x, points[run.row])
+            check_input(run.x, shape, dtype)
+            if not like(x0):
+                check_like("x0 returned by the denoiser", x0, run.x)
             run.take(x0, x0, variance)
         except StopIteration as error:
             raise_stopped(error)
@@ -200,11 +202,11 @@ def captured(
 
 def _with_variance(denoise: Denoiser, rows: Rows) -> Network:
     """Return the network as backends call it, which raises where a learned variance is missing."""
-    output_of = denoise.output
+    given = output_of(denoise)
 
     def network(x: Array, timesteps: Array) -> tuple[Array, Array | None]:
         try:
-            output, variance = output_of(x, timesteps)
+            output, variance = given(x, timesteps)
         except StopIteration as error:
             raise_stopped(error)
         if variance is None and rows.learned:

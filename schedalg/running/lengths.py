@@ -1,7 +1,7 @@
 """`score_lengths`: how much the score of a network changes from each point to the next."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +11,7 @@ from schedalg.arrays import Array, host_number, is_half, namespace, widened
 from schedalg.checks import check_sample, flag, positive_integer, raise_stopped
 from schedalg.network.bounds import Clip
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
-from schedalg.network.model import Model
+from schedalg.network.model import Form, Model
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.running.arrivals import level_word
 from schedalg.running.calling import NetworkOptions, denoiser_for
@@ -128,11 +128,11 @@ class _Wide(Denoiser):
         x: Array,
         timesteps: Array,
         timestep: int | float | None = None,
-        like: Callable[[Any], bool] | None = None,
+        form: Form | None = None,
     ) -> tuple[Array, Array | None]:
         """Return the network's output in float32, from its input in half precision.
 
-        What `like` says of outputs is of x in float32, and is not asked here.
+        `form` is that of x in float32, and is not what the network is given.
         """
         half = namespace(x).astype(x, self.dtype)
         output, variance = super().output(half, timesteps, timestep)

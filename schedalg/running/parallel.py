@@ -23,7 +23,7 @@ from schedalg.checks import (
     raise_stopped,
 )
 from schedalg.network.bounds import Clip
-from schedalg.network.denoiser import AnyDenoiser, Denoiser
+from schedalg.network.denoiser import AnyDenoiser, Denoiser, output_of
 from schedalg.network.guidance import ClassifierFreeGuidance
 from schedalg.network.model import Model
 from schedalg.parameterization import Parameterization, Prediction
@@ -226,7 +226,7 @@ class AllRows:
         xp, batch = namespace(self.states[0]), self.states[0].shape[0]
         rows = end - self.front
         denoise = _repeated(self.denoise, rows, batch)
-        output, variance = denoise.output(
+        output, variance = output_of(denoise)(
             xp.concat(self.inputs[self.front : end]),
             xp.concat(list(self.timesteps[self.front : end])),
         )

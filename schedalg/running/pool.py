@@ -20,7 +20,7 @@ from schedalg.checks import (
 from schedalg.forks import awaited_of
 from schedalg.network.bounds import Clip, bounding
 from schedalg.network.denoiser import AnyDenoiser
-from schedalg.network.model import Model, called, check_input_shape, check_keywords, read_output
+from schedalg.network.model import Model, called, check_input, check_keywords, read_output
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.plan.plan import Plan, as_plan
 from schedalg.running.initial_noise import sizes_of
@@ -385,7 +385,7 @@ class Pool:
 
     def _take(self, batch: "_Batch", output: Array) -> None:
         """Take the samples of a batch through their rows."""
-        check_input_shape(batch.input, (len(batch.tickets), *self.shape))
+        check_input(batch.input, (len(batch.tickets), *self.shape), self.like.dtype)
         output, variance = read_output(output, batch.input)
         with self._lock:
             self._check_whole()

@@ -288,8 +288,9 @@ def rows_of(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded = 
 def _cached(plan: Plan, x: Any, meaning: Parameterization, bounded: Bounded) -> Rows:
     key = None
     if isinstance(plan.a, np.ndarray):
-        key = key_of((meaning, bounded))
-    return _ROWS.get(None if key is None else (plan, key), lambda: _made(plan, x, meaning, bounded))
+        parts = plan, key_of(meaning), key_of(bounded)
+        key = None if None in parts[1:] else parts
+    return _ROWS.get(key, lambda: _made(plan, x, meaning, bounded))
 
 
 def _constant_rows(

@@ -19,7 +19,7 @@ from schedalg.arrays import (
 )
 from schedalg.checks import check_memory, described
 from schedalg.network.bounds import Clip, bounded, bounding
-from schedalg.network.model import check_input_shape, read_output
+from schedalg.network.model import check_input, read_output
 from schedalg.network.reading import raise_undetermined, reading_of
 from schedalg.parameterization import Parameterization, Prediction
 from schedalg.plan.plan import Plan, as_plan
@@ -38,6 +38,7 @@ from schedalg.running.preparation import (
     started,
     timesteps_of,
 )
+from schedalg.running.reference import Functional
 from schedalg.running.rows import Rows
 from schedalg.schedule import Point
 
@@ -74,6 +75,7 @@ class Run:
 
     __slots__ = (
         "_after",
+        "_dtype",
         "_end",
         "_input",
         "_last",
@@ -121,16 +123,16 @@ class Run:
         self._learned = rows.learned
         self._scaled = not rows.numbers or rows.scaled
         self._reuse = reuse
-        self._shape = x.shape
+        self._shape, self._dtype = x.shape, x.dtype
         self._timesteps = timesteps_of(plan, rows, x, backend)
         self._update: Update = backend.update(
             rows, self.x, keys if any(rows.noisy) else None, reuse=reuse
         )
         self._after: Any = self._update
-        # `EveryRow.__call__` would ask in each row whether all samples are in it. (A compiler
-        # cannot keep a method.)
+        # `EveryRow.__call__` would ask in each row whether all samples are in it. (`Functional` is
+        # what compilers trace, which cannot keep a method.)
         update = self._update
-        if type(update).__call__ is EveryRow.__call__ and not compiling(x):
+        if type(update).__call__ is EveryRow.__call__ and type(update) is not Functional:
             self._after = update.after  # type: ignore[attr-defined]
         if memories:
             self._update.restore(self.row, memories)
@@ -226,8 +228,9 @@ class Run:
         if self.row == self._end:
             self._raise_ended()
         k, x = self.row, self.x
-        if self._input is not None:
-            check_input_shape(self._input, self._shape)
+        for given in (x, self._input):
+            if given is not None:
+                check_input(given, self._shape, self._dtype)
         output, variance = read_output(output, x, self.rows.timesteps[k])
         self.take(output, self.bounded(output), variance)
 
