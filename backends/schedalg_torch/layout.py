@@ -83,7 +83,7 @@ class Layout:
     def shaped(self, flat: Tensor) -> Tensor:
         """Return a flat tensor in its shape, as a view."""
         if not self.channels_last:
-            return flat.view(self.shape)
+            return flat.view(*self.shape)
         batch, channels, *places = self.shape
         return flat.view(batch, *places, channels).movedim(-1, 1)
 

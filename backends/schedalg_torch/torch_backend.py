@@ -14,7 +14,7 @@ from schedalg.running.rows import Rows
 from schedalg.running.stack import Stack
 from schedalg_torch.capture import Step, replayed
 from schedalg_torch.compiled import Compiled, step_for
-from schedalg_torch.eager import SMALL, Eager
+from schedalg_torch.eager import Eager
 from schedalg_torch.fused import Fused, kernels, normal, timestep_table
 from schedalg_torch.fused_stack import FusedStack
 from schedalg_torch.layout import Layout
@@ -22,6 +22,7 @@ from schedalg_torch.library import TorchLibrary
 from schedalg_torch.memory import Buffers, written
 from schedalg_torch.modes import watched
 from schedalg_torch.optional import faults
+from schedalg_torch.small import SMALL, Small
 from schedalg_torch.stack import CompiledStack
 from schedalg_torch.update import requires_gradient
 
@@ -79,8 +80,11 @@ class TorchBackend:
             return Functional(rows, keys)
         if x.is_cuda and (cuda := kernels()) is not None:
             return Fused(rows, x, keys, reuse=reuse, kernel=cuda)
-        if x.is_cpu and x.numel() <= SMALL and not watched() and (step := step_for(x)) is not None:
-            return Compiled(rows, x, keys, reuse=reuse, step=step)
+        if x.is_cpu and x.numel() <= SMALL:
+            if not watched() and (step := step_for(x)) is not None:
+                return Compiled(rows, x, keys, reuse=reuse, step=step)
+            if x.dtype in (torch.float32, torch.float64):
+                return Small(rows, x, keys, reuse=reuse)
         return Eager(rows, x, keys, reuse=reuse)
 
     def stack(

@@ -78,31 +78,37 @@ def operations(run: Callable[[], object]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "how", "expected"),
+    ("sampler", "how", "small", "large"),
     [
-        (DDIM(), {}, 1),
-        (Euler(), {}, 1),
-        (DPMSolverPP(2), {}, 3),
-        (Heun(), {}, 2),
-        (UniPC(2), {}, 3),
-        (PNDM(), {}, 5),  # reads three memories of a ring of four: one by one
-        (LMS(4), {}, 3),
-        (LMS(4), {"as_ve": True}, 4),  # with that which scales the network's input
-        (Euler(), {"as_ve": True}, 2),
-        (DDIM(), {"clip": (-1, 1)}, 3),
-        (DPMSolverPP(2), {"clip": (-1, 1)}, 4),
-        (DDPM(), {}, 2),
-        (DDPM(), {"clip": (-1, 1)}, 4),
-        (DPMSolverPP(2, eta=1.0), {"clip": (-1, 1)}, 5),
+        (DDIM(), {}, 2, 1),
+        (Euler(), {}, 2, 1),
+        (DPMSolverPP(2), {}, 4, 3),
+        (Heun(), {}, 3, 2),
+        (UniPC(2), {}, 4, 4),
+        (PNDM(), {}, 6, 5),  # reads three memories of a ring of four: one by one
+        (LMS(4), {}, 3, 5),
+        (LMS(4), {"as_ve": True}, 4, 6),  # with that which scales the network's input
+        (Euler(), {"as_ve": True}, 3, 2),
+        (DDIM(), {"clip": (-1, 1)}, 5, 3),
+        (DPMSolverPP(2), {"clip": (-1, 1)}, 5, 4),
+        (DDPM(), {}, 3, 2),
+        (DDPM(), {"clip": (-1, 1)}, 6, 4),
+        (DPMSolverPP(2, eta=1.0), {"clip": (-1, 1)}, 6, 5),
     ],
     ids=repr,
 )
 @pytest.mark.usefixtures("without_numba")
-def test_a_step_is_a_few_operations(sampler: Any, how: dict[str, Any], expected: float) -> None:
+def test_a_step_is_a_few_operations(
+    sampler: Any, how: dict[str, Any], small: float, large: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Measured between loops of two lengths, so that what happens once is not counted."""
-    longer, shorter = (count(sampler, how, steps) for steps in (60, 20))
+    from schedalg_torch import torch_backend
+
     calls = sampler.plan(Schedule.linear(1000).subsample(steps=40)).model_calls
-    assert (longer - shorter) / calls == pytest.approx(expected, abs=0.2)
+    for expected in (small, large):
+        longer, shorter = (count(sampler, how, steps) for steps in (60, 20))
+        assert (longer - shorter) / calls == pytest.approx(expected, abs=0.2)
+        monkeypatch.setattr(torch_backend, "SMALL", 0)
 
 
 @pytest.mark.usefixtures("without_numba")
@@ -112,7 +118,7 @@ def test_the_arithmetic_is_the_same_without_numba() -> None:
 
 def test_a_product_has_the_digits_of_the_sum_that_it_replaces() -> None:
     """A row whose own memory would be much larger than x is added up term by term."""
-    from schedalg_torch.eager import _products
+    from schedalg_torch.small import _products
 
     from schedalg.running.rows import Row
     from schedalg.testing.rows import rows_of_numbers
@@ -149,23 +155,19 @@ def test_products_that_may_be_rounded_are_not_used() -> None:
 
 
 @pytest.mark.parametrize("small", [False, True])
-def test_a_run_owns_two_tensors_and_its_memories(
-    monkeypatch: pytest.MonkeyPatch, small: bool
-) -> None:
+def test_a_run_owns_two_tensors_and_its_memories(small: bool) -> None:
     """And if it is small and has memories, one more, so that one product adds all of them."""
-    from schedalg_torch import eager
     from schedalg_torch.eager import Eager
+    from schedalg_torch.small import Small
 
     from schedalg.running.rows import rows_of
 
-    if not small:
-        monkeypatch.setattr(eager, "SMALL", 0)
     x = torch.tensor(X)
     for sampler in (DDIM(), Euler(), DPMSolverPP(2), UniPC(2)):
         for schedule in (FAST, FAST.as_ve()):
             plan = sampler.plan(schedule)
             rows = rows_of(plan, x, PARAMETERIZATIONS["epsilon"])
-            update = Eager(rows, x, None, reuse=True)
+            update = (Small if small else Eager)(rows, x, None, reuse=True)
             after = x
             for k in range(len(plan)):
                 after = update(k, after, network(update.input(k, after), None), None, None, None)
@@ -212,9 +214,9 @@ def test_half_precision_is_run_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("without_numba")
 def test_memories_of_large_samples_are_added_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from schedalg_torch import eager
+    from schedalg_torch import torch_backend
 
-    monkeypatch.setattr(eager, "SMALL", 0)
+    monkeypatch.setattr(torch_backend, "SMALL", 0)
     check_backend(made, ["float64"])
 
 
