@@ -93,8 +93,8 @@ class Steps:
         check_arrivals(schedule, signal[::-1])
         from_noise = int(n > 0 and not signal[0])
         to_clean = int(n > from_noise and schedule.starts_clean)
-        finite = np.ones(n, dtype=bool)
-        finite[:from_noise] = finite[n - to_clean :] = False
+        finite = np.zeros(n, dtype=bool)
+        finite[from_noise : n - to_clean] = True
         # Only the points that are neither clean nor pure noise, so that no infinity is computed.
         first = to_clean if n > from_noise + to_clean else n
         return cls(
@@ -134,8 +134,9 @@ class Steps:
     def _ended(self, values: Array, end: float) -> Array:
         """Return a column of all steps from one of those of finite length, least noisy first."""
         if self.xp is np:
-            column = np.full(len(self.finite), end)
-            column[self._infinite[0] : len(column) - self._infinite[1]] = values[::-1]
+            column = np.empty(len(self.finite))
+            column.fill(end)
+            column[self.finite] = values[::-1]
             return column
         parts = [flipped(values)]
         for place, count in zip((0, 2), self._infinite, strict=True):
