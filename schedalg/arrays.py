@@ -156,6 +156,11 @@ def holds(condition: Array, unseen: bool | np.ndarray = True) -> np.ndarray:
     return np.array(np.broadcast_to(unseen, tuple(condition.shape)))
 
 
+def differs_from_0(column: Array) -> np.ndarray:
+    """Return whether each number differs from 0, on the host; one that has no value does."""
+    return column.astype(bool) if type(column) is np.ndarray else holds(column != 0)
+
+
 def multiplier(value: Any, x: Array) -> Any:
     """Return one number, ready to multiply x without changing its dtype.
 

@@ -262,6 +262,10 @@ class NumpyLibrary(Library):
         """Whether x holds real floating-point numbers, half precision included."""
         return bool(x.dtype.kind == "f")
 
+    def array_like(self, values: np.ndarray, like: Any) -> np.ndarray:
+        """Return numbers in the dtype of an array."""
+        return np.asarray(values, dtype=like.dtype)
+
     def lasts(self, x: Any) -> bool:
         """Return True."""
         return True

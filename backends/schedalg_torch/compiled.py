@@ -7,7 +7,6 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -50,17 +49,14 @@ def _loop(name: str) -> Callable[..., None] | None:
     return step  # type: ignore[no-any-return]
 
 
-#: The tables of rows that were run before and where they lie, for as long as the rows live.
-_TABLES: WeakKeyDictionary[Rows, dict[int, tuple[np.ndarray, int]]] = WeakKeyDictionary()
-
-
 def table_of(rows: Rows, depth: int) -> tuple[np.ndarray, int]:
     """Return the table of rows, and the address of its memory."""
-    known = _TABLES.setdefault(rows, {})
-    if depth not in known:
+    key = ("addressed", depth)
+    if key not in rows.cache:
         table = rows.table(depth)
-        known[depth] = table, table.ctypes.data
-    return known[depth]
+        rows.cache[key] = table, table.ctypes.data
+    found: tuple[np.ndarray, int] = rows.cache[key]
+    return found
 
 
 class Compiled(WritesInput):

@@ -204,4 +204,4 @@ def _positions(track: Track, numbers: np.ndarray) -> np.ndarray:
 def arrivals(schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
     """Return alpha and sigma where each row arrives, the noisiest first."""
     alpha, sigma = map(to_host, column_scales(schedule))
-    return alpha[-2::-1], sigma[-2::-1]
+    return alpha[1:], sigma[1:]

@@ -54,8 +54,7 @@ class Evaluations(NamedTuple):
 def schedule_evaluations(schedule: Schedule) -> Evaluations:
     """Return the points of a schedule, the noisiest first."""
     alpha, sigma = column_scales(schedule)
-    timesteps = flipped(differentiable_timesteps(schedule))
-    return Evaluations(timesteps, flipped(alpha[1:]), flipped(sigma[1:]))
+    return Evaluations(flipped(differentiable_timesteps(schedule)), alpha[:-1], sigma[:-1])
 
 
 def checked_evaluations(

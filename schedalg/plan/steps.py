@@ -15,8 +15,8 @@ from schedalg.arrays import (
     Array,
     Namespace,
     device,
+    differs_from_0,
     flipped,
-    holds,
     known,
     namespace,
     requires_gradient,
@@ -87,19 +87,16 @@ class Steps:
             check_schedule(schedule)
         log_alpha_bar = column_log_alpha_bar(schedule)
         xp = namespace(log_alpha_bar.high)
-        alpha, sigma = map(flipped, column_scales(schedule))
+        alpha, sigma = column_scales(schedule)
         n = int(alpha.shape[0]) - 1
-        signal = holds(alpha > 0)
+        signal = differs_from_0(alpha)
         check_arrivals(schedule, signal[::-1])
-        finite = np.ones(n, dtype=bool)
-        if n:
-            finite[0] = signal[0]
-            finite[-1] &= not schedule.starts_clean
         from_noise = int(n > 0 and not signal[0])
-        inside = int(np.count_nonzero(finite))
-        to_clean = n - inside - from_noise
+        to_clean = int(n > from_noise and schedule.starts_clean)
+        finite = np.zeros(n, dtype=bool)
+        finite[from_noise : n - to_clean] = True
         # Only the points that are neither clean nor pure noise, so that no infinity is computed.
-        first = to_clean if inside else n
+        first = to_clean if n > from_noise + to_clean else n
         return cls(
             xp=xp,
             alpha_t=alpha[:-1],
@@ -137,8 +134,9 @@ class Steps:
     def _ended(self, values: Array, end: float) -> Array:
         """Return a column of all steps from one of those of finite length, least noisy first."""
         if self.xp is np:
-            column = np.full(len(self.finite), end)
-            column[self._infinite[0] : len(column) - self._infinite[1]] = values[::-1]
+            column = np.empty(len(self.finite))
+            column.fill(end)
+            column[self.finite] = values[::-1]
             return column
         parts = [flipped(values)]
         for place, count in zip((0, 2), self._infinite, strict=True):
@@ -192,13 +190,15 @@ def column_log_alpha_bar(schedule: Schedule) -> DoubleDouble:
 
 
 def column_scales(schedule: Schedule) -> tuple[Array, Array]:
-    """Return alpha and sigma at the origin and at every point, as tables are made of them."""
+    """Return alpha and sigma at every point, noisiest first, and at the origin, for a table."""
     if isinstance(schedule.log_alpha_bar.high, np.ndarray):
         alpha, sigma = scales_of(schedule)
         # What is handed out can be written to through its address.
-        return alpha.copy(), sigma.copy()
+        return alpha[::-1].copy(), sigma[::-1].copy()
     log_alpha_bar = column_log_alpha_bar(schedule)
-    return path.alpha_sigma(namespace(log_alpha_bar.high), log_alpha_bar, schedule.kind)
+    xp = namespace(log_alpha_bar.high)
+    alpha, sigma = path.alpha_sigma(xp, log_alpha_bar, schedule.kind)
+    return flipped(alpha), flipped(sigma)
 
 
 def step_change(t: "Point", s: "Point") -> tuple[Any, Any]:

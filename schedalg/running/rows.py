@@ -11,9 +11,9 @@ from schedalg.arrays import (
     Array,
     compiling,
     device,
+    differs_from_0,
     given,
     has_values,
-    holds,
     multiplier,
     namespace,
     requires_gradient,
@@ -347,7 +347,7 @@ def _made(plan: Plan, x: Array, meaning: Parameterization, bounded: Bounded) -> 
     listed = np.concatenate(list(hosts.values())) if hosts else np.empty(0)
     if np.count_nonzero(np.isfinite(listed)) < listed.size:
         _raise_undetermined(plan, meaning, listed.reshape(len(hosts), -1))
-    reads, noisy = _reads(plan), holds(plan.c != 0)
+    reads, noisy = _reads(plan), differs_from_0(plan.c)
     zero = np.zeros(count) if plain else namespace(of_x).zeros_like(of_x)
     made = Columns(
         c_in=columns["c_in"],
@@ -439,7 +439,7 @@ def _each(columns: Columns, function: Callable[[Array], Array]) -> Columns:
 
 def _reads(plan: Plan) -> np.ndarray:
     """Return whether each row reads each of the last memories; those before the first are none."""
-    reads = np.array(holds(plan.b != 0))
+    reads = np.array(differs_from_0(plan.b))
     for back in range(1, reads.shape[1]):
         reads[:back, back] = False
     return reads
@@ -459,12 +459,12 @@ class _Weights(NamedTuple):
     @classmethod
     def of(cls, column: Array) -> "_Weights":
         plain = isinstance(column, np.ndarray)
-        return cls(column, int(np.count_nonzero(column if plain else holds(column != 0))))
+        return cls(column, int(np.count_nonzero(column if plain else differs_from_0(column))))
 
     @property
     def counts(self) -> np.ndarray:
         """Whether each entry differs from 0."""
-        return holds(self.column != 0)
+        return differs_from_0(self.column)
 
 
 def _sum(*terms: tuple[_Weights, Array]) -> Array:
@@ -548,28 +548,23 @@ def _table(
     of = dict(zip(COLUMNS, table.T, strict=False))
     of["x"][:], of["d"][:] = columns.x, columns.d
     of["next_c_in"][:-1], of["next_c_in"][-1:] = columns.c_in[1:], 1.0
-    if np.count_nonzero(columns.noisy):
-        of["noise"][columns.noisy] = columns.noise[columns.noisy]
+    np.copyto(of["noise"], columns.noise, where=columns.noisy)
     if columns.read is not None:
         of["c_x"][:], of["c_out"][:] = columns.read
     if columns.log_variance is not None:
         of["middle"][:], of["half"][:] = _middle_and_half(*columns.log_variance.T)
     if clip is not None:
         of["low"][:], of["high"][:] = clip
-    unbounded = columns.unbounded if np.count_nonzero(columns.unbounded) else None
-    if unbounded is not None:
-        of["raw"][unbounded] = columns.raw[unbounded]
+    np.copyto(of["raw"], columns.raw, where=columns.unbounded)
     if depth:
-        k, asked = np.arange(count), columns.asked
-        of["memory_x"][asked], of["memory_d"][asked] = (part[asked] for part in columns.memory[:2])
-        of["remembered"][asked] = 1.0 + k[asked] % places
-        if unbounded is not None:
-            both = asked & unbounded
-            of["memory_raw"][both] = columns.memory[2][both]
-        for back in range(1, depth + 1):
-            reads = columns.reads[:, back]
-            row = k[reads]
-            table[row, len(COLUMNS) + (row - back) % places] = columns.weights[reads, back]
+        asked, (of_x, of_d, of_raw) = columns.asked, columns.memory
+        np.copyto(of["memory_x"], of_x, where=asked)
+        np.copyto(of["memory_d"], of_d, where=asked)
+        np.copyto(of["memory_raw"], of_raw, where=asked & columns.unbounded)
+        np.copyto(of["remembered"], 1.0 + np.arange(count) % places, where=asked)
+        row, back = np.nonzero(columns.reads)
+        row, back = row[back > 0], back[back > 0]
+        table[row, len(COLUMNS) + (row - back) % places] = columns.weights[row, back]
     table.flags.writeable = False
     return table
 

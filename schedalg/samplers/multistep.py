@@ -117,7 +117,7 @@ def solve(gaps: Sequence[Array], moments: Sequence[Array], start: int) -> Array:
         for j in range(count - width):
             towards[j, j + width] = towards[j, j + width - 1] + gaps[j + width - 1]
     towards |= {(other, j): -value for (j, other), value in towards.items()}
-    towards[start, start] = xp.zeros_like(moments[0])
+    towards[start, start] = moments[0] - moments[0]
     pairs = [towards[pair] for pair in _pairs(count, start)]
     table = xp.reshape(xp.concat(pairs), (2, count - 1, count, -1))
     minus_node, apart = table[0, ...], table[1, ...]  # from the start to a node is minus it

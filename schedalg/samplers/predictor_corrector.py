@@ -217,7 +217,7 @@ def _plan(
         before = xp.concat([steps.array(np.zeros((len(schedule), 1))), predictor], axis=1)
         width = max(before.shape[1], corrector.shape[1])
         change = _widened(steps, corrector, width) - _widened(steps, before, width)
-        change = steps.where(corrected, change, xp.zeros_like(change))
+        change = steps.where(corrected, change, 0.0)
         correction = steps.alpha_s[:-1, None] * change[:-1, :]
         nothing = xp.zeros_like(correction[:1, :])
         b = _widened(steps, b, width) + a[:, None] * xp.concat([nothing, correction])

@@ -28,7 +28,7 @@ from schedalg.schedule.double_double import (
     square,
     where,
 )
-from schedalg.schedule.scalars import arrays_of, scalar
+from schedalg.schedule.scalars import Scalar, arrays_of, scalar
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -61,7 +61,7 @@ def linear(
 
     Source: Ho et al., arXiv 2006.11239, section 4.
     """
-    xp, (start, end) = _range(beta_start, beta_end)
+    xp, (start, end) = _numbers_of(*_range(beta_start, beta_end))
     return from_exact_betas(cls, _evenly(xp, start, end, positive_integer("n", n)))
 
 
@@ -89,7 +89,7 @@ def scaled_linear(
 
     Source: Rombach et al., arXiv 2112.10752; its released code.
     """
-    xp, ends = _range(beta_start, beta_end)
+    xp, ends = _numbers_of(*_range(beta_start, beta_end))
     start, end = (root(xp, beta) for beta in ends)
     return from_exact_betas(cls, square(_evenly(xp, start, end, positive_integer("n", n))))
 
@@ -164,7 +164,7 @@ def sigmoid(
     Source: Xu et al. (GeoDiff), arXiv 2203.02923; its released code.
     """
     n = positive_integer("n", n)
-    xp, (start, end) = _range(beta_start, beta_end)
+    xp, (start, end) = arrays_of(*_range(beta_start, beta_end))
     i = np.arange(n)
     place = quotients(xp, start.high, 12 * i - 6 * max(n - 1, 1), max(n - 1, 1))
     grown = elementary.exp(xp, place)
@@ -261,14 +261,13 @@ def _evenly(xp: Namespace, start: DoubleDouble, end: DoubleDouble, n: int) -> Do
         i, count = np.arange(n), max(n - 1, 1)
         shares = (quotients(xp, start.high, j, count) for j in (count - i, i))
         return plus(*(product(end, share) for end, share in zip((start, end), shares, strict=True)))
-    ends = [DoubleDouble(*(part.item() for part in one)) for one in (start, end)]
-    rises = ends[0].high <= ends[1].high
-    least, most = ends if rises else ends[::-1]
+    rises = start.high <= end.high
+    least, most = (start, end) if rises else (end, start)
     step = divided(minus(most, least), single(float(max(n - 1, 1))))
     i = _counted(n, rises)
     high, low = plus(least, multiples(step, i))
     place = -1 if rises or n == 1 else 0
-    high[place], low[place] = most if n > 1 else ends[0]
+    high[place], low[place] = most if n > 1 else start
     return DoubleDouble(high, low)
 
 
@@ -288,7 +287,12 @@ def _offset(name: str, value: object) -> float:
     return number
 
 
-def _range(beta_start: float, beta_end: float) -> tuple[Namespace, list[DoubleDouble]]:
-    return arrays_of(
-        scalar("beta_start", beta_start, in_unit), scalar("beta_end", beta_end, in_unit)
-    )
+def _range(beta_start: float, beta_end: float) -> tuple[Scalar, Scalar]:
+    return scalar("beta_start", beta_start, in_unit), scalar("beta_end", beta_end, in_unit)
+
+
+def _numbers_of(*scalars: Scalar) -> tuple[Namespace, list[DoubleDouble]]:
+    """Return numbers as `arrays_of` does, but plain ones as floats."""
+    if {type(scalar.source) for scalar in scalars} == {float}:
+        return np, [single(scalar.source) for scalar in scalars]
+    return arrays_of(*scalars)

@@ -12,14 +12,13 @@ import numpy as np
 from schedalg.arrays import (
     Namespace,
     device,
-    has_values,
     is_array,
     namespace,
     real_dtype,
-    requires_gradient,
     to_host,
 )
 from schedalg.checks import positive_number, real_number, shown
+from schedalg.libraries import library_of
 from schedalg.schedule.double_double import DoubleDouble, on_device_of, single
 
 
@@ -44,12 +43,13 @@ def scalar(name: str, number: Any, check: Callable[[str, object], float] = real_
         TypeError: It is not a real number.
         ValueError: `check` refuses it.
     """
-    if not has_values(number):
+    library = library_of(number)
+    if library is not None and not library.has_values(number):
         kinds = ("real floating", "integral")
         if number.shape != () or not namespace(number).isdtype(number.dtype, kinds):
             raise TypeError(f"{name} must be a real number, got {shown(number)}")
         return Scalar(None, number)
-    if requires_gradient(number):
+    if library is not None and library.requires_gradient(number):
         return Scalar(check(name, to_host(number)), number)
     value = check(name, number)
     return Scalar(value, value)

@@ -33,8 +33,17 @@ def checked_indices(name: str, indices: object, n: int) -> np.ndarray:
         return np.flatnonzero(array)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers or booleans, got dtype {array.dtype}")
+    return rising_indices(name, array, n)
+
+
+def rising_indices(name: str, array: np.ndarray, n: int) -> np.ndarray:
+    """Return indices into n points, a 1-D array of integers, as int64.
+
+    Raises:
+        ValueError: One is out of range, repeated or out of order.
+    """
     if len(array) and array[0] >= 0 and array[-1] < n and _rise(array):
-        return array.astype(np.int64)  # one look is enough where nothing is wrong
+        return array.astype(np.int64, copy=False)  # one look is enough where nothing is wrong
     outside = (array < 0) | (array >= n)
     if outside.any():
         k = int(np.argmax(outside))

@@ -24,7 +24,12 @@ from schedalg.schedule.noise_levels import at_noise_levels, noise_levels, requir
 from schedalg.schedule.pasted import rising_levels
 from schedalg.schedule.published import PUBLISHED, published_levels
 from schedalg.schedule.sections import sections_of
-from schedalg.schedule.selection import checked_count, checked_indices, positions_of
+from schedalg.schedule.selection import (
+    checked_count,
+    checked_indices,
+    positions_of,
+    rising_indices,
+)
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -188,11 +193,10 @@ def _spaced(
     schedule: "Schedule", steps: int, spacing: str | None, offset: int | None, rounded: bool
 ) -> "Schedule":
     name = "trailing" if spacing is None else spacing
-    by_noise = (*_BY_NOISE, *GRIDS, *PUBLISHED)
-    if not isinstance(name, str) or name not in (*_BY_INDEX, *by_noise, "sgm_uniform"):
-        allowed = ", ".join(map(repr, (*_BY_INDEX, *by_noise, "sgm_uniform")))
+    if not isinstance(name, str) or name not in _SPACINGS:
+        allowed = ", ".join(map(repr, _SPACINGS))
         raise ValueError(f"spacing must be one of {allowed}; got {shown(spacing)}")
-    if name in by_noise:
+    if name not in _BY_INDEX and name != "sgm_uniform":
         if offset is not None:
             raise ValueError(f"offset goes with spacing='leading', not with {name!r}")
         if name in _BY_NOISE:
@@ -219,7 +223,7 @@ def _spaced(
         return schedule[index + first]
     if name == "sgm_uniform":
         return _sgm_uniform(schedule, steps)
-    return schedule._select(checked_indices("index", _BY_INDEX[name](n, steps), n))
+    return schedule._select(rising_indices("index", _BY_INDEX[name](n, steps), n))
 
 
 def _leading(n: int, steps: int) -> np.ndarray:
@@ -229,8 +233,8 @@ def _leading(n: int, steps: int) -> np.ndarray:
 def _trailing(n: int, steps: int) -> np.ndarray:
     # The entries of np.arange(n, 0, -n / steps), bit for bit, but always as many as asked for:
     # arange itself gives one more for 62 of the counts up to 1000.
-    backwards = n + np.arange(steps) * ((n - n / steps) - n)
-    return np.round(backwards)[::-1].astype(np.int64) - 1
+    backwards = n + np.arange(float(steps)) * ((n - n / steps) - n)
+    return np.rint(backwards)[::-1].astype(np.int64) - 1
 
 
 def _linspace(n: int, steps: int) -> np.ndarray:
@@ -370,3 +374,4 @@ _BY_NOISE: dict[str, _Grid] = {
     "karras": _karras_grid,
     "beta": _beta_grid,
 }
+_SPACINGS = (*_BY_INDEX, *_BY_NOISE, *GRIDS, *PUBLISHED, "sgm_uniform")

@@ -18,7 +18,7 @@ from schedalg.running.rows import rows_of
 
 torch = pytest.importorskip("torch")
 
-from schedalg_torch import TorchBackend, compiled, optional  # noqa: E402
+from schedalg_torch import TorchBackend, optional  # noqa: E402
 from schedalg_torch.compiled import table_of  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
@@ -251,6 +251,5 @@ def test_a_table_lives_as_long_as_its_address_is_held() -> None:
     stack: Any = pool._together
     rows = stack.held[0].rows
     table = ref(table_of(rows, rows.depth + 1)[0])
-    compiled._TABLES.pop(rows)
     rows.cache.clear()
     assert table() is not None
