@@ -82,7 +82,7 @@ def test_the_start_is_made_from_traced_seeds() -> None:
     def start(seeds: Any) -> Any:
         return initial_noise(Schedule.karras(2), (2, 3), seeds, like=like)
 
-    for seeds in (jnp.asarray([5, 6]), jnp.asarray(5)):
+    for seeds in (jnp.asarray([5, 6]), [5, 6], jnp.asarray(5)):  # a list: traced number by number
         np.testing.assert_allclose(jax.jit(start)(seeds), start(seeds), rtol=1e-5)
     with pytest.raises(ValueError, match="seeds holds 3 seeds for 2 samples"):
         jax.eval_shape(start, jnp.asarray([5, 6, 7]))
