@@ -122,6 +122,8 @@ class JaxLibrary(Library):
         Raises:
             ValueError: There is not one for each sample.
         """
+        if isinstance(seeds, list | tuple) and seeds and all(map(self._is_traced_seed, seeds)):
+            seeds = jnp.stack(seeds)  # a list is traced number by number where it is an argument
         if not self.recognizes(seeds) or self.has_values(seeds):
             return None
         if not jnp.issubdtype(seeds.dtype, jnp.integer) or seeds.ndim > 1:
@@ -129,6 +131,11 @@ class JaxLibrary(Library):
         if seeds.ndim == 1 and seeds.shape[0] != x.shape[0]:
             raise ValueError(f"{name} holds {seeds.shape[0]} seeds for {x.shape[0]} samples of x")
         return keys_of_seeds(seeds, x.shape[0])
+
+    def _is_traced_seed(self, seed: Any) -> bool:
+        """Whether a value is a traced integer."""
+        traced = self.recognizes(seed) and not self.has_values(seed)
+        return traced and seed.ndim == 0 and jnp.issubdtype(seed.dtype, jnp.integer)
 
     def pullback(
         self, function: Callable[..., Any], *inputs: Array

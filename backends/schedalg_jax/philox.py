@@ -76,13 +76,14 @@ def normal(keys: Array, words: Array, shape: tuple[int, ...], dtype: Any) -> Arr
         dtype: Of the noise.
     """
     count = int(np.prod(shape[1:]))
-    even, odd = _random(keys, words, -(-count // 4))
+    blocks = -(-count // 4)
+    even, odd = _random(keys, words, blocks)
     # Of both words of a block's pairs: (2, B, blocks).
     upper, lower = _minus_log(even, jnp.dtype(dtype)), _angle(odd, jnp.dtype(dtype))
     radius = jnp.sqrt(2 * upper)
     pairs = jnp.stack([radius * jnp.cos(lower), radius * jnp.sin(lower)])
     # (pair's half, pair, B, blocks) → (B, blocks, pair, half): elements in their order.
-    elements = jnp.transpose(pairs, (2, 3, 1, 0)).reshape(shape[0], -1)
+    elements = jnp.transpose(pairs, (2, 3, 1, 0)).reshape(shape[0], 4 * blocks)
     return elements[:, :count].reshape(shape)
 
 

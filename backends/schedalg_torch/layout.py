@@ -46,7 +46,8 @@ class Layout:
             x = x.resolve_neg()
         if self.channels_last:
             x = x.movedim(1, -1)
-        return x.view(-1) if x.is_contiguous() else x.reshape(-1)
+        # Not `reshape`, which returns a view with holes where x is every second number of another.
+        return x.contiguous().view(-1)
 
     def ordered(self, x: Tensor) -> Tensor:
         """Return x with its numbers as they are, in this order without holes; a copy if need be."""

@@ -1,6 +1,7 @@
 """`FrameRun`: a run in which each frame of x is at a row of its own."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,9 @@ class FrameRun:
             none = [namespace(x).zeros_like(x)] * run.rows.depth
             self._update = self._updating(self.x, self._row, none)
             self._together = None
+
+    def __copy__(self) -> "FrameRun":
+        return deepcopy(self)  # neither is to write to what the other remembers
 
     def _hold(self, run: Run, clean_timestep: float | None) -> None:
         """Hold an ordinary run, which this is as long as all frames are at one row."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,6 +107,9 @@ class Pool:
         # Held while samples join, leave or are taken on, and not while the network is called.
         self._lock = threading.RLock()
         awaited_of(self)
+
+    def __copy__(self) -> "Pool":
+        return deepcopy(self)  # neither is to take on the samples of the other
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}

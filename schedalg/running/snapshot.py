@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from schedalg.arrays import Array, is_array, to_host
+from schedalg.arrays import Array, is_array, namespace, to_host
 from schedalg.checks import check_like, check_sample, described, integer, shown
 from schedalg.network.bounds import Clamp, Clip, bounding
 from schedalg.parameterization import (
@@ -51,9 +51,15 @@ def _agreement(plan: Plan, x: Array) -> dict[str, Any]:
     return {
         "version": 1,
         "plan": hashlib.sha256(json.dumps(plan.to_dict(), sort_keys=True).encode()).hexdigest(),
-        "library": type(x).__module__.partition(".")[0],
+        "library": _library_name(x),
         "dtype": str(x.dtype),
     }
+
+
+def _library_name(x: Array) -> str:
+    """Return the name of x's library, which is that of a traced x and of a subclass's, too."""
+    name: str = getattr(namespace(x), "__name__", type(x).__module__)
+    return name.removeprefix("array_api_compat.").partition(".")[0]
 
 
 def _name(meaning: Parameterization) -> str:
@@ -77,10 +83,20 @@ def read_settings(value: Any, plan: Plan, x: Array) -> dict[str, Any]:
         raise wrong from None
     if not isinstance(settings, dict) or set(settings) != {*_MISMATCHES, "prediction", "clip"}:
         raise wrong
+    if not isinstance(settings["prediction"], str) or not _are_bounds(settings["clip"]):
+        raise wrong
     for name, given in _agreement(plan, x).items():
         if settings[name] != given:
             raise ValueError(_MISMATCHES[name].format(saved=settings[name], given=given))
     return settings
+
+
+def _are_bounds(saved: Any) -> bool:
+    """Whether the settings hold what stands there for bounds."""
+    if saved is None or saved == _FUNCTION:
+        return True
+    pair = isinstance(saved, list) and len(saved) == 2
+    return pair and all(type(bound) is float for bound in saved) and saved[0] < saved[1]
 
 
 def read_meaning(saved: Any, given: Prediction | Parameterization | None) -> Parameterization:
@@ -160,12 +176,14 @@ def read_keys(value: Any, x: Array) -> np.ndarray:
     """Return the keys of the noise, (B, 2), uint64.
 
     Raises:
-        ValueError: There are not two integers for each sample.
+        ValueError: There are not two integers for each sample, of 64 bits: of smaller ones, which
+            `jax.numpy.asarray` makes of them, the noise would be another.
     """
     host = to_host(value) if is_array(value) else np.asarray(value)
-    if host.dtype.kind not in "iu" or host.shape != (x.shape[0], 2):
+    if host.dtype.kind not in "iu" or host.dtype.itemsize < 8 or host.shape != (x.shape[0], 2):
         raise ValueError(
-            f"state['keys'] must hold integers of shape {(x.shape[0], 2)}, got {described(value)}"
+            f"state['keys'] must hold integers of 64 bits, of shape {(x.shape[0], 2)}, got "
+            f"{described(value)}"
         )
     return host.astype(np.uint64)
 

@@ -280,14 +280,18 @@ def check_ownership(make: Make, dtype: str) -> None:
         np.testing.assert_array_equal(_host(step), _host(earlier), "steps of an earlier run")
     empty = make(np.zeros((0, 3, 4, 4)), dtype)
     assert tuple(sample(lambda x, t: x, schedule, DDIM(), empty).shape) == (0, 3, 4, 4)
-    transposed = namespace(x).permute_dims(make(values, dtype), (0, 1, 3, 2))
-    straight = make(values.transpose(0, 1, 3, 2).copy(), dtype)
-    images = [
-        _host(sample(lambda x, t: x / 9, schedule, UniPC(3), y)) for y in (transposed, straight)
-    ]
-    np.testing.assert_allclose(
-        images[0], images[1], 1e-5, 1e-5, err_msg="x in another memory order"
-    )
+    x = make(values, dtype)
+    for other, same in (
+        (namespace(x).permute_dims(x, (0, 1, 3, 2)), values.transpose(0, 1, 3, 2)),
+        (namespace(x).stack([x, -x], axis=-1)[..., 0], values),
+    ):
+        images = [
+            _host(sample(lambda x, t: x / 9, schedule, UniPC(3), y))
+            for y in (other, make(same.copy(), dtype))
+        ]
+        np.testing.assert_allclose(
+            images[0], images[1], 1e-5, 1e-5, err_msg="x in another memory order"
+        )
 
 
 def _output(

@@ -14,6 +14,7 @@ from schedalg import (
     begin,
     initial_noise,
     inpaint,
+    resume,
     sample,
     sample_steps,
 )
@@ -82,7 +83,7 @@ def test_the_start_is_made_from_traced_seeds() -> None:
     def start(seeds: Any) -> Any:
         return initial_noise(Schedule.karras(2), (2, 3), seeds, like=like)
 
-    for seeds in (jnp.asarray([5, 6]), jnp.asarray(5)):
+    for seeds in (jnp.asarray([5, 6]), [5, 6], jnp.asarray(5)):  # a list: traced number by number
         np.testing.assert_allclose(jax.jit(start)(seeds), start(seeds), rtol=1e-5)
     with pytest.raises(ValueError, match="seeds holds 3 seeds for 2 samples"):
         jax.eval_shape(start, jnp.asarray([5, 6, 7]))
@@ -99,6 +100,15 @@ def test_inpainting_takes_traced_data_and_masks() -> None:
     np.testing.assert_allclose(jax.jit(image)(known, mask), image(known, mask), rtol=1e-6)
     with pytest.raises(TypeError, match="mask must hold real numbers"):
         jax.eval_shape(image, known, mask * 1j)
+
+
+def test_a_run_that_stopped_goes_on_in_a_traced_function() -> None:
+    plan = UniPC(2).plan(FAST)
+    run = begin(plan, jnp.asarray(X, dtype="float32"))
+    run.advance(network(run.input, run.timesteps))
+    state = run.state()
+    traced = jax.eval_shape(lambda x: resume(plan, {**state, "x": x}).x, state["x"])
+    assert traced.shape == X.shape
 
 
 def test_a_state_does_not_hold_traced_seeds() -> None:

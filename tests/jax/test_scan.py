@@ -203,6 +203,16 @@ def test_seeds_may_be_arguments_and_give_the_numbers_of_every_library(sampler: A
         np.testing.assert_allclose(image(jnp.asarray(seeds), x), exact, rtol=1e-4, atol=1e-4)
 
 
+def test_an_empty_batch_stays_empty() -> None:
+    for shape in ((0, 2, 3), (4, 0, 3)):
+        x = jnp.zeros(shape, dtype="float32")
+        for noise in (7, jnp.arange(shape[0])):
+            got = jax.eval_shape(
+                lambda x, noise: sample(network, FAST, DDPM(), x, noise=noise), x, noise
+            )
+            assert got.shape == shape
+
+
 def test_a_key_may_be_an_argument_and_draws_as_row_by_row() -> None:
     x = jnp.asarray(X, dtype="float32")
     plan = Plan.of(FAST, a=np.ones(6), b=np.zeros(6), c=[1, 0, 2, 0, 0, 3], start=(1.0, 0.5))

@@ -1,6 +1,7 @@
 """Frames at rows of their own: each is what it is in the ordinary run, whenever it starts."""
 
 from collections.abc import Callable
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -222,6 +223,17 @@ def test_tensors_are_saved_and_taken_up_again() -> None:
     state = {name: torch.as_tensor(part) for name, part in held.state().items()}
     later = FrameRun.resume(plan, state)
     np.testing.assert_array_equal(finished(later), finished(held))
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy])
+def test_a_copy_goes_on_by_itself(copied: Any) -> None:
+    held = FrameRun(UniPC(3).plan(FAST), X, frames(UniPC(3).plan(FAST), [0, 1, 5]))
+    for _ in range(4):
+        held.advance(network(held.input, held.timesteps))
+    other, state = copied(held), held.state()
+    other.advance(-network(other.input, other.timesteps))
+    np.testing.assert_array_equal(finished(held), finished(FrameRun.resume(held.plan, state)))
+    assert (finished(other) != held.x).any()
 
 
 def test_frames_that_are_given_join_together() -> None:

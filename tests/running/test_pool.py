@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -520,11 +520,13 @@ def test_who_finds_no_memory_has_not_joined(monkeypatch: pytest.MonkeyPatch) -> 
         assert np.array_equal(finished[ticket], alone[0])
 
 
-def test_a_copy_goes_on_by_itself() -> None:
+@pytest.mark.parametrize("copied", [copy, deepcopy])
+def test_a_copy_goes_on_by_itself(copied: Any) -> None:
     pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 2)
     ticket = pool.add(PLANS[2], seed=1)
     pool.step()
-    other = deepcopy(pool)
+    other = copied(pool)
+    other.step()
     assert np.array_equal(pool.drain()[ticket], other.drain()[ticket])
 
 

@@ -1,5 +1,6 @@
 """Runs held in one's own hands: what `run` does, to the same bits, however often they stop."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,11 +267,22 @@ class TestBadInput:
                 r"state\['settings'\] is not what Run.state\(\) returned",
             ),
             ({"memories": X[None]}, {}, r"must have shape \(0, 2, 2, 3\), got \(1, 2, 2, 3\)"),
-            ({"keys": np.ones((3, 2), int)}, {}, r"state\['keys'\] must hold integers of shape"),
+            (
+                {"keys": np.ones((3, 2), int)},
+                {},
+                r"must hold integers of 64 bits, of shape \(2, 2\)",
+            ),
+            ({"keys": np.ones((2, 2), np.uint32)}, {}, r"of 64 bits, .* got .* dtype uint32"),
             ({"settings": np.zeros(4, np.uint8)}, {}, r"state\['settings'\] is not what"),
             ({}, {"prediction": "x0"}, "prediction is 'x0', and the run began with 'v'"),
             ({}, {"clip": (-2, 1)}, r"clip is \(-2, 1\), and the run began with \[-1.0, 1.0\]"),
         ]
+        settings = json.loads(state["settings"].tobytes())
+        for name in ("prediction", "clip"):
+            for other in (["v"], {}, 1, [1.0, -1.0], [0.0, None], [0.0], True):
+                text = json.dumps({**settings, name: other}).encode()
+                change = {"settings": np.frombuffer(text, dtype=np.uint8)}
+                cases.append((change, {}, r"state\['settings'\] is not what Run.state"))
         for change, how, message in cases:
             with pytest.raises(ValueError, match=message):
                 resume(self.plan, {**state, **change}, **how)
@@ -307,6 +319,15 @@ class TestBadInput:
             with pytest.raises(ValueError, match="the noise comes from a generator or a function"):
                 held.state()
             assert "keys" not in begin(DDIM().plan(FAST), X, noise=source).state()
+
+
+def test_an_array_of_a_subclass_stops_and_goes_on() -> None:
+    class Own(np.ndarray): ...
+
+    state = stopped(UniPC(2).plan(FAST), X.view(Own), 3)
+    np.testing.assert_array_equal(
+        finished(resume(UniPC(2).plan(FAST), state)), finished(begin(UniPC(2).plan(FAST), X))
+    )
 
 
 def test_sample_is_begin_and_advance() -> None:

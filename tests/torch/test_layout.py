@@ -15,13 +15,14 @@ FAST = Schedule.linear(1000).subsample(steps=8)
 X = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
 
 
-@pytest.mark.parametrize("strided", ["channels_last", "turned", "sliced", "expanded"])
+@pytest.mark.parametrize("strided", ["channels_last", "turned", "sliced", "apart", "expanded"])
 def test_any_strides_will_do(strided: str) -> None:
     x = torch.tensor(X)
     given = {
         "channels_last": x.contiguous(memory_format=torch.channels_last),
         "turned": x.transpose(2, 3).contiguous().transpose(2, 3),
         "sliced": torch.cat([x, x], 1)[:, :3],
+        "apart": torch.stack([x, -x], -1)[..., 0],
         "expanded": x[:1].expand(2, 3, 4, 5),
     }[strided]
     kept = given.clone()
@@ -53,6 +54,9 @@ def test_what_a_kernel_reads_lies_in_order() -> None:
         assert layout.channels_last == (like is last)
         order = layout.flat(x).reshape(2, -1)
         for given in (x, last, wide[..., 0], torch.cat([x, -x], 1)[:, :3], x.mT.clone().mT):
+            read = layout.flat(given)
+            assert read.stride() == (1,)
+            assert torch.equal(read, order.flatten())
             read = layout.batched(given)
             assert read.stride(1) == 1
             assert torch.equal(read, order)

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import numpy as np
 
-from schedalg import DDPM, Schedule, UniPC, backends, sample
+from schedalg import DDPM, Schedule, UniPC, backends, begin, initial_noise, resume, sample
 from schedalg.running.backend import backend_for
 from schedalg.testing import check_backend
 
@@ -34,6 +34,19 @@ def main() -> None:
             noise=[1, 2, 3, 4],
         )
         np.testing.assert_allclose(np.array(image), exact, rtol=1e-4, atol=1e-4)
+        held = begin(sampler.plan(fast), x, noise=[1, 2, 3, 4])
+        for _ in range(4):
+            held.advance(model(held.input, held.timesteps))
+        later = resume(held.plan, held.state())
+        while not later.done:
+            later.advance(model(later.input, later.timesteps))
+        assert mx.array_equal(later.x, image), "a run that was stopped goes on to the same bits"
+    start, k = initial_noise(fast, (4, 6), 7, like=x), np.array([0, 3, 5, 9])
+    host = initial_noise(fast, (4, 6), 7)
+    np.testing.assert_allclose(np.array(start), host, rtol=1e-5, atol=1e-6)
+    noisy = fast.add_noise(x, start, mx.array(k))
+    exact = fast.add_noise(np.array(x, dtype=np.float64), host, k)
+    np.testing.assert_allclose(np.array(noisy), exact, rtol=1e-5, atol=1e-5)
     print("mlx", mx.__version__, "on", mx.default_device())
 
 

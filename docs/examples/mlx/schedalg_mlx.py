@@ -21,9 +21,19 @@ class Namespace:
     def __getattr__(self, name: str) -> Any:
         return getattr(mx, name)
 
-    def asarray(self, values: Any, dtype: Any = None, device: None = None) -> mx.array:
-        """Return values as an array."""
+    def asarray(
+        self, values: Any, dtype: Any = None, device: None = None, copy: bool | None = None
+    ) -> mx.array:
+        """Return values as an array, which is always a copy."""
         return mx.array(values, dtype=dtype)
+
+    def astype(self, x: mx.array, dtype: Any, *, copy: bool = True) -> mx.array:
+        """Return x in another dtype."""
+        return mx.astype(x, dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = None, device: None = None) -> mx.array:
+        """Return an array of any values: MLX has none that is not written to."""
+        return mx.zeros(shape, dtype=dtype)
 
     def full(
         self, shape: tuple[int, ...], value: Any, dtype: Any = None, device: None = None
