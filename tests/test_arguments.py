@@ -6,12 +6,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedalg import DDIM, DDPM, Denoiser, Schedule, TimestepRemap, sample, sample_steps
+from schedalg import (
+    DDIM,
+    DDPM,
+    Denoiser,
+    Recipe,
+    Restart,
+    Schedule,
+    TimestepRemap,
+    UniPC,
+    frames,
+    generate,
+    initial_noise,
+    sample,
+    sample_steps,
+    verify,
+)
 from schedalg.checks import MOST, shown
+from schedalg.interop.diffusers import from_diffusers
 from schedalg.interop.guided_diffusion import get_named_beta_schedule, space_timesteps
 from schedalg.interop.k_diffusion import to_sigmas
 from tests.bad_input import LINEAR, X, check_named, network, run
 
+RECIPE = Recipe(schedule=LINEAR, sampler=DDIM(), shape=(3,))
 #: Whatever takes a count, and how it calls it.
 COUNTS: dict[str, tuple[Callable[[int], Any], str]] = {
     "linear": (Schedule.linear, "n"),
@@ -34,6 +51,59 @@ COUNTS: dict[str, tuple[Callable[[int], Any], str]] = {
 def test_counts_have_a_limit(name: str, count: int) -> None:
     call, argument = COUNTS[name]
     check_named(lambda: call(count), ValueError, [argument, str(MOST), shown(count)])
+
+
+#: Whatever takes an integer that is no count, and what its error must name.
+INTEGERS: dict[str, tuple[Callable[[int], Any], str]] = {
+    "count": (Schedule.linear, "n"),
+    "steps": (lambda n: LINEAR.subsample(steps=n), "steps"),
+    "index": (lambda n: LINEAR[n], "index"),
+    "position": (lambda n: LINEAR.add_noise(X, X, n), "k"),
+    "order": (UniPC, "order"),
+    "seed": (lambda n: initial_noise(LINEAR, (3,), n), "seeds"),
+    "seeds": (lambda n: run(noise=[1, n]), "noise[1]"),
+    "part": (
+        lambda n: generate(RECIPE, network, [1], "folder", batch_size=1, part=(n, 2)),
+        "part[0]",
+    ),
+    "version": (lambda n: Schedule.from_dict({**LINEAR.to_dict(), "version": n}), "version"),
+    "stretch": (lambda n: Restart(DDIM(), [(0, 1, n)]), "stretches"),
+    "offset": (lambda n: frames(DDIM().plan(LINEAR), [0, n]), "offset"),
+}
+
+
+@pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=shown)
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_too_long_for_python_to_write_out_are_named(name: str, number: int) -> None:
+    call, argument = INTEGERS[name]
+    check_named(lambda: call(number), ValueError, [argument, "an integer of 16610 bits"])
+
+
+def test_long_doubles_beyond_float64_are_infinite_without_a_warning() -> None:
+    far = np.array(["1e4000"], np.longdouble)
+    if not np.isfinite(far).all():
+        pytest.skip("long double is float64 on this platform")
+    for name in ("betas", "sigmas", "log_snr"):
+        make = getattr(Schedule, f"from_{name}")
+        check_named(lambda make=make: make(far), ValueError, [f"{name}[0]", "inf"])
+    check_named(
+        lambda: LINEAR.subsample(sigmas=far), ValueError, ["sigmas[0]", "inf", "noise levels"]
+    )
+
+
+@pytest.mark.parametrize("span", [np.timedelta64(1), np.timedelta64(1, "s")])
+def test_a_span_of_time_is_no_number(span: np.timedelta64) -> None:
+    check_named(lambda: LINEAR.shift(span), TypeError, ["factor", "real number"])
+    check_named(lambda: run(clip=(span, 1)), TypeError, ["clip[0]", "real number"])
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\0b", ""], ids=repr)
+def test_paths_that_no_file_can_have_are_named(path: str) -> None:
+    check_named(
+        lambda: generate(RECIPE, network, [1], path, batch_size=1), ValueError, ["out", repr(path)]
+    )
+    check_named(lambda: verify(path), ValueError, ["out", repr(path)])
+    check_named(lambda: from_diffusers(path), ValueError, ["scheduler", repr(path)])
 
 
 def test_a_product_of_counts_has_the_same_limit() -> None:

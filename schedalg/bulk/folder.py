@@ -10,7 +10,6 @@ import numpy as np
 from schedalg.bulk.files import TEMPORARY, remove_temporary, sync_folder, write
 from schedalg.bulk.formats import Format, format_named
 from schedalg.bulk.layout import Layout, check_owner, claim
-from schedalg.checks import shown
 from schedalg.plotting.images import pixels
 
 #: So often a block is written, where other calls remove what was begun of it.
@@ -125,23 +124,3 @@ def _files_in(folder: Path, place: str) -> Iterator[str]:
                     yield f"{place}/{entry.name}" if place else entry.name
     except FileNotFoundError:
         return
-
-
-def checked_path(name: str, path: object, what: str = "a folder") -> Path:
-    """Return the path of a folder or of a file.
-
-    Args:
-        name: What errors call it.
-        path: The path.
-        what: What it is the path of.
-
-    Raises:
-        TypeError: It is not a path.
-        ValueError: It is empty.
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"{name} must be the path of {what}, got {shown(path)}")
-    found = os.fspath(path)
-    if not isinstance(found, str) or not found or "\0" in found:
-        raise ValueError(f"{name} must be the path of {what}, got {shown(found)}")
-    return Path(found)

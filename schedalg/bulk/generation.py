@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from schedalg.arrays import Array
 from schedalg.bulk import ray_engine
-from schedalg.bulk.folder import Folder, checked_path
+from schedalg.bulk.folder import Folder
 from schedalg.bulk.formats import format_named
 from schedalg.bulk.keywords import Keywords
 from schedalg.bulk.layout import Layout
 from schedalg.bulk.making import Maker, Network
 from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.seeds import distinct_seeds
-from schedalg.checks import check_callable, flag, integer, positive_integer, shown
+from schedalg.checks import check_callable, checked_path, flag, integer, positive_integer, shown
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
 from schedalg.plotting.images import checked_range

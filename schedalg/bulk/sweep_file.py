@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from schedalg.bulk.files import append_line, remove_temporary, sync_folder, write
-from schedalg.bulk.folder import checked_path
 from schedalg.bulk.recipe import Recipe
 from schedalg.bulk.sweep_table import (
     COLUMNS,
@@ -19,7 +18,7 @@ from schedalg.bulk.sweep_table import (
     seeds_text,
     shared_seed,
 )
-from schedalg.checks import shown
+from schedalg.checks import checked_path, shown
 from schedalg.plugins import imported
 
 

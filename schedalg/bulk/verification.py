@@ -10,12 +10,12 @@ import numpy as np
 
 from schedalg.arrays import Array
 from schedalg.bulk.files import TEMPORARY
-from schedalg.bulk.folder import Folder, checked_path
+from schedalg.bulk.folder import Folder
 from schedalg.bulk.keywords import Keywords
 from schedalg.bulk.layout import RECIPE, read_layout
 from schedalg.bulk.making import Maker, Network
 from schedalg.bulk.seeds import seeds_named
-from schedalg.checks import positive_integer
+from schedalg.checks import checked_path, positive_integer
 from schedalg.network.denoiser import AnyDenoiser
 from schedalg.network.model import Model
 

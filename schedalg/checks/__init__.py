@@ -24,6 +24,7 @@ from schedalg.checks.objects import (
     raise_stopped,
     require_whole,
 )
+from schedalg.checks.paths import checked_path
 from schedalg.checks.positions import checked_positions
 from schedalg.checks.scalars import (
     MOST,
@@ -51,6 +52,7 @@ __all__ = [
     "check_sample",
     "check_sampler_object",
     "check_version",
+    "checked_path",
     "checked_positions",
     "described",
     "flag",

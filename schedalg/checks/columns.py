@@ -23,6 +23,8 @@ from schedalg.checks.arrays import check_constant, check_readable, check_unmaske
 def as_array(name: str, values: object) -> Array:
     """Return an array of any library as it is, and a sequence of numbers as a NumPy array.
 
+    NumPy's long doubles become float64: `inf` where they are beyond it.
+
     Raises:
         TypeError: `values` is neither an array nor a sequence, or it is a masked array.
         ValueError: `values` holds sequences of different lengths.
@@ -30,7 +32,9 @@ def as_array(name: str, values: object) -> Array:
     check_unmasked(name, values)
     if is_array(values):
         check_readable(name, values)
-        return to_host(values) if isinstance(values, np.ndarray | np.generic) else values
+        if isinstance(values, np.ndarray | np.generic):
+            return _without_long_double(to_host(values))
+        return values
     if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
         if not all(issubclass(kind, numbers.Number) for kind in set(map(type, values))):
             if any(map(requires_gradient, values)):
@@ -42,10 +46,17 @@ def as_array(name: str, values: object) -> Array:
                 for k, value in enumerate(values)
             ]
         try:
-            return to_host(np.asarray(values))
+            return _without_long_double(to_host(np.asarray(values)))
         except ValueError:
             raise ValueError(f"{name} must be 1-D, got sequences of different lengths") from None
     raise TypeError(f"{name} must be an array or a sequence of numbers, got {type_name(values)}")
+
+
+def _without_long_double(array: np.ndarray) -> np.ndarray:
+    if array.dtype.char != "g":
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
 
 
 def host_array(name: str, values: object) -> np.ndarray:

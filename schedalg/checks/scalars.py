@@ -14,6 +14,8 @@ from schedalg.checks.messages import shown
 
 #: The most points, steps or repetitions: a schedule of so many takes about a gigabyte to make.
 MOST = 10_000_000
+#: No integer is as large; Python itself may refuse to write out one of more digits.
+_BEYOND = 10**600
 
 
 def number_or_infinity(name: str, value: object) -> float:
@@ -48,9 +50,9 @@ def positive_integer(name: str, value: object) -> int:
         TypeError: `value` is not an integer, or is a bool.
         ValueError: `value` is less than 1 or more than `MOST`.
     """
-    number = integer(name, value)
+    number = _whole(name, value)
     if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
+        raise ValueError(f"{name} must be at least 1, got {shown(number)}")
     if number > MOST:
         raise ValueError(f"{name} must be at most {MOST}, got {shown(number)}")
     return number
@@ -61,7 +63,15 @@ def integer(name: str, value: object) -> int:
 
     Raises:
         TypeError: `value` is not an integer, or is a bool.
+        ValueError: `value` has more than 600 digits.
     """
+    number = _whole(name, value)
+    if not -_BEYOND < number < _BEYOND:
+        raise ValueError(f"{name} must have at most 600 digits, got {shown(number)}")
+    return number
+
+
+def _whole(name: str, value: object) -> int:
     number: Any = value
     if type(value) is int:
         return value
@@ -101,7 +111,8 @@ def real_number(name: str, value: object) -> float:
         check_constant(name, value)
         number = host_values(name, number)
         number = number.item() if number.ndim == 0 else None
-    if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
+    # A span of time is an integer of NumPy's.
+    if isinstance(number, bool | np.bool_ | np.timedelta64) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {shown(value)}")
     try:
         result = float(number)

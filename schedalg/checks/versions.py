@@ -26,7 +26,7 @@ def check_version(name: str, data: Mapping[str, Any], kind: str, version: int) -
         )
     if number > version:
         raise ValueError(
-            f"{name} is of version {number} of {kind}, written by a later schedalg; this one reads "
-            f"versions up to {version}: install a newer one"
+            f"{name} is of version {shown(number)} of {kind}, written by a later schedalg; this "
+            f"one reads versions up to {version}: install a newer one"
         )
     return number

@@ -89,7 +89,8 @@ def _check_shares(mask: Array) -> None:
     Raises:
         ValueError: A number is not, which is named.
     """
-    shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
+    with np.errstate(over="ignore"):  # a long double, to infinity
+        shares = to_host(namespace(mask).astype(mask, real_dtype(namespace(mask), device(mask))))
     outside = ~((shares >= 0) & (shares <= 1))
     if outside.any():
         index = np.unravel_index(int(np.argmax(outside)), shares.shape)

@@ -9,7 +9,7 @@ import numpy as np
 from schedalg.arrays import Array, to_host
 from schedalg.checks import host_numbers, require
 from schedalg.plan.weights import backwards
-from schedalg.schedule.kl import less_log1p
+from schedalg.schedule.kl import less_log
 
 if TYPE_CHECKING:
     from schedalg.plan.plan import Plan
@@ -105,8 +105,8 @@ def _kl(result: np.ndarray, wanted: np.ndarray) -> float:
     both = (result > 0) & (wanted > 0)
     if ((result > 0) != (wanted > 0)).any():
         return math.inf
-    r = np.where(both, (result - wanted) / np.where(both, wanted, 1.0), 0.0)
-    return math.fsum(less_log1p(r)) / 2
+    lost, _ = less_log(np.where(both, result, 1.0), np.where(both, wanted, 1.0))
+    return math.fsum(lost) / 2
 
 
 def _checked(name: str, values: object) -> np.ndarray:

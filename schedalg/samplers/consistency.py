@@ -31,7 +31,7 @@ class LCM:
 
     Raises:
         TypeError: An argument is not a number.
-        ValueError: An argument is not above 0.
+        ValueError: An argument is not between 1e-60 and 1e60.
 
     Example:
         >>> from schedalg import LCM, Schedule
@@ -47,19 +47,22 @@ class LCM:
     sigma_data: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.timestep_scaling is not None:
-            scaling = positive_number("timestep_scaling", self.timestep_scaling)
-            object.__setattr__(self, "timestep_scaling", scaling)
-        data = positive_number("sigma_data", self.sigma_data)
-        object.__setattr__(self, "sigma_data", data)
+        for name in ("timestep_scaling", "sigma_data"):
+            if (value := getattr(self, name)) is None and name == "timestep_scaling":
+                continue
+            number = positive_number(name, value)
+            if not 1e-60 < number < 1e60:
+                raise ValueError(f"{name} must be between 1e-60 and 1e60, got {number!r}")
+            object.__setattr__(self, name, number)
 
     def plan(self, schedule: Schedule) -> Plan:
         """Return the table for a schedule; one call a step."""
         steps = Steps.of(schedule)
         skip, out = np.zeros(len(schedule)), np.ones(len(schedule))
         if self.timestep_scaling is not None:
-            scaled = self.timestep_scaling * schedule.timesteps[::-1] / self.sigma_data
-            skip, out = 1 / (scaled**2 + 1), scaled / np.sqrt(scaled**2 + 1)
+            scaled = self.timestep_scaling * schedule.timesteps[::-1]
+            total = np.hypot(scaled, self.sigma_data)
+            skip, out = (self.sigma_data / total) ** 2, scaled / total
         # The boundary condition is in the scale that the network was trained in.
         to_network = scale_to(schedule.network_kind, steps.alpha_t, steps.sigma_t)
         return Plan.of(

@@ -45,7 +45,13 @@ def noise_moments(steps: Steps, count: int) -> list[Array]:
 def x_coefficient(steps: Steps, eta: float) -> Array:
     """Return the coefficient of x_t in the data form: (sigma_s/sigma_t) e^(-eta h)."""
     ratio = steps.sigma_s / steps.sigma_t
-    return ratio * steps.decay**eta if eta else ratio
+    if eta <= 1:
+        return ratio * steps.decay**eta if eta else ratio
+    # A high power multiplies what decay was rounded by; the exponent of a short step is more exact.
+    h = steps.finite_h
+    return ratio * steps.where(
+        steps.finite & holds(h < 1), steps.xp.exp(-eta * h), steps.decay**eta
+    )
 
 
 def new_noise(steps: Steps, eta: float) -> Array | None:

@@ -56,11 +56,11 @@ def weights(
             corrector. The second is then the one at its start.
     """
     xp, most, first = steps.xp, len(moments), 2 if ahead else 1
-    gaps = _gaps(xp, length, most - first, ahead=ahead)
     result = steps.array(np.zeros((most, len(orders))))
     left: Array
     left, total = np.ones(len(orders), dtype=bool), abs(seen(moments[0]))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        gaps = _gaps(xp, length, most - first, ahead=ahead)
         for order in range(most, first - 1, -1):
             chosen = left & (orders >= order)
             if not np.count_nonzero(holds(chosen)):

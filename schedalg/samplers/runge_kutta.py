@@ -260,7 +260,8 @@ class RungeKutta:
                 alpha, sigma = scales(schedule.kind, xp.ones_like(tau), span.rho_end)
             else:
                 noise = tau + c * change
-                signal = 1 - noise if flow else xp.ones_like(noise)
+                # A sum, since change is negative: 1 - noise loses digits near pure noise.
+                signal = span.alpha / unit - c * change if flow else xp.ones_like(noise)
                 alpha, sigma = scales(schedule.kind, signal, noise)
             places.append(
                 (steps.where(staged, alpha, span.alpha), steps.where(staged, sigma, span.sigma))

@@ -150,22 +150,30 @@ def _above_integral(log_alpha_bar: DoubleDouble, errors: np.ndarray) -> float:
         return 0.0
     falls = snr_falls(np, path.inner(log_alpha_bar), path.before(log_alpha_bar))
     clean, noisy = errors[:-1], errors[1:]
-    # Where an error falls by more than float64 holds, all of it is lost.
-    both = (clean > 0) & (noisy > 0) & (noisy < 1e300 * clean)
-    r = np.where(both, (noisy - clean) / np.where(both, clean, 1.0), 1.0)
-    share = np.where(r == 0, 0.0, less_log1p(r) / np.where(r == 0, 1.0, r))
+    both = (clean > 0) & (noisy > 0)
+    lost, r = less_log(np.where(both, noisy, 1.0), np.where(both, clean, 1.0))
+    # Where an error rises by more than float64 holds, all of it is lost.
+    some = (r != 0) & np.isfinite(r)
+    share = np.where(some, lost / np.where(some, r, 1.0), r != 0)
     return math.fsum(falls * noisy / 2 * np.where(both, share, noisy > 0))
 
 
-def less_log1p(r: np.ndarray) -> np.ndarray:
-    """Return r - log(1 + r) for r > -1, without the cancellation of small r.
+def less_log(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return r - log(1 + r) and r, with 1 + r = a / b of positive numbers; both may be infinite.
 
-    With y = r / (2 + r), log(1 + r) is 2 (y + y³/3 + y⁵/5 + …), and r - 2y is r y.
+    It is without the cancellation of small r, where, with y = r / (2 + r), log(1 + r) is
+    2 (y + y³/3 + y⁵/5 + …), and r - 2y is r y. Elsewhere the logarithm is that of the ratio, since
+    1 + r has lost the digits of a small one.
     """
+    with np.errstate(over="ignore"):
+        r, ratio = (a - b) / b, a / b
     small = np.abs(r) < 0.25
-    y = np.where(small, r, 0.0) / (2 + np.where(small, r, 0.0))
+    near = np.where(small, r, 0.0)
+    y = near / (2 + near)
     series = sum(y ** (2 * k + 1) / (2 * k + 1) for k in range(10, 0, -1))
-    return np.asarray(np.where(small, r * y - 2 * series, r - np.log1p(r)))
+    held = (ratio > 1e-300) & (ratio < np.inf)
+    log = np.where(held, np.log(np.where(held, ratio, 1.0)), np.log(a) - np.log(b))
+    return np.where(small, near * y - 2 * series, r - log), r
 
 
 def kl_costs(schedule: "Schedule", errors: Sequence[float] | Array) -> np.ndarray:

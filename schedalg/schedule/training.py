@@ -6,7 +6,7 @@ import numpy as np
 
 from schedalg import tables
 from schedalg.arrays import Array, ArrayT, namespace
-from schedalg.checks import check_like, check_sample, checked_positions
+from schedalg.checks import check_like, check_sample, checked_positions, shown
 from schedalg.libraries import Library, library_of
 from schedalg.parameterization import Parameterization, Prediction, parameterization
 from schedalg.schedule import path
@@ -161,7 +161,7 @@ def _check_not_negative(k: int | Array, n: int) -> None:
     """
     if isinstance(k, int | np.integer) and k < 0 < n:
         raise ValueError(
-            f"k is {k}: positions are 0 to {n - 1}, and {n - 1} is the noisiest. If k is a number "
-            "of steps minus 1, then the strength that it comes from rounds to no steps: take at "
-            "least one, or leave x0 as it is"
+            f"k is {shown(k)}: positions are 0 to {n - 1}, and {n - 1} is the noisiest. If k is a "
+            "number of steps minus 1, then the strength that it comes from rounds to no steps: "
+            "take at least one, or leave x0 as it is"
         )

@@ -68,6 +68,13 @@ def test_distances_are_those_of_the_variances_in_60_digits() -> None:
         np.testing.assert_allclose(result.kl, float(kl), rtol=1e-12)
 
 
+@pytest.mark.parametrize("start", [1e-12, 1e-17, 1e-320, 1e200])
+def test_the_divergence_of_a_variance_that_is_orders_of_magnitude_off(start: float) -> None:
+    result = DDIM().plan(Schedule.linear(4)[:0]).response([0.7], start=[start])
+    ratio = mpf(start) / mpf(0.7)
+    np.testing.assert_allclose(result.kl, float((ratio - 1 - mp.log(ratio)) / 2), rtol=1e-14)
+
+
 def test_distances_vanish_as_steps_grow() -> None:
     v = 1 / np.arange(1, 9.0) ** 2
     found = []

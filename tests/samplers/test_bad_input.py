@@ -127,6 +127,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["timestep", "trained schedule"],
     ),
     "scaling": (lambda: LCM(timestep_scaling=0.0), ValueError, ["timestep_scaling", "0.0"]),
+    "large scaling": (
+        lambda: LCM(timestep_scaling=1e160),
+        ValueError,
+        ["timestep_scaling", "1e+160", "1e60"],
+    ),
+    "small data": (lambda: LCM(sigma_data=1e-320), ValueError, ["sigma_data", "1e-60"]),
     "variant": (lambda: UniPC(variant="bh3"), ValueError, ["variant", "'bh3'", "'bh1'"]),
     "tableau": (lambda: RungeKutta("heun"), TypeError, ["tableau", "str"]),
     "implicit": (

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from mpmath import mp, mpf
 
 from schedalg import DDIM, LCM, TCD, Schedule
 
@@ -32,3 +33,22 @@ def test_tcd_with_the_trained_schedule() -> None:
         assert plan.c[row] == pytest.approx(math.sqrt(noise), rel=1e-12)
     assert TCD(gamma=0.0).plan(fast).c.tolist() == [0, 0, 0, 0]
     np.testing.assert_allclose(TCD(gamma=1.0).plan(fast).b[:, 0], LCM().plan(fast).b[:, 0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"timestep_scaling": 1e59}, {"timestep_scaling": 1e-59}, {"sigma_data": 1e-59}],
+    ids=str,
+)
+def test_the_boundary_condition_of_lcm_in_60_digits(options: dict[str, float]) -> None:
+    schedule = Schedule.linear(1000).subsample(steps=4)
+    plan = LCM(**{"timestep_scaling": 10.0, **options}).plan(schedule)
+    scale, data = (
+        mpf(options.get(n, d)) for n, d in (("timestep_scaling", 10), ("sigma_data", 0.5))
+    )
+    for row, t in enumerate(plan.timesteps.tolist()):
+        alpha = schedule[2 - row].alpha if row < 3 else 1.0
+        total = (t * scale) ** 2 + data**2
+        np.testing.assert_allclose(plan.a[row], float(alpha * data**2 / total), rtol=1e-15)
+        exact = alpha * t * scale / mp.sqrt(total)
+        np.testing.assert_allclose(plan.b[row, 0], float(exact), rtol=1e-15)

@@ -1,12 +1,13 @@
 """Weights of exponential integrators."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from schedalg import DPMSolverPP, Schedule
+from schedalg import DPMSolverPP, SASolver, Schedule
 from schedalg.samplers.multistep import solve
 from schedalg.samplers.phi import phi, phis
 
@@ -66,3 +67,20 @@ def test_weights_solve_for_the_moments(count: int, start: int) -> None:
         for i, moment in enumerate(moments):
             terms = [Fraction(w) * node**i for w, node in zip(weights[:, n], nodes, strict=True)]
             assert abs(sum(terms) - Fraction(moment[n])) <= 1e-13 * sum(map(abs, terms))
+
+
+@pytest.mark.parametrize("tau", [1.0, 1.5, 30.0, 1000.0])
+def test_what_strong_noise_leaves_of_x_is_exact_in_short_steps(tau: float) -> None:
+    """e^(-tau² h), whose power of e^-h would multiply the rounding of that by tau²."""
+    log_snr = 4 - 2 * np.cumsum([0, 0.5, 1e-3, 3e-6, 1e-6, 2.0])
+    schedule = Schedule.from_log_snr(log_snr)
+    plan = SASolver(order=1, corrector_order=0, tau=tau).plan(schedule)
+    lam = [mpf(v) / 2 for v in reversed(log_snr.tolist())]
+    for row, (t, s) in enumerate(pairwise(lam)):
+        sigma_t, sigma_s = (1 / mp.sqrt(1 + mp.exp(2 * v)) for v in (t, s))
+        h = s - t
+        exact = sigma_s / sigma_t * mp.exp(-(mpf(tau) ** 2) * h)
+        # The exponent is rounded.
+        allowed = 2.0**-52 * (4 + 2 * tau**2 * float(h))
+        assert abs(plan.a[row] - exact) <= allowed * exact + mpf("1e-300"), row
+    assert plan.a[-1] == 0

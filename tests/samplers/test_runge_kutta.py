@@ -1,12 +1,13 @@
-"""Heun's method on a flow, and the churn of EDM."""
+"""Methods of Runge and Kutta on a flow, and the churn of EDM."""
 
 import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from mpmath import mp, mpf
 
-from schedalg import Euler, Heun, Schedule, sample
+from schedalg import Euler, Heun, Midpoint, Schedule, sample
 
 X = np.random.default_rng(5).standard_normal((3, 4))
 NOISE = np.random.default_rng(6).standard_normal((40, 3, 4))
@@ -71,3 +72,14 @@ def test_heun_on_a_flow_is_the_flow_s() -> None:
         lambda x, t: velocity(x, t[0]), path, Heun(clean_stages=False), X, prediction="flow"
     )
     np.testing.assert_allclose(result, euler, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shift", [3.0, 1e6, 1e50])
+def test_stages_close_to_pure_noise_keep_the_digits_of_their_signal(shift: float) -> None:
+    """Halfway between two points of a flow in t, against 150 digits."""
+    with mp.workdps(150):
+        times = [mpf(i) / 6 for i in range(6, 0, -1)]
+        times = [mpf(shift) * t / (1 + (mpf(shift) - 1) * t) for t in times] + [mpf(0)]
+        middle = [1 - (t + s) / 2 for t, s in pairwise(times)]
+        plan = Midpoint().plan(Schedule.flow(6, shift=shift))
+        np.testing.assert_allclose(plan.alpha[1::2], [float(m) for m in middle], rtol=4e-16)

@@ -12,7 +12,7 @@ from mpmath import mp, mpf
 
 from schedalg import DDPM, Schedule
 from schedalg.schedule.errors import host_log_alpha_bar
-from schedalg.schedule.kl import less_log1p
+from schedalg.schedule.kl import less_log
 from schedalg.testing.strategies import schedules, subsets
 from tests.bad_input import LINEAR, check_named
 from tests.libraries import Library, host, lib
@@ -158,10 +158,28 @@ def test_pure_noise_and_schedules_of_few_points() -> None:
 
 
 def test_logarithms_are_without_cancellation() -> None:
-    for r in (*(-0.9, -0.3, -0.2499, 0.2499, 0.2501, 3.0, 1e9), *10.0 ** -np.arange(1, 17)):
-        exact = mpf(float(r)) - mp.log1p(mpf(float(r)))
-        np.testing.assert_allclose(less_log1p(np.array(r)), float(exact), rtol=2e-15)
-    assert less_log1p(np.zeros(1)).item() == 0
+    near = [1 + r for r in (-0.3, -0.2499, 0.2499, 0.2501, *10.0 ** -np.arange(1, 16))]
+    for a in (*near, 1e-12, 1e-17, 0.1, 4.0, 1e9, 1e300, 5e-324):
+        for b in (1.0, 0.7, 1e-7, 1e-200):
+            ratio = mpf(a) / mpf(b)
+            exact = ratio - 1
+            value, r = less_log(np.array(a), np.array(b))
+            if abs(exact) < 1e308:
+                np.testing.assert_allclose(r, float(exact), rtol=1e-15)
+                np.testing.assert_allclose(value, float(exact - mp.log(ratio)), rtol=3e-15)
+            else:
+                assert r == value == np.inf
+    assert less_log(np.ones(1), np.ones(1)) == (0, 0)
+
+
+@pytest.mark.parametrize("errors", [[1, 1e-17, 1], [1, 1e-200, 1], [1e-9, 1e9, 1e10]])
+def test_the_integral_of_errors_that_change_by_orders_of_magnitude(errors: list[float]) -> None:
+    schedule = Schedule.linear(3)
+    snr, exact = exact_snr(host_log_alpha_bar(schedule)), mpf(0)
+    for (s, t), (e_s, e_t) in zip(pairwise(snr), pairwise(map(mpf, errors)), strict=True):
+        r = e_t / e_s - 1
+        exact += (s - t) * e_t / 2 * (1 - mp.log(e_t / e_s) / r)
+    np.testing.assert_allclose(schedule.excess(errors), float(exact), rtol=1e-13)
 
 
 def test_costs_are_of_the_library_of_the_schedule(lib: Library) -> None:

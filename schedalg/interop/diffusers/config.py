@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from schedalg.checks import described, shown
+from schedalg.checks import checked_path, described, shown
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
 
@@ -66,7 +66,7 @@ def read(source: object) -> Options:
         OSError: The file cannot be read.
     """
     if isinstance(source, str | os.PathLike):
-        source = _parsed(Path(source))
+        source = _parsed(checked_path("scheduler", source, "a file"))
         return complete(source.get("_class_name"), source)
     if isinstance(source, Mapping):
         return complete(source.get("_class_name"), source)
@@ -81,8 +81,6 @@ def read(source: object) -> Options:
 
 def _parsed(path: Path) -> Mapping[str, Any]:
     """Return the JSON object in a file, or in the `scheduler_config.json` of a directory."""
-    if "\0" in str(path):
-        raise ValueError(f"scheduler must be the path of a file, got {str(path)!r}")
     path = path / "scheduler_config.json" if path.is_dir() else path
     kind = path.stat()
     if not stat.S_ISREG(kind.st_mode):
