@@ -111,16 +111,15 @@ def distances() -> str:
     counts = COUNTS[:-1]
     lines = []
     for name, make in WITH_VARIANCE.items():
-        cells = [name]
-        for sampler in VARIANCES.values():
+        for variance, sampler in VARIANCES.items():
+            cells = [name, variance]
             for n in counts:
                 schedule = make(n)
                 result = sample(PEAKS.denoiser(schedule), schedule, sampler, start, noise=rng)
                 gap = np.sort(result[:, 0]) - quantiles
                 cells.append(f"{float(np.sqrt((gap**2).mean())):.3f}")
-        lines.append(cells)
-    titles = [f"{variance}, {n}" for variance in VARIANCES for n in counts]
-    return str(markdown(["points", *titles], lines))
+            lines.append(cells)
+    return str(markdown(["points", "variance", *map(str, counts)], lines))
 
 
 def ends() -> str:

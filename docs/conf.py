@@ -73,7 +73,7 @@ pygments_dark_style = "a11y-high-contrast-dark"  # furo's own underlines modules
 html_title = f"schedalg {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = [("versions.js", {"defer": "defer"})]
+html_js_files = [(name, {"defer": "defer"}) for name in ("scrolling.js", "versions.js")]
 html_copy_source = False
 
 # `sphinx-build -b linkcheck`: two at a time, since most lead to arXiv, which slows fast askers.

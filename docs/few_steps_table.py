@@ -245,7 +245,7 @@ def section(title: str, measured: Mapping[str, list[float]]) -> str:
         [f"`{name}`" if name in OURS else name, *(f"{value:.2g}" for value in values)]
         for name, values in measured.items()
     ]
-    table = markdown(["", *map(str, COUNTS)], lines)
+    table = markdown(["sampler", *map(str, COUNTS)], lines)
     return f"## {title}\n\n{table}\n"
 
 

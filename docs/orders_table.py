@@ -107,7 +107,7 @@ def few_rows() -> str:
 
 def rows() -> str:
     """Return the table of all samplers without noise, as Markdown."""
-    titles = ["", "sampler", "order", "one peak", "two peaks", *GRIDS, "calls"]
+    titles = ["method", "sampler", "order", "one peak", "two peaks", *GRIDS, "calls"]
     lines = []
     for name, entry in SAMPLERS.items():
         if entry.order is None:

@@ -13,7 +13,7 @@ from typing import Any
 def markdown(titles: list[str], lines: Iterable[list[Any]]) -> str:
     """Return a table as Markdown."""
     rows = [titles, ["---"] * len(titles), *lines]
-    return "".join(f"| {' | '.join(map(str, row)).lstrip()} |\n" for row in rows)
+    return "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
 
 
 def put(page: Path, tables: Mapping[str, str]) -> None:

@@ -65,7 +65,7 @@ def table(found: Sweep) -> str:
         each.recipe: f"{each.mean['distance']:.4f} ± {each.error['distance']:.4f}"
         for each in found.averages()
     }
-    lines = [["", *(f"{n} calls" for n in CALLS)], ["---"] * (1 + len(CALLS))]
+    lines = [["sampler", *(f"{n} calls" for n in CALLS)], ["---"] * (1 + len(CALLS))]
     lines += [[f"`{name}`", *(shown[f"{name}/{n}"] for n in CALLS)] for name in SAMPLERS]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

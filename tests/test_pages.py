@@ -1,4 +1,4 @@
-"""That links between pages lead somewhere, on GitHub too; that headings and pictures can be read.
+"""That links between pages lead somewhere, on GitHub too, and that pages can be read aloud.
 
 Sphinx looks at the links of the site, and not at those of README and its neighbours.
 """
@@ -77,6 +77,12 @@ def test_headings_are_in_order(page: Path) -> None:
 def test_pictures_say_what_they_show(page: Path) -> None:
     for alternative in re.findall(r"!\[([^]]*)\]\(", prose(page)):
         assert len(alternative.split()) >= 4, alternative
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_headers_of_tables_are_not_empty(page: Path) -> None:
+    for header in re.findall(r"^\|(.+)\|\n\| ?-", prose(page), re.M):
+        assert all(cell.strip() for cell in header.split("|")), header
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ class Sweep:
 
         Args:
             measure: What is drawn. None: the first.
-            series: Of which line a recipe is a point, from its name. None: what stands before the
-                last "/", so that "DDIM/10" is a point of "DDIM".
+            series: A function of a recipe's name that returns the name of its line. None: what
+                stands before the last "/", so that "DDIM/10" is a point of "DDIM".
             ax: Axes of matplotlib to draw on. None: those of a new figure.
 
         Returns:

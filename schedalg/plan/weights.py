@@ -47,6 +47,10 @@ def weights(plan: "Plan") -> Weights:
 
         Σ predictions = alpha_origin - x alpha_T.
 
+    Returns:
+        The factors of x_T, a number; of the predictions, (K,), the first call's first; and of the
+        draws of noise, (K + 1,): before the first row, and in each row.
+
     Raises:
         ValueError: The variance is learned, or a row calls the network at clean data and uses its
             slope there, which x0 does not determine.

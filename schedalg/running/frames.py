@@ -347,7 +347,7 @@ class FrameRun:
         prediction: Prediction | Parameterization | None = None,
         clip: Clip | None = None,
     ) -> "FrameRun":
-        """Return the run that `state` was taken of, at the row where it was.
+        """Return the run that `state` is a snapshot of, at the row where it was.
 
         It continues with the same results, to the last bit.
 

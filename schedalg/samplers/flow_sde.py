@@ -33,9 +33,9 @@ class FlowSDE:
     even steps, shifted; t - s is then at most 3 (1 - t) in all others that add noise. A longer step
     has (1 - s) - 3 (1 - t) in place of 1 - t, which goes over into their step from t = 1: with
     1 - t itself, a start close to pure noise would have no bounds. Where d is above s, which is all
-    of the noise that there is, it is s here, and x is not turned around. And no noise is added in
-    the step to clean data, which returns the x0 prediction; in the authors' code that noise stays
-    in the image.
+    of the noise that there is, it is s here: more would change the noise's sign. And no noise is
+    added in the step to clean data, which returns the x0 prediction; in the authors' code that
+    noise stays in the image.
 
     A step leaves more noise than the flow has at s, by 2 d (t - s) + d² in variance; `FlowCPS` does
     not.

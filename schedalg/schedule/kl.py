@@ -64,7 +64,7 @@ def step_costs(schedule: "Schedule", errors: Sequence[float] | Array) -> Array:
 def excess(
     schedule: "Schedule", errors: Sequence[float] | Array, than: "Schedule | None" = None
 ) -> float:
-    """Return how many nats an element a respacing loses more than the full chain, or the least.
+    """Return what a respacing loses more than the full chain, or than any steps: nats an element.
 
     With `than`, the sum of `step_costs` minus that of the full chain, between the respacing's last
     point and the chain's least noisy one. (A respacing that skips this is counted down to it.)

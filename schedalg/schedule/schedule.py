@@ -283,7 +283,11 @@ class Schedule(Value):
 
     @property
     def starts_clean(self) -> bool:
-        """Whether the origin is clean data. Of a traced schedule, `origin_timestep` says it."""
+        """Whether the origin is clean data.
+
+        The numbers of a schedule that JAX traces are not known: there, the origin is clean data if
+        `origin_timestep` is None.
+        """
         origin = self.log_alpha_bar.high[:1]
         if isinstance(origin, np.ndarray):
             return not origin.item()

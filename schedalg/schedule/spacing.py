@@ -108,7 +108,7 @@ def subsample(
             (quantiles of Beta(.6, .6); needs SciPy). And what others have published:
             "simple", "ddim_uniform", "beta_timesteps", "sgm_uniform", "kl_optimal",
             "linear_quadratic", "bong_tangent", "ays_sd15", "ays_sdxl", "ays_svd", "gits",
-            "oss_flux", "oss_wan" and "oss_chroma" (see "Steps that others have published" in the
+            "oss_flux", "oss_wan" and "oss_chroma" (see "How do I use a list of sigmas?" in the
             docs). "ddim_uniform" leaves out the noisiest points: 7 steps of 1000 begin at timestep
             853, and x there is drawn as from pure noise. Points by noise have fractional timesteps,
             on the line between their neighbours'; a network that looks timesteps up in a table

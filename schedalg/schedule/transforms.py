@@ -288,7 +288,7 @@ def round_timesteps(schedule: "Schedule") -> "Schedule":
 def as_vp(schedule: "Schedule") -> "Schedule":
     """Return the same signal-to-noise ratios on a path with alpha² + sigma² = 1.
 
-    The network goes on seeing x in the scale that it was trained in.
+    The network still gets x in the scale that it was trained in.
 
     Example:
         >>> from schedalg import Schedule
@@ -302,7 +302,7 @@ def as_vp(schedule: "Schedule") -> "Schedule":
 def as_ve(schedule: "Schedule") -> "Schedule":
     """Return the same signal-to-noise ratios on a path with alpha = 1.
 
-    The network goes on seeing x in the scale that it was trained in.
+    The network still gets x in the scale that it was trained in.
 
     Raises:
         ValueError: The schedule ends in pure noise, where sigma would be infinite.
@@ -329,7 +329,7 @@ def as_ve(schedule: "Schedule") -> "Schedule":
 def as_flow(schedule: "Schedule") -> "Schedule":
     """Return the same signal-to-noise ratios on a path with alpha + sigma = 1.
 
-    The network goes on seeing x in the scale that it was trained in.
+    The network still gets x in the scale that it was trained in.
 
     Example:
         >>> from schedalg import Schedule

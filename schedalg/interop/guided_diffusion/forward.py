@@ -27,6 +27,8 @@ def q_mean_variance(
     Raises:
         TypeError: An argument is not a tensor, or has the wrong dtype.
         ValueError: t does not have one position for each sample, or (on a CPU) one is out of range.
+
+    Source: Ho et al., arXiv 2006.11239, equation 4.
     """
     checked_batch("x_start", x_start)
     at = diffusion._table.at(_one_each(t, x_start), x_start)

@@ -53,6 +53,8 @@ def p_sample_loop(
         ValueError: `noise` has another shape, or no device is given and the model has no
             parameters; or as in `p_sample`.
         ImportError: `progress` is True, and tqdm is not installed.
+
+    Source: Ho et al., arXiv 2006.11239, algorithm 2.
     """
     results = diffusion.p_sample_loop_progressive(
         model,
