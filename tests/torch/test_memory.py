@@ -21,10 +21,12 @@ from schedalg import (
     UniPC,
     begin,
     frames,
+    parallel,
     sample,
     sample_steps,
 )
 from schedalg import run as run_plan
+from schedalg.network.denoiser import AnyDenoiser
 
 torch = pytest.importorskip("torch")
 
@@ -235,6 +237,67 @@ def test_a_run_in_hand_looks_at_what_was_in_other_hands(offsets: Any, scaled: bo
         for again in (lambda r=r: r.input, r.state):
             with pytest.raises(ValueError, match=GONE):
                 again()
+
+
+class Short(Denoiser):
+    """What a class of one's own may return in place of an output."""
+
+    def output(self, x: Any, *arguments: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        return x[:1] + 0, None
+
+
+class Freed(Denoiser):
+    def output(self, x: Any, *arguments: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        return freed(x + 0), None
+
+
+class Guess(AnyDenoiser):
+    """A denoiser that is none of the library's."""
+
+    schedule = FAST
+
+    def predict(self, x: Any, t: Any) -> tuple[Any, Any]:
+        return x[:1] + 0, None
+
+    def checked_by(self, check: Any) -> "Guess":
+        return self
+
+
+@pytest.mark.parametrize("run", RUNS[:2], indirect=True)
+@pytest.mark.parametrize("sampler", [DDIM(), DPMSolverPP(2)], ids=repr)
+def test_what_a_class_of_ones_own_returns_is_looked_at(run: str, sampler: Any) -> None:
+    """The compiled loop reads as many numbers as x has, at an address."""
+    x, plan = start(torch.float32, run), sampler.plan(FAST)
+    for denoise, match in (
+        (Short(network, FAST), "wrong shape"),
+        (Freed(network, FAST), GONE),
+        (Guess(), "wrong shape"),
+        (Denoiser.from_function(lambda x, t: x.resize_(1, 4, 8, 8) + 0, FAST), "shape of its"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            sample(denoise, FAST, sampler, x.clone())
+        if isinstance(denoise, Short | Freed):
+            with pytest.raises(ValueError, match=match):
+                parallel(plan, denoise, x.clone())
+
+
+@pytest.mark.parametrize("run", RUNS[:2], indirect=True)
+def test_x_that_its_owner_makes_smaller_between_steps_is_an_error(run: str) -> None:
+    for schedule in (FAST, FAST.as_ve()):
+        x = start(torch.float32, run)
+        steps = sample_steps(network, schedule, DDIM(), x)
+        x.resize_(1, 4, 8, 8)
+        with pytest.raises(ValueError, match="shape of (x|its input)"):
+            next(steps)
+        steps = sample_steps(network, schedule, DDIM(), start(torch.float32, run))
+        next(steps).resize_(1, 4, 8, 8)
+        with pytest.raises(ValueError, match="shape of (x|its input)"):
+            next(steps)
+        r = begin(DDIM().plan(schedule), start(torch.float32, run))
+        output = network(r.input, None)
+        r.x.resize_(1, 4, 8, 8)
+        with pytest.raises(ValueError, match="shape of its input"):
+            r.advance(output)
 
 
 def test_what_x0_is_computed_from_is_looked_at() -> None:
