@@ -287,11 +287,11 @@ def test_x_that_its_owner_makes_smaller_between_steps_is_an_error(run: str) -> N
         x = start(torch.float32, run)
         steps = sample_steps(network, schedule, DDIM(), x)
         x.resize_(1, 4, 8, 8)
-        with pytest.raises(ValueError, match="shape of (x|its input)"):
+        with pytest.raises(ValueError, match=r"shape of (x|its input)"):
             next(steps)
         steps = sample_steps(network, schedule, DDIM(), start(torch.float32, run))
         next(steps).resize_(1, 4, 8, 8)
-        with pytest.raises(ValueError, match="shape of (x|its input)"):
+        with pytest.raises(ValueError, match=r"shape of (x|its input)"):
             next(steps)
         r = begin(DDIM().plan(schedule), start(torch.float32, run))
         output = network(r.input, None)
