@@ -44,6 +44,7 @@ TWELVE = Schedule.linear(1000).subsample(steps=12)
 EIGHT = Schedule.linear(1000).subsample(steps=8)
 FIVE = Schedule.linear(1000).subsample(steps=5)
 FOUR = FIVE[:4]
+TWO = Schedule.linear(1000).subsample(steps=2)
 KARRAS = Schedule.karras(4)
 X = torch.tensor(np.random.default_rng(0).standard_normal((2, 6)))
 
@@ -255,7 +256,7 @@ def test_numbers_are_compared_too() -> None:
     used: dict[str, Any] = {}
 
     def policy(x: Any) -> Any:
-        return sample(network, FIVE, DDIM(used["eta"]), x, noise=3, clip=(used["low"], 1.0))
+        return sample(network, TWO, DDIM(used["eta"]), x, noise=3, clip=(used["low"], 1.0))
 
     program = torch.compile(policy, backend="eager")
     for eta, low in ((0.5, -1.0), (0.25, -1.0), (0.75, -1.0), (0.75, -2.0), (0.5, -3.0)):
@@ -393,10 +394,10 @@ class Stepping:
 def test_what_cannot_be_one_graph_steps_aside() -> None:
     stepping = Stepping()
     functions: list[Callable[[Any], Any]] = [
-        lambda x: sample(network, FIVE, stepping, x, noise=3),
-        lambda x: sample(network, FIVE, DDIM(), x, check_finite=True),
-        lambda x: sample(network, FIVE, DDPM(), x, noise=torch.Generator().manual_seed(0)),
-        lambda x: sample(network, FIVE, DDPM(), x, noise=np.random.default_rng(0)),
+        lambda x: sample(network, TWO, stepping, x, noise=3),
+        lambda x: sample(network, TWO, DDIM(), x, check_finite=True),
+        lambda x: sample(network, TWO, DDPM(), x, noise=torch.Generator().manual_seed(0)),
+        lambda x: sample(network, TWO, DDPM(), x, noise=np.random.default_rng(0)),
     ]
     for function in functions:
         dynamo.reset()
