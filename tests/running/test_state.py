@@ -278,8 +278,9 @@ class TestBadInput:
             ({}, {"clip": (-2, 1)}, r"clip is \(-2, 1\), and the run began with \[-1.0, 1.0\]"),
         ]
         settings = json.loads(state["settings"].tobytes())
+        others: list[Any] = [["v"], {}, 1, [1.0, -1.0], [0.0, None], [0.0], True]
         for name in ("prediction", "clip"):
-            for other in (["v"], {}, 1, [1.0, -1.0], [0.0, None], [0.0], True):
+            for other in others:
                 text = json.dumps({**settings, name: other}).encode()
                 change = {"settings": np.frombuffer(text, dtype=np.uint8)}
                 cases.append((change, {}, r"state\['settings'\] is not what Run.state"))
