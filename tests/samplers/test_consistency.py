@@ -40,6 +40,7 @@ def test_tcd_with_the_trained_schedule() -> None:
     [{"timestep_scaling": 1e59}, {"timestep_scaling": 1e-59}, {"sigma_data": 1e-59}],
     ids=str,
 )
+@mp.workdps(60)
 def test_the_boundary_condition_of_lcm_in_60_digits(options: dict[str, float]) -> None:
     schedule = Schedule.linear(1000).subsample(steps=4)
     plan = LCM(**{"timestep_scaling": 10.0, **options}).plan(schedule)
