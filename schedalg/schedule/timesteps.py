@@ -49,6 +49,10 @@ TimestepFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 TimestepRule: TypeAlias = np.ndarray | str | TimestepFunction
 
 
+#: Largest size of a timestep; that of a whole number is 2^62. Differences of two are in range, too.
+_LARGEST = 1e300
+
+
 class Named(NamedTuple):
     """What a name stands for: `factor` times a function of sigma / alpha."""
 
@@ -97,7 +101,7 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
 
     Raises:
         TypeError: They are not real numbers.
-        ValueError: Their number or shape is wrong, or one is NaN or infinite.
+        ValueError: Their number or shape is wrong, or one is NaN, infinite or too large.
     """
     array = host_numbers("timesteps", timesteps)
     if array.shape != (n,):
@@ -105,6 +109,14 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
     if not np.isfinite(array).all():
         index = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"timesteps[{index}] is {array[index].item()!r}: timesteps must be finite")
+    limit = _LARGEST if array.dtype.kind == "f" else 2**62
+    inside = np.abs(array.astype(np.float64)) <= limit
+    if not inside.all():
+        index = int(np.argmin(inside))
+        raise ValueError(
+            f"timesteps[{index}] is {array[index].item()!r}: timesteps must be from {-limit!r} to "
+            f"{limit!r}"
+        )
     return canonical_timesteps(array)
 
 
