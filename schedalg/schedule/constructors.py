@@ -83,7 +83,7 @@ def from_betas(
 
     Raises:
         TypeError: `betas` holds no real numbers.
-        ValueError: It is empty, not 1-D, or a value is out of range or NaN, or so small that float64
+        ValueError: It is empty, not 1-D, or a value is out of range, NaN, or so small that float64
             holds it with fewer digits.
 
     Example:
