@@ -1,5 +1,6 @@
 """Runs held in one's own hands: what `run` does, to the same bits, however often they stop."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -271,6 +272,13 @@ class TestBadInput:
             ({}, {"prediction": "x0"}, "prediction is 'x0', and the run began with 'v'"),
             ({}, {"clip": (-2, 1)}, r"clip is \(-2, 1\), and the run began with \[-1.0, 1.0\]"),
         ]
+        settings = json.loads(state["settings"].tobytes())
+        for odd in ({**settings, "prediction": ["v"]}, {**settings, "prediction": None}):
+            text = json.dumps(odd).encode()
+            change = {"settings": np.frombuffer(text, dtype=np.uint8)}
+            cases.append((change, {}, r"state\['settings'\] is not what"))
+        for values in (np.full(3, np.nan), np.ones(3, complex)):
+            cases.append(({"settings": values}, {}, r"state\['settings'\] is not what"))
         for change, how, message in cases:
             with pytest.raises(ValueError, match=message):
                 resume(self.plan, {**state, **change}, **how)
