@@ -202,6 +202,8 @@ def test_stop_iteration_of_a_users_function_is_no_end_of_a_loop(call: Callable[[
         ("version", True, ValueError),
         ("origin_timestep", np.array([1]), TypeError),
         ("origin_timestep", True, TypeError),
+        ("origin_timestep", 10**400, ValueError),
+        ("origin_timestep", -1e308, ValueError),
         ("timesteps", 5, TypeError),
         ("timesteps", None, TypeError),
         ("curve", 5, TypeError),
