@@ -1,6 +1,7 @@
 """Kinds of arguments that are checked alike wherever they are taken: counts, flags, functions."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_long_doubles_beyond_float64_are_infinite_without_a_warning() -> None:
         pytest.skip("long double is float64 on this platform")
     for name in ("betas", "sigmas", "log_snr"):
         make = getattr(Schedule, f"from_{name}")
-        check_named(lambda make=make: make(far), ValueError, [f"{name}[0]", "inf"])
+        check_named(partial(make, far), ValueError, [f"{name}[0]", "inf"])
     check_named(
         lambda: LINEAR.subsample(sigmas=far), ValueError, ["sigmas[0]", "inf", "noise levels"]
     )
