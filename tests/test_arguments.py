@@ -1,6 +1,8 @@
 """Kinds of arguments that are checked alike wherever they are taken: counts, flags, functions."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,7 +87,7 @@ def test_long_doubles_beyond_float64_are_infinite_without_a_warning() -> None:
         pytest.skip("long double is float64 on this platform")
     for name in ("betas", "sigmas", "log_snr"):
         make = getattr(Schedule, f"from_{name}")
-        check_named(lambda make=make: make(far), ValueError, [f"{name}[0]", "inf"])
+        check_named(partial(make, far), ValueError, [f"{name}[0]", "inf"])
     check_named(
         lambda: LINEAR.subsample(sigmas=far), ValueError, ["sigmas[0]", "inf", "noise levels"]
     )
@@ -104,6 +106,20 @@ def test_paths_that_no_file_can_have_are_named(path: str) -> None:
     )
     check_named(lambda: verify(path), ValueError, ["out", repr(path)])
     check_named(lambda: from_diffusers(path), ValueError, ["scheduler", repr(path)])
+
+
+def test_a_key_that_is_twice_in_a_text_of_json_is_named(tmp_path: Path) -> None:
+    text = RECIPE.to_json()
+    line = next(each for each in text.splitlines() if '"shape"' in each)
+    twice = text.replace(line, f"{line}\n{line.replace('[3]', '[4]')}")
+    check_named(lambda: Recipe.from_json(twice), ValueError, ["text", "'shape' is there twice"])
+    path = tmp_path / "twice.json"
+    path.write_text('{"_class_name": "DDIMScheduler", "a": {"b": 1, "c": 2, "b": 1}}')
+    check_named(lambda: from_diffusers(path), ValueError, [str(path), "'b' is there twice"])
+    generate(RECIPE, network, [1], tmp_path / "out", batch_size=1)
+    saved = tmp_path / "out" / "recipe.json"
+    saved.write_text(saved.read_text().replace('"seeds"', '"format": "npy", "seeds"'))
+    check_named(lambda: verify(tmp_path / "out"), ValueError, ["recipe.json", "'format'", "twice"])
 
 
 def test_a_product_of_counts_has_the_same_limit() -> None:
@@ -187,6 +203,8 @@ def test_stop_iteration_of_a_users_function_is_no_end_of_a_loop(call: Callable[[
         ("version", True, ValueError),
         ("origin_timestep", np.array([1]), TypeError),
         ("origin_timestep", True, TypeError),
+        ("origin_timestep", 10**400, ValueError),
+        ("origin_timestep", -1e308, ValueError),
         ("timesteps", 5, TypeError),
         ("timesteps", None, TypeError),
         ("curve", 5, TypeError),

@@ -10,7 +10,7 @@ from typing import Any
 from schedalg.bulk.files import TEMPORARY, write
 from schedalg.bulk.recipe import Recipe, lines_of
 from schedalg.bulk.seeds import largest_of, seeds_from_json, seeds_named, seeds_to_json
-from schedalg.checks import check_version, positive_integer, shown
+from schedalg.checks import check_version, parsed_json, positive_integer, shown
 from schedalg.plotting.images import checked_range
 
 RECIPE = "recipe.json"
@@ -131,7 +131,7 @@ def read_recipe_file(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / RECIPE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:

@@ -25,7 +25,15 @@ from schedalg.bulk.options import (
     written_prediction,
 )
 from schedalg.bulk.seeds import checked_seeds
-from schedalg.checks import check_callable, check_sample, check_version, flag, real_number, shown
+from schedalg.checks import (
+    check_callable,
+    check_sample,
+    check_version,
+    flag,
+    parsed_json,
+    real_number,
+    shown,
+)
 from schedalg.network.bounds import DynamicThreshold
 from schedalg.network.denoiser import AnyDenoiser, Denoiser
 from schedalg.network.guidance import ClassifierFreeGuidance
@@ -334,7 +342,7 @@ class Recipe:
         if not isinstance(text, str):
             raise TypeError(f"text must be a string of JSON, got {shown(text)}")
         try:
-            data = json.loads(text)
+            data = parsed_json(text)
         except ValueError as error:
             raise ValueError(f"text is not JSON: {error}") from None
         except RecursionError:

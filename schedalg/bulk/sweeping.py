@@ -176,7 +176,7 @@ def _measured(measure: Measure, samples: Array, seeds: list[int]) -> dict[str, f
     if not isinstance(found, Mapping):
         found = {"measure": found}
     for name in found:
-        if not isinstance(name, str) or not name.isprintable() or name in COLUMNS:
+        if not isinstance(name, str) or not name or not name.isprintable() or name in COLUMNS:
             raise ValueError(
                 f"measure must return numbers by names of one line, other than "
                 f"{', '.join(COLUMNS)}; got {shown(name)}"

@@ -17,6 +17,7 @@ from schedalg.checks.columns import (
     require,
     table,
 )
+from schedalg.checks.documents import parsed_json
 from schedalg.checks.messages import described, shown
 from schedalg.checks.objects import (
     check_callable,
@@ -63,6 +64,7 @@ __all__ = [
     "integer",
     "is_like",
     "number_or_infinity",
+    "parsed_json",
     "positive_integer",
     "positive_number",
     "raise_stopped",

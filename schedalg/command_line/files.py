@@ -1,12 +1,11 @@
 """What a JSON file holds: a schedule, a plan, a recipe, or a configuration of diffusers."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from schedalg.bulk.recipe import Recipe
-from schedalg.checks import shown
+from schedalg.checks import parsed_json, shown
 from schedalg.interop.diffusers import ClippedDDIM, LowerOrderFinal, from_diffusers
 from schedalg.interop.diffusers.methods import LatePNDM
 from schedalg.plan.plan import Plan
@@ -43,7 +42,7 @@ def read_json(path: str) -> Mapping[str, Any]:
         ValueError: It is not JSON, or no object of it.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = parsed_json(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     except RecursionError:

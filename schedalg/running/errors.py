@@ -130,7 +130,8 @@ def network_errors(
         )
         if not np.isfinite(each).all():
             raise ValueError(
-                f"the prediction at timestep {point.timestep} (point {k}) is NaN or infinite"
+                f"the prediction at timestep {point.timestep} (point {k}) is NaN, infinite or too "
+                "large to be squared"
             )
         means[k] = math.fsum(each) / len(each)
         if standard_error:

@@ -24,6 +24,9 @@ from schedalg.running.noise import constant_normals, keys_for
 from schedalg.running.philox import START
 from schedalg.schedule import Schedule, check_schedule
 
+#: No draw of normal noise is larger: they are made of 53 bits.
+_FARTHEST = 8.7
+
 
 def initial_noise(
     schedule: Schedule,
@@ -50,8 +53,8 @@ def initial_noise(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: A seed is out of range, there is not one a sample, or the shape has no batch
-            dimension or a negative number.
+        ValueError: A seed is out of range, there is not one a sample, the shape has no batch
+            dimension or a negative number, or the dtype does not hold noise of that spread.
 
     Example:
         >>> from schedalg import Schedule, initial_noise
@@ -77,11 +80,29 @@ def initial_noise(
         (z,) = constant_normals(x, "seeds", seeds, [words])
         scaled = _constant_prior_std(schedule) * z
     else:
+        _check_holds(schedule, like)
         traced = known(x).traced_keys("seeds", seeds, x)
         keys = keys_for("seeds", seeds, sizes[0]) if traced is None else traced
         z = backend_for(x).normal(x, keys, words)
         scaled = weighted([(multiplier(schedule.prior_std, wide), z)])
     return namespace(like).astype(scaled, like.dtype)
+
+
+def _check_holds(schedule: Schedule, like: Array) -> None:
+    """Raise if noise of the schedule's spread may be beyond the largest number of a dtype.
+
+    Raises:
+        ValueError: It may be.
+    """
+    std = schedule.prior_std
+    if not isinstance(std, float) or std == 1:
+        return
+    largest = float(namespace(like).finfo(like.dtype).max)
+    if std * _FARTHEST > largest:
+        raise ValueError(
+            f"like is of dtype {like.dtype}, whose numbers end at {largest:.4g}: noise of "
+            f"prior_std {std:.4g} may be beyond; take a wider dtype, or schedule.as_vp()"
+        )
 
 
 def check_initial_noise(schedule: Schedule, x: Array) -> None:

@@ -96,8 +96,8 @@ def score_lengths(
         )
         if not np.isfinite(squares).all():
             raise ValueError(
-                f"a prediction at timestep {t.timestep} (point {k}), or for point {k - 1}, is NaN "
-                "or infinite"
+                f"a prediction at timestep {t.timestep} (point {k}), or for point {k - 1}, is NaN, "
+                "infinite or too large to be squared"
             )
         lengths[k] = math.sqrt(math.fsum(squares) / count)
     return lengths

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from schedalg.arrays import Array, namespace, to_host
+from schedalg.arrays import Array, device, namespace, real_dtype, to_host
 
 
 def parts_of(data: Array, size: int) -> list[slice]:
@@ -20,7 +20,12 @@ def parts_of(data: Array, size: int) -> list[slice]:
 
 
 def mean_squares(values: Array) -> np.ndarray:
-    """Return the mean of squares over the elements of each sample, (B,), float64."""
+    """Return the mean of squares over the elements of each sample, (B,), float64.
+
+    They are squared in float64, where the library has it: the squares of float32 leave its range.
+    """
     xp = namespace(values)
-    flat = xp.reshape(values, (values.shape[0], -1))
-    return to_host(xp.mean(flat * flat, axis=1)).astype(np.float64)
+    wide = xp.astype(values, real_dtype(xp, device(values)), copy=False)
+    flat = xp.reshape(wide, (wide.shape[0], -1))
+    with np.errstate(over="ignore"):  # to infinity, which is an error of those who ask
+        return to_host(xp.mean(flat * flat, axis=1)).astype(np.float64)

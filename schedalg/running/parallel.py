@@ -11,6 +11,7 @@ from schedalg.arrays import (
     Array,
     compiling,
     has_values,
+    host_number,
     is_array,
     namespace,
     weighted,
@@ -266,7 +267,7 @@ def _change(before: Array, x: Array) -> float:
     if bool(xp.all(before == x)):
         return 0.0
     off = xp.reshape(widened(before) - widened(x), (x.shape[0], -1))
-    largest = float(xp.max(xp.sqrt(xp.mean(off * off, axis=1))))
+    largest = host_number(xp.max(xp.sqrt(xp.mean(off * off, axis=1))))
     return largest or math.ulp(0.0)  # where the squares are below the smallest number
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from schedalg.arrays import Array, is_array, namespace, to_host
-from schedalg.checks import check_like, check_sample, described, integer, shown
+from schedalg.checks import check_like, check_sample, described, integer, parsed_json, shown
 from schedalg.network.bounds import Clamp, Clip, bounding
 from schedalg.parameterization import (
     PARAMETERIZATIONS,
@@ -75,10 +75,10 @@ def read_settings(value: Any, plan: Plan, x: Array) -> dict[str, Any]:
         ValueError: They do not, or are none.
     """
     wrong = ValueError("state['settings'] is not what Run.state() returned")
-    if not is_array(value):
+    if not is_array(value) or to_host(value).dtype.kind not in "iu":
         raise wrong
     try:
-        settings = json.loads(to_host(value).astype(np.uint8).tobytes())
+        settings = parsed_json(to_host(value).astype(np.uint8).tobytes())
     except (ValueError, TypeError, RecursionError):
         raise wrong from None
     if not isinstance(settings, dict) or set(settings) != {*_MISMATCHES, "prediction", "clip"}:

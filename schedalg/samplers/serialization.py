@@ -236,7 +236,8 @@ def _read(name: str, value: Any, own: Mapping[str, type[Any]]) -> Any:
     if isinstance(value, Mapping):
         if value.get("type") == "schedalg.Schedule":
             return Schedule.from_dict(value)
-        if set(value) == {"float"} and value["float"] in _INFINITIES:
-            return _INFINITIES[value["float"]]
+        infinity = value.get("float")
+        if set(value) == {"float"} and isinstance(infinity, str) and infinity in _INFINITIES:
+            return _INFINITIES[infinity]
         return value_from_dict(name, value, own)
     raise TypeError(f"{name} must be what JSON holds, got {shown(value)}")

@@ -83,7 +83,8 @@ def from_betas(
 
     Raises:
         TypeError: `betas` holds no real numbers.
-        ValueError: It is empty, not 1-D, or a value is out of range or NaN.
+        ValueError: It is empty, not 1-D, or a value is out of range, NaN, or so small that float64
+            holds it with fewer digits.
 
     Example:
         >>> from schedalg import Schedule

@@ -68,7 +68,10 @@ def errors_from_losses(
             f"losses[{k}] says nothing about x0: prediction={prediction!r} does not determine it "
             f"at timestep {schedule.timesteps[k]}, where alpha is {alpha[k]:.6g}"
         )
-    return np.asarray(factor**2 * values)
+    with np.errstate(over="ignore"):
+        errors = factor * (factor * values)  # the square alone may leave float64
+    require("losses", values, np.isfinite(errors), "the error of x0 there is beyond float64")
+    return np.asarray(errors)
 
 
 def errors_on(

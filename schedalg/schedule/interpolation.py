@@ -73,7 +73,7 @@ def at(schedule: "Schedule", t: float) -> "Point":
     if not start <= t <= end:
         raise ValueError(f"t is {t!r}: timesteps of this schedule are in [{start:g}, {end:g}]")
     k = bisect_right(known, t) - 1
-    if known[k] == t:
+    if known[k] == t or k == len(known) - 1:  # an integer that no float is equal to
         base: Schedule = curve.base_of(schedule)
         place = k - 1 + first
         return base[place] if place >= 0 else base.origin

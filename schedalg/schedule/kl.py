@@ -58,7 +58,13 @@ def step_costs(schedule: "Schedule", errors: Sequence[float] | Array) -> Array:
         first = xp.full((min(len(values), 1),), math.inf, dtype=dtype, device=own)
         falls = xp.concat([first, falls])
         values = np.append(np.ones(min(len(values), 1)), values[1:])  # inf whatever the error
-    return falls * xp.asarray(values / 2, dtype=dtype, device=own)
+    with _to_infinity():
+        return falls * xp.asarray(values / 2, dtype=dtype, device=own)
+
+
+def _to_infinity() -> np.errstate:
+    """Have a loss be infinite, without a warning, where it is beyond float64."""
+    return np.errstate(over="ignore")
 
 
 def excess(
@@ -82,7 +88,8 @@ def excess(
 
     Raises:
         TypeError: `errors` does not hold real numbers, or `than` is not a schedule.
-        ValueError: `errors` is not what `step_costs` takes, or the schedule is not within `than`.
+        ValueError: `errors` is not what `step_costs` takes, the schedule is not within `than`, or
+            the loss is beyond float64.
 
     Example:
         >>> from schedalg import Schedule
@@ -116,7 +123,7 @@ def excess(
     of_own = own_values[by_own]
     # Both start at the schedule's last point, where the chain need not have one.
     of_chain = np.where(chain.high[by_chain] < own.high[-1], own_values[-1], values[by_chain])
-    return math.fsum(falls * (of_own - of_chain) / 2)
+    return _sum(falls, (of_own - of_chain) / 2)
 
 
 def _end(schedule: "Schedule", chain: DoubleDouble, than: "Schedule") -> DoubleDouble:
@@ -155,7 +162,26 @@ def _above_integral(log_alpha_bar: DoubleDouble, errors: np.ndarray) -> float:
     # Where an error rises by more than float64 holds, all of it is lost.
     some = (r != 0) & np.isfinite(r)
     share = np.where(some, lost / np.where(some, r, 1.0), r != 0)
-    return math.fsum(falls * noisy / 2 * np.where(both, share, noisy > 0))
+    return _sum(falls, noisy / 2 * np.where(both, share, noisy > 0))
+
+
+def _sum(falls: np.ndarray, errors: np.ndarray) -> float:
+    """Return the exact sum of falls of the SNR times errors, rounded once.
+
+    Raises:
+        ValueError: It is beyond float64.
+    """
+    with _to_infinity():
+        losses = falls * errors
+    try:
+        total = math.fsum(losses)
+    except (OverflowError, ValueError):  # infinities of both signs are a ValueError
+        total = math.inf
+    if not math.isfinite(total):
+        raise ValueError(
+            f"errors up to {np.abs(errors).max():g} make a loss that is beyond float64"
+        )
+    return total
 
 
 def less_log(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,5 +234,6 @@ def kl_costs(schedule: "Schedule", errors: Sequence[float] | Array) -> np.ndarra
     for i in range(n - 1):
         s = double_double.take(log_alpha_bar, slice(i, i + 1))
         t = double_double.take(log_alpha_bar, slice(i + 1, None))
-        costs[i, i + 1 :] = snr_falls(np, t, s) * values[i + 1 :] / 2
+        with _to_infinity():
+            costs[i, i + 1 :] = snr_falls(np, t, s) * values[i + 1 :] / 2
     return costs

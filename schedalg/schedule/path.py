@@ -286,7 +286,8 @@ def from_log_alphas(xp: Namespace, log_alphas: DoubleDouble) -> DoubleDouble:
     """Return the levels of a path from a clean origin whose steps have log(1 - β) as given.
 
     Raises:
-        ValueError: A step is not a number, or too small to change what the steps before it give.
+        ValueError: A step is not a number, too small to change what the steps before it give, or
+            below the floats that have all digits.
     """
     log_alpha_bar = double_double.cumulative_sum(xp, log_alphas)
     if not has_values(log_alphas.high):
@@ -294,8 +295,14 @@ def from_log_alphas(xp: Namespace, log_alphas: DoubleDouble) -> DoubleDouble:
     host, sums = to_host(log_alphas.high), to_host(log_alpha_bar.high)[1:]
     if host[-1] == -np.inf:
         host, sums = host[:-1], sums[:-1]
+    least = -host.max(initial=-1.0)
+    if least < (tiny := float(np.finfo(host.dtype).tiny)):
+        raise ValueError(
+            f"step {int(np.argmax(host))} changes log(alpha_cumprod) by {-float(least):g}: betas "
+            f"below {tiny:.4g} would have lost digits"
+        )
     # About 106 bits are kept of a sum, and 53 of them are wanted of each step.
-    if len(host) == 0 or host.max() < len(host) * 2**-50 * sums[-1]:
+    if len(host) == 0 or -least < len(host) * 2**-50 * sums[-1]:
         return log_alpha_bar
     with np.errstate(invalid="ignore", divide="ignore"):  # 0/0, which is refused
         share = host / sums

@@ -13,7 +13,7 @@ from schedalg.schedule import curve as curves
 from schedalg.schedule import path
 from schedalg.schedule.double_double import DoubleDouble
 from schedalg.schedule.path import Kind
-from schedalg.schedule.timesteps import checked_timesteps, named
+from schedalg.schedule.timesteps import check_size, checked_timesteps, named
 
 if TYPE_CHECKING:
     from schedalg.schedule.schedule import Schedule
@@ -115,8 +115,9 @@ def _read(
     else:
         named(rule)
     origin = data["origin_timestep"]
-    if origin is not None and type(origin) is not int:
-        origin = real_number("origin_timestep", origin)
+    if origin is not None:
+        origin = origin if type(origin) is int else real_number("origin_timestep", origin)
+        check_size("origin_timestep", origin)
     return cls(
         log_alpha_bar=log_alpha_bar,
         timestep_rule=rule,

@@ -38,7 +38,7 @@ from schedalg.arrays import (
     seen,
     to_host,
 )
-from schedalg.checks import described, host_numbers, host_result, raise_stopped
+from schedalg.checks import described, host_numbers, host_result, raise_stopped, shown
 from schedalg.schedule import elementary, path
 from schedalg.schedule.double_double import DoubleDouble, minus, single
 from schedalg.schedule.path import Kind
@@ -47,6 +47,10 @@ from schedalg.schedule.path import Kind
 TimestepFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 #: A number for each point, or what they follow from: a name or a function.
 TimestepRule: TypeAlias = np.ndarray | str | TimestepFunction
+
+
+#: Largest size of a timestep, and of a whole one. Differences of two are in range, too.
+_LARGEST, _LARGEST_WHOLE = 1e300, 2**62
 
 
 class Named(NamedTuple):
@@ -97,7 +101,7 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
 
     Raises:
         TypeError: They are not real numbers.
-        ValueError: Their number or shape is wrong, or one is NaN or infinite.
+        ValueError: Their number or shape is wrong, or one is NaN, infinite or too large.
     """
     array = host_numbers("timesteps", timesteps)
     if array.shape != (n,):
@@ -105,7 +109,22 @@ def checked_timesteps(timesteps: object, n: int) -> np.ndarray:
     if not np.isfinite(array).all():
         index = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"timesteps[{index}] is {array[index].item()!r}: timesteps must be finite")
+    for index in (int(array.argmin()), int(array.argmax())) if n else ():
+        check_size(f"timesteps[{index}]", array[index].item())
     return canonical_timesteps(array)
+
+
+def check_size(name: str, timestep: float) -> None:
+    """Raise if a timestep, a whole number or a finite float, is too large.
+
+    Raises:
+        ValueError: It is.
+    """
+    limit = _LARGEST_WHOLE if isinstance(timestep, int) else _LARGEST
+    if not -limit <= timestep <= limit:
+        raise ValueError(
+            f"{name} is {shown(timestep)}: timesteps must be from {-limit!r} to {limit!r}"
+        )
 
 
 def canonical_timesteps(timestep_rule: np.ndarray) -> np.ndarray:

@@ -148,7 +148,8 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
 
     Raises:
         TypeError: `factor` is not a number.
-        ValueError: It is not between 1e-60 and 1e60.
+        ValueError: It is not between 1e-60 and 1e60, or noise would be left that is smaller than
+            floats are.
 
     Example:
         >>> from schedalg import Schedule
@@ -165,7 +166,10 @@ def shift(schedule: "Schedule", factor: float) -> "Schedule":
         schedule = curve.on_library_of(schedule, by.high)
     like = schedule.log_alpha_bar.high
     by = by if xp is not np else double_double.on_device_of(namespace(like), like, by)
-    return curve.moved(schedule, partial(_shifted, by))
+    try:
+        return curve.moved(schedule, partial(_shifted, by))
+    except ValueError as error:
+        raise ValueError(f"factor is {number.value!r}: {error}") from None
 
 
 def _shifted(factor: DoubleDouble, log_alpha_bar: DoubleDouble) -> DoubleDouble:

@@ -207,6 +207,11 @@ FAULTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "must be finite, got nan",
     ),
+    "an empty name": (
+        {"measure": lambda samples, seeds: {"": 1.0}, "seeds": range(9, 12)},
+        ValueError,
+        "measure must return numbers by names .*; got ''",
+    ),
     "a name that is taken": (
         {"measure": lambda samples, seeds: {"calls": 1.0}, "seeds": range(9, 12)},
         ValueError,

@@ -44,6 +44,18 @@ def test_errors_of_gaussian_data_are_the_known_ones(kind: str) -> None:
     assert (spread < 0.03 * errors).all()
 
 
+@pytest.mark.parametrize("size", [1e25, 1e-25])
+def test_squares_may_leave_the_range_of_float32(size: float) -> None:
+    schedule, x0 = Schedule.linear(3), np.zeros((2, 4), dtype=np.float32)
+    given = np.float32(size)
+
+    def model(x: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return np.full_like(x, given)
+
+    errors = network_errors(model, schedule, x0, seed=1, prediction="x0")
+    np.testing.assert_allclose(errors, float(given) ** 2, rtol=1e-15)
+
+
 def test_errors_of_a_subset_are_those_at_its_points_in_any_batch_and_scale() -> None:
     errors = network_errors(network, FEW, DATA)
     kept = [0, 2]
@@ -152,7 +164,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "infinite": (
         lambda: network_errors(infinite, FEW, DATA),
         ValueError,
-        ["timestep 400", "point 2", "NaN or infinite"],
+        ["timestep 400", "point 2", "NaN, infinite or too large"],
     ),
 }
 

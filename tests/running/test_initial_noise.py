@@ -105,6 +105,11 @@ def test_bad_input_is_named() -> None:
         (lambda: initial_noise(s, (2,), True), TypeError, "seeds must be a seed"),
         (lambda: initial_noise(s, (2,), None), TypeError, "seeds must be a seed"),
         (lambda: initial_noise(s, (2,), 0, like=[1.0]), TypeError, "like must be an array"),
+        (
+            lambda: initial_noise(Schedule.karras(4, 0.1, 1e4), (2,), 0, like=np.ones(1, "f2")),
+            ValueError,
+            "like is of dtype float16, whose numbers end at 6.55e\\+04: noise of prior_std 1e\\+04",
+        ),
         (lambda: check_initial_noise(s, np.empty((0, 3))), ValueError, "x is empty"),
         (lambda: check_initial_noise(s, 1.0), TypeError, "x must be an array"),
     ]

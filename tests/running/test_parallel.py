@@ -166,6 +166,16 @@ def test_conditions_are_repeated_for_the_rows() -> None:
     assert (parallel(plan, denoise, NOISE) == run(plan, denoise, NOISE)).all()
 
 
+def test_a_gradient_goes_through_all_rows_without_a_warning() -> None:
+    torch = pytest.importorskip("torch")
+    plan, gradients = DDIM().plan(TWELVE["vp"][:4]), []
+    for how in (parallel, run):
+        x = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
+        result = how(plan, lambda x, t: torch.sin(x), x)
+        gradients.append(torch.autograd.grad(result.sum(), x)[0])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=0.0)
+
+
 def test_a_learned_variance_is_taken_row_by_row() -> None:
     def both(x: Any, timesteps: Any) -> Any:
         return np.concatenate([network(x, timesteps), x / (1 + abs(x))], axis=1)

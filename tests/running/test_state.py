@@ -279,11 +279,13 @@ class TestBadInput:
         ]
         settings = json.loads(state["settings"].tobytes())
         others: list[Any] = [["v"], {}, 1, [1.0, -1.0], [0.0, None], [0.0], True]
-        for name in ("prediction", "clip"):
-            for other in others:
+        for name, odd in (("prediction", [*others, None]), ("clip", others)):
+            for other in odd:
                 text = json.dumps({**settings, name: other}).encode()
                 change = {"settings": np.frombuffer(text, dtype=np.uint8)}
                 cases.append((change, {}, r"state\['settings'\] is not what Run.state"))
+        for values in (np.full(3, np.nan), np.ones(3, complex)):
+            cases.append(({"settings": values}, {}, r"state\['settings'\] is not what"))
         for change, how, message in cases:
             with pytest.raises(ValueError, match=message):
                 resume(self.plan, {**state, **change}, **how)

@@ -110,6 +110,11 @@ CASES = {
         ValueError,
         ["DDIM", "eta", "2.0"],
     ),
+    "no infinity": (
+        lambda: sampler_from_dict(named("Euler", s_tmax={"float": ["inf"]})),
+        ValueError,
+        ["s_tmax"],
+    ),
     "no options": (
         lambda: sampler_from_dict({**named("DDIM"), "options": 3}),
         TypeError,

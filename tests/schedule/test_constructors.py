@@ -83,6 +83,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["fall", "log_snr[::-1]"],
     ),
+    "betas below the smallest normal float": (
+        lambda: Schedule.from_betas([1e-310, 0.5]),
+        ValueError,
+        ["step 0", "-1e-310", "betas below 2.225e-308"],
+    ),
     "time 0 inside": (
         lambda: Schedule.from_flow_times([0.2, 0.0, 0.5]),
         ValueError,

@@ -122,6 +122,11 @@ RISING = np.linspace(1e-5, 1, 10)
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "a loss whose error is beyond float64": (
+        lambda: Schedule.from_log_snr([0.0, -600.0]).errors_from_losses([1.0, 1e200], "epsilon"),
+        ValueError,
+        ["losses[1]", "1e+200", "beyond float64"],
+    ),
     "negative": (
         lambda: LINEAR.step_costs([*RISING[:9], -1.0]),
         ValueError,
@@ -180,6 +185,14 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_named(name: str) -> None:
     check_named(*CASES[name])
+
+
+def test_small_losses_where_there_is_hardly_signal() -> None:
+    """The factor squared, 1/SNR, is beyond float64; the error is not."""
+    schedule = Schedule.from_log_snr([0.0, -1400.0])
+    errors = schedule.errors_from_losses([1.0, 1e-320], "epsilon")
+    exact = mpf(1e-320) * mp.exp(mpf(1400))
+    np.testing.assert_allclose(errors, [1.0, float(exact)], rtol=1e-12)
 
 
 def test_errors_that_fall_as_those_of_a_network_can_are_no_loss_of_epsilon() -> None:

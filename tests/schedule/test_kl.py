@@ -169,7 +169,14 @@ def test_logarithms_are_without_cancellation() -> None:
                 np.testing.assert_allclose(value, float(exact - mp.log(ratio)), rtol=3e-15)
             else:
                 assert r == value == np.inf
-    assert less_log(np.ones(1), np.ones(1)) == (0, 0)
+    assert [part.item() for part in less_log(np.ones(1), np.ones(1))] == [0.0, 0.0]
+
+
+def test_costs_beyond_float64_are_infinite_without_a_warning() -> None:
+    schedule, errors = Schedule.linear(3), np.full(3, 1.7e308)
+    assert (schedule.step_costs(errors) == np.inf).all()
+    assert (np.diag(schedule.kl_costs(errors), 1) == np.inf).all()
+    assert schedule.excess(errors) == 0
 
 
 @pytest.mark.parametrize("errors", [[1, 1e-17, 1], [1, 1e-200, 1], [1e-9, 1e9, 1e10]])
@@ -197,6 +204,11 @@ def test_costs_are_of_the_library_of_the_schedule(lib: Library) -> None:
 
 #: What is called, the error, and words that its message must hold.
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
+    "a loss beyond float64": (
+        lambda: LINEAR.excess(1.7e308 / 10.0 ** np.arange(9, -1, -1)),
+        ValueError,
+        ["errors up to", "beyond float64"],
+    ),
     "errors of the respacing": (
         lambda: LINEAR[::2].excess(np.ones(5), than=LINEAR),
         ValueError,

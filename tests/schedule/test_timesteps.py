@@ -129,6 +129,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["timesteps", "shape"],
     ),
+    "differences beyond float64": (
+        lambda: Schedule.from_betas([0.1, 0.2], timesteps=[-1.7e308, 1.7e308]),
+        ValueError,
+        ["timesteps[0]", "-1.7e+308", "1e+300"],
+    ),
+    "differences beyond 64 bits": (
+        lambda: Schedule.from_betas([0.1, 0.2], timesteps=[0, 2**63 - 1]),
+        ValueError,
+        ["timesteps[1]", "9223372036854775807", str(2**62)],
+    ),
     "infinite": (
         lambda: Schedule.from_betas([0.1, 1.0], timesteps="sigma"),
         ValueError,
@@ -145,6 +155,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["(-inf", "1.0"],
     ),
 }
+
+
+def test_whole_timesteps_that_floats_skip_are_kept() -> None:
+    schedule = Schedule.from_betas([0.1, 0.2], timesteps=[2**62 - 2, 2**62 - 1])
+    assert schedule.timesteps.tolist() == [2**62 - 2, 2**62 - 1]
+    assert schedule.at(2.0**62) == schedule[1]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -45,6 +45,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["origin", "log alpha_cumprod"],
     ),
+    "shift below the smallest normal float": (
+        lambda: Schedule.from_betas([1e-300, 1e-290]).shift(1e-10),
+        ValueError,
+        ["factor", "1e-10", "step 0", "betas below 2.225e-308"],
+    ),
     "compose ve": (lambda: KARRAS.compose(KARRAS), ValueError, ["'ve'", "as_vp()"]),
     "compose past the end": (lambda: ZERO_SNR.compose(LINEAR), ValueError, ["zero signal"]),
     "compose a list": (lambda: LINEAR.compose([0.1]), TypeError, ["other", "list"]),

@@ -1,13 +1,12 @@
 """Reading a configuration of diffusers: from a dict, a JSON file, or a scheduler object."""
 
-import json
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from schedalg.checks import checked_path, described, shown
+from schedalg.checks import checked_path, described, parsed_json, shown
 from schedalg.interop.diffusers.classes import CLASSES
 from schedalg.interop.diffusers.options import Options
 
@@ -90,7 +89,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     if len(data) > _LARGEST:
         raise ValueError(f"{path} is larger than {_LARGEST} bytes: it is not a configuration")
     try:
-        values = json.loads(data.decode("utf-8"))
+        values = parsed_json(data.decode("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON in UTF-8: {error}") from None
     except RecursionError:
