@@ -548,14 +548,16 @@ def _table(
     of = dict(zip(COLUMNS, table.T, strict=False))
     of["x"][:], of["d"][:] = columns.x, columns.d
     of["next_c_in"][:-1], of["next_c_in"][-1:] = columns.c_in[1:], 1.0
-    np.copyto(of["noise"], columns.noise, where=columns.noisy)
+    if np.count_nonzero(columns.noisy):
+        np.copyto(of["noise"], columns.noise, where=columns.noisy)
     if columns.read is not None:
         of["c_x"][:], of["c_out"][:] = columns.read
     if columns.log_variance is not None:
         of["middle"][:], of["half"][:] = _middle_and_half(*columns.log_variance.T)
     if clip is not None:
         of["low"][:], of["high"][:] = clip
-    np.copyto(of["raw"], columns.raw, where=columns.unbounded)
+    if np.count_nonzero(columns.unbounded):
+        np.copyto(of["raw"], columns.raw, where=columns.unbounded)
     if depth:
         asked, (of_x, of_d, of_raw) = columns.asked, columns.memory
         np.copyto(of["memory_x"], of_x, where=asked)
