@@ -242,12 +242,12 @@ def test_a_run_in_hand_looks_at_what_was_in_other_hands(offsets: Any, scaled: bo
 class Short(Denoiser):
     """What a class of one's own may return in place of an output."""
 
-    def output(self, x: Any, *arguments: Any) -> tuple[Any, Any]:  # type: ignore[override]
+    def output(self, x: Any, *arguments: Any) -> tuple[Any, Any]:
         return x[:1] + 0, None
 
 
 class Freed(Denoiser):
-    def output(self, x: Any, *arguments: Any) -> tuple[Any, Any]:  # type: ignore[override]
+    def output(self, x: Any, *arguments: Any) -> tuple[Any, Any]:
         return freed(x + 0), None
 
 
