@@ -97,7 +97,7 @@ class TorchLibrary(Library):
             and self._is_whole(x)
             and self._is_whole(y)
             and self._is_whole(k)
-            and (not self.can_be_read(k) or _are_in_range(k, n))
+            and (not k.is_cpu or _are_in_range(k, n))
         )
 
     def _is_whole(self, x: Tensor) -> bool:
@@ -106,8 +106,8 @@ class TorchLibrary(Library):
             stored = x.untyped_storage().nbytes()
         except NotImplementedError:
             return False
-        if x.is_contiguous():
-            return stored >= x.storage_offset() * x.itemsize + x.nbytes
+        if stored >= x.nbytes and x.is_contiguous() and not x.storage_offset():
+            return True
         return self.holds_elements(x)
 
     def rows_at(self, table: Tensor, position: Any) -> tuple[Tensor, ...]:
@@ -145,8 +145,8 @@ class TorchLibrary(Library):
                 return self.holds_elements(result)
             try:
                 stored = result.untyped_storage().nbytes()
-            except NotImplementedError:  # it only wraps a tensor
-                return _is_alive(result)
+            except NotImplementedError:  # it only wraps a tensor, or is sparse
+                return self.holds_elements(result)
             if stored >= size and result.is_contiguous() and not result.storage_offset():
                 return True
             return self.holds_elements(result)
@@ -163,8 +163,8 @@ class TorchLibrary(Library):
             return True
         try:
             stored = x.untyped_storage().nbytes()
-        except NotImplementedError:  # it only wraps a tensor
-            return _is_alive(x)
+        except NotImplementedError:  # it only wraps a tensor, or is sparse
+            return x.layout is torch.strided and _is_alive(x)
         if x.is_contiguous() and not x.storage_offset():
             return stored >= x.nbytes
         before = x.storage_offset() * x.itemsize
@@ -182,6 +182,8 @@ class TorchLibrary(Library):
             return "is on the device meta, which holds no data"
         if x.layout is not torch.strided:
             return f"must be strided, got layout {x.layout}"
+        if x.is_nested:
+            return "is a nested tensor, whose samples have shapes of their own"
         if self.holds_elements(x):
             return None
         if _wraps(x):
@@ -240,7 +242,7 @@ def _wraps(x: Tensor) -> bool:
     try:
         x.untyped_storage()
     except NotImplementedError:
-        return True
+        return x.layout is torch.strided
     return False
 
 
@@ -257,7 +259,7 @@ def _are_in_range(k: Tensor, n: int) -> bool:
     """Whether integers on the CPU are 0 to n - 1; of none, False."""
     count = k.numel()
     if count <= 32:  # a reduction of torch takes as long as a list of so many
-        values = k.flatten().tolist()
+        values = k.tolist() if k.ndim == 1 else k.flatten().tolist()
         return count > 0 and min(values) >= 0 and max(values) < n
     least, most = k.aminmax()
     return bool(least.item() >= 0 and most.item() < n)

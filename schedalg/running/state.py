@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +18,7 @@ from schedalg.arrays import (
     weighted,
     widened,
 )
-from schedalg.checks import check_memory, described
+from schedalg.checks import check_memory, check_sample, described
 from schedalg.network.bounds import Clip, bounded, bounding
 from schedalg.network.model import check_input, read_output
 from schedalg.network.reading import raise_undetermined, reading_of
@@ -139,6 +140,33 @@ class Run:
         self._input: Array | None = None
         self._last: tuple[int, Array, Array] | None = None
         self._x0: Array | None = None
+
+    def __copy__(self) -> "Run":
+        if self._after is _raise_interrupted:
+            self._after()
+        check_memory("x", self.x)
+        # x of a run that writes to it again is its own.
+        x = namespace(self.x).asarray(self.x, copy=True) if self._reuse else self.x
+        other = Run(
+            self.plan,
+            self.meaning,
+            self.bound,
+            self.rows,
+            checked_backend(self.plan, x),
+            x,
+            self.source,
+            reuse=False,
+            row=self.row,
+            memories=tuple(self.memories()),
+        )
+        other._last, other._x0 = self._last, self._x0
+        return other
+
+    def __deepcopy__(self, memo: object) -> "Run":
+        return copy(self)  # what it shares is not written to
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Run cannot be pickled: save its state(), and go on from it by resume()")
 
     @property
     def done(self) -> bool:
@@ -295,8 +323,9 @@ class Run:
         """
         if requires_gradient(self.x) or not self.rows.numbers:
             raise ValueError(
-                "a gradient flows through the run, and a snapshot cannot hold it: detach x and "
-                "make the schedule from plain numbers"
+                "a gradient flows through the run, or it is traced, and a snapshot cannot hold "
+                "that: detach x, make the schedule from plain numbers, and take the state outside "
+                "of what is traced"
             )
         known = self.source is None or isinstance(self.source, np.ndarray)
         if not known and any(self.rows.noisy[self.row :]):
@@ -476,6 +505,7 @@ def resume(
     if lacking := [name for name in snapshot.NEEDED if name not in state]:
         raise ValueError(f"state lacks {lacking}")
     x = state["x"]
+    check_sample("state['x']", x)
     backend = checked_backend(plan, x)
     settings = snapshot.read_settings(state["settings"], plan, x)
     meaning = snapshot.read_meaning(settings["prediction"], prediction)

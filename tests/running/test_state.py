@@ -1,9 +1,11 @@
 """Runs held in one's own hands: what `run` does, to the same bits, however often they stop."""
 
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +302,8 @@ class TestBadInput:
             resume(self.plan, keyless)
         with pytest.raises(TypeError, match=r"state must be what Run.state\(\) returned"):
             resume(self.plan, None)
+        with pytest.raises(TypeError, match=r"state\['x'\] must be an array"):
+            resume(self.plan, {**state, "x": None})
         with pytest.raises(TypeError, match=r"state\['row'\] must be an integer"):
             resume(self.plan, {**state, "row": 1.5})
 
@@ -322,6 +326,22 @@ class TestBadInput:
             with pytest.raises(ValueError, match="the noise comes from a generator or a function"):
                 held.state()
             assert "keys" not in begin(DDIM().plan(FAST), X, noise=source).state()
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy])
+def test_a_copy_goes_on_by_itself(copied: Any, lib: Library) -> None:  # noqa: F811
+    plan = UniPC(3).plan(FAST)
+    held = begin(plan, lib.array(X))
+    for _ in range(3):
+        held.advance(network(held.input, held.timesteps))
+    other = copied(held)
+    np.testing.assert_array_equal(host(other.x0), host(held.x0))
+    other.advance(-network(other.input, other.timesteps))
+    whole = run(plan, network, lib.array(X))
+    np.testing.assert_array_equal(host(finished(held)), host(whole))
+    assert (host(finished(other)) != host(whole)).any()
+    with pytest.raises(TypeError, match=r"save its state\(\), and go on from it by resume"):
+        pickle.dumps(held)
 
 
 def test_an_array_of_a_subclass_stops_and_goes_on() -> None:

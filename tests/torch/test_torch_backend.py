@@ -28,17 +28,36 @@ def test_arguments_are_checked_before_the_first_step() -> None:
         sample_steps(network, FAST, DDIM(), torch.ones(2, 3, device="meta"))
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
         (lambda: torch.ones(2, 3).to(torch.float8_e5m2), TypeError, "x must be of"),
         (lambda: torch.ones(2, 3, device="meta"), ValueError, "x is on the device meta"),
         (lambda: torch.ones(2, 3).to_sparse(), ValueError, "x must be strided, got layout"),
+        (lambda: torch.ones(2, 3).to_mkldnn(), ValueError, "x must be strided, got layout"),
+        (lambda: torch.nested.nested_tensor([torch.ones(3)] * 2), ValueError, "x is a nested"),
     ],
 )
 def test_tensors_that_cannot_be_run_are_named(x: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         sample(lambda x, t: x, FAST, DDIM(), x())
+
+
+@pytest.mark.parametrize("sparse", [torch.Tensor.to_sparse, torch.Tensor.to_mkldnn])
+def test_tensors_that_are_not_strided_are_named(sparse: Any) -> None:
+    x = torch.ones(2, 3)
+    k: Any = torch.tensor([0, 1])
+    cases: list[tuple[str, Any]] = [
+        ("model output at timestep 999", lambda: sample(lambda x, t: sparse(x), FAST, DDIM(), x)),
+        ("x0 returned by clip", lambda: sample(network, FAST, DDIM(), x, clip=sparse)),
+        ("what noise returns", lambda: sample(network, FAST, DDPM(), x, noise=sparse)),
+        ("noise", lambda: FAST.add_noise(x, sparse(x), k)),
+        ("k", lambda: FAST.add_noise(x, x, k.to_sparse())),
+    ]
+    for what, call in cases:
+        with pytest.raises(ValueError, match=f"^{what} must be strided, got layout"):
+            call()
 
 
 def test_devices_and_libraries_that_differ_are_named() -> None:
