@@ -1,13 +1,13 @@
 """Samples at rows of their own: one call of the compiled loop advances all of them."""
 
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from schedalg.checks import check_memory
 from schedalg.running.reference import deviation
 from schedalg.running.stack import Stack
 from schedalg_torch.arguments import ARGUMENTS, BLOCK, CALL, SCRATCH
@@ -20,7 +20,7 @@ from schedalg_torch.update import requires_gradient
 # The columns of the arguments, as `arguments` packs them.
 _ROW, _X, _D, _RAW, _Z, _AFTER, _INPUT, _NOISE, _WIDE = range(9)
 _RUN = CALL.size // 8
-_COUNT = ARGUMENTS - 1
+_RING_AT, _SCRATCH_AT, _COUNT = range(ARGUMENTS - 3, ARGUMENTS)
 
 
 class TorchStack(Stack):
@@ -70,6 +70,24 @@ class CompiledStack(TorchStack):
         self.arguments = np.zeros((0, ARGUMENTS), np.int64)
         self.scratch = allocated(like, (SCRATCH * BLOCK,), torch.float32)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledStack":
+        other = CompiledStack.__new__(CompiledStack)
+        for name, value in vars(self).items():
+            # The loop and the tables are only read.
+            own = value if name in ("step", "tables") else deepcopy(value, memo)
+            setattr(other, name, own)
+        other.tables = dict(self.tables)
+        for place, ring in other.rings.items():
+            other.arguments[place, _RING_AT] = ring.data_ptr()
+        other.arguments[:, _SCRATCH_AT] = other.scratch.data_ptr()
+        return other
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a pool of small tensors of torch cannot be pickled: keep the plans, seeds and "
+            "conditions of its samples, which begin anew to the same bits"
+        )
+
     def takes(self, *tensors: Tensor | None) -> bool:
         """Whether the tensors are plain, without a gradient, and so is what torch makes anew."""
         return super().takes(*tensors) and not watched()
@@ -111,7 +129,6 @@ class CompiledStack(TorchStack):
     def taken(self, places: np.ndarray, output: Tensor, variance: Tensor | None) -> Tensor:
         """Take the x of places through the rows that they are in, and return the next input."""
         ahead = allocated(self.like, (len(places), *self.shape))
-        check_memory("output", output)
         raw, raw_at = placed(intact("output", output, ahead.numel()).resolve_neg().contiguous())
         step, item = self.size * raw.itemsize, np.arange(len(places))
         arguments, x_at = self.arguments[places], self.x.data_ptr()

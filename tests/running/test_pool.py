@@ -520,14 +520,18 @@ def test_who_finds_no_memory_has_not_joined(monkeypatch: pytest.MonkeyPatch) -> 
         assert np.array_equal(finished[ticket], alone[0])
 
 
+@pytest.mark.parametrize("library", [each for each in INSTALLED if each.module in HELD], ids=str)
 @pytest.mark.parametrize("copied", [copy, deepcopy])
-def test_a_copy_goes_on_by_itself(copied: Any) -> None:
-    pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 2)
-    ticket = pool.add(PLANS[2], seed=1)
+def test_a_copy_goes_on_by_itself(copied: Any, library: Library) -> None:
+    like = library.array(np.zeros(0))
+    pool = Pool(lambda x, timesteps: 0.25 * x, SHAPE, 2, like=like)
+    tickets = [pool.add(PLANS[k], seed=k) for k in (2, 5)]
     pool.step()
     other = copied(pool)
-    other.step()
-    assert np.array_equal(pool.drain()[ticket], other.drain()[ticket])
+    others = other.drain()
+    finished = pool.drain()
+    for ticket in tickets:
+        assert np.array_equal(host(finished[ticket]), host(others[ticket]))
 
 
 def test_a_bound_may_cancel_and_add_samples() -> None:
