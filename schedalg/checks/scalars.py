@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,11 +129,13 @@ def in_unit(name: str, value: object) -> float:
 
     Raises:
         TypeError: `value` is not a real number.
-        ValueError: `value` is not in (0, 1].
+        ValueError: `value` is not in (0, 1], or so small that float64 holds it with fewer digits.
     """
     number = positive_number(name, value)
     if number > 1:
         raise ValueError(f"{name} must be in (0, 1], got {number!r}")
+    if number < sys.float_info.min:
+        raise ValueError(f"{name} must be at least {sys.float_info.min:.4g}, got {number!r}")
     return number
 
 

@@ -161,7 +161,7 @@ def _check_not_negative(k: int | Array, n: int) -> None:
     """
     if isinstance(k, int | np.integer) and k < 0 < n:
         raise ValueError(
-            f"k is {shown(k)}: positions are 0 to {n - 1}, and {n - 1} is the noisiest. If k is a "
-            "number of steps minus 1, then the strength that it comes from rounds to no steps: "
-            "take at least one, or leave x0 as it is"
+            f"k is {shown(int(k))}: positions are 0 to {n - 1}, and {n - 1} is the noisiest. If k "
+            "is a number of steps minus 1, then the strength that it comes from rounds to no "
+            "steps: take at least one, or leave x0 as it is"
         )

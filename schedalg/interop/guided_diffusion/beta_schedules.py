@@ -1,6 +1,7 @@
 """The named schedules as lists of betas."""
 
 import math
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -57,6 +58,8 @@ def get_named_beta_schedule(
             f"{least:g} / N)"
         )
     scale = factor * 1000 / n
+    if scale * 0.0001 < sys.float_info.min:
+        raise ValueError(f"scale_betas is {factor!r}: betas would be too small for float64")
     return np.asarray(Schedule.linear(n, scale * 0.0001, scale * 0.02).to_betas())
 
 
