@@ -243,6 +243,8 @@ class Schedule(Value):
     def _stretch(self, start: int, stop: int) -> "Schedule":
         """Return points start to stop - 1 after the one before them, and no curve."""
         levels = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
+        if self._xp is np:  # no views, which torch.compile does not take of read-only memory
+            levels = DoubleDouble(*(part.copy() for part in levels))
         return self._part(levels, slice(start, stop), start, None)
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
