@@ -32,6 +32,7 @@ for package, paths in {
         "docs/log-probability.md",
         "docs/noise.md",
         "docs/training.md",
+        "docs/which-sampler.md",
         "tests/benchmarks/training.py",
         "schedalg/interop/guided_diffusion",
         "tests/interop/guided_diffusion",
