@@ -177,12 +177,12 @@ def check_input(x: Array, shape: Any, dtype: Any) -> None:
         ValueError: It did.
     """
     if x.shape != shape or x.dtype != dtype:
-        what = "shape", tuple(shape), tuple(x.shape)
-        if x.shape == shape:
-            what = "dtype", dtype, x.dtype
+        name, before, now = "shape", tuple(shape), tuple(x.shape)
+        if before == now:
+            name, before, now = "dtype", dtype, x.dtype
         raise ValueError(
-            f"model changed the {what[0]} of its input from {what[1]} to {what[2]}: it must not "
-            "change its input"
+            f"model changed the {name} of its input from {before} to {now}: it must not change its "
+            "input"
         )
 
 

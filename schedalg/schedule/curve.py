@@ -75,7 +75,7 @@ def covering(base: "Schedule", places: np.ndarray) -> Curve | None:
     if len(places) == high - low + 1 and not np.count_nonzero(places % 2):
         return None
     places.flags.writeable = False
-    return Curve(base if (low, high) == (0, len(base)) else base[low:high], places)
+    return Curve(base if (low, high) == (0, len(base)) else base._stretch(low, high), places)
 
 
 def knots(schedule: "Schedule") -> tuple[DoubleDouble, np.ndarray, int]:

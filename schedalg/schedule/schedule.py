@@ -234,17 +234,15 @@ class Schedule(Value):
         stop = max(start, stop)
         if step > 1:
             return self._select(np.arange(start, stop, step), start)
-        part = self._stretch(start, stop)
+        part = _apart(self._stretch(start, stop))
         if self.curve is None:
             return part
         base, places = self.curve
         return replace(part, curve=curve.covering(base, places[start : stop + 1]))
 
     def _stretch(self, start: int, stop: int) -> "Schedule":
-        """Return points start to stop - 1 after the one before them, and no curve."""
+        """Return points start to stop - 1 after the one before them, as views, and no curve."""
         levels = double_double.take(self.log_alpha_bar, slice(start, stop + 1))
-        if self._xp is np:  # no views, which torch.compile does not take of read-only memory
-            levels = DoubleDouble(*(part.copy() for part in levels))
         return self._part(levels, slice(start, stop), start, None)
 
     def _select(self, index: np.ndarray, start: int = 0) -> "Schedule":
@@ -463,6 +461,18 @@ def _restore(
         network_kind=network_kind,
         origin_timestep=origin_timestep,
         curve=curve,
+    )
+
+
+def _apart(schedule: Schedule) -> Schedule:
+    """Return a schedule in memory of its own: torch.compile takes no view of what is read-only."""
+    if not isinstance(schedule.log_alpha_bar.high, np.ndarray):
+        return schedule
+    levels, rule = schedule.log_alpha_bar, schedule.timestep_rule
+    return replace(
+        schedule,
+        log_alpha_bar=DoubleDouble(levels.high.copy(), levels.low.copy()),
+        timestep_rule=rule.copy() if isinstance(rule, np.ndarray) else rule,
     )
 
 

@@ -240,11 +240,8 @@ def ratio_where(
 
 
 def take_timesteps(timestep_rule: TimestepRule, index: slice | np.ndarray) -> TimestepRule:
-    """Return the timesteps of the points chosen, no view; or the rule."""
-    if not isinstance(timestep_rule, np.ndarray):
-        return timestep_rule
-    chosen = timestep_rule[index]
-    return chosen if chosen.base is None else chosen.copy()
+    """Return the timesteps of the points chosen, or the rule."""
+    return timestep_rule[index] if isinstance(timestep_rule, np.ndarray) else timestep_rule
 
 
 def timestep_batch(x: Array, timestep: Any) -> Array:
