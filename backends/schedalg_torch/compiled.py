@@ -105,7 +105,8 @@ class Compiled(WritesInput):
         """Whether the tensors are plain ones, and so is what torch makes anew."""
         if type(d) is not Tensor or (noise is not None and type(noise) is not Tensor):
             return False
-        return self.buffers.reuse or not watched()  # between whose rows nobody else's code runs
+        # A run that no user holds is watched throughout, or not at all; a pool's is not traced.
+        return self.buffers.reuse or not watched()
 
     def take(
         self,
